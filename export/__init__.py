@@ -1,0 +1,1 @@
+"""Weights to artifacts, configs and a published model repository."""

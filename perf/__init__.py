@@ -1,0 +1,1 @@
+"""Load, measurement, accuracy, statistics and reports."""

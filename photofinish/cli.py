@@ -1,0 +1,76 @@
+"""The `photofinish` command: a thin skin over the folders, each loaded only by the subcommand that needs it."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Mapping
+
+import click
+
+from photofinish import __version__
+from photofinish.errors import PhotofinishError
+
+COMMANDS: Mapping[str, str] = {
+    "calibrate": "photofinish.commands.calibrate:calibrate",
+    "demo": "photofinish.commands.demo:demo",
+    "detect": "photofinish.commands.detect:detect",
+    "doctor": "photofinish.commands.doctor:doctor",
+    "export": "photofinish.commands.export:export",
+    "perf": "photofinish.commands.perf:perf",
+    "serve": "photofinish.commands.serve:serve",
+    "ui": "photofinish.commands.ui:ui",
+}
+"""Subcommand name to `module:attribute` of its click command."""
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a subcommand when it is called or listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All subcommand names, in alphabetical order."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The subcommand of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module_name, _, attribute = COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module_name), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{COMMANDS[cmd_name]} is not a click command")
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="photofinish")
+@click.option("-v", "--verbose", count=True, help="More on stderr; twice for debugging.")
+def cli(verbose: int) -> None:
+    """Serve one vision model the tutorials' way and the fast way, and prove the difference."""
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+def main() -> None:
+    """Run the command line; a PhotofinishError becomes one line on stderr and its exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except click.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except PhotofinishError as exc:
+        click.echo(f"photofinish: {exc}", err=True)
+        sys.exit(exc.exit_code)
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""What a detector found in one frame, and how boxes are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from photofinish.letterbox import Letterbox
+
+ROW_WIDTH = 6
+"""Columns of a detections row: x1, y1, x2, y2, confidence, class."""
+MAX_ROWS = 300
+"""Rows per picture in the frames contract; unused ones have confidence 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detections:
+    """Boxes in original-frame pixels, best first.
+
+    boxes_xyxy: (n, 4) float32; confidence: (n,) float32 in 0..1; class_id: (n,) int32.
+    """
+
+    boxes_xyxy: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
+    class_id: npt.NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless all arrays have one length and the documented dtype."""
+        count = len(self.confidence)
+        _require("boxes_xyxy", self.boxes_xyxy, np.float32, (count, 4))
+        _require("confidence", self.confidence, np.float32, (count,))
+        _require("class_id", self.class_id, np.int32, (count,))
+
+    def __len__(self) -> int:
+        """Number of boxes."""
+        return len(self.confidence)
+
+    def at_least(self, min_confidence: float) -> Detections:
+        """Only the boxes whose confidence is `min_confidence` or more."""
+        return self.select(self.confidence >= min_confidence)
+
+    def select(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Detections:
+        """The boxes that a mask (n,) or an index array names, in that order."""
+        return Detections(
+            boxes_xyxy=self.boxes_xyxy[chosen], confidence=self.confidence[chosen], class_id=self.class_id[chosen]
+        )
+
+
+def _require(name: str, array: npt.NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(
+            f"{name} must be {np.dtype(dtype).name} with shape {shape}, got {array.dtype} with shape {array.shape}"
+        )
+
+
+def empty_detections() -> Detections:
+    """No boxes."""
+    return Detections(
+        boxes_xyxy=np.empty((0, 4), np.float32), confidence=np.empty(0, np.float32), class_id=np.empty(0, np.int32)
+    )
+
+
+def detections_from_rows(
+    rows: npt.NDArray[np.float32],
+    letterbox: Letterbox,
+    *,
+    min_confidence: float = 0.25,
+    nms_iou: float | None = None,
+) -> Detections:
+    """Detections in the source picture from the frames contract's rows of one picture.
+
+    rows: (300, 6) float32 `x1, y1, x2, y2, confidence, class` in letterboxed pixels; any row count is accepted.
+    nms_iou: overlap above which the weaker box of a class is dropped; None for heads that need no NMS.
+    """
+    if rows.ndim != 2 or rows.shape[1] != ROW_WIDTH:
+        raise ValueError(f"rows must have shape (n, {ROW_WIDTH}), got {rows.shape}")
+    kept = rows[(rows[:, 4] >= min_confidence) & (rows[:, 4] > 0)]
+    kept = kept[np.argsort(-kept[:, 4], kind="stable")]
+    detections = Detections(
+        boxes_xyxy=letterbox.boxes_to_source(kept[:, :4].astype(np.float32)),
+        confidence=kept[:, 4].astype(np.float32),
+        class_id=np.rint(kept[:, 5]).astype(np.int32),
+    )
+    return detections if nms_iou is None else detections.select(nms_indices(detections, nms_iou))
+
+
+def iou_matrix(a_xyxy: npt.NDArray[np.float32], b_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Intersection over union of every box of a (n, 4) with every box of b (m, 4): (n, m) float32."""
+    top_left = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
+    bottom_right = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
+    intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
+    area_a = np.prod(np.clip(a_xyxy[:, 2:] - a_xyxy[:, :2], 0, None), axis=1)
+    area_b = np.prod(np.clip(b_xyxy[:, 2:] - b_xyxy[:, :2], 0, None), axis=1)
+    union = area_a[:, None] + area_b[None, :] - intersection
+    overlap = np.zeros(union.shape, dtype=np.float32)
+    np.divide(intersection, union, out=overlap, where=union > 0)
+    return overlap
+
+
+def nms_indices(detections: Detections, iou_threshold: float) -> npt.NDArray[np.intp]:
+    """Indices that survive greedy per-class non-maximum suppression, best first."""
+    overlaps = iou_matrix(detections.boxes_xyxy, detections.boxes_xyxy)
+    same_class = detections.class_id[:, None] == detections.class_id[None, :]
+    suppresses = (overlaps > iou_threshold) & same_class
+    alive = np.ones(len(detections), dtype=np.bool_)
+    order = np.argsort(-detections.confidence, kind="stable")
+    for position, best in enumerate(order):
+        if alive[best]:
+            rest = order[position + 1 :]
+            alive[rest[suppresses[best, rest]]] = False
+    return order[alive[order]]
+
+
+def match_detections(found: Detections, reference: Detections, *, iou_threshold: float = 0.5) -> npt.NDArray[np.intp]:
+    """For each found box the index of its reference box, or -1: (n,) intp.
+
+    Greedy, best confidence first; classes must agree; a reference box is used once.
+    """
+    matches = np.full(len(found), -1, dtype=np.intp)
+    if not len(found) or not len(reference):
+        return matches
+    overlaps = iou_matrix(found.boxes_xyxy, reference.boxes_xyxy)
+    overlaps[found.class_id[:, None] != reference.class_id[None, :]] = 0
+    for index in np.argsort(-found.confidence, kind="stable"):
+        best = int(np.argmax(overlaps[index]))
+        if overlaps[index, best] >= iou_threshold:
+            matches[index] = best
+            overlaps[:, best] = 0
+    return matches

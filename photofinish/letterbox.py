@@ -1,0 +1,108 @@
+"""Resize with the aspect kept, pad to the model's size, and the way back for boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+PAD_VALUE = 114
+"""Grey level of the padding; what Ultralytics models are trained with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letterbox:
+    """How a source picture lies inside the model's input.
+
+    All sizes are (width, height) in pixels; the padding is split evenly, an odd pixel goes right and down,
+    with the same rounding as Ultralytics' LetterBox, so that both see the same pixels.
+    """
+
+    source_wh: tuple[int, int]
+    target_wh: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless all sizes are positive."""
+        if min(*self.source_wh, *self.target_wh) < 1:
+            raise ValueError(
+                f"letterbox sizes must be positive, got source {self.source_wh} and target {self.target_wh}"
+            )
+
+    @property
+    def scale(self) -> float:
+        """Target pixels per source pixel."""
+        return min(self.target_wh[0] / self.source_wh[0], self.target_wh[1] / self.source_wh[1])
+
+    @property
+    def resized_wh(self) -> tuple[int, int]:
+        """Size of the picture itself inside the target, without padding."""
+        width, height = (round(side * self.scale) for side in self.source_wh)
+        return max(width, 1), max(height, 1)
+
+    @property
+    def offset_xy(self) -> tuple[int, int]:
+        """Left and top padding in target pixels."""
+        resized_w, resized_h = self.resized_wh
+        return (
+            round((self.target_wh[0] - resized_w) / 2 - 0.1),
+            round((self.target_wh[1] - resized_h) / 2 - 0.1),
+        )
+
+    def boxes_to_target(self, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Boxes (n, 4) from source pixels to letterboxed pixels."""
+        offset = np.array(self.offset_xy * 2, dtype=np.float32)
+        return (boxes_xyxy * np.float32(self.scale) + offset).astype(np.float32)
+
+    def boxes_to_source(self, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Boxes (n, 4) from letterboxed pixels to source pixels, clipped to the picture."""
+        offset = np.array(self.offset_xy * 2, dtype=np.float32)
+        boxes = (boxes_xyxy - offset) / np.float32(self.scale)
+        limit = np.array(self.source_wh * 2, dtype=np.float32)
+        return np.minimum(np.maximum(boxes, 0), limit).astype(np.float32)
+
+
+def letterbox_from_image(image_hwc: npt.NDArray[np.uint8], target_wh: tuple[int, int]) -> Letterbox:
+    """The letterbox that fits this picture into `target_wh` (width, height)."""
+    height, width = image_hwc.shape[:2]
+    return Letterbox(source_wh=(width, height), target_wh=target_wh)
+
+
+def write_letterboxed(
+    image_hwc: npt.NDArray[np.uint8],
+    letterbox: Letterbox,
+    out_hwc: npt.NDArray[np.uint8],
+    *,
+    swap_channels: bool = False,
+) -> None:
+    """Draw the picture, resized and padded, into `out_hwc` (target height, target width, 3) uint8.
+
+    swap_channels writes RGB from BGR (and the reverse) in the same pass. `out_hwc` may be a view of shared memory.
+    """
+    target_w, target_h = letterbox.target_wh
+    if out_hwc.shape != (target_h, target_w, 3) or out_hwc.dtype != np.uint8:
+        raise ValueError(
+            f"out_hwc must be uint8 with shape {(target_h, target_w, 3)}, "
+            f"got {out_hwc.dtype} with shape {out_hwc.shape}"
+        )
+    resized_w, resized_h = letterbox.resized_wh
+    left, top = letterbox.offset_xy
+    out_hwc[:top] = PAD_VALUE
+    out_hwc[top + resized_h :] = PAD_VALUE
+    out_hwc[top : top + resized_h, :left] = PAD_VALUE
+    out_hwc[top : top + resized_h, left + resized_w :] = PAD_VALUE
+    inside = out_hwc[top : top + resized_h, left : left + resized_w]
+    same_size = letterbox.source_wh == letterbox.resized_wh
+    resized = image_hwc if same_size else cv2.resize(image_hwc, letterbox.resized_wh, interpolation=cv2.INTER_LINEAR)
+    inside[...] = cv2.cvtColor(resized, cv2.COLOR_BGR2RGB) if swap_channels else resized
+
+
+def letterboxed_from_image(
+    image_hwc: npt.NDArray[np.uint8], target_wh: tuple[int, int], *, swap_channels: bool = False
+) -> tuple[npt.NDArray[np.uint8], Letterbox]:
+    """A new letterboxed picture (target height, target width, 3) uint8, and its letterbox."""
+    letterbox = letterbox_from_image(image_hwc, target_wh)
+    out = np.empty((target_wh[1], target_wh[0], 3), dtype=np.uint8)
+    write_letterboxed(image_hwc, letterbox, out, swap_channels=swap_channels)
+    return out, letterbox

@@ -1,0 +1,82 @@
+"""What a served variant tells about itself: Photofinish's metadata inside config.pbtxt."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from photofinish.errors import ModelRepositoryError
+
+CARD_PARAMETER = "photofinish"
+"""The Triton config parameter that holds the card as one JSON string."""
+CARD_SCHEMA_VERSION = 1
+
+Head = Literal["rows", "yolo_raw", "yolo_raw_objectness", "scores"]
+"""How the output is laid out. rows: (n, 6) x1 y1 x2 y2 confidence class. yolo_raw: (4 + classes, anchors)
+cx cy w h then class scores (YOLOv8, YOLO11). yolo_raw_objectness: (anchors, 5 + classes) cx cy w h objectness
+then class scores (YOLOv5). scores: (classes,)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What a client must know to use a variant, read from the server alone.
+
+    input_wh: width and height of the model's input in pixels. nms: "client" when the rows still overlap.
+    untrained: the weights are random; boxes mean nothing. tf32: whether FP32 math may run as TF32 on the GPU.
+    parity: figures of the export's comparison with PyTorch; accuracy: the gate's figures; both {} when not measured.
+    weights: file name of the weights; weights_sha256: their hash.
+    """
+
+    variant: str
+    model: str
+    backend: str
+    precision: str
+    contract: str
+    role: str
+    head: str
+    nms: str
+    input_wh: tuple[int, int]
+    class_names: tuple[str, ...]
+    weights: str
+    weights_sha256: str
+    task: str = "detect"
+    device: str = "cpu"
+    untrained: bool = False
+    tf32: bool = False
+    cuda_graphs: bool = False
+    batch_buckets: tuple[int, ...] = (1,)
+    parity: dict[str, Any] = field(default_factory=dict)
+    accuracy: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
+    schema_version: int = CARD_SCHEMA_VERSION
+
+    def to_parameter(self) -> str:
+        """The card as the JSON string that stands in config.pbtxt."""
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=True)
+
+    @property
+    def needs_client_nms(self) -> bool:
+        """Whether overlapping boxes are left for the client to remove."""
+        return self.nms == "client"
+
+
+def card_from_parameter(text: str) -> ModelCard:
+    """The card from its JSON string. Raises ModelRepositoryError when it is not one of ours or newer than we read."""
+    try:
+        values = json.loads(text)
+        version = values["schema_version"]
+        if version != CARD_SCHEMA_VERSION:
+            raise ModelRepositoryError(
+                f"the model's metadata has schema_version {version}, this client reads {CARD_SCHEMA_VERSION}; "
+                "export the repository again with this version of Photofinish"
+            )
+        known = {item.name for item in fields(ModelCard)}
+        for key in ("input_wh", "class_names", "batch_buckets"):
+            if key in values:
+                values[key] = tuple(values[key])
+        return ModelCard(**{key: value for key, value in values.items() if key in known})
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ModelRepositoryError(
+            f"the model's `{CARD_PARAMETER}` metadata cannot be read ({exc}); export the repository again"
+        ) from exc

@@ -1,0 +1,1 @@
+"""How Triton runs: the embedded server and its Python-based backends."""
