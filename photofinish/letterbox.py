@@ -53,14 +53,16 @@ class Letterbox:
     def boxes_to_target(self, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Boxes (n, 4) from source pixels to letterboxed pixels."""
         offset = np.array(self.offset_xy * 2, dtype=np.float32)
-        return (boxes_xyxy * np.float32(self.scale) + offset).astype(np.float32)
+        scaled: npt.NDArray[np.float32] = boxes_xyxy * np.float32(self.scale) + offset
+        return scaled
 
     def boxes_to_source(self, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Boxes (n, 4) from letterboxed pixels to source pixels, clipped to the picture."""
         offset = np.array(self.offset_xy * 2, dtype=np.float32)
         boxes = (boxes_xyxy - offset) / np.float32(self.scale)
         limit = np.array(self.source_wh * 2, dtype=np.float32)
-        return np.minimum(np.maximum(boxes, 0), limit).astype(np.float32)
+        clipped: npt.NDArray[np.float32] = np.minimum(np.maximum(boxes, np.float32(0)), limit)
+        return clipped
 
 
 def letterbox_from_image(image_hwc: npt.NDArray[np.uint8], target_wh: tuple[int, int]) -> Letterbox:
