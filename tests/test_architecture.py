@@ -1,0 +1,109 @@
+"""The import arrows, module sizes and the one place that composes the folders."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+OURS = {"photofinish", "export", "server", "client", "perf"}
+MAY_IMPORT = {
+    "photofinish": {"photofinish"},
+    "export": {"photofinish", "export"},
+    "server": {"photofinish", "server"},
+    "client": {"photofinish", "client"},
+    "perf": {"photofinish", "client", "perf"},
+}
+ONLY_HERE = {
+    "ultralytics": {"export"},
+    "tritonclient": {"client"},
+    "gradio": {"client"},
+}
+HEAVY = {
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "tensorrt",
+    "tensorrt_rtx",
+    "openvino",
+    "tritonclient",
+    "gradio",
+    "ultralytics",
+}
+VOCABULARY_MAY_IMPORT = {"numpy", "cv2", "click", "tomli", "tqdm"}
+
+
+def modules(folder: str) -> list[Path]:
+    return sorted(path for path in (CHECKOUT / folder).rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def imported_roots(path: Path, *, top_level_only: bool = False) -> Iterator[tuple[int, str]]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = ast.iter_child_nodes(tree) if top_level_only else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name.split(".")[0]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.lineno, node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("folder", sorted(OURS))
+def test_folders_import_only_along_the_arrows(folder: str) -> None:
+    wrong = [
+        f"{path.relative_to(CHECKOUT)}:{line} imports {root}"
+        for path in modules(folder)
+        if (CHECKOUT / "photofinish" / "commands") not in path.parents
+        for line, root in imported_roots(path)
+        if root in OURS - MAY_IMPORT[folder]
+    ]
+    assert not wrong
+
+
+def test_backends_import_nothing_of_ours() -> None:
+    wrong = [
+        f"{path.relative_to(CHECKOUT)}:{line} imports {root}"
+        for path in modules("server/backends")
+        for line, root in imported_roots(path)
+        if root in OURS
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("library", sorted(ONLY_HERE))
+def test_a_library_stays_in_its_folder(library: str) -> None:
+    wrong = [
+        f"{path.relative_to(CHECKOUT)}:{line}"
+        for folder in sorted(OURS)
+        for path in modules(folder)
+        for line, root in imported_roots(path)
+        if root == library and folder not in ONLY_HERE[library]
+    ]
+    assert not wrong
+
+
+def test_the_vocabulary_needs_only_the_base_install() -> None:
+    import sys
+
+    allowed = VOCABULARY_MAY_IMPORT | set(sys.stdlib_module_names) | {"photofinish"}
+    wrong = [
+        f"{path.relative_to(CHECKOUT)}:{line} imports {root}"
+        for path in modules("photofinish")
+        if (CHECKOUT / "photofinish" / "commands") not in path.parents
+        for line, root in imported_roots(path)
+        if root not in allowed
+    ]
+    assert not wrong
+
+
+def test_modules_stay_readable() -> None:
+    long = {
+        str(path.relative_to(CHECKOUT)): count
+        for folder in sorted(OURS)
+        for path in modules(folder)
+        if (count := len(path.read_text(encoding="utf-8").splitlines())) > 400
+    }
+    assert not long, "a module over 400 lines does more than one thing"
