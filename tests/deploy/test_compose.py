@@ -1,0 +1,160 @@
+"""docker-compose.yml and what it mounts, without a Docker engine: parsed, and held to its promises."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import compose_spec
+import pytest
+import yaml
+
+from tests.deploy.compose import CHECKOUT, COMPOSE_PATH, compose_document, compose_variables
+
+OWN_SERVICES = ("export", "triton", "ui")
+
+
+def refusal_of(document: dict[str, Any]) -> str:
+    """What a parser of the Compose specification says against the document; "" when it takes it."""
+    try:
+        compose_spec.PyCompose.from_json(json.dumps(document))
+    except ValueError as exc:
+        return str(exc)
+    return ""
+
+
+def test_compose_file_follows_the_specification() -> None:
+    assert refusal_of(compose_document()) == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("portz", []), ("ports", ["not an address:1:2"]), ("depends_on", {"triton": {"condition": "up"}})],
+)
+def test_the_parser_refuses_what_is_wrong(key: str, value: object) -> None:
+    document = copy.deepcopy(compose_document())
+    document["services"]["ui"][key] = value
+    assert refusal_of(document)
+
+
+def test_every_variable_has_a_default_that_env_example_repeats() -> None:
+    text = COMPOSE_PATH.read_text(encoding="utf-8")
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    assert code.count("${") == len(re.findall(r"\$\{[A-Z_]+:-[^}]*\}", code))
+    lines = (CHECKOUT / ".env.example").read_text(encoding="utf-8").splitlines()
+    example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert example == compose_variables()
+
+
+def test_ports_stay_on_this_machine_unless_asked() -> None:
+    for name, service in compose_document()["services"].items():
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), f"{name} publishes {port}"
+    widened = compose_document({"BIND_ADDRESS": "192.0.2.7", "UI_PORT": "8080"})
+    assert widened["services"]["ui"]["ports"] == ["192.0.2.7:8080:7860"]
+
+
+@pytest.mark.parametrize("name", OWN_SERVICES)
+def test_containers_are_locked_down(name: str) -> None:
+    service = compose_document()["services"][name]
+    assert service["user"] == "1000:1000"  # one user: shared memory is readable by its owner alone
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not service.get("privileged")
+
+
+def test_triton_waits_for_the_export_and_reads_its_repository() -> None:
+    services = compose_document()["services"]
+    assert services["triton"]["depends_on"] == {"export": {"condition": "service_completed_successfully"}}
+    assert "models:/models" in services["export"]["volumes"]
+    assert "models:/models:ro" in services["triton"]["volumes"]
+    assert services["ui"]["depends_on"] == {"triton": {"condition": "service_healthy"}}
+
+
+def test_shared_memory_reaches_from_the_split_view_to_triton() -> None:
+    services = compose_document()["services"]
+    assert services["triton"]["ipc"] == "shareable"
+    assert services["ui"]["ipc"] == "service:triton"
+    assert "shm_size" in services["triton"]
+
+
+def test_gpu_is_reserved_where_it_is_used() -> None:
+    services = compose_document({"GPU_ID": "1"})["services"]
+    for name in ("export", "triton"):
+        (device,) = services[name]["deploy"]["resources"]["reservations"]["devices"]
+        assert device == {"driver": "nvidia", "device_ids": ["1"], "capabilities": ["gpu"]}
+
+
+def test_export_is_built_on_the_image_that_serves() -> None:
+    services = compose_document({"TRITON_TAG": "26.10-py3"})["services"]
+    assert services["export"]["build"]["args"] == {"TRITON_TAG": "26.10-py3"}
+    assert services["triton"]["image"].endswith("tritonserver:26.10-py3")
+
+
+def test_camera_and_source_come_from_the_environment() -> None:
+    settings = {"CAMERA_DEVICE": "/dev/video2", "SOURCE": "rtsp://camera/stream"}
+    service = compose_document(settings)["services"]["ui"]
+    assert service["devices"] == ["/dev/video2:/dev/video0"]
+    assert "--source=rtsp://camera/stream" in service["command"]
+
+
+def test_every_mounted_and_copied_file_exists() -> None:
+    for service in compose_document()["services"].values():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("./") and source != "./data":
+                assert (CHECKOUT / source).exists(), f"{volume} mounts what is not there"
+    sent = {
+        line[1:]
+        for line in (CHECKOUT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+        if line.startswith("!")
+    }
+    dockerfile = (CHECKOUT / "server" / "container" / "Dockerfile").read_text(encoding="utf-8")
+    for line in dockerfile.splitlines():
+        if line.startswith("COPY ") and "--from" not in line:
+            for source in line.split()[1:-1]:
+                assert (CHECKOUT / source).exists(), f"the Dockerfile copies {source}, which is not there"
+                assert source in sent, f".dockerignore keeps {source} from the build"
+
+
+def test_dockerfile_has_the_stages_that_compose_builds() -> None:
+    dockerfile = (CHECKOUT / "server" / "container" / "Dockerfile").read_text(encoding="utf-8")
+    stages = set(re.findall(r"^FROM \S+ AS (\w+)$", dockerfile, flags=re.MULTILINE))
+    targets = {service["build"]["target"] for service in compose_document()["services"].values() if "build" in service}
+    assert targets == stages
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: apt install prometheus")
+def test_prometheus_config_is_valid_and_scrapes_services_of_the_file(tmp_path: Path) -> None:
+    path = CHECKOUT / "deploy" / "prometheus.yml"
+    check = subprocess.run(
+        ["promtool", "check", "config", str(path)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert check.returncode == 0, check.stdout + check.stderr
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["scrape_configs"]
+    targets = {target for job in jobs for entry in job["static_configs"] for target in entry["targets"]}
+    assert targets == {"triton:8002", "ui:9108"}
+    assert "--metrics-port=9108" in compose_document()["services"]["ui"]["command"]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: apt install prometheus")
+def test_dashboard_queries_are_valid(tmp_path: Path) -> None:
+    path = CHECKOUT / "deploy" / "grafana" / "dashboards" / "photofinish.json"
+    panels = json.loads(path.read_text(encoding="utf-8"))["panels"]
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    assert queries
+    rules = {"groups": [{"name": "g", "rules": [{"record": f"q{i}", "expr": q} for i, q in enumerate(queries)]}]}
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules), encoding="utf-8")
+    check = subprocess.run(
+        ["promtool", "check", "rules", str(tmp_path / "rules.yml")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert check.returncode == 0, check.stdout + check.stderr
