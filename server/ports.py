@@ -1,0 +1,46 @@
+"""Free ports on the loopback address."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from photofinish.errors import ServerError
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """One port for each of the server's endpoints."""
+
+    grpc: int
+    http: int
+    metrics: int
+
+
+def choose_ports(*, grpc: int, http: int, metrics: int) -> Ports:
+    """The given ports, with a free one in place of each 0. Raises ServerError when a given port is taken."""
+    given = {"--grpc-port": grpc, "--http-port": http, "--metrics-port": metrics}
+    wanted = [port for port in given.values() if port]
+    if len(set(wanted)) != len(wanted):
+        raise ServerError(f"each endpoint needs a port of its own, got {given}; 0 takes any free one")
+    with ExitStack() as sockets:
+        chosen = [_bound_port(option, port, sockets) for option, port in given.items()]
+    return Ports(grpc=chosen[0], http=chosen[1], metrics=chosen[2])
+
+
+def _bound_port(option: str, port: int, sockets: ExitStack) -> int:
+    probe = sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind((LOOPBACK, port))
+        probe.listen(1)
+    except (OSError, OverflowError) as exc:
+        raise ServerError(
+            f"port {port} on {LOOPBACK} cannot be used: {exc}; stop the program that holds it "
+            f"(`ss -ltnp 'sport = :{port}'` names it) or pass another {option}, 0 for any free one"
+        ) from exc
+    found: int = probe.getsockname()[1]
+    return found

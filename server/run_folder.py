@@ -1,0 +1,59 @@
+"""The folder a server runs in: its backend directory and the one libpython it needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from photofinish.errors import ServerError
+from server.triton_files import TritonFiles
+
+BACKENDS = Path(__file__).resolve().parent / "backends"
+SHARED_MODULES = BACKENDS / "shared"
+"""Modules that are copied beside every model.py, since a backend imports nothing of ours as a package."""
+
+
+def backend_names() -> tuple[str, ...]:
+    """The Python-based backends that this checkout holds."""
+    return tuple(sorted(path.parent.name for path in BACKENDS.glob("*/model.py")))
+
+
+def fill_run_folder(folder: Path, files: TritonFiles) -> None:
+    """Write `backends/` (Triton's Python backend and ours) and `lib/` (libpython alone) into `folder`."""
+    backends = folder / "backends"
+    python = backends / "python"
+    try:
+        shutil.copytree(files.python_backend, python)
+        shutil.copy2(files.stub, python)
+        (python / files.stub.name).chmod(0o755)
+        for name in backend_names():
+            shutil.copytree(SHARED_MODULES, backends / name, ignore=_not_python)
+            shutil.copytree(BACKENDS / name, backends / name, dirs_exist_ok=True, ignore=_not_python)
+        library = folder / "lib"
+        library.mkdir()
+        if files.libpython.is_absolute():
+            (library / files.libpython.name).symlink_to(files.libpython)
+    except OSError as exc:
+        raise ServerError(f"the server's run folder {folder} cannot be written: {exc}; set TMPDIR to another") from exc
+
+
+def _not_python(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if not name.endswith(".py")]
+
+
+def server_environment(folder: Path, files: TritonFiles, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The environment of tritonserver: its libraries, and the running interpreter first on PATH.
+
+    The stub takes its site-packages from the first `python3` on PATH and ignores PYTHONPATH.
+    """
+    libraries = [str(files.libraries), str(folder / "lib"), inherited.get("LD_LIBRARY_PATH", "")]
+    path = [str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)]
+    return {
+        **inherited,
+        "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
+        "PATH": os.pathsep.join(path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

@@ -1,0 +1,111 @@
+"""Runs tritonserver for a parent process and leaves nothing behind, however either of them ends.
+
+Started as a script, in a session of its own, with one JSON argument; it imports the standard library only. It prints
+one JSON line with the server's process id, then waits until the server ends, or its standard input closes (the parent
+asked, or died), or a signal comes. Then it stops the whole process group, and removes the server's shared memory and
+the run folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+POLL_S = 0.2
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def main() -> int:
+    """Run the server that the JSON argument describes; return its exit code."""
+    plan = json.loads(sys.argv[1])
+    parent_pid = plan["parent_pid"]
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _stop)
+    run_folder = Path(plan["run_folder"])
+    try:
+        with Path(plan["log_path"]).open("ab") as log:
+            server = subprocess.Popen(
+                plan["command"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=plan["environment"],
+                cwd=run_folder,
+                preexec_fn=lambda: _die_with_supervisor(libc),
+            )
+        try:
+            sys.stdout.write(json.dumps({"pid": server.pid}) + "\n")
+            sys.stdout.flush()
+            _wait(server, parent_pid)
+        finally:
+            _stop_group(server, plan["stop_timeout_s"])
+    except (_Stopped, BrokenPipeError):
+        return 0
+    finally:
+        remove_shared_memory(plan["shm_prefix"])
+        shutil.rmtree(run_folder, ignore_errors=True)
+    return server.returncode
+
+
+class _Stopped(BaseException):
+    """A signal asked this process to stop."""
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise _Stopped
+
+
+def _die_with_supervisor(libc: ctypes.CDLL) -> None:
+    """Run in the server before exec: a process group of its own; the kernel kills it when this process dies."""
+    os.setpgid(0, 0)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _wait(server: subprocess.Popen[bytes], parent_pid: int) -> None:
+    while server.poll() is None and os.getppid() == parent_pid:
+        readable, _, _ = select.select([sys.stdin], [], [], POLL_S)
+        if readable:
+            return
+
+
+def _stop_group(server: subprocess.Popen[bytes], timeout_s: float) -> None:
+    """Ask the server to stop, then end whatever is left of its process group and reap it."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    server.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.wait(timeout_s)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.01)
+        except ChildProcessError:
+            return
+
+
+def remove_shared_memory(prefix: str) -> None:
+    """Remove the shared-memory files whose name begins with `prefix`."""
+    for path in SHARED_MEMORY.glob(f"{prefix}*"):
+        path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
