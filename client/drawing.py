@@ -1,0 +1,68 @@
+"""Boxes with class and confidence on a picture."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from photofinish.detections import Detections
+
+GOLDEN_ANGLE = 0.381966
+"""Share of the colour circle between neighbouring classes: consecutive ids look as different as possible."""
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+REFERENCE_SIDE = 720
+"""Length of the shorter side at which lines are 2 px and text is 0.55 high; other sizes scale."""
+
+
+@lru_cache(maxsize=1024)
+def class_colour_bgr(class_id: int) -> tuple[int, int, int]:
+    """A distinct, fully saturated colour for a class, blue first."""
+    hue = (0.58 + class_id * GOLDEN_ANGLE) % 1
+    value = (1.0, 0.82)[class_id // 8 % 2]
+    red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.85, value))
+    return blue, green, red
+
+
+def draw_detections(
+    image_hwc_bgr: npt.NDArray[np.uint8], detections: Detections, class_names: Sequence[str]
+) -> npt.NDArray[np.uint8]:
+    """A new picture with every box, its class name and its confidence; the best box lies on top."""
+    picture = image_hwc_bgr.copy()
+    scale = max(min(picture.shape[:2]) / REFERENCE_SIDE, 0.5)
+    for index in range(len(detections))[::-1]:
+        class_id = int(detections.class_id[index])
+        name = class_names[class_id] if 0 <= class_id < len(class_names) else f"class {class_id}"
+        label = f"{name} {detections.confidence[index]:.2f}"
+        _draw_box(picture, detections.boxes_xyxy[index], label, class_colour_bgr(class_id), scale)
+    return picture
+
+
+def _draw_box(
+    picture: npt.NDArray[np.uint8],
+    box_xyxy: npt.NDArray[np.float32],
+    label: str,
+    colour_bgr: tuple[int, int, int],
+    scale: float,
+) -> None:
+    thickness = max(round(2 * scale), 1)
+    font_scale = 0.55 * scale
+    x1, y1, x2, y2 = (round(float(side)) for side in box_xyxy)
+    cv2.rectangle(picture, (x1, y1), (x2, y2), colour_bgr, thickness, cv2.LINE_AA)
+    text_thickness = max(round(1.2 * scale), 1)
+    (text_w, text_h), descent = cv2.getTextSize(label, FONT, font_scale, text_thickness)
+    margin = max(round(3 * scale), 2)
+    plate_w, plate_h = text_w + 2 * margin, text_h + descent + 2 * margin
+    height, width = picture.shape[:2]
+    left = min(max(x1 - thickness // 2, 0), max(width - plate_w, 0))
+    top = y1 - plate_h if y1 >= plate_h else min(max(y1, 0), max(height - plate_h, 0))
+    cv2.rectangle(picture, (left, top), (left + plate_w, top + plate_h), colour_bgr, cv2.FILLED)
+    blue, green, red = colour_bgr
+    is_light = 0.114 * blue + 0.587 * green + 0.299 * red > 140
+    ink = (0, 0, 0) if is_light else (255, 255, 255)
+    origin = (left + margin, top + margin + text_h)
+    cv2.putText(picture, label, origin, FONT, font_scale, ink, text_thickness, cv2.LINE_AA)

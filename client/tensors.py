@@ -1,0 +1,44 @@
+"""Names, types and shapes of a served model's tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+DTYPES: Mapping[str, type[np.generic]] = {
+    "UINT8": np.uint8,
+    "FP16": np.float16,
+    "FP32": np.float32,
+}
+"""Triton's data types that pictures and detections come in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorInfo:
+    """One input or output. dims: per picture, without the batch dimension; -1 where the server leaves it open."""
+
+    name: str
+    datatype: str
+    dims: tuple[int, ...]
+
+
+def tensor_from_metadata(tensor: Any, max_batch_size: int) -> TensorInfo:
+    """A TensorInfo from Triton's model metadata, whose shape has a batch dimension in front.
+
+    Models with max_batch_size 0 may still have one of their own: pictures of four dimensions, rows of three.
+    """
+    shape = tuple(int(side) for side in tensor.shape)
+    has_batch = max_batch_size > 0 or len(shape) == 4 or (len(shape) == 3 and shape[0] in (-1, 1))
+    return TensorInfo(name=tensor.name, datatype=tensor.datatype, dims=shape[1:] if has_batch else shape)
+
+
+def array_from_response(response: Any, position: int = 0) -> npt.NDArray[np.float32]:
+    """One output of a ModelInferResponse, batch first, as float32. FP32 is a read-only view, not a copy."""
+    tensor = response.outputs[position]
+    raw = response.raw_output_contents[position]
+    array = np.frombuffer(raw, dtype=DTYPES[tensor.datatype]).reshape(tuple(tensor.shape))
+    return np.asarray(array, dtype=np.float32)
