@@ -12,14 +12,19 @@ STUB_TIMEOUT_S = 600
 
 
 def tritonserver_command(
-    files: TritonFiles, repository: Path, run_folder: Path, ports: Ports, *, shm_prefix: str
+    files: TritonFiles, repository: Path, models: tuple[str, ...], run_folder: Path, ports: Ports, *, shm_prefix: str
 ) -> list[str]:
-    """The command that serves `repository` on loopback only, loading models when asked."""
+    """The command that serves `models` of `repository` on loopback only.
+
+    A model that cannot be loaded leaves the server running, so that it can be asked for the reason.
+    """
     return [
         str(files.binary),
         f"--model-repository={repository}",
         f"--backend-directory={run_folder / 'backends'}",
         "--model-control-mode=explicit",
+        *(f"--load-model={name}" for name in models),
+        "--exit-on-error=false",
         "--disable-auto-complete-config",
         f"--http-address={LOOPBACK}",
         f"--http-port={ports.http}",

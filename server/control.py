@@ -1,11 +1,11 @@
-"""Talking to a running Triton about its state: liveness, readiness, loading and the repository index."""
+"""Asking a running Triton for its state: readiness over gRPC, the repository index over HTTP."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import re
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import grpc
 
@@ -13,12 +13,8 @@ _READY = b"\x08\x01"
 """A ServerReadyResponse whose only field is true."""
 
 
-class ModelLoadError(Exception):
-    """Triton refused to load a model; the text is Triton's reason."""
-
-
 def is_ready(grpc_url: str, timeout_s: float) -> bool:
-    """Whether the server says over gRPC that it is ready. False when nothing answers within `timeout_s`."""
+    """Whether the server says over gRPC that it and its models are ready; False when nothing answers in time."""
     with grpc.insecure_channel(grpc_url) as channel:
         call = channel.unary_unary("/inference.GRPCInferenceService/ServerReady")
         try:
@@ -27,50 +23,29 @@ def is_ready(grpc_url: str, timeout_s: float) -> bool:
             return False
 
 
-def load_model(http_url: str, name: str, timeout_s: float) -> None:
-    """Load one model and return when it is ready. Raises ModelLoadError with Triton's reason, OSError, TimeoutError."""
-    status, body = _post(http_url, f"/v2/repository/models/{name}/load", timeout_s)
-    if status != http.client.OK:
-        raise ModelLoadError(_readable_reason(name, body))
-
-
-def unload_model(http_url: str, name: str, timeout_s: float) -> None:
-    """Take one model out of service. Raises ModelLoadError with Triton's reason, OSError, TimeoutError."""
-    status, body = _post(http_url, f"/v2/repository/models/{name}/unload", timeout_s)
-    if status != http.client.OK:
-        raise ModelLoadError(_readable_reason(name, body))
-
-
-def repository_index(http_url: str, timeout_s: float) -> list[dict[str, Any]]:
-    """Triton's repository index: name, and where loading was tried version, state and reason."""
-    status, body = _post(http_url, "/v2/repository/index", timeout_s)
-    if status != http.client.OK:
-        raise OSError(f"the repository index answered {status}: {body}")
-    index: list[dict[str, Any]] = json.loads(body)
-    return index
-
-
-def _post(http_url: str, path: str, timeout_s: float) -> tuple[int, str]:
+def load_failures(http_url: str, models: Iterable[str], timeout_s: float) -> Mapping[str, str]:
+    """The reason for each of `models` that Triton could not load; {} when all are loaded or nothing answers."""
     connection = http.client.HTTPConnection(http_url, timeout=timeout_s)
     try:
-        connection.request("POST", path, body=b"{}", headers={"Content-Type": "application/json"})
-        response = connection.getresponse()
-        return response.status, response.read().decode("utf-8", "replace")
-    except http.client.HTTPException as exc:
-        raise OSError(f"{type(exc).__name__}: {exc}") from exc
+        connection.request("POST", "/v2/repository/index", body=b"{}")
+        index = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return {}
     finally:
         connection.close()
+    reasons = {
+        item["name"]: _readable_reason(item.get("reason", ""))
+        for item in index
+        if item.get("state") != "READY" and (item.get("state") == "UNAVAILABLE" or "reason" in item)
+    }
+    known = {item["name"] for item in index if item.get("state")}
+    unnamed = "Triton gave no reason; its config.pbtxt may be unreadable"
+    return {name: reasons.get(name) or unnamed for name in models if name in reasons or name not in known}
 
 
-def _readable_reason(name: str, body: str) -> str:
+def _readable_reason(reason: str) -> str:
     """Triton's reason on one line, without its own prefixes and the Python stack of our backends."""
-    try:
-        reason = str(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError):
-        reason = body
     reason = reason.split("\n\nAt:", 1)[0]
-    reason = re.sub(rf"^load failed for model '{re.escape(name)}': ", "", reason)
-    reason = re.sub(r"version \d+ is at UNAVAILABLE state: ", "", reason)
-    reason = re.sub(r"^(Internal|Invalid argument|Not found|Unavailable): ", "", reason)
+    reason = re.sub(r"^(Internal|Invalid argument|Not found|Unavailable|Unsupported): ", "", reason)
     reason = re.sub(r"(\w+: )?TritonModelException: ", "", reason)
     return " ".join(reason.split()).rstrip(";")

@@ -43,7 +43,6 @@ def main() -> int:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=plan["environment"],
                 cwd=run_folder,
                 preexec_fn=lambda: _die_with_supervisor(libc),
             )

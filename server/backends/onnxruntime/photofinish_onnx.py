@@ -18,7 +18,7 @@ _NUMPY_NAMES = {
 
 
 def open_session(model: ServedModel) -> Any:
-    """An ONNX Runtime session on the model's device. Raises RefusedModelError, also on a silent fall-back to the CPU."""
+    """A session on the model's device. Raises RefusedModelError, also when ONNX Runtime falls back to the CPU."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = thread_count(model)
     options.inter_op_num_threads = 1

@@ -6,6 +6,7 @@ Copied beside each model.py in the server's backend directory: imports nothing o
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,12 +19,29 @@ Arrays = list[np.ndarray]
 RunParts = Callable[[Sequence[Arrays]], Sequence[Arrays]]
 """Runs the inputs of several requests together; returns the outputs of each."""
 
+_USED = ctypes.c_char_p(b"used_dltensor")
+_set_capsule_name = ctypes.pythonapi.PyCapsule_SetName
+_set_capsule_name.argtypes = (ctypes.py_object, ctypes.c_char_p)
+_set_capsule_name.restype = ctypes.c_int
+
+
+def tensor_from_array(name: str, array: np.ndarray) -> Any:
+    """A Triton tensor that shares the memory of a contiguous array.
+
+    Triton renames a consumed capsule to "used_dlpack"; numpy knows only the standard's "used_dltensor" and would print
+    an error for each tensor when it frees the capsule.
+    """
+    capsule = array.__dlpack__()
+    tensor = pb_utils.Tensor.from_dlpack(name, capsule)
+    _set_capsule_name(capsule, _USED)
+    return tensor
+
 
 def check_round_trip(model: ServedModel) -> None:
     """Raise RefusedModelError unless arrays pass through Triton's tensors unchanged."""
     for io in (*model.inputs, *model.outputs):
         sent = np.arange(24).reshape(2, 3, 4).astype(io.dtype)
-        received = np.from_dlpack(pb_utils.Tensor.from_dlpack(io.name, sent))
+        received = np.from_dlpack(tensor_from_array(io.name, sent))
         if received.dtype != sent.dtype or not np.array_equal(received, sent):
             raise RefusedModelError(
                 f"an array of {io.dtype} does not survive Triton's tensors with numpy {np.__version__}; "
@@ -74,7 +92,7 @@ def _input_arrays(request: Any, model: ServedModel) -> Arrays:
 
 
 def _response(outputs: Arrays, model: ServedModel) -> Any:
-    tensors = [pb_utils.Tensor.from_dlpack(io.name, array) for io, array in zip(model.outputs, outputs, strict=True)]
+    tensors = [tensor_from_array(io.name, array) for io, array in zip(model.outputs, outputs, strict=True)]
     return pb_utils.InferenceResponse(tensors)
 
 

@@ -1,0 +1,114 @@
+"""The tritonserver process and its supervisor: started, watched and stopped without a trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from photofinish.errors import ServerError
+from server.command import tritonserver_command
+from server.ports import Ports
+from server.run_folder import fill_run_folder, server_environment
+from server.supervisor import SHARED_MEMORY, remove_shared_memory
+from server.triton_files import TritonFiles
+
+STOP_TIMEOUT_S = 10.0
+_SHM_PREFIX = "photofinish_"
+
+
+class ServerProcess:
+    """A running tritonserver. It ends with `stop`, or when this process dies in whatever way."""
+
+    def __init__(
+        self, files: TritonFiles, repository: Path, models: tuple[str, ...], ports: Ports, log_path: Path
+    ) -> None:
+        """Start it; it does not answer yet. Raises ServerError when it cannot be started."""
+        remove_stale_shared_memory()
+        try:
+            log_path.parent.mkdir(parents=True, exist_ok=True)
+            log_path.write_bytes(b"")
+        except OSError as exc:
+            raise ServerError(f"the log {log_path} cannot be written: {exc}; choose another place") from exc
+        run_folder = Path(tempfile.mkdtemp(prefix="photofinish-server-"))
+        try:
+            fill_run_folder(run_folder, files)
+        except ServerError:
+            shutil.rmtree(run_folder, ignore_errors=True)
+            raise
+        prefix = f"{_SHM_PREFIX}{os.getpid()}_{secrets.token_hex(4)}_"
+        plan = {
+            "command": tritonserver_command(files, repository, models, run_folder, ports, shm_prefix=prefix),
+            "log_path": str(log_path),
+            "parent_pid": os.getpid(),
+            "run_folder": str(run_folder),
+            "shm_prefix": prefix,
+            "stop_timeout_s": STOP_TIMEOUT_S,
+        }
+        self.log_path = log_path
+        self._supervisor = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py")), json.dumps(plan)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=server_environment(run_folder, files, os.environ),
+            text=True,
+            start_new_session=True,
+        )
+        line = self._supervisor.stdout.readline() if self._supervisor.stdout else ""
+        if not line:
+            self.stop()
+            raise ServerError(f"tritonserver could not be started; {self.log_hint()}")
+        self.pid: int = json.loads(line)["pid"]
+
+    def is_alive(self) -> bool:
+        """Whether it still runs."""
+        return self._supervisor.poll() is None
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until it has ended; False when it still runs after `timeout_s`."""
+        try:
+            self._supervisor.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Stop it, its backends included. Returns when they are gone; may be called again."""
+        supervisor = self._supervisor
+        if supervisor.stdin:
+            supervisor.stdin.close()
+        if not self.wait(2 * STOP_TIMEOUT_S + 5):
+            supervisor.kill()
+            supervisor.wait()
+        if supervisor.stdout:
+            supervisor.stdout.close()
+
+    def log_hint(self) -> str:
+        """The last error line of the log, and where the log is."""
+        try:
+            lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            lines = []
+        errors = [line for line in lines if line.startswith(("E", "F")) or "error" in line.lower()]
+        said = f"its log says {errors[-1].split('] ', 1)[-1]!r}; " if errors else ""
+        return f"{said}see {self.log_path}"
+
+
+def remove_stale_shared_memory() -> None:
+    """Remove shared memory that servers of dead Photofinish processes left when their supervisor was killed."""
+    for path in SHARED_MEMORY.glob(f"{_SHM_PREFIX}[0-9]*_*"):
+        owner = path.name.removeprefix(_SHM_PREFIX).split("_", 1)[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            remove_shared_memory(path.name)
+
+
+def default_log_path() -> Path:
+    """A new log file under .photofinish/logs of the working directory."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return Path(".photofinish/logs") / f"tritonserver-{stamp}-{os.getpid()}-{secrets.token_hex(2)}.log"
