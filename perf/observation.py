@@ -1,0 +1,64 @@
+"""What was seen of the machines while a block ran."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuObservation:
+    """One GPU through one block. memory_method names how memory_bytes was found.
+
+    foreign_processes: compute processes on the GPU that belong neither to the server nor to this client.
+    """
+
+    index: int
+    name: str
+    memory_bytes: int | None = None
+    memory_method: str = "not measured"
+    utilisation_mean: float | None = None
+    power_mean_w: float | None = None
+    sm_clock_mean_mhz: float | None = None
+    sm_clock_min_mhz: float | None = None
+    temperature_max_c: float | None = None
+    throttle_reasons: tuple[str, ...] = ()
+    foreign_processes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TritonMeans:
+    """Triton's own counters of one model over one block; times are means per request in microseconds.
+
+    An inference is one image, an execution one run: mean_batch = inferences / executions.
+    """
+
+    requests: int
+    failures: int
+    inferences: int
+    executions: int
+    request_us: float
+    queue_us: float
+    compute_input_us: float
+    compute_infer_us: float
+    compute_output_us: float
+
+    @property
+    def mean_batch(self) -> float:
+        """Images per execution."""
+        return self.inferences / self.executions if self.executions else 0.0
+
+    @property
+    def compute_us(self) -> float:
+        """Input copy, engine and output copy together."""
+        return self.compute_input_us + self.compute_infer_us + self.compute_output_us
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """All that was seen. None: not measured. CPU use is in cores, e.g. 1.5 of 2."""
+
+    gpus: tuple[GpuObservation, ...] = ()
+    client_cpu_cores: float | None = None
+    server_cpu_cores: float | None = None
+    triton: TritonMeans | None = None
+    notes: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,169 @@
+"""Percentiles that the sample can carry, and how sure one may be of a speed-up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+Values = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+Statistic = Callable[[Values], float]
+
+PERCENTILE_CONFIDENCE = 0.99
+"""How sure the sample-size rule is, as in MLPerf LoadGen's early stopping."""
+_SPARE_SAMPLES = 1
+"""Samples above the percentile that the rule may leave out, so that the bound is never the maximum itself."""
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """An estimate with its confidence interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        """Whether `value` lies inside, ends included."""
+        return self.low <= value <= self.high
+
+
+def nearest_rank(values: Values, share: float) -> float:
+    """The smallest value that at least `share` (0..1] of all values do not exceed. No interpolation."""
+    if not 0 < share <= 1 or not len(values):
+        raise ValueError(f"nearest_rank needs values and a share within (0, 1], got {len(values)} values, {share}")
+    rank = max(1, math.ceil(share * len(values) - _TOLERANCE))
+    return float(np.partition(values, rank - 1)[rank - 1])
+
+
+def binomial_cdf(successes: int, trials: int, probability: float) -> float:
+    """P(X <= successes) for X ~ Binomial(trials, probability), 0 < probability < 1."""
+    log_odds = math.log(probability) - math.log1p(-probability)
+    log_term = trials * math.log1p(-probability)
+    total = math.exp(log_term)
+    for count in range(1, min(successes, trials) + 1):
+        log_term += math.log((trials - count + 1) / count) + log_odds
+        total += math.exp(log_term)
+    return min(total, 1.0)
+
+
+def min_samples(share: float, confidence: float = PERCENTILE_CONFIDENCE) -> int:
+    """How many samples a percentile needs before it is printed: 64 for 0.90, 130 for 0.95, 662 for 0.99.
+
+    MLPerf LoadGen's early-stopping rule: the smallest n for which the second-largest of n samples lies at or above the
+    true percentile with this confidence, P(Binomial(n, 1 - share) <= 1) <= 1 - confidence.
+    """
+    if not 0 < share < 1 or not 0 < confidence < 1:
+        raise ValueError(f"share and confidence must lie within (0, 1), got {share} and {confidence}")
+
+    def carries(count: int) -> bool:
+        return binomial_cdf(_SPARE_SAMPLES, count, 1 - share) <= 1 - confidence + _TOLERANCE
+
+    high = 2
+    while not carries(high):
+        high *= 2
+    low = high // 2
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if carries(middle) else (middle + 1, high)
+    return low
+
+
+def carried_percentile(values: Values, share: float) -> float | None:
+    """The nearest-rank percentile, or None where the sample is too small for it.
+
+    The median is always carried (of at least one value): the rule is about tails.
+    """
+    if not len(values) or (share > 0.5 and len(values) < min_samples(share)):
+        return None
+    return nearest_rank(values, share)
+
+
+def percentile_upper_bound(values: Values, share: float, confidence: float = PERCENTILE_CONFIDENCE) -> float | None:
+    """A value the true percentile does not exceed with this confidence; None where the sample is too small.
+
+    The order statistic x(n - t) with the largest t for which P(Binomial(n, 1 - share) <= t) <= 1 - confidence.
+    """
+    count = len(values)
+    if count < min_samples(share, confidence):
+        return None
+    low, high = _SPARE_SAMPLES, count
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = binomial_cdf(middle, count, 1 - share) <= 1 - confidence + _TOLERANCE
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return float(np.sort(values)[count - low - 1])
+
+
+def student_t_quantile(probability: float, degrees: int) -> float:
+    """The quantile of Student's t with whole degrees of freedom, for a probability within (0.5, 1)."""
+    low, high = 0.0, 1e6
+    while high - low > 1e-10 * max(1.0, low):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_t_cdf(middle, degrees) < probability else (low, middle)
+    return (low + high) / 2
+
+
+def _student_t_cdf(value: float, degrees: int) -> float:
+    # The finite series for whole degrees of freedom: Abramowitz and Stegun, 26.7.3 and 26.7.4.
+    theta = math.atan(value / math.sqrt(degrees))
+    odd = degrees % 2
+    term = math.cos(theta) if odd else 1.0
+    total = 0.0
+    for power in range(2 + odd, degrees + 1, 2):
+        total += term
+        term *= math.cos(theta) ** 2 * (power - 1) / power
+    central = 2 / math.pi * (theta + math.sin(theta) * total) if odd else math.sin(theta) * total
+    return 0.5 + central / 2
+
+
+def ratio_interval(
+    numerator_blocks: Sequence[Values],
+    denominator_blocks: Sequence[Values],
+    statistic: Statistic,
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """statistic(numerator) / statistic(denominator) over all samples, with its block-bootstrap interval.
+
+    Block i of both sides belongs to one round; whole rounds are drawn with replacement, so that drift and the
+    correlation inside a block stay in the interval. With few rounds the plain percentile interval is too narrow;
+    its tails are widened to Student's t (Hesterberg 2015, "What Teachers Should Know about the Bootstrap", the expanded
+    percentile interval).
+    """
+    rounds = len(numerator_blocks)
+    if rounds != len(denominator_blocks) or rounds < 2:
+        raise ValueError(f"need the same number of blocks, at least 2, got {rounds} and {len(denominator_blocks)}")
+    generator = np.random.default_rng(seed)
+    ratios = np.empty(resamples)
+    for index in range(resamples):
+        chosen = generator.integers(0, rounds, rounds)
+        ratios[index] = _ratio(numerator_blocks, denominator_blocks, chosen, statistic)
+    tail = expanded_tail(rounds, level)
+    everything = np.arange(rounds)
+    return Interval(
+        estimate=_ratio(numerator_blocks, denominator_blocks, everything, statistic),
+        low=float(np.quantile(ratios, tail)),
+        high=float(np.quantile(ratios, 1 - tail)),
+    )
+
+
+def expanded_tail(blocks: int, level: float) -> float:
+    """The share of the bootstrap distribution to leave out on each side, for this many blocks."""
+    reach = math.sqrt(blocks / (blocks - 1)) * student_t_quantile((1 + level) / 2, blocks - 1)
+    return NormalDist().cdf(-reach)
+
+
+def _ratio(
+    numerator: Sequence[Values], denominator: Sequence[Values], chosen: npt.NDArray[np.int64], statistic: Statistic
+) -> float:
+    above = statistic(np.concatenate([numerator[block] for block in chosen]))
+    below = statistic(np.concatenate([denominator[block] for block in chosen]))
+    return above / below

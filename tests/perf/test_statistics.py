@@ -1,0 +1,122 @@
+"""Statistics against hand-computed cases and against numpy and scipy."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+
+from perf.statistics import (
+    binomial_cdf,
+    carried_percentile,
+    expanded_tail,
+    min_samples,
+    nearest_rank,
+    percentile_upper_bound,
+    ratio_interval,
+    student_t_quantile,
+)
+
+scipy_stats = pytest.importorskip("scipy.stats")
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.01, 15), (0.2, 15), (0.3, 20), (0.4, 20), (0.5, 35), (0.6, 35), (0.95, 50), (1.0, 50)]
+)
+def test_nearest_rank_by_hand(share: float, expected: float) -> None:
+    assert nearest_rank(np.array([35, 50, 15, 40, 20]), share) == expected
+
+
+def test_nearest_rank_does_not_stumble_over_binary_fractions() -> None:
+    values = np.arange(1, 101)
+    assert [nearest_rank(values, percent / 100) for percent in range(1, 101)] == list(range(1, 101))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nearest_rank_is_numpys_inverted_cdf(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    values = generator.lognormal(0, 1, int(generator.integers(1, 3000)))
+    for share in (0.001, 0.1, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0):
+        assert nearest_rank(values, share) == np.percentile(values, share * 100, method="inverted_cdf")
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.90, 64), (0.95, 130), (0.99, 662)])
+def test_sample_size_rule_is_mlperfs(share: float, expected: int) -> None:
+    assert min_samples(share) == expected
+    assert carried_percentile(np.arange(expected - 1), share) is None
+    assert carried_percentile(np.arange(expected), share) is not None
+
+
+def test_median_needs_no_rule_but_a_value() -> None:
+    assert carried_percentile(np.array([7]), 0.5) == 7
+    assert carried_percentile(np.array([], np.int64), 0.5) is None
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_binomial_cdf_is_scipys(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    trials = int(generator.integers(1, 5000))
+    probability = float(generator.uniform(0.001, 0.5))
+    successes = int(generator.integers(0, max(1, int(trials * probability * 2))))
+    assert binomial_cdf(successes, trials, probability) == pytest.approx(
+        scipy_stats.binom.cdf(successes, trials, probability), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 5, 9, 30, 101])
+@pytest.mark.parametrize("probability", [0.6, 0.9, 0.975, 0.999])
+def test_student_t_is_scipys(probability: float, degrees: int) -> None:
+    expected = scipy_stats.t.ppf(probability, degrees)
+    assert student_t_quantile(probability, degrees) == pytest.approx(expected, rel=1e-7)
+
+
+def test_upper_bound_covers_the_true_percentile() -> None:
+    generator = np.random.default_rng(4)
+    true_p95 = float(scipy_stats.expon.ppf(0.95))
+    covered = [(percentile_upper_bound(generator.exponential(1, 400), 0.95) or 0.0) >= true_p95 for _ in range(400)]
+    assert sum(covered) >= 390
+    assert percentile_upper_bound(np.arange(129), 0.95) is None
+
+
+def test_expanded_tail_by_hand() -> None:
+    # 6 blocks: sqrt(6/5) * t(0.975, 5) = 1.0954 * 2.5706 = 2.8159 -> Phi(-2.8159) = 0.00243
+    assert expanded_tail(6, 0.95) == pytest.approx(0.00243, abs=2e-5)
+    assert expanded_tail(10_000, 0.95) == pytest.approx(0.025, abs=1e-4)
+
+
+def test_ratio_of_equal_constant_sides_is_one() -> None:
+    blocks = [np.full(10, 5) for _ in range(5)]
+    interval = ratio_interval(blocks, blocks, partial(nearest_rank, share=0.5), resamples=50)
+    assert (interval.estimate, interval.low, interval.high) == (1.0, 1.0, 1.0)
+
+
+def test_ratio_interval_is_paired_by_round() -> None:
+    # A drift that doubles both sides in every round leaves the ratio alone.
+    baseline = [np.full(10, 100.0 * 2**index) for index in range(6)]
+    faster = [block / 2 for block in baseline]
+    interval = ratio_interval(baseline, faster, lambda values: float(values.mean()), resamples=200)
+    assert interval.low == interval.high == interval.estimate == 2.0
+
+
+def test_ratio_interval_covers_as_often_as_it_says() -> None:
+    """Few, correlated blocks: the interval for a true ratio of 1.25 must hold it in about 95 % of the runs."""
+    generator = np.random.default_rng(11)
+
+    def side(scale: float) -> list[np.ndarray]:
+        return [scale * np.exp(generator.normal(0, 0.05) + generator.normal(0, 0.1, 60)) for _ in range(6)]
+
+    held = sum(
+        ratio_interval(side(1.25), side(1.0), partial(nearest_rank, share=0.5), resamples=300, seed=run).holds(1.25)
+        for run in range(200)
+    )
+    assert 180 <= held <= 200
+
+
+def test_unequal_or_single_blocks_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 2"):
+        ratio_interval([np.ones(3)], [np.ones(3)], lambda values: float(values.mean()))
+    with pytest.raises(ValueError, match="share"):
+        nearest_rank(np.ones(3), 0.0)
+    assert math.isclose(binomial_cdf(5, 5, 0.3), 1.0)
