@@ -1,0 +1,142 @@
+"""The TensorRT libraries behind one face: `tensorrt` 10 and 11, and `tensorrt_rtx`.
+
+Their Python interfaces agree in every name this package uses except those in ONLY_RTX; tests/tensorrt reads the
+names out of each library's bindings. Nothing outside the export.tensorrt_* modules touches them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from photofinish.engine_record import LibraryName
+from photofinish.errors import ExportError
+
+logger = logging.getLogger(__name__)
+
+MODULES: Mapping[LibraryName, tuple[str, ...]] = {
+    "tensorrt": ("tensorrt", "tensorrt_bindings"),
+    "tensorrt_rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings"),
+}
+"""Where each library is imported from, first found first. The `_bindings` packages take a system's own libraries."""
+
+INSTALL: Mapping[LibraryName, str] = {
+    "tensorrt": "pip install tensorrt-cu13",
+    "tensorrt_rtx": 'pip install "photofinish[tensorrt-rtx]"',
+}
+
+ONLY_RTX = ("ComputeCapability", "num_compute_capabilities", "set_compute_capability")
+"""Names that `tensorrt_rtx` has and `tensorrt` has not: it builds for a GPU that is not there."""
+
+MIN_VERSION: Mapping[LibraryName, tuple[int, int]] = {"tensorrt": (10, 8), "tensorrt_rtx": (1, 0)}
+"""10.8 is the first `tensorrt` that knows SM120."""
+
+FP8_TARGETS = frozenset({"sm89", "sm90", "sm100", "sm103", "sm110", "sm120", "sm121"})
+_TARGET = re.compile(r"^sm_?(\d{2,3})$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """The GPU that engines are built on. target: its architecture, e.g. "sm120"."""
+
+    name: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorRTLibrary:
+    """An imported library. version: e.g. "10.16.1.11". module: its Python bindings."""
+
+    name: LibraryName
+    version: str
+    module: Any
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The architectures it builds for without that GPU; () for `tensorrt`, which builds for the GPU at hand."""
+        capabilities = getattr(self.module, "ComputeCapability", None)
+        if capabilities is None:
+            return ()
+        names = (name.lower() for name in capabilities.__members__)
+        return tuple(sorted((name for name in names if _TARGET.match(name)), key=lambda name: int(name[2:])))
+
+
+def imported_library(name: LibraryName) -> TensorRTLibrary | None:
+    """The library of that name, or None where it is not installed or its shared libraries are missing."""
+    for module_name in MODULES[name]:
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError as exc:
+            logger.debug("%s cannot be imported: %s", module_name, exc)
+            continue
+        if hasattr(module, "Builder"):
+            return TensorRTLibrary(name=name, version=str(module.__version__), module=module)
+    return None
+
+
+def gpu_at_hand() -> Gpu | None:
+    """The first visible NVIDIA GPU, or None."""
+    if not torch.cuda.is_available():
+        return None
+    major, minor = torch.cuda.get_device_capability(0)
+    return Gpu(name=torch.cuda.get_device_name(0), target=f"sm{major}{minor}")
+
+
+def target_from_text(text: str) -> str:
+    """The architecture in our spelling, `sm120`, from `sm120`, `SM_120`, `120` or `12.0`. Raises ExportError."""
+    bare = text.strip().lower().replace(".", "")
+    match = _TARGET.match(bare if bare.startswith("sm") else f"sm{bare}")
+    if not match:
+        raise ExportError(
+            f"--target must name a GPU architecture such as sm120 (RTX 50), sm89 (RTX 40), sm86 (RTX 30, A10) "
+            f"or sm75 (T4), got {text!r}"
+        )
+    return f"sm{match[1]}"
+
+
+def choose_library(target: str | None, gpu: Gpu | None) -> tuple[TensorRTLibrary, str]:
+    """The library that builds for `target` (the GPU at hand when None), and the target.
+
+    `tensorrt` is taken where it can be, since the container serves its engines too. Raises ExportError with what to
+    install or to ask for.
+    """
+    if target is None and gpu is None:
+        raise ExportError(
+            "this machine has no NVIDIA GPU to build a TensorRT engine for; name one with --target, "
+            "e.g. --target sm120 for an RTX 5070 or sm89 for an RTX 4090"
+        )
+    wanted = target or (gpu.target if gpu else "")
+    at_hand = gpu is not None and gpu.target == wanted
+    candidates: tuple[LibraryName, ...] = ("tensorrt", "tensorrt_rtx") if at_hand else ("tensorrt_rtx",)
+    reasons = []
+    for name in candidates:
+        library = imported_library(name)
+        if library is None:
+            reasons.append(f"{name} is not installed ({INSTALL[name]})")
+        elif problem := _problem_with(library, wanted):
+            reasons.append(problem)
+        else:
+            return library, wanted
+    where = "" if at_hand else " on a machine without that GPU"
+    raise ExportError(f"no TensorRT here builds for {wanted}{where}: {'; '.join(reasons)}")
+
+
+def _problem_with(library: TensorRTLibrary, target: str) -> str:
+    if version_tuple(library.version) < MIN_VERSION[library.name]:
+        least = ".".join(map(str, MIN_VERSION[library.name]))
+        return f"{library.name} {library.version} is older than {least} ({INSTALL[library.name]} --upgrade)"
+    if library.targets and target not in library.targets:
+        return f"{library.name} {library.version} knows {', '.join(library.targets)} and not {target}"
+    return ""
+
+
+def version_tuple(version: str) -> tuple[int, int]:
+    """Major and minor of a version such as "10.16.1.11"."""
+    major, minor = (int(part) for part in re.findall(r"\d+", version)[:2])
+    return major, minor
