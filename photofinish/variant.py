@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,6 +22,7 @@ Contract = Literal["tensor", "frames"]
 Role = Literal["baseline", "optimised"]
 ServerKind = Literal["embedded", "container"]
 Device = Literal["cpu", "cuda"]
+WeightsKind = Literal["torch", "onnx"]
 
 ARTIFACT_NAMES: Mapping[str, str] = {
     "pytorch": "model.pt",
@@ -38,6 +39,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "contract": get_args(Contract),
     "servers": get_args(ServerKind),
     "devices": get_args(Device),
+    "sources": get_args(WeightsKind),
 }
 _MODEL_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]*$")
 
@@ -47,7 +49,8 @@ class Variant:
     """One deployable choice: model, backend, precision and contract; one directory of the model repository.
 
     recipe: how `export/` makes the artifact; several variants may share one artifact's recipe.
-    servers, devices: where it can run. min_map_share: the accuracy floor as a share of the baseline's mAP50-95.
+    servers, devices: where it can run. sources: the kinds of weights it can be made from.
+    min_map_share: the accuracy floor as a share of the baseline's mAP50-95.
     batch_buckets: the batch sizes an engine is prepared for (CUDA graphs, warm-up), ascending, last = max_batch_size.
     """
 
@@ -67,6 +70,7 @@ class Variant:
     min_map_share: float
     cuda_graphs: bool
     tf32: bool
+    sources: tuple[WeightsKind, ...] = ("torch", "onnx")
 
     def __post_init__(self) -> None:
         """Raise ConfigError when a value is out of range."""
@@ -127,9 +131,13 @@ def variants_from_toml(path: Path, *, model: str) -> tuple[Variant, ...]:
         _variant_from_table({**defaults, **_expect_table(path, suffix, table)}, path, suffix, model)
         for suffix, table in tables.items()
     )
-    baselines = [variant.suffix for variant in variants if variant.role == "baseline"]
-    if len(baselines) != 1:
-        raise ConfigError(f'{path}: exactly one variant must have role = "baseline", found {baselines or "none"}')
+    for kind in get_args(WeightsKind):
+        baselines = [v.suffix for v in variants if v.role == "baseline" and kind in v.sources]
+        if len(baselines) != 1:
+            raise ConfigError(
+                f'{path}: exactly one variant for {kind} weights must have role = "baseline", '
+                f"found {baselines or 'none'}"
+            )
     return variants
 
 
@@ -144,7 +152,8 @@ def _variant_from_table(table: Mapping[str, Any], path: Path, suffix: str, model
     known = {field.name for field in fields(Variant)} - {"model", "suffix"}
     if unknown := sorted(set(table) - known):
         raise ConfigError(f"{where} has unknown keys {unknown}; known keys are {sorted(known)}")
-    if missing := sorted(known - set(table)):
+    required = {field.name for field in fields(Variant) if field.default is MISSING} - {"model", "suffix"}
+    if missing := sorted(required - set(table)):
         raise ConfigError(f"{where} lacks {missing}; add them there or under [defaults]")
     values: dict[str, Any] = {}
     for key, value in table.items():
@@ -159,8 +168,8 @@ def _variant_from_table(table: Mapping[str, Any], path: Path, suffix: str, model
             values[field.name] = float(values[field.name])
         if expected and field.name in values and type(values[field.name]) is not expected:
             raise ConfigError(f"{where}: {field.name} must be {field.type}, got {values[field.name]!r}")
-    for key in ("servers", "devices", "batch_buckets"):
-        if not isinstance(values[key], tuple):
+    for key in ("servers", "devices", "sources", "batch_buckets"):
+        if key in values and not isinstance(values[key], tuple):
             raise ConfigError(f"{where}: {key} must be a list, got {values[key]!r}")
     if any(type(size) is not int for size in values["batch_buckets"]):
         raise ConfigError(f"{where}: batch_buckets must be a list of whole numbers, got {values['batch_buckets']!r}")

@@ -1,0 +1,123 @@
+"""What the recipes of one export share: the source, reference pictures and outputs, intermediate ONNX graphs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+
+from export.frames import FramesDetector, frames_network_from_source
+from export.onnx_frames import BATCH, frames_model_from_tensor_model
+from export.onnx_session import output_from_onnx
+from export.onnx_weights import tensor_model_from_source
+from export.parity import check_raw, check_rows, check_scores
+from export.pictures import frames_from_pictures, images_from_frames_array, reference_picture_paths
+from export.source import ModelSource
+from photofinish.variant import Device, Variant
+
+OPSET = 17
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(kw_only=True)
+class BuildContext:
+    """One export run. Everything costly is made on first use and kept for the other recipes.
+
+    device: what the server will run on; artifacts are made and compared on the CPU unless a recipe says otherwise.
+    work_dir: a folder for intermediate files, deleted after the run.
+    """
+
+    source: ModelSource
+    device: Device
+    work_dir: Path
+    on_progress: Callable[[str], None]
+    picture_paths: tuple[Path, ...] = field(default_factory=reference_picture_paths)
+
+    @cached_property
+    def frames_nhwc(self) -> npt.NDArray[np.uint8]:
+        """The reference pictures, letterboxed RGB: (n, height, width, 3) uint8."""
+        return frames_from_pictures(self.picture_paths, self.source.input_wh)
+
+    @cached_property
+    def images_nchw(self) -> Array:
+        """The reference pictures as the tensor contract takes them: (n, 3, height, width) float32."""
+        return images_from_frames_array(self.frames_nhwc)
+
+    @cached_property
+    def reference_raw(self) -> Array:
+        """The source's own raw output on the reference pictures: PyTorch eager, or the user's ONNX as it is."""
+        if self.source.kind == "torch":
+            return output_from_network(self.source.expect_network(), self.images_nchw)
+        return output_from_onnx(self.tensor_onnx, self.images_nchw)
+
+    @cached_property
+    def reference_output(self) -> Array:
+        """The source's output on the reference pictures in the frames contract: (n, 300, 6) rows or (n, classes)."""
+        if self.source.kind == "torch":
+            return output_from_network(frames_network_from_source(self.source), self.frames_nhwc)
+        if self.source.frames_contract or self.source.head not in ("rows", "yolo_raw"):
+            return output_from_onnx(self.frames_onnx, self.frames_nhwc)
+        decode = FramesDetector(torch.nn.Identity(), head=self.source.head)
+        rows: Array = decode.rows_from_raw(torch.from_numpy(self.reference_raw)).numpy()
+        return rows
+
+    @cached_property
+    def tensor_onnx(self) -> onnx.ModelProto:
+        """FP32 ONNX in the tensor contract, `images` [N,3,H,W] → `output0`, dynamic batch."""
+        if self.source.kind == "onnx":
+            return tensor_model_from_source(self.source)
+        self.on_progress("exporting the network to ONNX")
+        path = self.work_dir / "tensor.onnx"
+        width, height = self.source.input_wh
+        with torch.no_grad(), warnings.catch_warnings():
+            # The tracing exporter is deprecated, but takes a fixed-shape trace with a dynamic batch as it is.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                self.source.expect_network(),
+                (torch.zeros(1, 3, height, width),),
+                str(path),
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=["images"],
+                output_names=["output0"],
+                dynamic_axes={"images": {0: BATCH}, "output0": {0: BATCH}},
+            )
+        return onnx.load(path)
+
+    @cached_property
+    def frames_onnx(self) -> onnx.ModelProto:
+        """FP32 ONNX in the frames contract, `frames` UINT8 [N,H,W,3] → `detections` (or `scores`), dynamic batch."""
+        source = self.source
+        if source.frames_contract:
+            return self.tensor_onnx
+        return frames_model_from_tensor_model(
+            self.tensor_onnx,
+            head=source.head,
+            input_wh=source.input_wh,
+            raw_dims=source.raw_dims,
+            sorted_rows=source.sorted_rows,
+        )
+
+    def check_output(self, variant: Variant, found: Array, *, precision: str = "") -> dict[str, Any]:
+        """Parity figures of an artifact's output on the reference pictures; ExportError when it is too far off."""
+        precision = precision or variant.precision
+        if variant.contract == "tensor":
+            return check_raw(variant.name, found, self.reference_raw)
+        if self.source.task == "classify":
+            return check_scores(variant.name, found, self.reference_output, precision)
+        return check_rows(variant.name, found, self.reference_output, precision)
+
+
+def output_from_network(network: torch.nn.Module, batch: npt.NDArray[Any]) -> Array:
+    """The network's output for each picture of a batch, one at a time: float32."""
+    with torch.no_grad():
+        outputs = [network(torch.from_numpy(batch[index : index + 1])) for index in range(len(batch))]
+    return np.concatenate([output.numpy() for output in outputs]).astype(np.float32)

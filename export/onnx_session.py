@@ -1,0 +1,41 @@
+"""Run an ONNX model on the CPU, to compare it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from photofinish.errors import ExportError
+
+ORT_ERRORS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+"""What ONNX Runtime raises for a model or input it cannot use; the classes share no base but Exception."""
+
+
+def output_from_onnx(
+    model: onnx.ModelProto | Path, batch: npt.NDArray[Any], *, at_once: bool = False
+) -> npt.NDArray[np.float32]:
+    """The first output for a batch, float32; one picture at a time unless `at_once`."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        content = str(model) if isinstance(model, Path) else model.SerializeToString()
+        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
+        step = len(batch) if at_once else 1
+        outputs = [session.run([output], {name: batch[i : i + step]})[0] for i in range(0, len(batch), step)]
+    except ORT_ERRORS as exc:
+        raise ExportError(f"ONNX Runtime cannot run the model: {str(exc).splitlines()[0][:300]}") from exc
+    return np.concatenate(outputs).astype(np.float32)

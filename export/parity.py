@@ -1,0 +1,122 @@
+"""How far an artifact's output lies from its source's, and whether that is near enough to publish."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from photofinish.detections import Detections, iou_matrix
+from photofinish.errors import ExportError
+
+Array = npt.NDArray[np.float32]
+MIN_CONFIDENCE = 0.25
+"""Boxes below it are not shown to anyone, so their order may change with the precision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerance:
+    """The largest difference that a precision may make. min_iou: of each box; max_confidence: difference of each."""
+
+    min_iou: float
+    max_confidence: float
+
+
+TOLERANCES: Mapping[str, Tolerance] = {
+    "fp32": Tolerance(min_iou=0.99, max_confidence=0.002),
+    "fp16": Tolerance(min_iou=0.95, max_confidence=0.02),
+    "bf16": Tolerance(min_iou=0.90, max_confidence=0.05),
+}
+"""By precision. INT8 has no entry: its measure is the accuracy gate, on a data set."""
+MAX_RAW_DIFFERENCE = 0.05
+"""For raw FP32 outputs, in their own units (pixels and confidences)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsParity:
+    """Figures of one comparison. boxes: how many reference boxes at confidence 0.25 or more were compared."""
+
+    pictures: int
+    boxes: int
+    min_iou: float
+    max_confidence_difference: float
+
+    def to_card(self) -> dict[str, Any]:
+        """The figures as they stand in the model's card."""
+        return asdict(self)
+
+
+def parity_from_rows(found: Array, reference: Array) -> RowsParity:
+    """Compare rows (n, 300, 6) picture by picture.
+
+    Every reference box of confidence 0.25 or more must have a found box of its class; the worst one counts.
+    The confidences are compared in order over all rows too, which is what an untrained model can be judged by.
+    """
+    _expect_same_shape(found, reference)
+    confidence = float(np.max(np.abs(found[..., 4] - reference[..., 4]), initial=0.0))
+    min_iou, boxes = 1.0, 0
+    for found_rows, reference_rows in zip(found, reference, strict=True):
+        wanted = reference_rows[reference_rows[:, 4] >= MIN_CONFIDENCE]
+        boxes += len(wanted)
+        if len(wanted):
+            overlaps, gaps = _matches(_detections(found_rows), _detections(wanted))
+            min_iou, confidence = min(min_iou, float(overlaps.min())), max(confidence, float(gaps.max()))
+    return RowsParity(pictures=len(reference), boxes=boxes, min_iou=min_iou, max_confidence_difference=confidence)
+
+
+def _detections(rows: Array) -> Detections:
+    return Detections(boxes_xyxy=rows[:, :4], confidence=rows[:, 4], class_id=np.rint(rows[:, 5]).astype(np.int32))
+
+
+def _matches(found: Detections, wanted: Detections) -> tuple[Array, Array]:
+    """For each wanted box the overlap with its best found box of the same class, and their confidence difference."""
+    overlaps = iou_matrix(wanted.boxes_xyxy, found.boxes_xyxy)
+    overlaps[wanted.class_id[:, None] != found.class_id[None, :]] = 0
+    best = overlaps.argmax(axis=1)
+    return overlaps.max(axis=1), np.abs(wanted.confidence - found.confidence[best])
+
+
+def check_rows(what: str, found: Array, reference: Array, precision: str) -> dict[str, Any]:
+    """The parity figures for the card; ExportError when they exceed the precision's tolerance."""
+    parity = parity_from_rows(found, reference)
+    limit = TOLERANCES.get(precision)
+    if limit and (parity.min_iou < limit.min_iou or parity.max_confidence_difference > limit.max_confidence):
+        raise ExportError(
+            f"{what} disagrees with its source on real pictures: smallest box overlap {parity.min_iou:.3f} "
+            f"(at least {limit.min_iou} expected), largest confidence difference "
+            f"{parity.max_confidence_difference:.4f} (at most {limit.max_confidence} expected); it was not published"
+        )
+    return parity.to_card()
+
+
+def check_raw(what: str, found: Array, reference: Array) -> dict[str, Any]:
+    """The largest difference of two raw outputs; ExportError when it exceeds MAX_RAW_DIFFERENCE."""
+    _expect_same_shape(found, reference)
+    difference = float(np.max(np.abs(found - reference), initial=0.0))
+    if not difference <= MAX_RAW_DIFFERENCE:
+        raise ExportError(
+            f"{what} disagrees with its source on real pictures: largest difference of the raw output {difference:.4g} "
+            f"(at most {MAX_RAW_DIFFERENCE} expected); it was not published"
+        )
+    return {"pictures": len(reference), "max_raw_difference": difference}
+
+
+def check_scores(what: str, found: Array, reference: Array, precision: str) -> dict[str, Any]:
+    """The largest difference of two score arrays (n, classes); ExportError when it exceeds the tolerance."""
+    _expect_same_shape(found, reference)
+    difference = float(np.max(np.abs(found - reference), initial=0.0))
+    limit = TOLERANCES.get(precision)
+    if limit and not difference <= limit.max_confidence:
+        raise ExportError(
+            f"{what} disagrees with its source on real pictures: largest score difference {difference:.4f} "
+            f"(at most {limit.max_confidence} expected); it was not published"
+        )
+    return {"pictures": len(reference), "max_score_difference": difference}
+
+
+def _expect_same_shape(found: Array, reference: Array) -> None:
+    if found.shape != reference.shape:
+        raise ExportError(f"the artifact returns shape {found.shape}, its source {reference.shape}")

@@ -1,0 +1,65 @@
+"""Staged variants into the model repository."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from export.staging import StagedVariant, copy_variant, replaced_directory
+from photofinish.errors import ModelRepositoryError
+from photofinish.model_card import ModelCard, card_from_parameter
+
+
+def publish_variants(staged: Iterable[StagedVariant], repository: Path) -> tuple[str, ...]:
+    """Copy each staged variant into the repository, one rename each; the published names.
+
+    Variants of the same model that other weights made are withdrawn: comparing them with these would be wrong.
+    Directories without our card are never touched: one in the way raises ModelRepositoryError.
+    """
+    variants = list(staged)
+    for item in variants:
+        target = repository / item.variant.name
+        if target.exists() and card_from_directory(target) is None:
+            raise ModelRepositoryError(
+                f"{target} exists and was not made by Photofinish; move it away, or export under another --model-name"
+            )
+    for item in variants:
+        with replaced_directory(repository / item.variant.name) as directory:
+            copy_variant(item.directory, directory)
+    hashes = {item.card.model: item.card.weights_sha256 for item in variants}
+    for directory in _directories(repository):
+        card = card_from_directory(directory)
+        if card and card.model in hashes and card.weights_sha256 != hashes[card.model]:
+            shutil.rmtree(directory)
+    return tuple(item.variant.name for item in variants)
+
+
+def withdraw_variant(name: str, repository: Path) -> bool:
+    """Remove a variant of ours from the repository; False when there is none."""
+    directory = repository / name
+    if not directory.is_dir() or card_from_directory(directory) is None:
+        return False
+    shutil.rmtree(directory)
+    return True
+
+
+def card_from_directory(directory: Path) -> ModelCard | None:
+    """The card in a variant's config.pbtxt as we wrote it; None when the directory is not one of ours."""
+    try:
+        text = (directory / "config.pbtxt").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(r'key: "photofinish"\s*value \{\s*string_value: ("(?:[^"\\]|\\.)*")', text)
+    if found is None:
+        return None
+    try:
+        return card_from_parameter(json.loads(found.group(1)))
+    except (ValueError, ModelRepositoryError):
+        return None
+
+
+def _directories(repository: Path) -> list[Path]:
+    return sorted(path for path in repository.iterdir() if path.is_dir()) if repository.is_dir() else []

@@ -1,0 +1,99 @@
+"""The staging folder: finished variants, each with the fingerprint of everything that went into it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from photofinish.errors import ModelRepositoryError
+from photofinish.model_card import ModelCard, card_from_parameter
+from photofinish.variant import Variant
+
+RECORD_NAME = "export.json"
+EXPORTERS = ("torch", "ultralytics", "onnx", "onnxruntime", "torchvision")
+
+
+@dataclass(frozen=True)
+class StagedVariant:
+    """One variant in the staging folder. rebuilt: made by this run, not found fresh."""
+
+    variant: Variant
+    directory: Path
+    card: ModelCard
+    rebuilt: bool
+
+
+def fingerprint(variant: Variant, settings: Mapping[str, object]) -> str:
+    """A hash of all that decides the artifact and its config: variant, settings, exporters' versions, this code."""
+    content = {
+        "variant": asdict(variant),
+        "settings": dict(settings),
+        "versions": {name: _version(name) for name in EXPORTERS},
+        "code": code_hash(),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def code_hash() -> str:
+    """A hash of export/'s own source files."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def fresh_card(directory: Path, wanted_fingerprint: str, variant: Variant) -> ModelCard | None:
+    """The card of a staged variant that was made from exactly this; None when it is missing, stale or incomplete."""
+    try:
+        record = json.loads((directory / RECORD_NAME).read_text(encoding="utf-8"))
+        if record["fingerprint"] != wanted_fingerprint:
+            return None
+        card = card_from_parameter(json.dumps(record["card"]))
+    except (OSError, ValueError, KeyError, TypeError, ModelRepositoryError):
+        return None
+    complete = (directory / "config.pbtxt").is_file() and (directory / "1" / variant.artifact_name).is_file()
+    return card if complete else None
+
+
+def write_record(directory: Path, made_fingerprint: str, card: ModelCard) -> None:
+    """Write the fingerprint and the card beside the artifact."""
+    record: dict[str, Any] = {"fingerprint": made_fingerprint, "card": asdict(card)}
+    (directory / RECORD_NAME).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+@contextmanager
+def replaced_directory(target: Path) -> Iterator[Path]:
+    """A new empty folder that takes `target`'s place when the block ends, and vanishes when it raises."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
+        made = Path(folder) / target.name
+        made.mkdir()
+        yield made
+        if target.exists():
+            # Two renames: a reader sees the old folder, for an instant none, then the whole new one.
+            target.rename(Path(folder) / "replaced")
+        made.rename(target)
+
+
+def copy_variant(source: Path, target: Path) -> None:
+    """Copy a staged variant's config and versions (not its record) into an empty folder."""
+    for item in sorted(source.iterdir()):
+        if item.is_dir():
+            shutil.copytree(item, target / item.name)
+        elif item.name != RECORD_NAME:
+            shutil.copy2(item, target / item.name)

@@ -1,0 +1,50 @@
+"""What `photofinish export` prints at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from export.staging import StagedVariant
+from photofinish.errors import ConfigError
+
+
+def table_from_staged(staged: Sequence[StagedVariant]) -> str:
+    """The parity table: one line per variant, compared with its source on real pictures."""
+    header = ("variant", "precision", "contract", "parity with the source", "state")
+    rows = [
+        (
+            item.variant.name,
+            item.variant.precision,
+            item.variant.contract,
+            _parity_text(item.card.parity),
+            "rebuilt" if item.rebuilt else "fresh",
+        )
+        for item in staged
+    ]
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (header, *rows)
+    )
+
+
+def _parity_text(parity: dict[str, object]) -> str:
+    if "boxes" in parity:
+        return (
+            f"{parity['boxes']} boxes: IoU ≥ {parity['min_iou']:.3f}, "
+            f"confidence ± {parity['max_confidence_difference']:.2g}"
+        )
+    for key in ("max_raw_difference", "max_score_difference"):
+        if key in parity:
+            return f"largest difference {parity[key]:.2g}"
+    return "not measured"
+
+
+def gpus_from_text(text: str) -> tuple[int, ...]:
+    """GPU numbers from `all` (every GPU: an empty tuple) or a list such as `0,1`."""
+    if text == "all":
+        return ()
+    try:
+        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as exc:
+        raise ConfigError(f"--gpus must be all or numbers such as 0,1, got {text!r}") from exc

@@ -1,0 +1,158 @@
+"""Ultralytics weights to a ModelSource: .pt, or .yaml for an untrained model. Only this module imports ultralytics."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from export.source import ModelSource
+from photofinish.detections import MAX_ROWS
+from photofinish.errors import ExportError
+from photofinish.wheels import user_cache_dir
+
+# Before the import: no network at start, no package installed behind the user's back, no settings file in the
+# user's configuration folder, nothing printed to stdout.
+os.environ.setdefault("YOLO_OFFLINE", "true")
+os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+os.environ.setdefault("YOLO_VERBOSE", "false")
+os.environ.setdefault("YOLO_CONFIG_DIR", str(user_cache_dir() / "ultralytics"))
+
+from ultralytics.nn.modules import Detect
+from ultralytics.nn.modules.head import v10Detect
+from ultralytics.nn.tasks import DetectionModel, load_checkpoint, yaml_model_load
+
+DEFAULT_INPUT_SIZE = 640
+TASK_WORDS: Mapping[str, str] = {
+    "segment": "a segmentation",
+    "pose": "a pose",
+    "classify": "a classification",
+    "obb": "an oriented-box",
+}
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    ImportError,
+    EOFError,
+    OSError,
+)
+"""What torch and Ultralytics raise for a file that is not one of their checkpoints."""
+
+
+class _OutputOnly(torch.nn.Module):
+    """The network as a function of images alone, returning its prediction tensor."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        prediction: torch.Tensor = self.network(images)
+        return prediction
+
+
+def source_from_pt(path: Path, *, model: str, sha256: str, input_size: int | None) -> ModelSource:
+    """A trained detector from an Ultralytics checkpoint."""
+    try:
+        network, _ = load_checkpoint(str(path))
+    except _UNREADABLE as exc:
+        reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
+        raise ExportError(
+            f"{path} is not an Ultralytics model ({reason[:160]}); pass a .pt that Ultralytics trained, "
+            "an .onnx file, or a .yaml for an untrained model"
+        ) from exc
+    return _source_from_network(network, path.name, model=model, sha256=sha256, input_size=input_size, untrained=False)
+
+
+def source_from_yaml(weights: str, *, model: str, sha256: str, input_size: int | None) -> ModelSource:
+    """An untrained detector with seeded random weights from a model description, e.g. `yolo26n.yaml`."""
+    generator_state = torch.random.get_rng_state()
+    torch.manual_seed(0)
+    try:
+        network = DetectionModel(yaml_model_load(weights), verbose=False)
+    except _UNREADABLE as exc:
+        raise ExportError(
+            f"{weights} is not a detector's description ({exc}); name one that Ultralytics ships, e.g. yolo26n.yaml"
+        ) from exc
+    finally:
+        torch.random.set_rng_state(generator_state)
+    network.task = "detect"
+    return _source_from_network(
+        network, Path(weights).name, model=model, sha256=sha256, input_size=input_size, untrained=True
+    )
+
+
+def _source_from_network(
+    network: Any, weights: str, *, model: str, sha256: str, input_size: int | None, untrained: bool
+) -> ModelSource:
+    task = getattr(network, "task", "detect")
+    if task != "detect":
+        raise ExportError(
+            f"{weights} is {TASK_WORDS.get(task, f'a {task}')} model; Photofinish serves detectors, "
+            "so pass detection weights such as yolo26n.pt"
+        )
+    head = network.model[-1]
+    if type(head) not in (Detect, v10Detect):
+        raise ExportError(
+            f"{weights} has a {type(head).__name__} head; supported are Ultralytics' Detect heads "
+            "(YOLOv5u, v8, v9, v10, 11, 12, 26)"
+        )
+    network = copy.deepcopy(network).float().eval()
+    head = network.model[-1]
+    nms_free = getattr(head, "one2one_cv2", None) is not None
+    if nms_free:
+        network.end2end = True
+    network = network.fuse(verbose=False)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    head.export = True
+    head.format = "torchscript"
+    head.max_det = MAX_ROWS
+    stride = int(network.stride.max())
+    size = _checked_size(input_size or _trained_size(network) or DEFAULT_INPUT_SIZE, stride, weights)
+    names = network.names
+    with torch.no_grad():
+        raw = network(torch.zeros(1, 3, size, size))
+    return ModelSource(
+        kind="torch",
+        model=model,
+        weights=weights,
+        weights_sha256=sha256,
+        task="detect",
+        head="rows" if nms_free else "yolo_raw",
+        raw_dims=tuple(int(side) for side in raw.shape[1:]),
+        nms_free=nms_free,
+        input_wh=(size, size),
+        stride=stride,
+        class_names=tuple(str(names[index]) for index in range(len(names))),
+        untrained=untrained,
+        sorted_rows=nms_free,
+        network=_OutputOnly(network).eval(),
+    )
+
+
+def _trained_size(network: Any) -> int | None:
+    arguments = getattr(network, "args", {})
+    size = arguments.get("imgsz") if isinstance(arguments, dict) else getattr(arguments, "imgsz", None)
+    return size if isinstance(size, int) else None
+
+
+def _checked_size(size: int, stride: int, weights: str) -> int:
+    if size < stride or size % stride:
+        lower = max(size // stride * stride, stride)
+        raise ExportError(
+            f"input size {size} does not fit {weights}: it must be a multiple of its stride {stride}; "
+            f"pass --input-size {lower} or {lower + stride}"
+        )
+    return size
