@@ -46,22 +46,20 @@ def rows_from_head(
         return output[:, :ROW_WIDTH]
     if head == "yolo_raw":
         _require_shape(output, head, output.ndim == 2 and output.shape[0] > 4, "(4 + classes, anchors)")
-        centres_xywh, scores = output[:4].T, output[4:].T
-        best = scores.max(axis=1)
-        candidates = np.flatnonzero(best >= min_confidence)
-        return _rows(centres_xywh[candidates], scores[candidates], best[candidates])
+        return _best_rows(output[:4].T, output[4:].T, min_confidence)
     if head == "yolo_raw_objectness":
         _require_shape(output, head, output.ndim == 2 and output.shape[1] > 5, "(anchors, 5 + classes)")
-        likely = output[output[:, 4] >= min_confidence]
-        scores = likely[:, 5:] * likely[:, 4:5]
-        return _rows(likely[:, :4], scores, scores.max(axis=1, initial=0))
+        centres_xywh, scores = output[:, :4], output[:, 5:] * output[:, 4:5]
+        return _best_rows(centres_xywh, scores, min_confidence)
     raise ConfigError(f"the model's head is {head!r}; this client decodes rows, yolo_raw, yolo_raw_objectness, scores")
 
 
-def _rows(
-    centres_xywh: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], confidence: npt.NDArray[np.float32]
+def _best_rows(
+    centres_xywh: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], min_confidence: float
 ) -> npt.NDArray[np.float32]:
-    order = np.argsort(-confidence, kind="stable")[:MAX_CANDIDATES]
+    confidence = scores.max(axis=1)
+    likely = np.flatnonzero(confidence >= min_confidence)
+    order = likely[np.argsort(-confidence[likely], kind="stable")][:MAX_CANDIDATES]
     centres, half_sizes = centres_xywh[order, :2], centres_xywh[order, 2:] / 2
     rows = np.empty((len(order), ROW_WIDTH), dtype=np.float32)
     rows[:, :2] = centres - half_sizes

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from client.session import Session
+from client.triton import ServedModel, TritonClient
+from photofinish.errors import (
+    ConfigError,
+    ModelNotFoundError,
+    RequestRejectedError,
+    RequestTimeoutError,
+    ServerUnavailableError,
+)
+from tests.client.fake_triton import FakeModel, FakeTriton
+
+
+def echo_sums(inputs):
+    """Row 0 of each picture's answer starts with the sum of its pixels."""
+    frames = inputs["frames"]
+    rows = np.zeros((len(frames), 300, 6), np.float32)
+    rows[:, 0, 0] = frames.reshape(len(frames), -1).sum(axis=1)
+    return {"detections": rows}
+
+
+def served(server: FakeTriton) -> ServedModel:
+    with TritonClient(server.url) as client:
+        return client.model("toy_onnx_fp32")
+
+
+def shared_memory_names() -> set[str]:
+    return {path.name for path in Path("/dev/shm").glob(f"photofinish_{os.getpid()}_*")}
+
+
+@pytest.mark.parametrize("transport", ["grpc", "system_shm", "auto"])
+def test_pixels_arrive(transport):
+    with FakeTriton(FakeModel(infer=echo_sums)) as server:
+        with Session(server.url, served(server), transport=transport, slots=2, batch_size=3) as session:
+            assert session.transport == ("grpc" if transport == "grpc" else "system_shm")
+            slots = [session.acquire(), session.acquire()]
+            for value, slot in enumerate(slots, start=1):
+                slot.input_array[:] = 0
+                slot.input_array[:, 0, 0, 0] = (value, 2 * value, 3 * value)
+            first, second = session.submit(slots[0]), session.submit(slots[1])
+            assert first.result()[:, 0, 0].tolist() == [1, 2, 3]
+            assert second.result()[:, 0, 0].tolist() == [2, 4, 6]
+            assert session.infer(slots[1], 2)[:, 0, 0].tolist() == [2, 4]
+            assert session.infer(slots[1])[:, 0, 0].tolist() == [2, 4, 6]
+            assert slots[1].received_ns > slots[1].sent_ns > 0
+            assert not shared_memory_names()
+        assert not server.regions
+
+
+def test_refused_shared_memory_falls_back_and_says_so():
+    notices: list[str] = []
+    with FakeTriton(FakeModel(infer=echo_sums), refuse_shared_memory=True) as server:
+        with Session(server.url, served(server), on_notice=notices.append) as session:
+            assert session.transport == "grpc"
+            slot = session.acquire()
+            slot.input_array[:] = 1
+            assert session.infer(slot)[0, 0, 0] == 64 * 64 * 3
+        assert len(notices) == 1
+        assert "gRPC instead" in notices[0]
+        assert "client shared memory is disabled" in notices[0]
+        assert not shared_memory_names()
+        with pytest.raises(RequestRejectedError, match="disabled"):
+            Session(server.url, served(server), transport="system_shm")
+    assert not shared_memory_names()
+
+
+def test_no_shared_memory_on_this_machine(monkeypatch, tmp_path):
+    monkeypatch.setattr("client.regions.SHARED_MEMORY_FOLDER", tmp_path / "missing")
+    with FakeTriton() as server:
+        with Session(server.url, served(server)) as session:
+            assert session.transport == "grpc"
+        with pytest.raises(ConfigError, match="no shared memory"):
+            Session(server.url, served(server), transport="system_shm")
+
+
+def test_slots_run_out_and_come_back():
+    with FakeTriton() as server, Session(server.url, served(server), slots=1) as session:
+        slot = session.acquire()
+        with pytest.raises(RequestTimeoutError, match="all 1 requests"):
+            session.acquire(timeout_s=0.05)
+        session.release(slot)
+        assert session.acquire(timeout_s=1) is slot
+
+
+@pytest.mark.parametrize("change", [{"slots": 0}, {"batch_size": 0}, {"batch_size": 33}, {"transport": "pigeon"}])
+def test_values_out_of_range_are_refused(change):
+    with FakeTriton() as server, pytest.raises(ConfigError):
+        Session(server.url, served(server), **change)
+
+
+def test_a_slow_server_meets_the_deadline():
+    with FakeTriton(delay_s=30) as server, Session(server.url, served(server), timeout_s=0.3) as session:
+        begun = time.monotonic()
+        with pytest.raises(RequestTimeoutError, match="deadline"):
+            session.infer(session.acquire())
+        assert time.monotonic() - begun < 3
+
+
+def test_a_server_that_vanishes_fails_what_is_in_flight_and_leaves_nothing():
+    with FakeTriton(delay_s=30) as server, Session(server.url, served(server), timeout_s=20) as session:
+        future = session.submit(session.acquire())
+        while not server.requests:
+            time.sleep(0.01)
+        begun = time.monotonic()
+        server.vanish()
+        with pytest.raises(ServerUnavailableError):
+            future.result(timeout=5)
+        session.close()
+        assert time.monotonic() - begun < 5
+    assert not shared_memory_names()
+
+
+def test_a_model_that_is_deleted_meanwhile():
+    with FakeTriton() as server, Session(server.url, served(server)) as session:
+        slot = session.acquire()
+        session.infer(slot)
+        del server.models["toy_onnx_fp32"]
+        with pytest.raises(ModelNotFoundError, match="toy_onnx_fp32"):
+            session.infer(slot)
