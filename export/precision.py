@@ -40,7 +40,7 @@ def fp16_model_from_fp32(model: ModelProto) -> ModelProto:
 
 def before_last_layers(model: ModelProto) -> set[str]:
     """Names of the nodes that are, or come before, a layer with weights."""
-    constants = {item.name: item for item in model.graph.initializer}
+    constants = _learned_tensors(model)
     producers = {output: node for node in model.graph.node for output in node.output}
     found: set[str] = set()
     waiting = [node for node in model.graph.node if _is_layer(node, constants)]
@@ -50,6 +50,15 @@ def before_last_layers(model: ModelProto) -> set[str]:
             found.add(node.name)
             waiting.extend(producers[name] for name in node.input if name in producers)
     return found
+
+
+def _learned_tensors(model: ModelProto) -> dict[str, TensorProto]:
+    """Constants by name; quantised ones under the name of their dequantised value too."""
+    constants = {item.name: item for item in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]]
+    return constants
 
 
 def _is_layer(node: NodeProto, constants: dict[str, TensorProto]) -> bool:
