@@ -56,13 +56,12 @@ def unpacked_wheel(
     other waits. Raises WheelError with the remedy.
     """
     cache = cache_dir or user_cache_dir()
-    key = hashlib.sha256("\n".join((sha256, *sorted(members))).encode()).hexdigest()[:12]
-    target = cache / "wheels" / f"{re.sub('[^A-Za-z0-9._-]+', '-', requirement)}-{key}"
+    target = wheel_folder(requirement, sha256=sha256, members=members, cache_dir=cache)
     if target.is_dir():
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(target.with_suffix(".lock"), requirement, on_progress):
+        with _locked(target.with_name(f"{target.name}.lock"), requirement, on_progress):
             if target.is_dir():
                 return target
             with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as scratch:
@@ -77,6 +76,15 @@ def unpacked_wheel(
             f"{requirement} cannot be kept in {cache}: {exc}; free some space or set {CACHE_VARIABLE} to another folder"
         ) from exc
     return target
+
+
+def wheel_folder(
+    requirement: str, *, sha256: str, members: tuple[str, ...] = ("*",), cache_dir: Path | None = None
+) -> Path:
+    """Where `unpacked_wheel` puts these members of the wheel; the folder exists once they are there."""
+    key = hashlib.sha256("\n".join((sha256, *sorted(members))).encode()).hexdigest()[:12]
+    name = re.sub("[^A-Za-z0-9._-]+", "-", requirement)
+    return (cache_dir or user_cache_dir()) / "wheels" / f"{name}-{key}"
 
 
 @contextmanager

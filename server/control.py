@@ -12,6 +12,8 @@ import grpc
 _READY = b"\x08\x01"
 """A ServerReadyResponse whose only field is true."""
 
+INDEX_TIMEOUT_S = 2.0
+
 
 def is_ready(grpc_url: str, timeout_s: float) -> bool:
     """Whether the server says over gRPC that it and its models are ready; False when nothing answers in time."""
@@ -23,24 +25,26 @@ def is_ready(grpc_url: str, timeout_s: float) -> bool:
             return False
 
 
-def load_failures(http_url: str, models: Iterable[str], timeout_s: float) -> Mapping[str, str]:
-    """The reason for each of `models` that Triton could not load; {} when all are loaded or nothing answers."""
-    connection = http.client.HTTPConnection(http_url, timeout=timeout_s)
+def load_failures(http_url: str, models: Iterable[str], unread: Mapping[str, str]) -> Mapping[str, str]:
+    """The reason for each of `models` that Triton could not load; {} when all are loaded or nothing answers yet.
+
+    unread: reasons of the models that Triton's index does not list, because it could not read their directory.
+    """
+    connection = http.client.HTTPConnection(http_url, timeout=INDEX_TIMEOUT_S)
     try:
         connection.request("POST", "/v2/repository/index", body=b"{}")
-        index = json.loads(connection.getresponse().read())
+        index = {item["name"]: item for item in json.loads(connection.getresponse().read())}
     except (OSError, http.client.HTTPException, ValueError):
         return {}
     finally:
         connection.close()
-    reasons = {
-        item["name"]: _readable_reason(item.get("reason", ""))
-        for item in index
-        if item.get("state") != "READY" and (item.get("state") == "UNAVAILABLE" or "reason" in item)
-    }
-    known = {item["name"] for item in index if item.get("state")}
-    unnamed = "Triton gave no reason; its config.pbtxt may be unreadable"
-    return {name: reasons.get(name) or unnamed for name in models if name in reasons or name not in known}
+    failures = {}
+    for name in models:
+        if name not in index or "state" not in index[name]:
+            failures[name] = unread.get(name, "Triton did not find it in the repository")
+        elif index[name]["state"] == "UNAVAILABLE":
+            failures[name] = _readable_reason(index[name].get("reason", "Triton gave no reason"))
+    return failures
 
 
 def _readable_reason(reason: str) -> str:

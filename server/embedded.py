@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ from types import TracebackType
 from photofinish.errors import ModelRepositoryError, ServerError
 from photofinish.wheels import print_progress
 from server.control import is_ready, load_failures
+from server.log import loaded_models, read_log, unread_models
 from server.ports import LOOPBACK, choose_ports
 from server.process import ServerProcess, default_log_path
 from server.repository import models_in
@@ -19,7 +19,6 @@ from server.triton_files import TRITON_VERSION, find_triton
 
 POLL_S = 0.05
 REMINDER_S = 10.0
-_LOADED = re.compile(r"successfully loaded '([^']+)'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,29 +120,33 @@ class EmbeddedServer:
     def _wait_until_ready(self, process: ServerProcess, models: tuple[str, ...], deadline: float) -> None:
         """Triton answers once it has tried every model; until then its log tells which ones are loaded."""
         self._on_progress(f"tritonserver {TRITON_VERSION} is loading {', '.join(models)}")
-        loaded: set[str] = set()
+        told: set[str] = set()
         reminded = time.monotonic()
-        while not is_ready(self.endpoint.grpc_url, POLL_S):
-            for name in _LOADED.findall(self.log_path.read_text(encoding="utf-8", errors="replace")):
-                if name not in loaded:
-                    loaded.add(name)
-                    self._on_progress(f"loaded {name} ({len(loaded)} of {len(models)})")
-            waiting = [name for name in models if name not in loaded]
+        while True:
+            ready = is_ready(self.endpoint.grpc_url, POLL_S)
+            log = read_log(self.log_path)
+            for name in loaded_models(log):
+                if name not in told:
+                    told.add(name)
+                    self._on_progress(f"loaded {name} ({len(told)} of {len(models)})")
+            if ready:
+                return
+            waiting = ", ".join(name for name in models if name not in told) or "nothing"
             if not process.is_alive():
-                raise ServerError(f"tritonserver ended while loading {', '.join(waiting)}; {process.log_hint()}")
+                raise ServerError(f"tritonserver ended while loading {waiting}; {process.log_hint()}")
+            if failures := self._failures(models, unread_models(log)):
+                raise ModelRepositoryError(f"{failures}; see {self.log_path}")
             if time.monotonic() > deadline:
                 raise ServerError(
-                    f"tritonserver was not ready within {self._ready_timeout_s:.0f} s, still loading "
-                    f"{', '.join(waiting) or 'nothing'}; give it longer or see {self.log_path}"
+                    f"tritonserver was not ready within {self._ready_timeout_s:.0f} s, still loading {waiting}; "
+                    f"give it longer or see {self.log_path}"
                 )
             if time.monotonic() > reminded + REMINDER_S:
                 reminded = time.monotonic()
-                self._on_progress(f"still loading {', '.join(waiting)}")
-            if len(loaded) < len(models) and (failures := self._failures(models)):
-                raise ModelRepositoryError(f"{failures}; see {self.log_path}")
+                self._on_progress(f"still loading {waiting}")
             time.sleep(POLL_S)
 
-    def _failures(self, models: tuple[str, ...]) -> str:
+    def _failures(self, models: tuple[str, ...], unread: Mapping[str, str]) -> str:
         """The models that could not be loaded, with the reasons; "" while the server does not tell."""
-        failures = load_failures(self.endpoint.http_url, models, POLL_S)
+        failures = load_failures(self.endpoint.http_url, models, unread)
         return "; ".join(f"model {name} cannot be loaded: {reason}" for name, reason in failures.items())

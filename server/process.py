@@ -14,6 +14,7 @@ from pathlib import Path
 
 from photofinish.errors import ServerError
 from server.command import tritonserver_command
+from server.log import last_error, read_log
 from server.ports import Ports
 from server.run_folder import fill_run_folder, server_environment
 from server.supervisor import SHARED_MEMORY, remove_shared_memory
@@ -91,13 +92,8 @@ class ServerProcess:
 
     def log_hint(self) -> str:
         """The last error line of the log, and where the log is."""
-        try:
-            lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            lines = []
-        errors = [line for line in lines if line.startswith(("E", "F")) or "error" in line.lower()]
-        said = f"its log says {errors[-1].split('] ', 1)[-1]!r}; " if errors else ""
-        return f"{said}see {self.log_path}"
+        error = last_error(read_log(self.log_path))
+        return f"its log says {error}; see {self.log_path}" if error else f"see {self.log_path}"
 
 
 def remove_stale_shared_memory() -> None:

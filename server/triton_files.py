@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photofinish.errors import ServerError
-from photofinish.wheels import unpacked_wheel
+from photofinish.wheels import unpacked_wheel, wheel_folder
 
 TRITON_REQUIREMENT = "nvidia-pytriton==0.7.0"
 TRITON_SHA256 = "21f063ff93bb426d0c06b7a55e7eb9efcfe62c0dddd9a908e9877e18710128df"
@@ -62,6 +62,16 @@ def find_triton(on_progress: Callable[[str], None]) -> TritonFiles:
     """The server's files, downloaded if need be. Raises ServerError when this machine cannot run it."""
     check_platform()
     libpython = find_libpython()
+    if files := triton_on_disk(libpython):
+        return files
+    root = unpacked_wheel(
+        TRITON_REQUIREMENT, sha256=TRITON_SHA256, members=wheel_members(python_version()), on_progress=on_progress
+    )
+    return TritonFiles(root=root, libpython=libpython)
+
+
+def triton_on_disk(libpython: Path) -> TritonFiles | None:
+    """The server's files from $PHOTOFINISH_TRITON_DIR, site-packages or the cache; None when they are in none."""
     if chosen := os.environ.get(TRITON_DIR_VARIABLE):
         files = TritonFiles(root=Path(chosen), libpython=libpython)
         if not _is_complete(files):
@@ -70,12 +80,12 @@ def find_triton(on_progress: Callable[[str], None]) -> TritonFiles:
                 "point it at the folder that holds pytriton/ and nvidia_pytriton.libs/, or unset it"
             )
         return files
-    if installed := installed_triton(libpython):
-        return installed
-    root = unpacked_wheel(
-        TRITON_REQUIREMENT, sha256=TRITON_SHA256, members=wheel_members(python_version()), on_progress=on_progress
-    )
-    return TritonFiles(root=root, libpython=libpython)
+    cached = wheel_folder(TRITON_REQUIREMENT, sha256=TRITON_SHA256, members=wheel_members(python_version()))
+    for folder in (Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib")), cached):
+        files = TritonFiles(root=folder, libpython=libpython)
+        if _is_complete(files):
+            return files
+    return None
 
 
 def wheel_members(version: str) -> tuple[str, ...]:
@@ -87,15 +97,6 @@ def wheel_members(version: str) -> tuple[str, ...]:
         "nvidia_pytriton.libs/*",
         "nvidia_pytriton-*.dist-info/licenses/*",
     )
-
-
-def installed_triton(libpython: Path) -> TritonFiles | None:
-    """The server's files from the site-packages of the running Python, or None."""
-    for folder in dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))):
-        files = TritonFiles(root=Path(folder), libpython=libpython)
-        if _is_complete(files):
-            return files
-    return None
 
 
 def _is_complete(files: TritonFiles) -> bool:

@@ -39,6 +39,9 @@ def tensor_from_array(name: str, array: np.ndarray) -> Any:
 
 def check_round_trip(model: ServedModel) -> None:
     """Raise RefusedModelError unless arrays pass through Triton's tensors unchanged."""
+    if int(np.__version__.split(".", 1)[0]) < 2:
+        # Under numpy 1 the stub dies in from_dlpack.
+        raise RefusedModelError(f"this backend needs numpy 2 or newer, found {np.__version__}; pip install 'numpy>=2'")
     for io in (*model.inputs, *model.outputs):
         sent = np.arange(24).reshape(2, 3, 4).astype(io.dtype)
         received = np.from_dlpack(tensor_from_array(io.name, sent))

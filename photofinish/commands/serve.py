@@ -1,0 +1,52 @@
+"""`photofinish serve`: the embedded Triton server on a model repository."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+PORT = click.IntRange(0, 65535)
+
+
+@click.command()
+@click.option("--repository", type=click.Path(path_type=Path), default="model_repository", show_default=True)
+@click.option("--model", "models", multiple=True, help="Serve this model only; may be repeated. Default: all.")
+@click.option("--grpc-port", type=PORT, default=8001, show_default=True, help="0 takes any free port.")
+@click.option("--http-port", type=PORT, default=8000, show_default=True, help="0 takes any free port.")
+@click.option("--metrics-port", type=PORT, default=8002, show_default=True, help="0 takes any free port.")
+@click.option(
+    "--log", "log_path", type=click.Path(path_type=Path), help="The server's log. Default: .photofinish/logs/."
+)
+@click.option("--timeout", "timeout_s", type=float, default=300.0, show_default=True, help="Seconds until ready.")
+@click.option("--json", "as_json", is_flag=True, help="Print all addresses as one JSON line instead of the gRPC one.")
+def serve(
+    repository: Path,
+    models: tuple[str, ...],
+    grpc_port: int,
+    http_port: int,
+    metrics_port: int,
+    log_path: Path | None,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """Serve a model repository with the embedded Triton, on loopback, until Ctrl-C.
+
+    Prints the address for --url on stdout once every model is ready.
+    """
+    from server.embedded import EmbeddedServer
+    from server.foreground import serve_until_stopped
+
+    server = EmbeddedServer(
+        repository,
+        models=models,
+        grpc_port=grpc_port,
+        http_port=http_port,
+        metrics_port=metrics_port,
+        log_path=log_path,
+        ready_timeout_s=timeout_s,
+    )
+    click.echo(f"log: {server.log_path}", err=True)
+    serve_until_stopped(server, lambda at: click.echo(json.dumps(asdict(at)) if as_json else at.grpc_url))
