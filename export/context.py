@@ -14,16 +14,25 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from export.frames import FramesDetector, frames_network_from_source
-from export.onnx_frames import BATCH, frames_model_from_tensor_model
+from export.frames import frames_network_from_source
+from export.onnx_batch import BATCH
+from export.onnx_frames import frames_model_from_tensor_model
 from export.onnx_session import output_from_onnx
-from export.onnx_weights import tensor_model_from_source
 from export.parity import check_raw, check_rows, check_scores
 from export.pictures import frames_from_pictures, images_from_frames_array, reference_picture_paths
 from export.source import ModelSource
+from photofinish.detections import MAX_ROWS, ROW_WIDTH
+from photofinish.errors import ExportError
+from photofinish.heads import rows_from_head
 from photofinish.variant import Device, Variant
 
 OPSET = 17
+
+
+class RecipeUnavailableError(ExportError):
+    """This machine lacks what a recipe needs (a library, a GPU): the variant is left out unless asked for by name."""
+
+
 Array = npt.NDArray[np.float32]
 
 
@@ -32,13 +41,16 @@ class BuildContext:
     """One export run. Everything costly is made on first use and kept for the other recipes.
 
     device: what the server will run on; artifacts are made and compared on the CPU unless a recipe says otherwise.
-    work_dir: a folder for intermediate files, deleted after the run.
+    calibration: the user's folder of calibration pictures. calibration_cards: by variant name, what a recipe did with
+    it, for the card. work_dir: a folder for intermediate files, deleted after the run.
     """
 
     source: ModelSource
     device: Device
     work_dir: Path
     on_progress: Callable[[str], None]
+    calibration: Path | None = None
+    calibration_cards: dict[str, dict[str, Any]] = field(default_factory=dict)
     picture_paths: tuple[Path, ...] = field(default_factory=reference_picture_paths)
 
     @cached_property
@@ -63,17 +75,15 @@ class BuildContext:
         """The source's output on the reference pictures in the frames contract: (n, 300, 6) rows or (n, classes)."""
         if self.source.kind == "torch":
             return output_from_network(frames_network_from_source(self.source), self.frames_nhwc)
-        if self.source.frames_contract or self.source.head not in ("rows", "yolo_raw"):
+        if self.source.frames_contract:
             return output_from_onnx(self.frames_onnx, self.frames_nhwc)
-        decode = FramesDetector(torch.nn.Identity(), head=self.source.head)
-        rows: Array = decode.rows_from_raw(torch.from_numpy(self.reference_raw)).numpy()
-        return rows
+        return np.stack([_best_rows(raw, self.source.head) for raw in self.reference_raw])
 
     @cached_property
     def tensor_onnx(self) -> onnx.ModelProto:
         """FP32 ONNX in the tensor contract, `images` [N,3,H,W] → `output0`, dynamic batch."""
         if self.source.kind == "onnx":
-            return tensor_model_from_source(self.source)
+            return self.source.expect_onnx()
         self.on_progress("exporting the network to ONNX")
         path = self.work_dir / "tensor.onnx"
         width, height = self.source.input_wh
@@ -114,6 +124,15 @@ class BuildContext:
         if self.source.task == "classify":
             return check_scores(variant.name, found, self.reference_output, precision)
         return check_rows(variant.name, found, self.reference_output, precision)
+
+
+def _best_rows(raw: Array, head: str) -> Array:
+    """The contract's 300 rows as the client decodes them from one picture's raw output."""
+    found = rows_from_head(raw, head, min_confidence=0.0)
+    rows = np.zeros((MAX_ROWS, ROW_WIDTH), dtype=np.float32)
+    best = found[np.argsort(-found[:, 4], kind="stable")][:MAX_ROWS]
+    rows[: len(best)] = best
+    return rows
 
 
 def output_from_network(network: torch.nn.Module, batch: npt.NDArray[Any]) -> Array:

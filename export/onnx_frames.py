@@ -6,12 +6,12 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from export.onnx_batch import BATCH
 from photofinish.detections import MAX_ROWS, ROW_WIDTH
 
 FRAMES_INPUT = "frames"
 DETECTIONS_OUTPUT = "detections"
 SCORES_OUTPUT = "scores"
-BATCH = "batch"
 _PREFIX = "photofinish_"
 
 
@@ -45,7 +45,8 @@ def frames_model_from_tensor_model(
     framed = ModelProto()
     framed.CopyFrom(model)
     graph = framed.graph
-    image = _image_input(framed)
+    constants = {item.name for item in graph.initializer}
+    image = next(item for item in graph.input if item.name not in constants)
     raw = graph.output[0].name
     before = _images_from_frames(image.name, image.type.tensor_type.elem_type)
     after = _Nodes()
@@ -67,11 +68,6 @@ def frames_model_from_tensor_model(
     graph.output.append(output)
     onnx.checker.check_model(framed)
     return framed
-
-
-def _image_input(model: ModelProto) -> onnx.ValueInfoProto:
-    constants = {item.name for item in model.graph.initializer}
-    return next(item for item in model.graph.input if item.name not in constants)
 
 
 def _images_from_frames(image_name: str, image_type: int) -> _Nodes:

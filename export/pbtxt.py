@@ -38,8 +38,13 @@ def _scalar(value: object) -> str:
     if isinstance(value, (Enum, int)):
         return str(value)
     if isinstance(value, str):
-        return '"' + "".join(_escaped(byte) for byte in value.encode("utf-8")) + '"'
+        return quoted(value)
     raise TypeError(f"config.pbtxt holds strings, numbers, enums and messages, got {type(value).__name__}")
+
+
+def quoted(text: str) -> str:
+    """The text as a quoted ASCII string."""
+    return '"' + "".join(_escaped(byte) for byte in text.encode("utf-8")) + '"'
 
 
 def _escaped(byte: int) -> str:

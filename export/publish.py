@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from export.cards import card_from_directory
 from export.staging import StagedVariant, copy_variant, replaced_directory
 from photofinish.errors import ModelRepositoryError
-from photofinish.model_card import ModelCard, card_from_parameter
 
 
 def publish_variants(staged: Iterable[StagedVariant], repository: Path) -> tuple[str, ...]:
@@ -44,21 +42,6 @@ def withdraw_variant(name: str, repository: Path) -> bool:
         return False
     shutil.rmtree(directory)
     return True
-
-
-def card_from_directory(directory: Path) -> ModelCard | None:
-    """The card in a variant's config.pbtxt as we wrote it; None when the directory is not one of ours."""
-    try:
-        text = (directory / "config.pbtxt").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    found = re.search(r'key: "photofinish"\s*value \{\s*string_value: ("(?:[^"\\]|\\.)*")', text)
-    if found is None:
-        return None
-    try:
-        return card_from_parameter(json.loads(found.group(1)))
-    except (ValueError, ModelRepositoryError):
-        return None
 
 
 def _directories(repository: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import onnx
 import torch
 
 from photofinish.errors import ExportError
@@ -21,7 +22,7 @@ class ModelSource:
     """A model as its owner gave it, ready for the recipes.
 
     kind: "torch" has `network` (images FP32 [N,3,H,W] in 0..1 RGB → raw output, eval mode, on the CPU);
-    "onnx" has `onnx_path` (the user's file, unchanged).
+    "onnx" has `onnx_model` (the user's graph in its own contract, with our names and a dynamic batch).
     head: layout of the raw output. raw_dims: its shape without the batch dimension.
     sorted_rows: a rows head that already comes best first. frames_contract: the ONNX already speaks our contract.
     """
@@ -41,7 +42,13 @@ class ModelSource:
     sorted_rows: bool = False
     frames_contract: bool = False
     network: torch.nn.Module | None = None
-    onnx_path: Path | None = None
+    onnx_model: onnx.ModelProto | None = None
+
+    def expect_onnx(self) -> onnx.ModelProto:
+        """The user's ONNX graph; ExportError when the weights are PyTorch's."""
+        if self.onnx_model is None:
+            raise ExportError(f"{self.weights} holds PyTorch weights, not an ONNX graph")
+        return self.onnx_model
 
     def expect_network(self) -> torch.nn.Module:
         """The PyTorch network; ExportError when the weights are an ONNX file."""

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from export.cards import CONFIG_NAME, RECORD_NAME
 from photofinish.errors import ModelRepositoryError
 from photofinish.model_card import ModelCard, card_from_parameter
 from photofinish.variant import Variant
 
-RECORD_NAME = "export.json"
 EXPORTERS = ("torch", "ultralytics", "onnx", "onnxruntime", "torchvision")
 
 
@@ -50,6 +50,15 @@ def code_hash() -> str:
     return digest.hexdigest()
 
 
+def folder_fingerprint(folder: Path) -> str:
+    """A cheap hash of a folder's files: their names, sizes and times of change."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        state = path.stat()
+        digest.update(f"{path.relative_to(folder)}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
 def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
@@ -66,7 +75,7 @@ def fresh_card(directory: Path, wanted_fingerprint: str, variant: Variant) -> Mo
         card = card_from_parameter(json.dumps(record["card"]))
     except (OSError, ValueError, KeyError, TypeError, ModelRepositoryError):
         return None
-    complete = (directory / "config.pbtxt").is_file() and (directory / "1" / variant.artifact_name).is_file()
+    complete = (directory / CONFIG_NAME).is_file() and (directory / "1" / variant.artifact_name).is_file()
     return card if complete else None
 
 

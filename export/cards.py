@@ -1,0 +1,103 @@
+"""What a variant tells about itself: its card, made from its source, and read or changed in its directory."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export.pbtxt import quoted
+from photofinish.errors import ModelRepositoryError
+from photofinish.model_card import CARD_PARAMETER, ModelCard, card_from_parameter
+from photofinish.variant import Device, Variant
+
+if TYPE_CHECKING:
+    from export.source import ModelSource
+
+CONFIG_NAME = "config.pbtxt"
+RECORD_NAME = "export.json"
+_CARD = re.compile(rf'(key: "{CARD_PARAMETER}"\s*value \{{\s*string_value: )("(?:[^"\\]|\\.)*")')
+
+
+def card_from_source(
+    source: ModelSource,
+    variant: Variant,
+    *,
+    device: Device,
+    parity: dict[str, Any],
+    calibration: dict[str, Any] | None = None,
+) -> ModelCard:
+    """What the served variant will tell about itself."""
+    tensor = variant.contract == "tensor"
+    needs_nms = source.task == "detect" and not source.nms_free
+    return ModelCard(
+        variant=variant.name,
+        model=variant.model,
+        backend=variant.backend,
+        precision=variant.precision,
+        contract=variant.contract,
+        role=variant.role,
+        head=source.head if tensor or source.task == "classify" else "rows",
+        nms="client" if needs_nms else "none",
+        input_wh=source.input_wh,
+        class_names=source.class_names,
+        weights=source.weights,
+        weights_sha256=source.weights_sha256,
+        task=source.task,
+        device=device,
+        untrained=source.untrained,
+        tf32=variant.tf32,
+        cuda_graphs=variant.cuda_graphs and device == "cuda",
+        batch_buckets=variant.batch_buckets,
+        parity=parity,
+        calibration=calibration or {},
+    )
+
+
+def ultralytics_metadata(source: ModelSource) -> str:
+    """What Ultralytics' Triton client reads: a Python literal with class names, stride, size and kind of head."""
+    width, height = source.input_wh
+    metadata = {
+        "description": f"{source.model} exported by Photofinish",
+        "stride": source.stride,
+        "task": source.task,
+        "batch": 1,
+        "imgsz": [height, width],
+        "names": dict(enumerate(source.class_names)),
+        "channels": 3,
+        "end2end": source.nms_free,
+        "args": {"dynamic": False, "nms": False},
+    }
+    return ascii(metadata)
+
+
+def card_from_directory(directory: Path) -> ModelCard | None:
+    """The card in a variant's config.pbtxt as we wrote it; None when the directory is not one of ours."""
+    try:
+        found = _CARD.search((directory / CONFIG_NAME).read_text(encoding="utf-8"))
+        # Our quoting of an ASCII string is JSON's.
+        return card_from_parameter(json.loads(found.group(2))) if found else None
+    except (OSError, ValueError, ModelRepositoryError):
+        return None
+
+
+def rewrite_card(directory: Path, card: ModelCard) -> None:
+    """Put another card into a staged variant's config.pbtxt and its record, each file replaced at once."""
+    config = directory / CONFIG_NAME
+    text = config.read_text(encoding="utf-8")
+    if not _CARD.search(text):
+        raise ModelRepositoryError(f"{config} carries no card of Photofinish; export the variant again")
+    value = quoted(card.to_parameter())
+    _replace_file(config, _CARD.sub(lambda found: found.group(1) + value, text))
+    record = directory / RECORD_NAME
+    if record.is_file():
+        content = json.loads(record.read_text(encoding="utf-8"))
+        _replace_file(record, json.dumps({**content, "card": asdict(card)}, indent=1))
+
+
+def _replace_file(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.new")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
