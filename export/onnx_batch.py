@@ -79,7 +79,7 @@ def _constants_to_initializers(graph: onnx.GraphProto) -> None:
 
 
 def _free_reshapes(graph: onnx.GraphProto, batch: int) -> None:
-    """Let a Reshape to [batch, ...] infer its first dimension (-1), or take it from its input (0) where another is -1."""
+    """Let a Reshape to [batch, ...] infer its first dimension (-1), or copy its input's (0) where another is -1."""
     constants = {item.name: item for item in graph.initializer}
     for number, node in enumerate(graph.node):
         if node.op_type != "Reshape" or node.input[1] not in constants:

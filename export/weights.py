@@ -38,7 +38,8 @@ def find_weights(weights: str, *, model_name: str | None = None) -> WeightsFile:
         return _demo_weights(model_name)
     if weights.startswith(TORCHVISION):
         sha256 = hashlib.sha256(weights.encode()).hexdigest()
-        return WeightsFile(kind="torchvision", spec=weights, model=model, sha256=sha256)
+        notice = f"{weights} is untrained here: good for speed, its classes mean nothing"
+        return WeightsFile(kind="torchvision", spec=weights, model=model, sha256=sha256, notice=notice)
     path = Path(weights).expanduser()
     suffix = path.suffix.lower()
     if suffix in (".yaml", ".yml"):

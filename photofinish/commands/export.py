@@ -20,6 +20,7 @@ from photofinish.variant import default_variants_path
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--gpus", default="all", show_default=True, help="GPUs that get instances: all, or e.g. 0,1.")
 @click.option("--input-size", type=click.IntRange(min=32), help="Side of the square input; default: as trained.")
+@click.option("--calibration", type=click.Path(path_type=Path), help="Folder of your own pictures for INT8.")
 @click.option("--model-name", help="Name of the model in the repository; default: from the weights' file name.")
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
 @click.option("--staging", type=click.Path(path_type=Path), default=Path(".photofinish/staging"), show_default=True)
@@ -30,6 +31,7 @@ def export(
     device: str,
     gpus: str,
     input_size: int | None,
+    calibration: Path | None,
     model_name: str | None,
     repository: Path,
     staging: Path,
@@ -50,6 +52,7 @@ def export(
         on_progress=lambda line: click.echo(line, err=True),
         model_name=model_name,
         gpus=gpus_from_text(gpus),
+        calibration=calibration,
     )
     publish_variants(staged, repository)
     click.echo(f"published to {repository}", err=True)
