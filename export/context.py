@@ -42,7 +42,8 @@ class BuildContext:
 
     device: what the server will run on; artifacts are made and compared on the CPU unless a recipe says otherwise.
     calibration: the user's folder of calibration pictures. calibration_cards: by variant name, what a recipe did with
-    it, for the card. work_dir: a folder for intermediate files, deleted after the run.
+    it, for the card. memo: costly intermediates of recipes, by the recipe module's own key. work_dir: a folder for
+    intermediate files, deleted after the run.
     """
 
     source: ModelSource
@@ -51,6 +52,7 @@ class BuildContext:
     on_progress: Callable[[str], None]
     calibration: Path | None = None
     calibration_cards: dict[str, dict[str, Any]] = field(default_factory=dict)
+    memo: dict[str, object] = field(default_factory=dict)
     picture_paths: tuple[Path, ...] = field(default_factory=reference_picture_paths)
 
     @cached_property

@@ -16,6 +16,7 @@ from export.context import BuildContext, output_from_network
 from export.frames import frames_network_from_source
 from export.onnx_session import output_from_onnx
 from export.precision import fp16_model_from_fp32
+from export.quantise import build_onnx_int8
 from photofinish.errors import ExportError
 from photofinish.variant import Variant
 
@@ -124,5 +125,6 @@ RECIPES: Mapping[str, Builder] = {
     "onnx_tensor": build_onnx_tensor,
     "onnx_fp32": build_onnx_fp32,
     "onnx_fp16": build_onnx_fp16,
+    "onnx_int8": build_onnx_int8,
 }
 """Recipe name, as in variants.toml, to its builder."""

@@ -1,0 +1,186 @@
+"""The INT8 recipe: a Q/DQ ONNX whose layers are quantised as far as measurements allow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from export.context import BuildContext, RecipeUnavailableError
+from export.onnx_session import output_from_onnx
+from export.quantise_frames import CalibrationFrames, frames_from_folder, frames_from_synthetic
+from export.quantise_graph import (
+    layer_inputs,
+    layers_from_model,
+    partly_quantised,
+    quantised_from_limits,
+    weights_share,
+)
+from export.quantise_ranges import RangeCollector
+from export.quantise_search import SearchResult, disagreement_from_outputs, has_detections, search_layers
+from photofinish.errors import ConfigError
+from photofinish.synthetic import CLASS_NAMES
+from photofinish.variant import Variant
+
+PERCENTILES = (99.9, 99.99, 99.999, 100.0)
+"""Shares of the values seen that an INT8 range may hold; which one is best is measured."""
+TARGET_DISAGREEMENT = 0.06
+"""docs/accuracy.md shows how it relates to mAP."""
+MEMO_KEY = "int8"
+PROGRESS_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantisedModel:
+    """A Q/DQ model and how it came about. percentile: the range that agreed best with FP32."""
+
+    model: onnx.ModelProto
+    frames: CalibrationFrames
+    percentile: float
+    search: SearchResult
+    layer_count: int
+    int8_weights_share: float
+
+    def to_card(self) -> dict[str, Any]:
+        """What the served variant tells about its calibration."""
+        return {
+            "frames": self.frames.count,
+            "frames_sha256": self.frames.sha256,
+            "origin": self.frames.origin,
+            "method": f"ONNX Runtime static Q/DQ, symmetric, {self.percentile} percentile",
+            "layers": self.layer_count,
+            "restored_layers": list(self.search.restored),
+            "int8_weights_share": round(self.int8_weights_share, 4),
+            "disagreement_all_int8": round(self.search.disagreement_all, 4),
+            "disagreement": round(self.search.disagreement, 4),
+            "target_disagreement": self.search.target,
+        }
+
+
+def build_onnx_int8(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
+    """ONNX in the frames contract with Q/DQ pairs; how it was calibrated goes into `context.calibration_cards`."""
+    made = quantised_from_context(context)
+    onnx.save(made.model, out_path)
+    context.calibration_cards[variant.name] = made.to_card()
+    return context.check_output(variant, output_from_onnx(out_path, context.frames_nhwc))
+
+
+def quantised_from_context(context: BuildContext) -> QuantisedModel:
+    """The INT8 model of this export; made once, then taken from `context.memo` by every recipe that starts from it.
+
+    Raises RecipeUnavailableError when the user must give calibration frames.
+    """
+    made = context.memo.get(MEMO_KEY)
+    if not isinstance(made, QuantisedModel):
+        made = quantised_from_model(
+            context.frames_onnx,
+            calibration_frames(context),
+            search=not context.source.untrained,
+            on_progress=lambda line: context.on_progress(f"INT8: {line}"),
+        )
+        context.memo[MEMO_KEY] = made
+    return made
+
+
+def calibration_frames(context: BuildContext) -> CalibrationFrames:
+    """The user's folder, else the synthetic camera where the model knows its classes, else RecipeUnavailableError."""
+    if context.calibration is not None:
+        return frames_from_folder(context.calibration, context.source.input_wh)
+    if context.source.class_names != CLASS_NAMES:
+        raise RecipeUnavailableError(
+            f"INT8 of {context.source.weights} needs calibration frames of the scenes it will see, and has none; "
+            "collect them with `photofinish calibrate SOURCE --out FOLDER`, then pass --calibration FOLDER"
+        )
+    return frames_from_synthetic(context.source.input_wh)
+
+
+def quantised_from_model(
+    model: onnx.ModelProto,
+    frames: CalibrationFrames,
+    *,
+    target: float = TARGET_DISAGREEMENT,
+    search: bool = True,
+    on_progress: Callable[[str], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> QuantisedModel:
+    """The FP32 model (frames contract) with its weighted layers in INT8, except the layers that cost accuracy.
+
+    Ranges come from frames.range_nhwc; the percentile and the layers to restore are chosen by the disagreement with
+    FP32 on frames.search_nhwc. search: False quantises every layer (untrained weights have nothing to agree with).
+    """
+    named = _with_layer_names(model)
+    layers = layers_from_model(named)
+    reference = output_from_onnx(named, frames.search_nhwc)
+    if search and not has_detections(reference):
+        raise ConfigError(
+            f"the model finds nothing in the {len(frames.search_nhwc)} calibration frames it was tried on "
+            f"({frames.origin}); INT8 needs frames with objects in them"
+        )
+    report = _Reporter(on_progress, clock)
+    ranges = RangeCollector(named, layer_inputs(named))
+    for index, frame in enumerate(frames.range_nhwc):
+        ranges.add(frame)
+        report.step("calibrating, frame", index + 1, len(frames.range_nhwc))
+
+    def measured(candidate: onnx.ModelProto) -> float:
+        return disagreement_from_outputs(output_from_onnx(candidate, frames.search_nhwc), reference)
+
+    candidates = {percentile: quantised_from_limits(named, ranges.limits(percentile)) for percentile in PERCENTILES}
+    errors = {percentile: measured(candidate) for percentile, candidate in candidates.items()}
+    percentile = min(PERCENTILES, key=lambda value: errors[value])
+    quantised = candidates[percentile]
+    on_progress(
+        f"all {len(layers)} layers in INT8 disagree with FP32 by {errors[percentile]:.3f} ({percentile} percentile)"
+    )
+    result = search_layers(
+        layers,
+        lambda chosen: measured(partly_quantised(quantised, named, chosen)),
+        target=target if search else 1.0,
+        on_layer=lambda done, count: report.step("measuring, layer", done, count),
+    )
+    kept = [layer for layer in layers if layer not in result.restored]
+    if result.restored:
+        on_progress(
+            f"{len(result.restored)} layers stay in FP32, disagreement {result.disagreement:.3f} (target {target})"
+        )
+    final = partly_quantised(quantised, named, frozenset(kept))
+    onnx.checker.check_model(final)
+    return QuantisedModel(
+        model=final,
+        frames=frames,
+        percentile=percentile,
+        search=result,
+        layer_count=len(layers),
+        int8_weights_share=weights_share(named, kept),
+    )
+
+
+def _with_layer_names(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which every node has a name of its own."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    seen: set[str] = set()
+    for index, node in enumerate(copy.graph.node):
+        if not node.name or node.name in seen:
+            node.name = f"{node.op_type}_{index}"
+        seen.add(node.name)
+    return copy
+
+
+class _Reporter:
+    """Progress lines, at most one every PROGRESS_S and one at the end."""
+
+    def __init__(self, on_progress: Callable[[str], None], clock: Callable[[], float]) -> None:
+        self._on_progress = on_progress
+        self._clock = clock
+        self._last = clock()
+
+    def step(self, what: str, done: int, count: int) -> None:
+        """`done` of `count` are finished."""
+        if done == count or self._clock() - self._last >= PROGRESS_S:
+            self._last = self._clock()
+            self._on_progress(f"{what} {done} of {count}")
