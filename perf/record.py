@@ -63,6 +63,7 @@ class Block:
     """One stretch of load on one arm. round pairs the blocks of all arms; began_ns counts from the section's start.
 
     stages_ns: where a request's time went, one list per stage, where the client measured it.
+    reported: figures that perf_analyzer's own CSV gave, by its column names.
     """
 
     arm: str
@@ -71,6 +72,7 @@ class Block:
     samples: Samples
     observed: Observation = field(default_factory=Observation)
     stages_ns: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    reported: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,35 @@
+"""Numbers for people: three significant digits, the unit in the header, a dash for what was not measured."""
+
+from __future__ import annotations
+
+import math
+
+from perf.samples import NS_PER_MS
+
+MISSING = "–"
+
+
+def number(value: float | None) -> str:
+    """Three significant digits without an exponent: 0.0123, 1.23, 12.3, 123, 1230."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.3g}")
+    decimals = max(0, 2 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:.{min(decimals, 9)}f}"
+
+
+def milliseconds(value_ns: float | None) -> str:
+    """Nanoseconds as milliseconds."""
+    return number(None if value_ns is None else value_ns / NS_PER_MS)
+
+
+def mebibytes(value_bytes: float | None) -> str:
+    """Bytes as MiB."""
+    return number(None if value_bytes is None else value_bytes / 2**20)
+
+
+def times(value: float | None) -> str:
+    """A ratio with its sign: 3.12×."""
+    return MISSING if value is None else f"{number(value)}×"

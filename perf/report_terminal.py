@@ -1,0 +1,40 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from perf.record import Section
+from perf.tables import comparison_rows, sweep_rows
+
+
+def comparison_table(section: Section, *, lang: str = "en") -> str:
+    """Baseline and the other arms, a column each statistic, then the gains with their intervals."""
+    return text_table(*comparison_rows(section, lang=lang))
+
+
+def sweep_table(section: Section, *, lang: str = "en") -> str:
+    """One row per variant and concurrency."""
+    return text_table(*sweep_rows(section, lang=lang))
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns in line; the first is set left, the others right."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(_width(line[column]) for line in lines) for column in range(len(header))]
+
+    def line_text(line: Sequence[str]) -> str:
+        cells = [
+            cell + " " * (width - _width(cell)) if column == 0 else " " * (width - _width(cell)) + cell
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        return "  ".join(cells).rstrip()
+
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([line_text(lines[0]), rule, *(line_text(line) for line in lines[1:])])
+
+
+def _width(text: str) -> int:
+    """Columns in a terminal: Chinese characters take two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

@@ -1,0 +1,165 @@
+"""perf_analyzer over every variant and concurrency, with our own closed loop beside it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from client.session import Session, Transport
+from client.triton import ServedModel
+from perf.bench import Bench, Progress, arm_from_model
+from perf.load import run_closed_loop
+from perf.perf_analyzer_program import PerfAnalyzer
+from perf.perf_analyzer_run import run_perf_analyzer, write_input_data
+from perf.record import Arm, Block, Load, Section
+from perf.samples import Samples
+from perf.senders import inputs_from_frames, request_sender
+from perf.statistics import min_samples
+from perf.summary import summaries_from_section
+
+DEFAULT_CONCURRENCIES = (1, 4, 8)
+MAX_DISAGREEMENT = 0.10
+"""Where perf_analyzer and our own closed loop differ by more than this, the report says it."""
+_DISTINCT_INPUTS = 4
+_MIN_REQUESTS = 20
+_WARM_UP_PER_SENDER = 3
+
+
+def run_sweep(
+    bench: Bench,
+    program: PerfAnalyzer | None,
+    *,
+    concurrencies: Sequence[int] = DEFAULT_CONCURRENCIES,
+    seconds: float = 8.0,
+    own_seconds: float = 4.0,
+    transport: Transport | Literal["auto"] = "auto",
+    on_progress: Progress,
+    on_section: Callable[[Section], None] = lambda section: None,
+) -> Section:
+    """The section of kind "sweep": one block per variant, concurrency and generator.
+
+    Our own loop runs first, warm; its rate says how many requests perf_analyzer sends in `seconds`. on_section gets
+    the section so far after every cell, so that an interrupted sweep leaves what it has.
+    """
+    load = Load(mode="closed", block_s=seconds)
+    arms: list[Arm] = []
+    blocks: list[Block] = []
+    section = Section(kind="sweep", name="sweep", load=load, arms=(), blocks=(), complete=False)
+    cells = [(model, concurrency) for model in bench.models for concurrency in concurrencies]
+    with tempfile.TemporaryDirectory(prefix="photofinish-perf-") as folder:
+        for position, (model, concurrency) in enumerate(cells):
+            on_progress(f"sweep {position + 1}/{len(cells)}: {model.name} at concurrency {concurrency}")
+            own, own_block = _run_own(bench, model, concurrency, own_seconds, transport)
+            arms.append(own)
+            blocks.append(own_block)
+            if program is not None:
+                arm, block = _run_perf_analyzer(
+                    bench, program, model, own, own_block.samples, seconds, _input_file(bench, model, Path(folder))
+                )
+                arms.append(arm)
+                blocks.append(block)
+            ordered = sorted(arms, key=lambda arm: arm.generator == "photofinish")
+            section = Section(
+                kind="sweep", name="sweep", load=load, arms=tuple(ordered), blocks=tuple(blocks), complete=False
+            )
+            on_section(section)
+    finished = Section(kind="sweep", name="sweep", load=load, arms=section.arms, blocks=section.blocks)
+    on_section(finished)
+    return finished
+
+
+def generator_disagreements(section: Section) -> list[tuple[str, int, float]]:
+    """Model, concurrency and ratio of median latencies (perf_analyzer / ours) where they differ too much."""
+    found = []
+    summaries = summaries_from_section(section)
+    ours = {(item.arm.model, item.arm.concurrency): item for item in summaries if item.arm.generator == "photofinish"}
+    for item in summaries:
+        own = ours.get((item.arm.model, item.arm.concurrency))
+        if item.arm.generator != "perf_analyzer" or own is None:
+            continue
+        theirs_ns, ours_ns = item.latency["p50"], own.latency["p50"]
+        if theirs_ns and ours_ns and abs(theirs_ns / ours_ns - 1) > MAX_DISAGREEMENT:
+            found.append((item.arm.model, item.arm.concurrency, theirs_ns / ours_ns))
+    return found
+
+
+def _run_own(
+    bench: Bench, model: ServedModel, concurrency: int, seconds: float, transport: Transport | Literal["auto"]
+) -> tuple[Arm, Block]:
+    inputs = inputs_from_frames(model, bench.frames[:_DISTINCT_INPUTS])
+    with (
+        Session(bench.url, model, transport=transport, slots=concurrency) as session,
+        request_sender(session, inputs, concurrency) as sender,
+    ):
+        run_closed_loop(sender, concurrency=concurrency, requests=_WARM_UP_PER_SENDER * concurrency)
+        samples, observed = bench.watcher.watch(
+            model.name, lambda: run_closed_loop(sender, concurrency=concurrency, seconds=seconds)
+        )
+        arm = arm_from_model(
+            model,
+            key=f"{model.name}/{concurrency}/photofinish",
+            label=f"{model.name}, {concurrency}",
+            transport=session.transport,
+            concurrency=concurrency,
+            span="request",
+        )
+    return arm, Block(arm=arm.key, round=0, began_ns=0, samples=samples, observed=observed)
+
+
+def _run_perf_analyzer(
+    bench: Bench,
+    program: PerfAnalyzer,
+    model: ServedModel,
+    own: Arm,
+    own_samples: Samples,
+    seconds: float,
+    input_data: Path,
+) -> tuple[Arm, Block]:
+    concurrency = own.concurrency
+    requests = max(_MIN_REQUESTS, concurrency * 2, int(own_samples.frames_per_s * seconds))
+    result, observed = bench.watcher.watch(
+        model.name,
+        lambda: run_perf_analyzer(
+            program,
+            model=model.name,
+            url=bench.url,
+            input_data=input_data,
+            concurrency=concurrency,
+            requests=requests,
+            warm_up=_WARM_UP_PER_SENDER * concurrency,
+            shared_memory=own.transport == "system_shm",
+            timeout_s=20 * seconds + 120,
+        ),
+    )
+    arm = arm_from_model(
+        model,
+        key=f"{model.name}/{concurrency}/perf_analyzer",
+        label=f"{model.name}, {concurrency}",
+        transport=own.transport,
+        concurrency=concurrency,
+        span="request",
+        generator="perf_analyzer",
+    )
+    block = Block(arm=arm.key, round=0, began_ns=0, samples=result.samples, observed=observed, reported=result.figures)
+    return arm, block
+
+
+def _input_file(bench: Bench, model: ServedModel, folder: Path) -> Path:
+    path = folder / f"{model.name}.json"
+    if not path.exists():
+        inputs = inputs_from_frames(model, bench.frames[:_DISTINCT_INPUTS])
+        write_input_data(path, model.inputs[0].name, inputs)
+    return path
+
+
+def percentile_note(section: Section) -> str:
+    """Why a percentile is missing, or nothing when none is."""
+    short = [item for item in summaries_from_section(section) if item.requests and item.latency["p99"] is None]
+    if not short:
+        return ""
+    return (
+        f"P95 needs {min_samples(0.95)} requests and P99 {min_samples(0.99)}; "
+        f"{len(short)} of {len(section.arms)} rows have fewer: raise --seconds to see them"
+    )
