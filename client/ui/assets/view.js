@@ -1,0 +1,62 @@
+// Fills the page from view/state twice a second and keeps the stream running. All addresses are relative.
+(() => {
+  "use strict";
+  const PERIOD_MS = 500;
+  let failures = 0;
+
+  const lookUp = (object, path) => path.split(".").reduce((value, key) => (value == null ? value : value[key]), object);
+  const all = (root, attribute) => root.querySelectorAll(`[data-${attribute}]`);
+  const setText = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+
+  function openStream(root) {
+    for (const node of all(root, "stream")) {
+      const address = node.dataset.stream + (node.dataset.stream.includes("?") ? "&" : "?") + "t=" + Date.now();
+      if (node.tagName === "SOURCE") node.srcset = address; else node.src = address;
+    }
+  }
+
+  function show(root, screen) {
+    for (const node of all(root, "text")) setText(node, lookUp(screen, node.dataset.text) ?? "–");
+    for (const node of all(root, "title")) node.title = lookUp(screen, node.dataset.title) ?? "";
+    for (const node of all(root, "hide")) node.hidden = !lookUp(screen, node.dataset.hide);
+    const rates = Object.fromEntries(Object.entries(screen.sides).map(([side, part]) => [side, part.numbers.frames_per_s ?? 0]));
+    const fastest = Math.max(...Object.values(rates), 1e-9);
+    for (const node of all(root, "bar")) node.style.width = `${(100 * rates[node.dataset.bar]) / fastest}%`;
+    root.querySelector("#pf-ratio").classList.toggle("pf-won", screen.ratio.is_won);
+    const warnings = root.querySelector("#pf-warnings");
+    if (warnings.dataset.shown !== JSON.stringify(screen.warnings)) {
+      warnings.dataset.shown = JSON.stringify(screen.warnings);
+      warnings.replaceChildren(...screen.warnings.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
+    }
+  }
+
+  function lose(root) {
+    root.dataset.state = "lost";
+    for (const node of root.querySelectorAll(".pf-trouble")) setText(node, "The view's server does not answer. Trying again");
+  }
+
+  async function refresh(root) {
+    try {
+      const answer = await fetch("view/state", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+      if (!answer.ok) throw new Error(answer.statusText);
+      show(root, await answer.json());
+      root.dataset.state = "live";
+      if (failures) openStream(root);
+      failures = 0;
+    } catch {
+      failures += 1;
+      if (failures > 2) lose(root);
+    }
+    setTimeout(() => refresh(root), PERIOD_MS);
+  }
+
+  function begin() {
+    document.body.classList.add("dark");
+    const root = document.getElementById("pf");
+    if (!root) { setTimeout(begin, 50); return; }
+    openStream(root);
+    root.querySelector("#pf-stream").addEventListener("error", () => { failures += 1; });
+    refresh(root);
+  }
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin); else begin();
+})();

@@ -1,0 +1,85 @@
+"""Which variants the view starts with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from client.triton import TritonClient
+from client.ui.source_work import Pace
+from client.ui.split_view import Choice
+from photofinish.errors import ConfigError
+from photofinish.model_card import ModelCard
+
+PREFERENCE: Mapping[str, Sequence[tuple[str, str]]] = {
+    "cuda": (
+        ("tensorrt", "fp16"),
+        ("tensorrt", "int8"),
+        ("onnxruntime", "fp16"),
+        ("onnxruntime", "fp32"),
+        ("pytorch", "fp16"),
+        ("pytorch", "fp32"),
+    ),
+    "cpu": (
+        ("openvino", "bf16"),
+        ("openvino", "int8"),
+        ("openvino", "fp32"),
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "int8"),
+        ("pytorch", "fp32"),
+        ("onnxruntime", "fp16"),
+    ),
+}
+"""Backend and precision, fastest first as measured, per device."""
+
+
+def rank(backend: str, precision: str, device: str) -> int:
+    """The place in PREFERENCE; smaller is better, unknown pairs come last."""
+    order = PREFERENCE["cuda" if device == "cuda" else "cpu"]
+    return order.index((backend, precision)) if (backend, precision) in order else len(order)
+
+
+def served_cards(url: str, *, timeout_s: float = 5.0) -> dict[str, ModelCard]:
+    """Name and card of every model of the server that a pipeline can use."""
+    with TritonClient(url, timeout_s=timeout_s) as client:
+        return {model.name: model.card for model in client.models() if model.card is not None}
+
+
+def baselines(cards: Mapping[str, ModelCard]) -> list[str]:
+    """Models for the baseline side: those with that role, else all."""
+    return [name for name, card in cards.items() if card.role == "baseline"] or list(cards)
+
+
+def candidates(cards: Mapping[str, ModelCard]) -> list[str]:
+    """Models for the optimised side, best first: those with that role, else all."""
+    names = [name for name, card in cards.items() if card.role != "baseline"] or list(cards)
+    return sorted(names, key=lambda name: _place(cards[name]))
+
+
+def _place(card: ModelCard) -> tuple[bool, int]:
+    return card.contract != "frames", rank(card.backend, card.precision, card.device)
+
+
+def choice_from_server(
+    url: str, *, source: str, baseline: str | None = None, optimised: str | None = None, pace: Pace = "free"
+) -> Choice:
+    """What to run on the server at `url`; names left out are chosen, and the two sides run the same model.
+
+    A name may be the variant's suffix, such as onnx_fp16. Raises ConfigError when no served model fits.
+    """
+    cards = served_cards(url)
+    if not cards:
+        raise ConfigError(f"{url} serves no detector; export a repository first: `photofinish export`")
+    left = _named(baseline, cards, url) if baseline else baselines(cards)[0]
+    same = {name: card for name, card in cards.items() if card.weights_sha256 == cards[left].weights_sha256}
+    right = _named(optimised, cards, url) if optimised else candidates(same)[0]
+    return Choice(source=source, baseline=left, optimised=right, pace=pace)
+
+
+def _named(name: str, cards: Mapping[str, ModelCard], url: str) -> str:
+    fitting = [served for served in cards if served == name] or [
+        served for served in cards if served.endswith(f"_{name}")
+    ]
+    if len(fitting) != 1:
+        found = "no variant" if not fitting else f"{len(fitting)} variants"
+        raise ConfigError(f"{url} serves {found} called {name}; it serves {', '.join(sorted(cards))}")
+    return fitting[0]

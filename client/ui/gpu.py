@@ -1,0 +1,195 @@
+"""GPU memory of each side's model, and a line about this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+INTERVAL_S = 2.0
+_METRIC = "nv_gpu_memory_used_bytes"
+_LOOPBACK = ("127.", "localhost", "[::1]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryReading:
+    """text: "412 MB", "no GPU" or "unknown"; note: what the figure covers."""
+
+    text: str
+    note: str = ""
+
+
+NO_GPU = MemoryReading(text="no GPU")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether `url` ("host:port") means this machine."""
+    return url.startswith(_LOOPBACK)
+
+
+def memory_by_model(url: str, metrics_url: str | None, model_names: Sequence[str]) -> dict[str, MemoryReading]:
+    """GPU memory of every model: its own process where NVML can tell, else the whole GPU's, and it says which.
+
+    Only the embedded server runs each model in a process of its own. A C++ backend shares the server's process, so
+    there the GPU's used memory is all that can be known.
+    """
+    if is_loopback(url):
+        used_by_pid, total_bytes = nvml_memory()
+        if total_bytes is None and metrics_url is None:
+            return dict.fromkeys(model_names, NO_GPU)
+        processes = stub_processes(model_names)
+        own = {name: [used_by_pid.get(pid, 0) for pid in pids] for name, pids in processes.items()}
+        if any(sum(used) for used in own.values()):
+            return {
+                name: MemoryReading(text=format_megabytes(sum(own[name])), note="this model's own process")
+                if sum(own[name])
+                else NO_GPU
+                for name in model_names
+            }
+        if total_bytes is not None:
+            return _whole(total_bytes, model_names)
+    if metrics_url is None:
+        reading = MemoryReading(text="unknown", note="the server's metrics address was not given")
+        return dict.fromkeys(model_names, reading)
+    scraped = _scraped_bytes(metrics_url)
+    if isinstance(scraped, str):
+        return dict.fromkeys(model_names, MemoryReading(text="unknown", note=scraped))
+    return _whole(scraped, model_names) if scraped else dict.fromkeys(model_names, NO_GPU)
+
+
+def _whole(used_bytes: int, model_names: Sequence[str]) -> dict[str, MemoryReading]:
+    reading = MemoryReading(text=format_megabytes(used_bytes), note="the whole GPU, both sides together")
+    return dict.fromkeys(model_names, reading)
+
+
+def format_megabytes(memory_bytes: int) -> str:
+    """Bytes as MB of 2**20."""
+    return f"{memory_bytes / 2**20:.0f} MB"
+
+
+def stub_processes(model_names: Iterable[str], proc: Path = Path("/proc")) -> dict[str, list[int]]:
+    """Process ids of the embedded server's backend processes, per model; it names each `<model>_<n>_<m>`."""
+    wanted = {name: re.compile(rf"{re.escape(name)}_\d+(_\d+)?") for name in model_names}
+    found: dict[str, list[int]] = {name: [] for name in wanted}
+    for folder in proc.glob("[0-9]*"):
+        try:
+            arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if not arguments[0].endswith("triton_python_backend_stub"):
+            continue
+        for name, pattern in wanted.items():
+            if any(pattern.fullmatch(argument) for argument in arguments[1:]):
+                found[name].append(int(folder.name))
+    return found
+
+
+@contextmanager
+def _nvml() -> Any:
+    """pynvml, initialised; None without the package, a driver or a GPU."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # pynvml raises one class per driver state; each of them means: no GPU to ask
+        yield None
+        return
+    try:
+        yield pynvml
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def nvml_memory() -> tuple[dict[int, int], int | None]:
+    """Used bytes per process id, and of all GPUs together; None when there is no GPU."""
+    with _nvml() as nvml:
+        if nvml is None or not nvml.nvmlDeviceGetCount():
+            return {}, None
+        by_pid: dict[int, int] = {}
+        total = 0
+        for index in range(nvml.nvmlDeviceGetCount()):
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            total += int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
+            for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle):
+                by_pid[process.pid] = by_pid.get(process.pid, 0) + int(process.usedGpuMemory or 0)
+        return by_pid, total
+
+
+def machine_line() -> str:
+    """Processor, cores and GPU of this machine in one line."""
+    cores = len(os.sched_getaffinity(0))
+    return f"{_processor()} · {cores} core{'s' if cores != 1 else ''} · {_gpu_names() or 'no GPU'}"
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "CPU"
+    match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return re.sub(r"\((R|TM)\)|\bCPU\b|\s+@.*", "", match[1]).replace("  ", " ").strip() if match else "CPU"
+
+
+def _gpu_names() -> str:
+    with _nvml() as nvml:
+        if nvml is None:
+            return ""
+        names = [nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(i)) for i in range(nvml.nvmlDeviceGetCount())]
+        return ", ".join(name.decode() if isinstance(name, bytes) else name for name in names)
+
+
+def _scraped_bytes(metrics_url: str) -> int | str:
+    """The sum of the server's GPU memory metric, 0 when it has none; or why it could not be read."""
+    try:
+        with urllib.request.urlopen(f"http://{metrics_url}/metrics", timeout=2.0) as answer:
+            text = answer.read(4_000_000).decode(errors="replace")
+    except (OSError, ValueError):
+        return f"no metrics at {metrics_url}"
+    return int(sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(_METRIC + "{")))
+
+
+class MemoryMeter:
+    """A thread that keeps the readings fresh."""
+
+    def __init__(self, url: str, metrics_url: str | None) -> None:
+        """url: the server's gRPC address; metrics_url: its metrics address, None when not known."""
+        self._url = url
+        self._metrics_url = metrics_url
+        self._names: tuple[str, ...] = ()
+        self._readings: Mapping[str, MemoryReading] = {}
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="gpu-memory", daemon=True)
+
+    def __enter__(self) -> MemoryMeter:
+        """Start reading."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Stop reading."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join()
+
+    def watch(self, model_names: Sequence[str]) -> None:
+        """Read these models from now on."""
+        self._names = tuple(model_names)
+        self._wake.set()
+
+    def reading(self, model_name: str) -> MemoryReading:
+        """The newest reading of that model."""
+        return self._readings.get(model_name, MemoryReading(text="not read yet"))
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            if self._names:
+                self._readings = memory_by_model(self._url, self._metrics_url, self._names)
+            self._wake.wait(INTERVAL_S)

@@ -1,0 +1,71 @@
+"""The view's own Prometheus endpoint: frames, drops and latency of each side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from client.ui.board import LATENCY_BUCKETS_S, Board
+from client.ui.side_work import Side
+from photofinish.errors import ConfigError
+
+
+class BoardCollector(Collector):
+    """Reads the counters when Prometheus asks. Choosing another source starts them from zero."""
+
+    def __init__(self, boards: Mapping[Side, Board]) -> None:
+        """boards: the counters of each side."""
+        self._boards = boards
+
+    def collect(self) -> Iterator[Any]:
+        """photofinish_frames_total, photofinish_frames_dropped_total and photofinish_latency_seconds, by side."""
+        done = CounterMetricFamily("photofinish_frames", "Frames whose detections came back", labels=["side"])
+        dropped = CounterMetricFamily(
+            "photofinish_frames_dropped", "Frames that were due and were not inferred", labels=["side", "cause"]
+        )
+        latency = HistogramMetricFamily("photofinish_latency_seconds", "Latency of a frame", labels=["side"])
+        for side, board in self._boards.items():
+            done.add_metric([side], board.frames_done)
+            dropped.add_metric([side, "late"], board.frames_dropped)
+            latency.add_metric([side], _cumulative_buckets(board), board.latency_sum_s)
+        yield from (done, dropped, latency)
+
+
+def _cumulative_buckets(board: Board) -> list[tuple[str, float]]:
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    bounds = [*(str(bound) for bound in LATENCY_BUCKETS_S), "+Inf"]
+    for bound, count in zip(bounds, board.latency_bucket_counts, strict=True):
+        total += count
+        buckets.append((bound, total))
+    return buckets
+
+
+class MetricsServer:
+    """Serves the counters until closed."""
+
+    def __init__(self, boards: Mapping[Side, Board], *, host: str, port: int) -> None:
+        """Listen at once; raises ConfigError when the port is taken."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(BoardCollector(boards))
+        try:
+            self._server, self._thread = start_http_server(port, addr=host, registry=registry)
+        except OSError as exc:
+            raise ConfigError(
+                f"cannot serve metrics on {host}:{port} ({exc.strerror}); give another --metrics-port"
+            ) from exc
+        self.port = int(self._server.server_address[1])
+
+    def __enter__(self) -> MetricsServer:
+        """The running server."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Stop it."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

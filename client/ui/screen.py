@@ -1,0 +1,156 @@
+"""The view's state as the texts that the page shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from client.ui.side_work import SIDES, Side
+from client.ui.split_view import SideState, ViewState
+from photofinish.model_card import ModelCard
+
+UNTRAINED = "This model is untrained: its boxes mean nothing. The speed is real."
+_DASH = "\N{EN DASH}"
+_TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def screen_from_state(state: ViewState) -> dict[str, Any]:
+    """Everything the page shows, JSON-able: texts, and the plain numbers they were made from under `numbers`."""
+    baseline, optimised = state.sides["baseline"], state.sides["optimised"]
+    fps_ratio = _ratio(optimised.numbers.frames_per_s, baseline.numbers.frames_per_s)
+    p50_ratio = _ratio(baseline.numbers.p50_ms, optimised.numbers.p50_ms)
+    texts = [(fps_ratio, "the frames per second"), (p50_ratio, "shorter P50 latency")]
+    first, second = texts[::-1] if state.choice.is_paced else texts
+    return {
+        "model": _model_line(state),
+        "machine": state.machine,
+        "source": _source_line(state),
+        "warnings": _warnings(state),
+        "ratio": {"first": _times(first[0]), "first_words": first[1], "second": _times(second[0]),
+                  "second_words": second[1], "is_won": first[0] is not None and first[0] > 1},
+        "sides": {side: _side(state, side) for side in SIDES},
+        "numbers": {"fps_ratio": fps_ratio, "p50_ratio": p50_ratio},
+    }  # fmt: skip
+
+
+def format_significant(value: float | None) -> str:
+    """Three significant digits without an exponent; a dash for None."""
+    if value is None:
+        return _DASH
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _ratio(larger: float | None, smaller: float | None) -> float | None:
+    return larger / smaller if larger and smaller else None
+
+
+def _times(ratio: float | None) -> str:
+    if ratio is None:
+        return _DASH
+    return f"{ratio:.0f}{_TIMES}" if ratio >= 10 else f"{ratio:.1f}{_TIMES}"
+
+
+def _card(side: SideState) -> ModelCard | None:
+    card = side.child.facts.get("card")
+    return card if isinstance(card, ModelCard) else None
+
+
+def _model_line(state: ViewState) -> str:
+    cards = [card for side in SIDES if (card := _card(state.sides[side]))]
+    if not cards:
+        return ""
+    names = " and ".join(dict.fromkeys(card.model for card in cards))
+    width, height = cards[0].input_wh
+    return f"{names} · {width}{_TIMES}{height}"
+
+
+def _source_line(state: ViewState) -> str:
+    facts = state.source.facts
+    if not facts:
+        return state.choice.source
+    parts = [str(facts["name"]), "{}{}{}".format(facts["size_wh"][0], _TIMES, facts["size_wh"][1])]
+    if facts["is_reduced"]:
+        parts.append("reduced to 2 megapixels")
+    if not state.choice.is_paced:
+        parts.append("as fast as the faster side takes frames")
+    elif facts["frames_per_s"]:
+        parts.append(f"{facts['frames_per_s']:.0f} frames per second")
+    return " · ".join(parts)
+
+
+def _warnings(state: ViewState) -> list[str]:
+    cards = [card for side in SIDES if (card := _card(state.sides[side]))]
+    warnings = [UNTRAINED] if any(card.untrained for card in cards) else []
+    if len({card.weights_sha256 for card in cards}) > 1:
+        warnings.append("The two sides run different weights: their numbers cannot be compared.")
+    for side in SIDES:
+        warnings += [f"{side.capitalize()}: {notice}" for notice in state.sides[side].child.facts.get("notices", ())]
+    return warnings
+
+
+def _trouble(state: ViewState, side: Side) -> str:
+    """Why this side's panel stands still, in plain words; "" when it moves."""
+    child = state.sides[side].child
+    if child.message:
+        return child.message
+    if state.sides[side].is_live:
+        return ""
+    return state.source.message or "waiting for frames"
+
+
+def _side(state: ViewState, side: Side) -> dict[str, Any]:
+    part = state.sides[side]
+    numbers, card = part.numbers, _card(part)
+    return {
+        "variant": part.model_name,
+        "how": _how(part, card),
+        "trouble": _trouble(state, side),
+        "state": part.child.state,
+        "fps": format_significant(numbers.frames_per_s),
+        "p50": format_significant(numbers.p50_ms),
+        "p95": format_significant(numbers.p95_ms),
+        "memory": "no GPU" if card and card.device == "cpu" else part.memory.text,
+        "memory_note": part.memory.note if not (card and card.device == "cpu") else "the model runs on the CPU",
+        "accuracy": _accuracy(card),
+        "live_accuracy": _live_accuracy(part),
+        "done": f"{numbers.frames_done:,}",
+        "dropped": f"{numbers.frames_dropped:,}",
+        "numbers": {
+            "frames_per_s": numbers.frames_per_s,
+            "p50_ms": numbers.p50_ms,
+            "p95_ms": numbers.p95_ms,
+            "frames_done": numbers.frames_done,
+            "frames_dropped": numbers.frames_dropped,
+            "recall": numbers.recall,
+            "precision": numbers.precision,
+            "restarts": part.child.restarts,
+            "pid": part.child.pid,
+        },
+    }
+
+
+_BACKENDS = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "tensorrt": "TensorRT"}
+_TRANSPORTS = {"grpc": "gRPC", "system_shm": "shared memory", "cuda_shm": "GPU shared memory"}
+
+
+def _how(part: SideState, card: ModelCard | None) -> str:
+    transport = str(part.child.facts.get("transport", ""))
+    words = [_BACKENDS.get(card.backend, card.backend), card.precision.upper()] if card else []
+    if transport:
+        words.append(_TRANSPORTS.get(transport, transport))
+    return " · ".join(words)
+
+
+def _accuracy(card: ModelCard | None) -> str:
+    """The accuracy gate's figure, "" when it was not measured."""
+    value = card.accuracy.get("map50_95") if card else None
+    return f"{value:.3f}" if isinstance(value, float) else ""
+
+
+def _live_accuracy(part: SideState) -> str:
+    numbers = part.numbers
+    if numbers.recall is None:
+        return ""
+    precision = _DASH if numbers.precision is None else f"{numbers.precision:.0%}"
+    return f"{numbers.recall:.0%} / {precision}"

@@ -1,0 +1,56 @@
+"""`photofinish ui`: the split view against any server."""
+
+from __future__ import annotations
+
+import click
+
+LOOPBACK = "127.0.0.1"
+
+
+@click.command()
+@click.option("--url", default="127.0.0.1:8001", show_default=True, help="The server's gRPC address.")
+@click.option("--server-metrics-url", help="The server's metrics address, host:port, for GPU memory.")
+@click.option("--source", default="synthetic", show_default=True, help="synthetic, a file, a camera number, rtsp://…")
+@click.option("--baseline", help="Variant on the left; default: the server's baseline.")
+@click.option("--optimised", help="Variant on the right; default: the best of the same model.")
+@click.option(
+    "--pace",
+    type=click.Choice(["free", "camera"]),
+    default="free",
+    show_default=True,
+    help="Recordings: as fast as the faster side takes frames, or at their own rate.",
+)
+@click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the page; default: the first free from 7860.")
+@click.option("--share", is_flag=True, help="Print a public link for judges, through Gradio's tunnel.")
+@click.option("--metrics-host", default=LOOPBACK, show_default=True, help="Address of the Prometheus endpoint.")
+@click.option("--metrics-port", type=click.IntRange(0, 65535), help="Offer the view's own Prometheus metrics here.")
+def ui(
+    url: str,
+    server_metrics_url: str | None,
+    source: str,
+    baseline: str | None,
+    optimised: str | None,
+    pace: str,
+    host: str,
+    port: int | None,
+    share: bool,
+    metrics_host: str,
+    metrics_port: int | None,
+) -> None:
+    """Show baseline and optimised pipeline side by side in a browser."""
+    from client.ui.app import Hosting, serve_view, stopped_by_signals
+    from client.ui.choosing import choice_from_server
+
+    chosen = choice_from_server(
+        url, source=source, baseline=baseline, optimised=optimised, pace="camera" if pace == "camera" else "free"
+    )
+    hosting = Hosting(host=host, port=port, share=share, metrics_host=metrics_host, metrics_port=metrics_port)
+    with (
+        stopped_by_signals() as stop,
+        serve_view(
+            url, chosen, hosting, metrics_url=server_metrics_url, on_progress=lambda text: click.echo(text, err=True)
+        ),
+    ):
+        click.echo("Ctrl-C stops.", err=True)
+        stop.wait()
