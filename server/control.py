@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import socket
 from collections.abc import Iterable, Mapping
 
 import grpc
@@ -23,6 +24,16 @@ def is_ready(grpc_url: str, timeout_s: float) -> bool:
             return bool(call(b"", timeout=timeout_s, wait_for_ready=True) == _READY)
         except grpc.RpcError:
             return False
+
+
+def accepts_connections(url: str) -> bool:
+    """Whether something listens at "host:port"."""
+    host, _, port = url.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def load_failures(http_url: str, models: Iterable[str], unread: Mapping[str, str]) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from photofinish.errors import ModelRepositoryError, ServerError
 from photofinish.wheels import print_progress
-from server.control import is_ready, load_failures
+from server.control import accepts_connections, is_ready, load_failures
 from server.log import loaded_models, read_log, unread_models
 from server.ports import LOOPBACK, choose_ports
 from server.process import ServerProcess, default_log_path
@@ -120,10 +120,11 @@ class EmbeddedServer:
     def _wait_until_ready(self, process: ServerProcess, models: tuple[str, ...], deadline: float) -> None:
         """Triton answers once it has tried every model; until then its log tells which ones are loaded."""
         self._on_progress(f"tritonserver {TRITON_VERSION} is loading {', '.join(models)}")
+        at = self.endpoint
         told: set[str] = set()
         reminded = time.monotonic()
         while True:
-            ready = is_ready(self.endpoint.grpc_url, POLL_S)
+            ready = is_ready(at.grpc_url, POLL_S) and all(map(accepts_connections, (at.http_url, at.metrics_url)))
             log = read_log(self.log_path)
             for name in loaded_models(log):
                 if name not in told:

@@ -1,0 +1,55 @@
+"""The doctor: every finding has a status and, where something lacks, a remedy."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from photofinish.cli import cli
+from server import doctor
+from server.doctor import Check, examine, extra_packages, text_from_checks
+
+
+def test_this_machine_can_serve() -> None:
+    checks = {check.name: check for check in examine()}
+    assert checks["platform"].status == "works"
+    assert checks["libpython"].status == "works"
+    assert all(check.remedy for check in checks.values() if check.status != "works")
+    assert all(check.found for check in checks.values())
+
+
+def test_json_and_text_hold_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = (Check(name="disk", status="fails", found="0.1 GiB free", remedy="free some space"),)
+    monkeypatch.setattr(doctor, "examine", lambda: found)
+    answer = CliRunner().invoke(cli, ["doctor", "--json"])
+    assert answer.exit_code == 1
+    (entry,) = json.loads(answer.output)
+    assert entry == {"name": "disk", "status": "fails", "found": "0.1 GiB free", "remedy": "free some space"}
+    assert "→ free some space" in CliRunner().invoke(cli, ["doctor"]).output
+
+
+@pytest.mark.parametrize(
+    ("engines", "has_gpu", "status", "words"),
+    [
+        ({"torch": {"version": "2", "cuda": False, "built_for": "13.2"}}, True, "fails", "does not see the GPU"),
+        ({"torch": {"version": "2", "cuda": False, "built_for": None}}, False, "works", "2 on CPU"),
+        ({"torch": {"missing": "No module named 'torch'"}}, False, "note", "No module named 'torch'"),
+        ({}, False, "note", "importing it failed"),
+        ({"onnxruntime": {"version": "1", "providers": ["CPUExecutionProvider"]}}, True, "fails", "CPU build on a GPU"),
+    ],
+)
+def test_engines(engines: dict[str, dict[str, object]], has_gpu: bool, status: str, words: str) -> None:
+    checks = list(doctor._engine_checks(engines, has_gpu=has_gpu))
+    assert any(check.status == status and words in check.found for check in checks)
+
+
+def test_extras_come_from_the_package() -> None:
+    assert "torch" in extra_packages("server")
+    assert "torch" not in extra_packages("client")
+    assert extra_packages("nonsense") == []
+
+
+def test_text_of_nothing() -> None:
+    assert text_from_checks(()) == ""

@@ -1,0 +1,251 @@
+"""The embedded server's life: ready, asked, stopped, killed; nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+from photofinish.errors import ModelRepositoryError, ServerError
+from server.embedded import EmbeddedServer
+from tests.server.models import config_text, random_frames, save_doubling_onnx, write_model
+from tests.server.test_backends import infer
+
+DEADLINE_S = 15.0
+
+
+def save_toy(repository: Path) -> Path:
+    save_doubling_onnx(write_model(repository, "toy", config_text("toy", "onnxruntime")))
+    return repository
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    return save_toy(tmp_path / "models")
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {DEADLINE_S} s until {what}"
+        time.sleep(0.05)
+
+
+def server_processes(repository: Path) -> list[int]:
+    """Processes whose command line names the repository: the supervisor, tritonserver, the stubs."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if str(repository) in command and "photofinish-server-" in command:
+                found.append(int(entry.name))
+    return found
+
+
+def stubs(repository: Path) -> list[int]:
+    return [
+        pid
+        for pid in server_processes(repository)
+        if b"backend_stub" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
+    ]
+
+
+def shared_memory_of(pid: int) -> set[Path]:
+    """Shared memory of servers that the process started; in this process also the toy server's."""
+    return set(Path("/dev/shm").glob(f"photofinish_{pid}_*"))
+
+
+@pytest.fixture
+def shared_before() -> set[Path]:
+    return shared_memory_of(os.getpid())
+
+
+def test_ready_alive_and_gone(repository: Path, tmp_path: Path, shared_before: set[Path]) -> None:
+    said: list[str] = []
+    server = EmbeddedServer(repository, log_path=tmp_path / "logs/server.log", on_progress=said.append)
+    with pytest.raises(ServerError, match="not running"):
+        _ = server.endpoint
+    with server:
+        assert server.is_alive()
+        assert Path(f"/proc/{server.endpoint.pid}").exists()
+        assert server.endpoint.kind == "embedded"
+        assert stubs(repository)
+        assert shared_memory_of(os.getpid()) > shared_before
+        with triton.InferenceServerClient(server.endpoint.grpc_url) as client:
+            assert client.get_server_metadata().version == server.endpoint.version
+    assert not server.is_alive()
+    assert server_processes(repository) == []
+    assert shared_memory_of(os.getpid()) == shared_before
+    assert any("is loading toy" in line for line in said)
+    assert "loaded toy (1 of 1)" in said
+    assert server.log_path.is_file()
+    server.stop()
+    with server:
+        assert server.is_alive()
+
+
+def test_only_the_asked_models_are_loaded(repository: Path, tmp_path: Path) -> None:
+    save_doubling_onnx(write_model(repository, "other", config_text("other", "onnxruntime")))
+    with (
+        EmbeddedServer(repository, models=("other",), log_path=tmp_path / "log") as server,
+        triton.InferenceServerClient(server.endpoint.grpc_url) as client,
+    ):
+        assert client.is_model_ready("other")
+        assert not client.is_model_ready("toy")
+    with pytest.raises(ModelRepositoryError, match="has no model absent; it holds other, toy"):
+        EmbeddedServer(repository, models=("absent",)).__enter__()
+
+
+def test_addresses_are_loopback_only(toy_server: EmbeddedServer) -> None:
+    at = toy_server.endpoint
+    listening = listening_addresses(at.pid)
+    urls = (at.grpc_url, at.http_url, at.metrics_url)
+    assert {int(url.rpartition(":")[2]) for url in urls} == {port for _, port in listening}
+    assert {address for address, _ in listening} == {"127.0.0.1"}
+
+
+def listening_addresses(pid: int) -> list[tuple[str, int]]:
+    return [
+        (connection.laddr.ip.removeprefix("::ffff:"), connection.laddr.port)
+        for connection in psutil.Process(pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+
+
+def test_too_short_a_deadline_names_what_was_awaited(repository: Path, tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match=r"not ready within 0 s, still loading toy"):
+        EmbeddedServer(repository, log_path=tmp_path / "log", ready_timeout_s=0.0).__enter__()
+    assert server_processes(repository) == []
+
+
+def test_unwritable_log(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ServerError, match=r"the log .* cannot be written"):
+        EmbeddedServer(repository, log_path=tmp_path / "file" / "log").__enter__()
+
+
+def test_a_model_taken_out_of_service_gives_a_clean_error(repository: Path, tmp_path: Path) -> None:
+    with (
+        EmbeddedServer(repository, log_path=tmp_path / "log") as server,
+        triton.InferenceServerClient(server.endpoint.grpc_url) as client,
+    ):
+        infer(client, "toy", frames=random_frames(0, 1))
+        client.unload_model("toy")
+        wait_until(lambda: not client.is_model_ready("toy"), "the model is unloaded")
+        with pytest.raises(InferenceServerException, match=r"unknown model: 'toy'|no available versions"):
+            infer(client, "toy", frames=random_frames(0, 1))
+        assert server.is_alive()
+
+
+def test_crashed_stub_fails_its_request_and_leaves_nothing(
+    repository: Path, tmp_path: Path, shared_before: set[Path]
+) -> None:
+    with (
+        EmbeddedServer(repository, log_path=tmp_path / "log") as server,
+        triton.InferenceServerClient(server.endpoint.grpc_url) as client,
+    ):
+        (stub,) = stubs(repository)
+        os.kill(stub, signal.SIGKILL)
+        wait_until(lambda: not Path(f"/proc/{stub}/exe").exists(), "the stub is dead")
+        with pytest.raises(InferenceServerException):
+            infer(client, "toy", frames=random_frames(0, 1))
+        assert server.is_alive()
+    assert server_processes(repository) == []
+    assert shared_memory_of(os.getpid()) == shared_before
+
+
+def test_killed_server_is_noticed_and_cleaned_up(repository: Path, tmp_path: Path, shared_before: set[Path]) -> None:
+    with EmbeddedServer(repository, log_path=tmp_path / "log") as server:
+        os.kill(server.endpoint.pid, signal.SIGKILL)
+        assert server.wait(DEADLINE_S)
+        assert not server.is_alive()
+        assert server_processes(repository) == []
+        assert shared_memory_of(os.getpid()) == shared_before
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from server.embedded import EmbeddedServer
+with EmbeddedServer(Path(sys.argv[1]), log_path=Path(sys.argv[2])) as server:
+    print(server.endpoint.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_server_ends_with_its_parent(repository: Path, tmp_path: Path, number: int) -> None:
+    command = [sys.executable, "-c", PARENT, str(repository), str(tmp_path / "log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
+        assert parent.stdout
+        assert int(parent.stdout.readline())
+        assert shared_memory_of(parent.pid)
+        parent.send_signal(number)
+        parent.wait(DEADLINE_S)
+    wait_until(lambda: not server_processes(repository), "server and stubs are gone")
+    wait_until(lambda: not shared_memory_of(parent.pid), "shared memory is gone")
+
+
+def test_killed_supervisor_takes_the_server_along(repository: Path, tmp_path: Path, shared_before: set[Path]) -> None:
+    with EmbeddedServer(repository, log_path=tmp_path / "log") as server:
+        supervisor = int(Path(f"/proc/{server.endpoint.pid}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(supervisor, signal.SIGKILL)
+        wait_until(lambda: not server.is_alive(), "the death is noticed")
+        wait_until(lambda: not server_processes(repository), "server and stubs are gone")
+    for left in shared_memory_of(os.getpid()) - shared_before:
+        left.unlink()
+
+
+def run_serve(repository: Path, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "photofinish.cli", "serve", "--repository", str(repository), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd)
+
+
+ANY_PORTS = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_prints_its_address_and_stops_cleanly(repository: Path, tmp_path: Path, number: int) -> None:
+    with run_serve(repository, "--json", *ANY_PORTS, cwd=tmp_path) as serve:
+        assert serve.stdout
+        at = json.loads(serve.stdout.readline())
+        with triton.InferenceServerClient(at["grpc_url"]) as client:
+            assert client.is_server_ready()
+        serve.send_signal(number)
+        rest, said = serve.communicate(timeout=DEADLINE_S)
+    assert (serve.returncode, rest) == (0, "")
+    assert "log: " in said
+    assert "Traceback" not in said
+    assert server_processes(repository) == []
+    assert not shared_memory_of(serve.pid)
+
+
+def test_serve_tells_when_its_server_dies(repository: Path, tmp_path: Path) -> None:
+    with run_serve(repository, "--json", *ANY_PORTS, cwd=tmp_path) as serve:
+        assert serve.stdout
+        os.kill(json.loads(serve.stdout.readline())["pid"], signal.SIGKILL)
+        _, said = serve.communicate(timeout=DEADLINE_S)
+    assert serve.returncode == 1
+    assert said.splitlines()[-1].startswith("photofinish: tritonserver ended by itself; see ")
+
+
+def test_serve_says_which_port_is_taken(repository: Path, toy_server: EmbeddedServer, tmp_path: Path) -> None:
+    port = toy_server.endpoint.grpc_url.rpartition(":")[2]
+    with run_serve(repository, "--grpc-port", port, cwd=tmp_path) as serve:
+        _, said = serve.communicate(timeout=DEADLINE_S)
+    assert serve.returncode == 1
+    assert said.splitlines()[-1].startswith(f"photofinish: port {port} on 127.0.0.1 cannot be used")
+    assert "Traceback" not in said
