@@ -19,7 +19,6 @@ import numpy.typing as npt
 from perf.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError
 from perf.samples import Samples
 
-
 _STOP_TIMEOUT_S = 10.0
 
 

@@ -1,0 +1,130 @@
+"""Interleaved blocks, with plain callables in the place of a server."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pytest
+
+from client.frame_result import FrameResult
+from perf.comparison import contender_from_sender, run_comparison
+from perf.demo_comparison import compare_pipelines
+from perf.record import Arm, Load, Section
+from perf.report_terminal import comparison_table
+from perf.schedule import block_order
+from perf.summary import summaries_from_section
+from photofinish.detections import empty_detections
+from photofinish.errors import ServerUnavailableError
+from photofinish.frame import Frame
+from tests.builders import build_frame
+
+
+def test_order_is_abba_with_a_fresh_order() -> None:
+    order = block_order(("a", "b"), rounds=40, seed=1)
+    assert all(sorted(keys) == ["a", "b"] for keys in order)
+    assert all(order[index] == order[index + 1][::-1] for index in range(0, 40, 2))
+    assert set(order[::2]) == {("a", "b"), ("b", "a")}
+    assert order == block_order(("a", "b"), rounds=40, seed=1)
+
+
+def test_order_of_many_arms_is_balanced() -> None:
+    order = block_order(tuple("abcd"), rounds=400, seed=0)
+    places = Counter((key, place) for keys in order for place, key in enumerate(keys))
+    assert len(order) == 400
+    assert all(70 <= count <= 130 for count in places.values())
+
+
+def _arms(*keys: str) -> list[Arm]:
+    return [Arm(key=key, label=key, model="") for key in keys]
+
+
+def test_a_real_difference_is_found_and_its_interval_holds_it() -> None:
+    arms = _arms("slow", "fast")
+    load = Load(mode="closed", block_s=0.12, rounds=6)
+    section = run_comparison(
+        [
+            contender_from_sender(arms[0], lambda index: time.sleep(0.006), load),
+            contender_from_sender(arms[1], lambda index: time.sleep(0.003), load),
+        ],
+        load=load,
+    )
+    assert section.complete
+    assert [len(section.blocks_of(key)) for key in ("slow", "fast")] == [6, 6]
+    slow, fast = summaries_from_section(section)
+    assert slow.gains == {}
+    gain = fast.gains["p50"]
+    assert gain is not None
+    assert 1.5 < gain.low < gain.estimate < gain.high < 2.5
+    assert fast.latency["p99"] is None
+    assert fast.gains["p99"] is None
+    table = comparison_table(section)
+    assert "slow" in table
+    assert "×" in table
+
+
+def test_open_loop_gives_both_sides_the_same_arrivals() -> None:
+    arms = _arms("a", "b")
+    load = Load(mode="open", block_s=0.2, rounds=2, rate_rps=100, arrivals="poisson", seed=5)
+    section = run_comparison([contender_from_sender(arm, lambda index: None, load) for arm in arms], load=load)
+    for number in range(2):
+        first, second = (block.samples.scheduled_ns for block in section.blocks if block.round == number)
+        assert first == second
+        assert len(first) == 20
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), ServerUnavailableError("gone")])
+def test_an_interrupted_comparison_leaves_what_it_has(failure: BaseException) -> None:
+    arms = _arms("a", "b")
+    load = Load(mode="closed", block_s=0.02, rounds=5)
+    kept: list[Section] = []
+    calls = 0
+
+    def sender(index: int) -> None:
+        nonlocal calls
+        calls += 1
+        time.sleep(0.002)
+        if calls > 40:
+            raise failure
+
+    with pytest.raises(type(failure)):
+        run_comparison([contender_from_sender(arm, sender, load) for arm in arms], load=load, on_section=kept.append)
+    assert kept[-1].blocks
+    assert not kept[-1].complete
+    assert kept[-1].stopped_by.startswith("Ctrl-C" if isinstance(failure, KeyboardInterrupt) else "ServerUnavailable")
+
+
+class SleepingPipeline:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def run(self, frames: Iterable[Frame]) -> Iterator[FrameResult]:
+        for frame in frames:
+            begun_ns = time.perf_counter_ns()
+            time.sleep(self._seconds)
+            finished_ns = time.perf_counter_ns()
+            yield FrameResult(
+                frame=frame,
+                detections=empty_detections(),
+                begun_ns=begun_ns,
+                finished_ns=finished_ns,
+                prepare_ns=1,
+                wire_ns=finished_ns - begun_ns,
+                decode_ns=2,
+            )
+
+
+def test_two_pipelines_on_the_same_frames() -> None:
+    section = compare_pipelines(
+        SleepingPipeline(0.008), SleepingPipeline(0.002), [build_frame()], seconds=1.0, labels=("textbook", "ours")
+    )
+    baseline, optimised = summaries_from_section(section)
+    assert baseline.latency["p50"] is not None
+    assert baseline.latency["p50"] >= 8e6
+    gain = optimised.gains["frames_per_s"]
+    assert gain is not None
+    assert 2 < gain.low <= gain.estimate
+    assert np.mean(section.blocks[0].stages_ns["prepare"]) == 1
+    assert comparison_table(section).splitlines()[2].startswith("textbook")
