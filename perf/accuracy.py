@@ -1,0 +1,182 @@
+"""Accuracy of served variants, through the server, on the same frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from client.pipelines import BaselinePipeline, OptimisedPipeline
+from client.triton import TritonClient
+from perf.accuracy_data import Dataset, in_dataset_classes, map_classes
+from perf.accuracy_figures import AgreementFigures, TruthFigures, figures_from_baseline, figures_from_truth
+from photofinish.detections import Detections
+from photofinish.errors import ConfigError
+from photofinish.frame import Frame
+from photofinish.model_card import ModelCard
+
+MIN_CONFIDENCE = 0.001
+"""As Ultralytics' validation: mAP needs the weak boxes too."""
+REQUEST_TIMEOUT_S = 60.0
+"""Long: this is no latency measurement, and other programs may hold the machine."""
+
+OnFrame = Callable[[str, int, int], None]
+"""Called after each frame with the model's name, frames done, frames in all."""
+
+
+def ignore_frame(name: str, done: int, total: int) -> None:
+    """No progress is shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyResult:
+    """One variant on one data set. map figures are None without labels; map_share is of the baseline's mAP50-95.
+
+    worst_class: the class that lost most against the baseline (mAP50-95, or boxes without a partner), "" for none.
+    """
+
+    variant: str
+    kind: str
+    dataset: str
+    dataset_sha256: str
+    frames: int
+    map50_95: float | None
+    map50: float | None
+    map_share: float | None
+    boxes: int
+    found_boxes: int
+    matched_share: float | None
+    mean_box_error_px: float
+    worst_box_error_px: float
+    worst_confidence_error: float
+    worst_class: str
+    worst_class_loss: float
+    class_map50_95: Mapping[str, float]
+
+    @property
+    def share(self) -> float | None:
+        """What a floor is compared with: the share of the baseline's mAP, else the share of matched boxes."""
+        return self.map_share if self.map_share is not None else self.matched_share
+
+
+def measure_accuracy(
+    url: str,
+    model_names: Sequence[str],
+    dataset: Dataset,
+    *,
+    baseline: str,
+    on_frame: OnFrame = ignore_frame,
+) -> dict[str, AccuracyResult]:
+    """The figures of the baseline and of every named model, by name; all see the same frames."""
+    names = [baseline, *(name for name in model_names if name != baseline)]
+    found = {
+        name: detections_from_server(
+            url, name, dataset.frames(), total=dataset.size, is_baseline=name == baseline, on_frame=on_frame
+        )
+        for name in names
+    }
+    with TritonClient(url, timeout_s=REQUEST_TIMEOUT_S) as client:
+        card = client.model(baseline).require_card()
+    return results_from_detections(found, dataset, card, baseline=baseline)
+
+
+def detections_from_server(
+    url: str,
+    model_name: str,
+    frames: Iterable[Frame],
+    *,
+    total: int,
+    is_baseline: bool,
+    on_frame: OnFrame = ignore_frame,
+) -> list[Detections]:
+    """The model's detections of confidence 0.001 or more for each frame, by the pipeline of its role."""
+    pipeline: BaselinePipeline | OptimisedPipeline
+    if is_baseline:
+        pipeline = BaselinePipeline(url, model_name, min_confidence=MIN_CONFIDENCE, timeout_s=REQUEST_TIMEOUT_S)
+    else:
+        pipeline = OptimisedPipeline(url, model_name, min_confidence=MIN_CONFIDENCE, timeout_s=REQUEST_TIMEOUT_S)
+    found = []
+    with pipeline:
+        for result in pipeline.run(frames):
+            found.append(result.detections)
+            on_frame(model_name, len(found), total)
+    return found
+
+
+def results_from_detections(
+    found: Mapping[str, Sequence[Detections]], dataset: Dataset, card: ModelCard, *, baseline: str
+) -> dict[str, AccuracyResult]:
+    """The figures of each model from its detections of the data set's frames. card: the baseline's."""
+    if card.task == "classify" and dataset.has_truth:
+        raise ConfigError(
+            f"{card.model} is a classifier and {dataset.name} has boxes; use --frames with pictures without labels"
+        )
+    truth_figures: dict[str, TruthFigures] = {}
+    if dataset.has_truth:
+        truth_figures = _truth_figures(found, dataset, map_classes(dataset, card.class_names, weights=card.weights))
+        if truth_figures[baseline].map50_95 <= 0:
+            raise ConfigError(
+                f"the baseline {baseline} finds none of the labelled objects of {dataset.name}, so nothing can be "
+                "compared with it; check that the labels belong to the pictures"
+            )
+    return {
+        name: _result(
+            name,
+            dataset,
+            card.class_names,
+            figures_from_baseline(detections, found[baseline]),
+            truth_figures.get(name),
+            truth_figures.get(baseline),
+        )
+        for name, detections in found.items()
+    }
+
+
+def _truth_figures(
+    found: Mapping[str, Sequence[Detections]], dataset: Dataset, mapping: tuple[int, ...]
+) -> dict[str, TruthFigures]:
+    truth, sizes = [], []
+    for frame in dataset.frames():
+        if frame.truth is None:
+            raise ValueError(f"frame {frame.index} of {dataset.name} has no truth")
+        truth.append(frame.truth)
+        sizes.append(frame.size_wh)
+    return {
+        name: figures_from_truth(
+            [in_dataset_classes(item, mapping) for item in detections], truth, sizes, dataset.class_names
+        )
+        for name, detections in found.items()
+    }
+
+
+def _result(
+    name: str,
+    dataset: Dataset,
+    model_classes: Sequence[str],
+    agreement: AgreementFigures,
+    figures: TruthFigures | None,
+    reference: TruthFigures | None,
+) -> AccuracyResult:
+    if figures and reference:
+        losses = {key: value - figures.class_map50_95[key] for key, value in reference.class_map50_95.items()}
+    else:
+        losses = {model_classes[label]: float(lost) for label, lost in agreement.class_lost.items()}
+    worst = max(losses, key=lambda key: losses[key], default="")
+    return AccuracyResult(
+        variant=name,
+        kind=dataset.kind,
+        dataset=dataset.name,
+        dataset_sha256=dataset.sha256,
+        frames=dataset.size,
+        map50_95=figures.map50_95 if figures else None,
+        map50=figures.map50 if figures else None,
+        map_share=figures.map50_95 / reference.map50_95 if figures and reference else None,
+        boxes=agreement.boxes,
+        found_boxes=agreement.found_boxes,
+        matched_share=agreement.matched_share,
+        mean_box_error_px=agreement.mean_box_error_px,
+        worst_box_error_px=agreement.worst_box_error_px,
+        worst_confidence_error=agreement.worst_confidence_error,
+        worst_class=worst if losses.get(worst, 0) > 0 else "",
+        worst_class_loss=max(losses.get(worst, 0.0), 0.0),
+        class_map50_95=figures.class_map50_95 if figures else {},
+    )
