@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from types import TracebackType
 from typing import Any
 
@@ -71,7 +71,7 @@ class BaselinePipeline:
         """Frames that were due and not inferred: those the source skipped while this pipeline was busy."""
         return self.counts.dropped_total
 
-    def run(self, frames: Iterable[Frame]) -> Iterator[FrameResult]:
+    def run(self, frames: Iterable[Frame]) -> Generator[FrameResult, None, None]:
         """One result per frame, in order."""
         for frame in frames:
             self._account.count_read(frame)

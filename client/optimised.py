@@ -5,11 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from client.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
 from client.preparation import write_input
 from client.reader import FrameReader
-from client.session import Session, Slot, Transport, ignore_notice
+from client.session import Session, Slot, Transport, TransportChoice, ignore_notice
 from client.triton import TritonClient, grpc_target
 from photofinish.errors import RequestTimeoutError
 from photofinish.frame import Frame
@@ -50,7 +49,7 @@ class OptimisedPipeline:
         url: str,
         model_name: str,
         *,
-        transport: Transport | Literal["auto"] = "auto",
+        transport: TransportChoice = "auto",
         max_in_flight: int = 2,
         drop_late: bool = False,
         min_confidence: float = 0.25,
@@ -103,7 +102,7 @@ class OptimisedPipeline:
         """Frames that were due and not inferred, all causes."""
         return self.counts.dropped_total
 
-    def run(self, frames: Iterable[Frame]) -> Iterator[FrameResult]:
+    def run(self, frames: Iterable[Frame]) -> Generator[FrameResult, None, None]:
         """Results in frame order. Leaving the loop early stops the threads; a failure in them is raised here."""
         reader = FrameReader(
             frames,

@@ -2,8 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from client.baseline import BaselinePipeline
 from client.frame_result import DropCause, FrameCount, FrameResult, PipelineObserver
+from client.model_choice import choose_model
 from client.optimised import OptimisedPipeline
+from client.session import TransportChoice, ignore_notice
+from client.triton import TritonClient
 
-__all__ = ["BaselinePipeline", "DropCause", "FrameCount", "FrameResult", "OptimisedPipeline", "PipelineObserver"]
+__all__ = [
+    "BaselinePipeline",
+    "DropCause",
+    "FrameCount",
+    "FrameResult",
+    "OptimisedPipeline",
+    "Pipeline",
+    "PipelineObserver",
+    "open_pipeline",
+]
+
+Pipeline = BaselinePipeline | OptimisedPipeline
+
+
+def open_pipeline(
+    url: str,
+    variant: str | None = None,
+    *,
+    transport: TransportChoice = "auto",
+    drop_late: bool = False,
+    min_confidence: float = 0.25,
+    timeout_s: float = 10.0,
+    on_notice: Callable[[str], None] = ignore_notice,
+    observer: PipelineObserver | None = None,
+) -> Pipeline:
+    """The pipeline that fits the role of a served variant: the textbook one for a baseline, else the optimised one.
+
+    variant: full name or suffix; the first optimised one without. transport and drop_late concern the optimised only.
+    """
+    with TritonClient(url, timeout_s=timeout_s) as client:
+        models = client.models()
+    roles = {model.name: model.card.role if model.card else "" for model in models}
+    name = choose_model(roles, variant, where=url)
+    if roles[name] == "baseline":
+        return BaselinePipeline(url, name, min_confidence=min_confidence, timeout_s=timeout_s, observer=observer)
+    return OptimisedPipeline(
+        url,
+        name,
+        transport=transport,
+        drop_late=drop_late,
+        min_confidence=min_confidence,
+        timeout_s=timeout_s,
+        on_notice=on_notice,
+        observer=observer,
+    )

@@ -48,7 +48,7 @@ def image_paths(folder: Path) -> tuple[Path, ...]:
 
 
 class PictureSource(ReplaySource):
-    """One or more picture files. The file of frame n is `paths[n % len(paths)]`."""
+    """One or more picture files."""
 
     def __init__(
         self,
@@ -71,6 +71,10 @@ class PictureSource(ReplaySource):
             frames_per_s=STILLS_PER_S,
             frame_count=len(paths),
         )
+
+    def path_of(self, index: int) -> Path:
+        """The file that frame `index` comes from."""
+        return self.paths[index % len(self.paths)]
 
     def rewind(self) -> None:
         """Go back to the first picture."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import time
 from collections.abc import Callable
@@ -24,7 +23,8 @@ from photofinish.errors import ConfigError, InferenceError, RequestTimeoutError
 Transport = Literal["grpc", "system_shm"]
 """How a picture reaches the server: inside the message, or through memory shared on one machine."""
 
-_log = logging.getLogger(__name__)
+TransportChoice = Transport | Literal["auto"]
+"""A transport, or the best one that the server accepts."""
 
 
 def ignore_notice(text: str) -> None:
@@ -69,7 +69,7 @@ class Session:
         url: str,
         model: ServedModel,
         *,
-        transport: Transport | Literal["auto"] = "auto",
+        transport: TransportChoice = "auto",
         slots: int = 4,
         batch_size: int = 1,
         timeout_s: float = 10.0,
@@ -150,7 +150,7 @@ class Session:
         self._channel.close()
         self._pool.shutdown(wait=True)
 
-    def _allocate(self, wanted: Transport | Literal["auto"], slots: int, on_notice: Callable[[str], None]) -> None:
+    def _allocate(self, wanted: TransportChoice, slots: int, on_notice: Callable[[str], None]) -> None:
         if wanted != "grpc":
             try:
                 self._slots = self._make_slots("system_shm", slots)

@@ -6,34 +6,25 @@ import time
 from collections.abc import Iterator
 from urllib.parse import parse_qsl
 
-from client.moving_shapes import image_from_index
 from client.source import Clock, Source
 from photofinish.errors import SourceError
 from photofinish.frame import Frame
+from photofinish.synthetic import SyntheticCamera
 
-OPTIONS = ("seed", "width", "height", "fps")
+DEFAULTS = {"seed": "0", "width": "1280", "height": "720", "fps": "30", "crowding": "1"}
 
 
 class SyntheticSource(Source):
     """Generated pictures without end, the same for the same seed. `paced` gives them at their rate, as a camera."""
 
-    def __init__(
-        self,
-        *,
-        seed: int = 0,
-        size_wh: tuple[int, int] = (1280, 720),
-        frames_per_s: float = 30.0,
-        paced: bool = False,
-        clock: Clock = time.perf_counter_ns,
-    ) -> None:
-        super().__init__("synthetic", size_wh=size_wh, frames_per_s=frames_per_s, is_live=paced)
-        self._seed = seed
-        self._size = size_wh
-        self._interval_ns = round(1e9 / frames_per_s)
+    def __init__(self, camera: SyntheticCamera, *, paced: bool = False, clock: Clock = time.perf_counter_ns) -> None:
+        super().__init__(camera.stream_id, size_wh=camera.size_wh, frames_per_s=camera.frames_per_s, is_live=paced)
+        self._camera = camera
+        self._interval_ns = round(1e9 / camera.frames_per_s)
         self._clock = clock
 
     def frames(self) -> Iterator[Frame]:
-        """Pictures until the source is closed."""
+        """Pictures until the source is closed; `paced` skips those that are overdue by a whole interval or more."""
         index = 0
         begun_ns = self._clock()
         while not self.closed.is_set():
@@ -42,24 +33,24 @@ class SyntheticSource(Source):
                 index += max(late_ns, 0) // self._interval_ns
                 if late_ns < 0 and self.closed.wait(-late_ns / 1e9):
                     return
-            image = image_from_index(index, seed=self._seed, size_wh=self._size)
-            yield Frame(image_hwc_bgr=image, stream_id=self.name, index=index, captured_ns=self._clock())
+            yield self._camera.frame(index)
             index += 1
 
 
 def synthetic_from_spec(spec: str, *, paced: bool = False) -> SyntheticSource:
-    """From `synthetic` or `synthetic?seed=1&width=1280&height=720&fps=30`."""
-    values = {"seed": "0", "width": "1280", "height": "720", "fps": "30"}
+    """From `synthetic` or `synthetic?seed=1&width=1280&height=720&fps=30&crowding=1`."""
+    values = dict(DEFAULTS)
     for key, value in parse_qsl(spec.partition("?")[2], keep_blank_values=True):
-        if key not in OPTIONS:
-            raise SourceError(f"the synthetic camera has no option {key!r}; it has {', '.join(OPTIONS)}")
+        if key not in DEFAULTS:
+            raise SourceError(f"the synthetic camera has no option {key!r}; it has {', '.join(DEFAULTS)}")
         values[key] = value
     try:
-        size_wh = (int(values["width"]), int(values["height"]))
-        rate = float(values["fps"])
-        seed = int(values["seed"])
+        camera = SyntheticCamera(
+            seed=int(values["seed"]),
+            size_wh=(int(values["width"]), int(values["height"])),
+            frames_per_s=float(values["fps"]),
+            crowding=float(values["crowding"]),
+        )
     except ValueError as exc:
-        raise SourceError(f"{spec}: {exc}; seed, width and height are whole numbers, fps is a number") from exc
-    if min(size_wh) < 32 or max(size_wh) > 8192 or not 0 < rate <= 1000 or seed < 0:
-        raise SourceError(f"{spec}: width and height must lie within 32..8192, fps within 0..1000, seed be 0 or more")
-    return SyntheticSource(seed=seed, size_wh=size_wh, frames_per_s=rate, paced=paced)
+        raise SourceError(f"{spec}: {exc}") from exc
+    return SyntheticSource(camera, paced=paced)
