@@ -19,6 +19,7 @@ from export.staging import (
     replaced_directory,
     write_record,
 )
+from export.tensorrt_targets import engine_settings, targets_from_texts
 from export.weights import WeightsFile, find_weights, load_source
 from photofinish.errors import ConfigError, ExportError
 from photofinish.model_card import ModelCard
@@ -43,6 +44,7 @@ class _Request:
     input_size: int | None
     gpus: tuple[int, ...]
     calibration: Path | None
+    targets: tuple[str, ...]
     named: bool
     on_progress: Progress
 
@@ -68,13 +70,14 @@ def stage_variants(
     model_name: str | None = None,
     gpus: Sequence[int] = (),
     calibration: Path | None = None,
+    targets: Sequence[str] = (),
 ) -> tuple[StagedVariant, ...]:
     """Every chosen variant, made or found fresh in `staging/<model>/<variant>`, in the order of variants.toml.
 
     Each artifact was compared with its source on real pictures. A variant is made in a temporary folder and renamed,
     so an interrupted run leaves the earlier state. Variants that this machine cannot make are announced and left out;
     naming one makes that an error. gpus: which GPUs get instances, all when empty. calibration: folder of pictures
-    for INT8.
+    for INT8. targets: GPU architectures that TensorRT engines are built for, the GPU at hand when empty.
     """
     found = find_weights(weights, model_name=model_name)
     if found.notice:
@@ -88,6 +91,7 @@ def stage_variants(
         input_size=input_size,
         gpus=tuple(gpus),
         calibration=calibration,
+        targets=targets_from_texts(targets),
         named=bool(names),
         on_progress=on_progress,
     )
@@ -128,6 +132,8 @@ def _job_from_variant(variant: Variant, request: _Request, staging: Path) -> _Jo
         "device": request.device,
         "gpus": request.gpus,
     }
+    if variant.backend == "tensorrt":
+        settings["engines"] = engine_settings(request.targets)
     if variant.precision == "int8" and request.calibration:
         settings["calibration"] = folder_fingerprint(request.calibration)
     return _Job(
@@ -146,6 +152,8 @@ def _runnable(chosen: tuple[Variant, ...], request: _Request) -> list[Variant]:
             # Nothing to announce: torch and ONNX weights have a baseline each.
             if request.named:
                 raise ExportError(f"{variant.name} was asked for, but it cannot be made from {kind} weights")
+        elif variant.backend == "tensorrt" and request.targets:
+            runnable.append(variant)
         elif request.device not in variant.devices:
             _leave_out(variant, f"it runs on {' or '.join(variant.devices)}, not on {request.device}", request)
         else:
@@ -175,6 +183,8 @@ def _stage_jobs(jobs: list[_Job], request: _Request) -> dict[str, ModelCard]:
             work_dir=Path(work),
             on_progress=request.on_progress,
             calibration=request.calibration,
+            targets=request.targets,
+            weights_spec=request.found.spec,
         )
         for job in jobs:
             if source.frames_contract and job.variant.contract == "tensor":
@@ -202,9 +212,10 @@ def _stage(job: _Job, context: BuildContext, gpus: Sequence[int]) -> ModelCard:
         card = card_from_source(
             source,
             variant,
-            device=context.device,
+            device="cuda" if variant.backend == "tensorrt" else context.device,
             parity=parity,
             calibration=context.calibration_cards.get(variant.name),
+            engines=context.engine_cards.get(variant.name),
         )
         io = io_from_variant(variant, input_wh=source.input_wh, raw_dims=source.raw_dims, task=source.task)
         metadata = ultralytics_metadata(source) if variant.contract == "tensor" else None

@@ -28,6 +28,7 @@ def card_from_source(
     device: Device,
     parity: dict[str, Any],
     calibration: dict[str, Any] | None = None,
+    engines: dict[str, Any] | None = None,
 ) -> ModelCard:
     """What the served variant will tell about itself."""
     tensor = variant.contract == "tensor"
@@ -53,6 +54,7 @@ def card_from_source(
         batch_buckets=variant.batch_buckets,
         parity=parity,
         calibration=calibration or {},
+        engines=engines or {},
     )
 
 

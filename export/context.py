@@ -42,8 +42,10 @@ class BuildContext:
 
     device: what the server will run on; artifacts are made and compared on the CPU unless a recipe says otherwise.
     calibration: the user's folder of calibration pictures. calibration_cards: by variant name, what a recipe did with
-    it, for the card. memo: costly intermediates of recipes, by the recipe module's own key. work_dir: a folder for
-    intermediate files, deleted after the run.
+    it, for the card. targets: GPU architectures to build engines for, the GPU at hand when empty. engine_cards: by
+    variant name, the engines that were built. weights_spec: the weights as the user named them. memo: costly
+    intermediates of recipes, by the recipe module's own key. work_dir: a folder for intermediate files, deleted
+    after the run.
     """
 
     source: ModelSource
@@ -52,8 +54,18 @@ class BuildContext:
     on_progress: Callable[[str], None]
     calibration: Path | None = None
     calibration_cards: dict[str, dict[str, Any]] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
+    engine_cards: dict[str, dict[str, Any]] = field(default_factory=dict)
+    weights_spec: str = ""
     memo: dict[str, object] = field(default_factory=dict)
     picture_paths: tuple[Path, ...] = field(default_factory=reference_picture_paths)
+
+    def rebuild_command(self, variant: Variant) -> str:
+        """The command that makes this variant again."""
+        targets = "".join(f" --target {target}" for target in self.targets)
+        calibration = f" --calibration {self.calibration}" if self.calibration and variant.precision == "int8" else ""
+        weights = self.weights_spec or self.source.weights
+        return f"photofinish export --weights {weights} --variant {variant.suffix}{targets}{calibration}"
 
     @cached_property
     def frames_nhwc(self) -> npt.NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from export.frames import frames_network_from_source
 from export.onnx_session import output_from_onnx
 from export.precision import fp16_model_from_fp32
 from export.quantise import build_onnx_int8
+from export.tensorrt_recipes import build_engine_fp16, build_engine_int8
 from photofinish.errors import ExportError
 from photofinish.variant import Variant
 
@@ -126,5 +127,7 @@ RECIPES: Mapping[str, Builder] = {
     "onnx_fp32": build_onnx_fp32,
     "onnx_fp16": build_onnx_fp16,
     "onnx_int8": build_onnx_int8,
+    "engine_fp16": build_engine_fp16,
+    "engine_int8": build_engine_int8,
 }
 """Recipe name, as in variants.toml, to its builder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,7 +48,7 @@ def build_engine(
     stop = stop or threading.Event()
     config = _config(parsed, target, profile, tf32)
     config.progress_monitor = progress_monitor(parsed.library, on_step, stop)
-    cache = _attach_timing_cache(config, timing_cache_path)
+    cache = attach_timing_cache(config, timing_cache_path) if timing_cache_path else None
     # TensorRT runs in a thread of its own: the main thread stays in Python and hears Ctrl-C.
     with ThreadPoolExecutor(1, thread_name_prefix="tensorrt-build") as pool:
         serialized = _wait(pool.submit(parsed.builder.build_serialized_network, parsed.network, config), stop)
@@ -60,7 +61,8 @@ def build_engine(
             f"{library.name} {library.version} cannot build an engine for {target}: {reason}; "
             "`photofinish -vv export …` shows its whole log"
         )
-    _keep_timing_cache(config, cache, timing_cache_path)
+    if timing_cache_path and cache is not None:
+        keep_timing_cache(config, timing_cache_path)
     return bytes(serialized)
 
 
@@ -108,10 +110,8 @@ def _check_dims(name: str, dims: tuple[int, ...]) -> None:
         )
 
 
-def _attach_timing_cache(config: Any, path: Path | None) -> Any:
-    """The timing cache in use: what earlier builds measured, or an empty one."""
-    if path is None:
-        return None
+def attach_timing_cache(config: Any, path: Path) -> Any:
+    """The timing cache now in use: what earlier builds measured, or an empty one."""
     try:
         kept = path.read_bytes()
     except OSError:
@@ -124,10 +124,8 @@ def _attach_timing_cache(config: Any, path: Path | None) -> Any:
     return cache
 
 
-def _keep_timing_cache(config: Any, cache: Any, path: Path | None) -> None:
+def keep_timing_cache(config: Any, path: Path) -> None:
     """Write the cache for the next build. It only saves time, so a failure is a warning."""
-    if path is None or cache is None:
-        return
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,10 +133,11 @@ def _keep_timing_cache(config: Any, cache: Any, path: Path | None) -> None:
         partial.replace(path)
     except OSError as exc:
         logger.warning("the timing cache %s cannot be kept: %s", path, exc)
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def timing_cache_name(library: TensorRTLibrary, target: str, gpu_name: str) -> str:
     """A file name for each library version and GPU: timings of one mean nothing on another."""
-    card = "-".join(gpu_name.lower().split()) or "no-gpu"
+    card = "-".join(gpu_name.lower().split())
     return f"{library.name}-{library.version}-{target}-{card}.timing"

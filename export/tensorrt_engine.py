@@ -15,7 +15,7 @@ from pathlib import Path
 from export.source import sha256_from_file
 from export.tensorrt_build import build_engine, profile_from_buckets, timing_cache_name
 from export.tensorrt_inspect import check_engine_precision
-from export.tensorrt_library import FP8_TARGETS, choose_library, gpu_at_hand
+from export.tensorrt_library import FP8_TARGETS, Gpu, TensorRTLibrary, choose_library, gpu_at_hand
 from export.tensorrt_network import check_precision, network_from_onnx
 from export.tensorrt_progress import OnBuildStep, tensorrt_logger
 from photofinish.engine_record import EngineRecord, record_path, write_record
@@ -74,8 +74,7 @@ def engine_from_onnx(
         target=target,
         profile=profile,
         tf32=variant.tf32,
-        timing_cache_path=request.timing_cache_dir
-        / timing_cache_name(library, target, built_on.name if built_on else ""),
+        timing_cache_path=_timing_cache_path(request, library, target, built_on),
         trt_logger=trt_logger,
         on_step=request.on_step,
         stop=request.stop,
@@ -111,6 +110,13 @@ def check_precision_on_target(precision: str, target: str) -> None:
         raise ExportError(f"{target} has no FP8 arithmetic (it begins with sm89); choose the fp16 or int8 variant")
     if precision == "bf16" and target == "sm75":
         raise ExportError("sm75 has no BF16 arithmetic (it begins with sm80); choose the fp16 variant")
+
+
+def _timing_cache_path(request: EngineRequest, library: TensorRTLibrary, target: str, gpu: Gpu | None) -> Path | None:
+    """Where kernel times are kept; None for `tensorrt_rtx`, which measures kernels when it loads an engine."""
+    if library.name == "tensorrt_rtx" or gpu is None:
+        return None
+    return request.timing_cache_dir / timing_cache_name(library, target, gpu.name)
 
 
 def _write_both(engine: bytes, record: EngineRecord, destination: Path) -> None:

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
+from export.tensorrt_targets import TARGET
 from photofinish.engine_record import LibraryName
 from photofinish.errors import ExportError
 
@@ -38,7 +37,6 @@ MIN_VERSION: Mapping[LibraryName, tuple[int, int]] = {"tensorrt": (10, 8), "tens
 """10.8 is the first `tensorrt` that knows SM120."""
 
 FP8_TARGETS = frozenset({"sm89", "sm90", "sm100", "sm103", "sm110", "sm120", "sm121"})
-_TARGET = re.compile(r"^sm_?(\d{2,3})$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +62,7 @@ class TensorRTLibrary:
         if capabilities is None:
             return ()
         names = (name.lower() for name in capabilities.__members__)
-        return tuple(sorted((name for name in names if _TARGET.match(name)), key=lambda name: int(name[2:])))
+        return tuple(sorted((name for name in names if TARGET.match(name)), key=lambda name: int(name[2:])))
 
 
 def imported_library(name: LibraryName) -> TensorRTLibrary | None:
@@ -82,22 +80,12 @@ def imported_library(name: LibraryName) -> TensorRTLibrary | None:
 
 def gpu_at_hand() -> Gpu | None:
     """The first visible NVIDIA GPU, or None."""
+    import torch
+
     if not torch.cuda.is_available():
         return None
     major, minor = torch.cuda.get_device_capability(0)
     return Gpu(name=torch.cuda.get_device_name(0), target=f"sm{major}{minor}")
-
-
-def target_from_text(text: str) -> str:
-    """The architecture in our spelling, `sm120`, from `sm120`, `SM_120`, `120` or `12.0`. Raises ExportError."""
-    bare = text.strip().lower().replace(".", "")
-    match = _TARGET.match(bare if bare.startswith("sm") else f"sm{bare}")
-    if not match:
-        raise ExportError(
-            f"--target must name a GPU architecture such as sm120 (RTX 50), sm89 (RTX 40), sm86 (RTX 30, A10) "
-            f"or sm75 (T4), got {text!r}"
-        )
-    return f"sm{match[1]}"
 
 
 def choose_library(target: str | None, gpu: Gpu | None) -> tuple[TensorRTLibrary, str]:

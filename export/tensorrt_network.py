@@ -24,18 +24,19 @@ PRECISION_NAMES = {
 }
 MIN_WEIGHT_SHARE = {"fp32": 0.99, "fp16": 0.95, "bf16": 0.95, "int8": 0.6, "fp8": 0.6}
 """The least share of the weights that must compute in the asked precision, else the build is refused."""
-MAX_FP32_SHARE = 0.05
-"""The most of the weights that may stay in FP32 in any lower precision: INT8 has FP16 around it."""
+MAX_FP32_SHARE = 0.1
+"""The most of the layers with weights that may give FP32 in any lower precision: INT8 has FP16 around it."""
 _NAMED_IN_A_MESSAGE = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPrecision:
-    """One layer with weights: the precision it computes in and how many weights it has."""
+    """One layer with weights: the precision it computes in, that of its result, and how many weights it has."""
 
     name: str
     kind: str
     precision: str
+    result_precision: str
     weight_count: int
 
 
@@ -124,6 +125,7 @@ def read_precision(library: TensorRTLibrary, network: Any) -> NetworkPrecision:
                     name=layer.name,
                     kind=layer.type.name,
                     precision=_compute_precision(layer.get_input(0), producers),
+                    result_precision=_precision_name(layer.get_output(0)),
                     weight_count=count,
                 )
             )
@@ -142,11 +144,13 @@ def check_precision(precision: NetworkPrecision, wanted: str, onnx_path: Path) -
             f"{onnx_path} is asked for as {wanted} and computes in {precision}; at least {100 * least:.0f} % of the "
             f"weights must be {wanted}. Stayed behind: {_names(behind)}. {_REMEDY[wanted]}"
         )
-    if wanted != "fp32" and shares.get("fp32", 0.0) > MAX_FP32_SHARE:
-        in_fp32 = [layer for layer in behind if layer.precision == "fp32"]
+    in_fp32 = [layer for layer in precision.layers if layer.result_precision == "fp32"]
+    share = len(in_fp32) / len(precision.layers)
+    if wanted != "fp32" and share > MAX_FP32_SHARE:
         raise ExportError(
-            f"{onnx_path} is asked for as {wanted} and leaves {100 * shares['fp32']:.3g} % of its weights in fp32, "
-            f"at most {100 * MAX_FP32_SHARE:.0f} % are allowed. Stayed behind: {_names(in_fp32)}. {_REMEDY[wanted]}"
+            f"{onnx_path} is asked for as {wanted} and {100 * share:.3g} % of its layers give fp32, at most "
+            f"{100 * MAX_FP32_SHARE:.0f} % may: around {wanted} there must be fp16. "
+            f"Stayed behind: {_names(in_fp32)}. {_REMEDY[wanted]}"
         )
 
 
@@ -164,6 +168,10 @@ def _compute_precision(tensor: Any, producers: dict[str, Any]) -> str:
     producer = producers.get(tensor.name)
     if producer is not None and producer.type.name == "DEQUANTIZE":
         tensor = producer.get_input(0)
+    return _precision_name(tensor)
+
+
+def _precision_name(tensor: Any) -> str:
     name = str(tensor.dtype.name)
     return PRECISION_NAMES.get(name, name.lower())
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from tqdm import tqdm
 
 from export.tensorrt_library import TensorRTLibrary
 
@@ -25,7 +28,7 @@ def tensorrt_logger(library: TensorRTLibrary) -> Any:
         trt.ILogger.INFO: logging.DEBUG,
     }
 
-    class PythonLogger(trt.ILogger):  # type: ignore[misc, name-defined]
+    class PythonLogger(trt.ILogger):  # type: ignore[name-defined]
         """TensorRT's log in Python's."""
 
         def __init__(self) -> None:
@@ -49,7 +52,7 @@ def progress_monitor(library: TensorRTLibrary, on_step: OnBuildStep, stop: threa
     trt = library.module
     phases = BuildPhases()
 
-    class StepMonitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
+    class StepMonitor(trt.IProgressMonitor):  # type: ignore[name-defined]
         """Nested phases to one share. Nothing may be raised here: TensorRT calls it from C++."""
 
         def __init__(self) -> None:
@@ -114,3 +117,20 @@ class BuildPhases:
             share = (done + min(share, 1.0)) / count
             parent = self._parents.get(parent)
         return share if parent is None else self._share
+
+
+@contextmanager
+def build_bar(title: str) -> Iterator[OnBuildStep]:
+    """A progress bar on a terminal's stderr; elsewhere nothing is drawn. Yields the function that moves it."""
+    with tqdm(total=100, desc=title, unit="%", disable=None, bar_format=_BAR) as bar:
+
+        def move(share: float, phase: str) -> None:
+            done = int(100 * share)
+            if done > bar.n:
+                bar.set_postfix_str(phase, refresh=False)
+                bar.update(done - bar.n)
+
+        yield move
+
+
+_BAR = "{desc}: {percentage:3.0f} %|{bar}| {elapsed} {postfix}"

@@ -25,6 +25,7 @@ class ModelCard:
     input_wh: width and height of the model's input in pixels. nms: "client" when the rows still overlap.
     untrained: the weights are random; boxes mean nothing. tf32: whether FP32 math may run as TF32 on the GPU.
     parity: figures of the export's comparison with PyTorch; accuracy: the gate's figures; both {} when not measured.
+    engines: TensorRT engines by GPU architecture: their file, and the library and version that built them.
     weights: file name of the weights; weights_sha256: their hash.
     """
 
@@ -49,6 +50,7 @@ class ModelCard:
     parity: dict[str, Any] = field(default_factory=dict)
     accuracy: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
+    engines: dict[str, Any] = field(default_factory=dict)
     schema_version: int = CARD_SCHEMA_VERSION
 
     def to_parameter(self) -> str:

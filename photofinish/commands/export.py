@@ -19,6 +19,13 @@ from photofinish.variant import default_variants_path
 @click.option("--variant", "names", multiple=True, help="Only this variant (name or suffix); may be repeated.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--gpus", default="all", show_default=True, help="GPUs that get instances: all, or e.g. 0,1.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    help="GPU architecture a TensorRT engine is built for, e.g. sm120 (RTX 50) or sm89 (RTX 40), also without that "
+    "GPU; may be repeated. Default: this machine's GPU.",
+)
 @click.option("--input-size", type=click.IntRange(min=32), help="Side of the square input; default: as trained.")
 @click.option("--calibration", type=click.Path(path_type=Path), help="Folder of your own pictures for INT8.")
 @click.option("--model-name", help="Name of the model in the repository; default: from the weights' file name.")
@@ -30,6 +37,7 @@ def export(
     names: tuple[str, ...],
     device: str,
     gpus: str,
+    targets: tuple[str, ...],
     input_size: int | None,
     calibration: Path | None,
     model_name: str | None,
@@ -52,6 +60,7 @@ def export(
         on_progress=lambda line: click.echo(line, err=True),
         model_name=model_name,
         gpus=gpus_from_text(gpus),
+        targets=targets,
         calibration=calibration,
     )
     publish_variants(staged, repository)

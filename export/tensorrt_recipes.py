@@ -1,0 +1,95 @@
+"""The recipes `engine_fp16` and `engine_int8`: a TensorRT engine per target, as files of one variant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from export.context import BuildContext, RecipeUnavailableError
+from export.onnx_session import output_from_onnx
+from export.precision import fp16_model_from_fp32
+from export.tensorrt_engine import EngineRequest, engine_from_onnx
+from export.tensorrt_graph import fp16_model_around_int8
+from export.tensorrt_library import choose_library, gpu_at_hand
+from export.tensorrt_progress import build_bar
+from photofinish.engine_record import EngineRecord
+from photofinish.errors import ExportError
+from photofinish.variant import Variant
+
+
+def build_engine_fp16(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
+    """An FP16 engine from the graph of the onnx_fp16 variant."""
+    _require_builder(context)
+    return _build(context, variant, out_path, fp16_model_from_fp32(context.frames_onnx))
+
+
+def build_engine_int8(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
+    """An INT8 engine from the calibrated Q/DQ graph, with FP16 around its INT8 layers."""
+    from export.quantise import quantised_from_context
+
+    _require_builder(context)
+    quantised = quantised_from_context(context)
+    card = quantised.to_card()
+    context.calibration_cards[variant.name] = card
+    graph = fp16_model_around_int8(quantised.model)
+    return _build(context, variant, out_path, graph, calibration_sha256=str(card["frames_sha256"]))
+
+
+def engine_path(out_path: Path, target: str, targets: tuple[str, ...]) -> Path:
+    """The file of one target: `model.plan` for the first, `model_sm89.plan` beside it for the others."""
+    return (
+        out_path
+        if not targets or target == targets[0]
+        else out_path.with_name(f"{out_path.stem}_{target}{out_path.suffix}")
+    )
+
+
+def _build(
+    context: BuildContext, variant: Variant, out_path: Path, graph: onnx.ModelProto, *, calibration_sha256: str = ""
+) -> dict[str, Any]:
+    """The engines of all targets; the parity figures are those of the graph they are built from."""
+    onnx_path = context.work_dir / f"{variant.name}.onnx"
+    onnx.save(graph, onnx_path)
+    parity = context.check_output(variant, output_from_onnx(onnx_path, context.frames_nhwc))
+    request = EngineRequest(
+        calibration_sha256=calibration_sha256,
+        rebuild=context.rebuild_command(variant),
+        on_progress=context.on_progress,
+    )
+    records = []
+    for target in context.targets or (None,):
+        path = out_path if target is None else engine_path(out_path, target, context.targets)
+        with build_bar(f"{variant.name} {target or ''}".strip()) as on_step:
+            records.append(engine_from_onnx(onnx_path, variant, path, replace(request, target=target, on_step=on_step)))
+    for record in records:
+        if record.library == "tensorrt_rtx":
+            context.on_progress(
+                f"{variant.name}: built by tensorrt_rtx, so the embedded server runs it and the container does not"
+            )
+            break
+    context.engine_cards[variant.name] = {
+        record.target: _summary(record, engine_path(out_path, record.target, context.targets)) for record in records
+    }
+    return {**parity, "measured_on": "onnx"}
+
+
+def _summary(record: EngineRecord, path: Path) -> dict[str, Any]:
+    return {
+        "file": path.name,
+        "library": record.library,
+        "library_version": record.library_version,
+        "weight_shares": record.weight_shares,
+    }
+
+
+def _require_builder(context: BuildContext) -> None:
+    """Raise RecipeUnavailableError before any work is done when a target cannot be built for here."""
+    gpu = gpu_at_hand()
+    for target in context.targets or (None,):
+        try:
+            choose_library(target, gpu)
+        except ExportError as exc:
+            raise RecipeUnavailableError(str(exc)) from exc
