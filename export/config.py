@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from export.pbtxt import Enum, Message, text_from_message
+from export.tensorrt_config import engine_fields
 from photofinish.detections import MAX_ROWS, ROW_WIDTH
 from photofinish.model_card import CARD_PARAMETER, ModelCard
 from photofinish.variant import Variant
@@ -79,6 +80,14 @@ def config_from_variant(
     if variant.max_queue_delay_us:
         # No delay, no batching: the baseline serves one request at a time, as the guides do.
         fields["dynamic_batching"] = {"max_queue_delay_microseconds": variant.max_queue_delay_us}
+    if variant.backend == "tensorrt":
+        fields |= engine_fields(
+            input_name=io.input.name,
+            input_dims=io.input.dims,
+            buckets=variant.batch_buckets,
+            cuda_graphs=variant.cuda_graphs,
+            engines=card.engines,
+        )
     if on_gpu and variant.backend == "onnxruntime":
         # Keys of the cuda accelerator go to ONNX Runtime's CUDA provider; the convolution search does not (below).
         accelerator = {"name": "cuda", "parameters": [_entry("use_tf32", str(int(variant.tf32)))]}

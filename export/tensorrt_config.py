@@ -1,0 +1,51 @@
+"""What config.pbtxt says for Triton's `tensorrt` backend alone: CUDA graphs, and engines of several GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from export.pbtxt import Message
+
+
+def engine_fields(
+    *,
+    input_name: str,
+    input_dims: tuple[int, ...],
+    buckets: tuple[int, ...],
+    cuda_graphs: bool,
+    engines: Mapping[str, Any],
+) -> dict[str, object]:
+    """The fields that only an engine's config has. engines: the card's, by GPU architecture."""
+    fields: dict[str, object] = {}
+    if cuda_graphs:
+        fields["optimization"] = {
+            "cuda": {"graphs": True, "graph_spec": graph_specs(input_name, input_dims, buckets)},
+        }
+    if len(engines) > 1:
+        fields["cc_model_filenames"] = [
+            {"key": compute_capability(target), "value": engine["file"]} for target, engine in engines.items()
+        ]
+    return fields
+
+
+def graph_specs(input_name: str, input_dims: tuple[int, ...], buckets: tuple[int, ...]) -> list[Message]:
+    """One graph per batch bucket, each for the sizes above the bucket before.
+
+    Without them the backend captures batch 1 and the largest only. The rows that a smaller batch leaves in a larger
+    graph are computed and thrown away: the pictures of a batch do not touch each other.
+    """
+    shape = [{"key": input_name, "value": {"dim": list(input_dims)}}]
+    return [
+        {
+            "batch_size": size,
+            "input": shape,
+            "graph_lower_bound": {"batch_size": smaller + 1, "input": shape},
+        }
+        for smaller, size in zip((0, *buckets), buckets, strict=False)
+    ]
+
+
+def compute_capability(target: str) -> str:
+    """Triton's name of an architecture: "12.0" for sm120, "8.9" for sm89."""
+    return f"{target[2:-1]}.{target[-1]}"
