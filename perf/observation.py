@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +55,10 @@ class TritonMeans:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """All that was seen. None: not measured. CPU use is in cores, e.g. 1.5 of 2."""
+    """All that was seen. None: not measured. CPU use is in cores, e.g. 1.5 of 2; other: neither client nor server."""
 
     gpus: tuple[GpuObservation, ...] = ()
     client_cpu_cores: float | None = None
     server_cpu_cores: float | None = None
+    other_cpu_cores: float | None = None
     triton: TritonMeans | None = None
-    notes: dict[str, str] = field(default_factory=dict)

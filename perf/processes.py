@@ -54,6 +54,12 @@ def own_cpu_s() -> float:
     return time.process_time()
 
 
+def machine_cpu_s() -> float:
+    """CPU seconds that all processes of this machine have used so far."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+
+
 class CpuMeter:
     """Cores in use between its making and `cores`."""
 

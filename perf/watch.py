@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from perf.gpu_watch import GpuWatch
 from perf.observation import Observation, TritonMeans
-from perf.processes import CpuMeter, ProcessTree, own_cpu_s
+from perf.processes import CpuMeter, ProcessTree, machine_cpu_s, own_cpu_s
 from perf.server_metrics import Counters, means_between, read_counters
 from photofinish.errors import ServerUnavailableError
 
@@ -30,14 +30,17 @@ class Watcher:
         before = self._counters(model)
         client_meter = CpuMeter(own_cpu_s)
         server_meter = CpuMeter(server.cpu_s) if server else None
+        machine_meter = CpuMeter(machine_cpu_s)
         with GpuWatch(self.nvml, model=model, server=server, idle_bytes=self.idle_gpu_bytes) as gpus:
             result = work()
             client_cores = client_meter.cores()
             server_cores = server_meter.cores() if server_meter else None
+            other_cores = machine_meter.cores() - client_cores - server_cores if server_cores is not None else None
         return result, Observation(
             gpus=gpus.observations,
             client_cpu_cores=client_cores,
             server_cpu_cores=server_cores,
+            other_cpu_cores=None if other_cores is None else max(0.0, other_cores),
             triton=self._means_since(before, model),
         )
 

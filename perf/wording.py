@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any
 
 from photofinish.errors import ConfigError
 
-Language = Literal["en", "zh"]
 LANGUAGES = ("en", "zh")
 
 _WORDS: Mapping[str, tuple[str, str]] = {
+    # table heads
     "arm": ("arm", "对象"),
     "variant": ("variant", "变体"),
     "generator": ("generator", "压测工具"),
@@ -26,14 +26,222 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "gpu_memory": ("GPU memory (MiB)", "显存 (MiB)"),
     "no_gpu": ("no GPU", "无 GPU"),
     "speed_up": ("FPS vs baseline", "FPS 相对基线"),
-    "gain_p50": ("P50 gain [95 %]", "P50 加速 [95 %]"),
-    "gain_p95": ("P95 gain [95 %]", "P95 加速 [95 %]"),
-    "gain_fps": ("FPS gain [95 %]", "FPS 加速 [95 %]"),
+    "gain": ("gain", "提升"),
+    "gain_p50": ("P50 gain [95 %]", "P50 提升 [95 %]"),
+    "gain_p95": ("P95 gain [95 %]", "P95 提升 [95 %]"),
+    "gain_fps": ("FPS gain [95 %]", "FPS 提升 [95 %]"),
+    "no_difference": ("no difference shown", "未见差异"),
+    "not_measured": ("not measured", "未测量"),
+    "failed": ("{errors} failed", "{errors} 个失败"),
+    "overloaded": ("cannot keep up", "跟不上"),
+    "rung": ("rung", "步骤"),
+    "change": ("what changed", "改动"),
+    "bought_ms": ("bought (ms)", "节省 (ms)"),
+    "step_gain": ("P50, this step", "P50 本步"),
+    "total_gain": ("P50, in all", "P50 累计"),
+    "step_fps": ("FPS, this step", "FPS 本步"),
+    "rate": ("offered (FPS)", "输入帧率"),
+    "key": ("key", "项目"),
+    "value": ("value", "值"),
+    "metric": ("figure", "指标"),
+    "baseline": ("Baseline", "基线"),
+    "optimised": ("Optimised", "优化后"),
+    "total": ("total", "合计"),
+    "engine_ms": ("engine P50 (ms)", "引擎 P50 (ms)"),
+    "batch": ("batch", "批大小"),
+    "images_per_s": ("images/s", "图/秒"),
+    # rows of the headline table
+    "row_fps": ("Frames per second", "每秒帧数"),
+    "row_mean": ("Mean latency (ms)", "平均延迟 (ms)"),
+    "row_p50": ("P50 latency (ms)", "P50 延迟 (ms)"),
+    "row_p95": ("P95 latency (ms)", "P95 延迟 (ms)"),
+    "row_p99": ("P99 latency (ms)", "P99 延迟 (ms)"),
+    "row_gpu_memory": ("GPU memory (MiB)", "显存 (MiB)"),
+    "row_accuracy": ("mAP50-95", "mAP50-95"),
+    "row_bytes": ("Bytes per request (MB)", "每请求数据量 (MB)"),
+    "row_queue": ("Server queue, mean (ms)", "服务器排队均值 (ms)"),
+    "row_compute": ("Server compute, mean (ms)", "服务器计算均值 (ms)"),
+    "row_outside": ("Outside the server, mean (ms)", "服务器之外均值 (ms)"),
+    "row_batch": ("Images per execution, mean", "每次执行图数均值"),
+    "row_client_cpu": ("Client CPU (cores)", "客户端 CPU (核)"),
+    "row_server_cpu": ("Server CPU (cores)", "服务器 CPU (核)"),
+    "row_gpu_use": ("GPU use (%)", "GPU 利用率 (%)"),
+    "row_gpu_power": ("GPU power (W)", "GPU 功耗 (W)"),
+    "row_requests": ("Requests measured", "测量请求数"),
+    # headings
+    "title": ("Baseline against optimised", "基线与优化后的对比"),
+    "report": ("Photofinish report", "Photofinish 报告"),
+    "headline": ("{gain} lower median latency", "中位延迟降低为 1/{plain}"),
+    "headline_none": ("No difference in median latency shown", "未见中位延迟差异"),
+    "headline_slower": ("The median latency is {gain} of the baseline's speed", "中位速度为基线的 {gain}"),
+    "interval_note": ("95 % confidence [{low}, {high}]", "95 % 置信区间 [{low}, {high}]"),
+    "h_comparison": ("One frame at a time, flat out", "逐帧全速"),
+    "h_verdict": ("Verdict", "结论"),
+    "h_distribution": ("How latency is distributed", "延迟分布"),
+    "h_load": ("Latency over load", "延迟随负载变化"),
+    "h_paced": ("At a camera's rate", "按摄像头帧率"),
+    "h_ladder": ("What each step bought", "每一步的收益"),
+    "h_stages": ("Where the time goes", "时间花在哪里"),
+    "h_timeline": ("The run over time", "测量过程"),
+    "h_sweep": ("Every variant, by load", "各变体随并发"),
+    "h_engine": ("The engines alone, without a server", "不经服务器的引擎耗时"),
+    "h_fingerprint": ("What this was measured on", "测量环境"),
+    "h_repeat": ("To repeat it", "复现命令"),
+    "h_limits": ("Limits", "限值"),
+    "h_not_run": ("Not run", "未运行"),
+    "h_method": ("How it was measured", "测量方法"),
+    # verdicts
+    "VALID": ("VALID", "有效"),
+    "INVALID": ("INVALID", "无效"),
+    "PASS": ("PASS", "通过"),
+    "FAIL": ("FAIL", "未通过"),
+    "INCONCLUSIVE": ("INCONCLUSIVE", "无法判定"),
+    "valid_note": ("No reason was found to doubt these figures.", "未发现质疑这些数字的理由。"),
+    "reason_empty": ("nothing was measured", "没有任何测量"),
+    "advice_empty": ("run it again", "请重新运行"),
+    "reason_incomplete": ("{section} was stopped: {by}", "{section} 被中断：{by}"),
+    "advice_incomplete": ("run it again to its end", "请重新完整运行"),
+    "reason_errors": (
+        "{section}, {arm}: {errors} of {requests} requests failed",
+        "{section}，{arm}：{requests} 个请求中 {errors} 个失败",
+    ),
+    "advice_errors": ("read the server's log", "请查看服务器日志"),
+    "reason_few_rounds": (
+        "{section}, {arm}: {rounds} blocks, an interval needs {needed}",
+        "{section}，{arm}：只有 {rounds} 个区块，置信区间至少需要 {needed} 个",
+    ),
+    "advice_few_rounds": ("raise --rounds", "请增大 --rounds"),
+    "reason_few_samples": (
+        "{section}, {arm}: {requests} requests, P95 needs {needed}",
+        "{section}，{arm}：{requests} 个请求，P95 至少需要 {needed} 个",
+    ),
+    "advice_few_samples": ("raise --seconds", "请增大 --seconds"),
+    "reason_late_sender": (
+        "{section}, {arm}: the load generator sent late",
+        "{section}，{arm}：压测端发送过晚",
+    ),
+    "advice_late_sender": (
+        "give the client a core of its own, or lower the rate",
+        "请为客户端留出一个核，或降低速率",
+    ),
+    "reason_unstable": (
+        "{section}, {arm}: the median moved by {percent} % between the halves of the run (limit {limit} %)",
+        "{section}，{arm}：前后两半的中位数相差 {percent} %（限值 {limit} %）",
+    ),
+    "advice_unstable": (
+        "wait until the machine is warm and idle, or measure longer",
+        "请等机器预热且空闲后再测，或延长测量",
+    ),
+    "reason_harness": (
+        "{section}: the load generator itself costs {us} µs per request here (P95)",
+        "{section}：压测端自身每请求耗时 {us} µs（P95）",
+    ),
+    "advice_harness": ("stop other work on this machine", "请停止本机的其他任务"),
+    "reason_throttled": ("{section}: the GPU was held back: {why}", "{section}：GPU 被降频：{why}"),
+    "advice_throttled": ("cool it, raise its power limit, or lock its clocks", "请改善散热、提高功耗上限或锁定频率"),
+    "reason_foreign_gpu": (
+        "{section}: {count} other processes used the GPU",
+        "{section}：另有 {count} 个进程占用 GPU",
+    ),
+    "advice_foreign_gpu": ("stop them", "请停止这些进程"),
+    "reason_foreign_cpu": (
+        "{section}: other programs used {cores} of {all} cores",
+        "{section}：其他程序占用了 {all} 核中的 {cores} 核",
+    ),
+    "advice_foreign_cpu": ("stop them", "请停止这些程序"),
+    # limits
+    "limit_p95_ms": ("P95 latency (ms), at most", "P95 延迟 (ms) 上限"),
+    "limit_p99_ms": ("P99 latency (ms), at most", "P99 延迟 (ms) 上限"),
+    "limit_min_fps": ("frames per second, at least", "每秒帧数下限"),
+    "limit_min_speedup": ("gain in median latency, at least", "中位延迟提升下限"),
+    "limit_min_map": ("share of the baseline's mAP50-95, at least", "相对基线 mAP50-95 下限"),
+    "limit_max_gpu_memory_mib": ("GPU memory (MiB), at most", "显存 (MiB) 上限"),
+    "limit": ("limit", "限值"),
+    "found": ("found", "实测"),
+    "outcome": ("outcome", "结果"),
+    # rungs
+    "rung_baseline": ("textbook", "教科书写法"),
+    "rung_contract": ("frames contract", "帧契约"),
+    "rung_client": ("reused requests", "复用请求"),
+    "rung_transport": ("shared memory", "共享内存"),
+    "rung_engine": ("ONNX Runtime", "ONNX Runtime"),
+    "rung_precision": ("FP16", "FP16"),
+    "rung_cuda_graphs": ("CUDA graphs", "CUDA 图"),
+    "rung_aoti": ("AOTInductor FP16", "AOTInductor FP16"),
+    "rung_openvino": ("OpenVINO", "OpenVINO"),
+    "rung_tensorrt": ("TensorRT FP16", "TensorRT FP16"),
+    "rung_int8": ("INT8", "INT8"),
+    "rung_pipelining": ("2 in flight", "2 个在途请求"),
+    "rung_batching": ("batches of 8", "8 帧一批"),
+    # stages
+    "stage_prepare": ("client prepare", "客户端预处理"),
+    "stage_wire": ("wire", "传输"),
+    "stage_queue": ("queue", "排队"),
+    "stage_compute_input": ("input copy", "输入拷贝"),
+    "stage_compute_infer": ("engine", "引擎"),
+    "stage_compute_output": ("output copy", "输出拷贝"),
+    "stage_decode": ("client decode", "客户端解码"),
+    # axes and notes
+    "axis_latency": ("latency (ms)", "延迟 (ms)"),
+    "axis_share": ("share of requests", "请求占比"),
+    "axis_concurrency": ("requests in flight", "在途请求数"),
+    "axis_time": ("seconds since the start", "开始后的秒数"),
+    "axis_p95": ("P95 (ms)", "P95 (ms)"),
+    "axis_p50": ("P50 (ms)", "P50 (ms)"),
+    "axis_ms_per_frame": ("P50 latency (ms)", "P50 延迟 (ms)"),
+    "note_percentiles": (
+        "Percentiles are nearest-rank. P95 is printed from {p95} requests on, P99 from {p99} (the sample-size rule of "
+        "MLPerf LoadGen's early stopping, 99 % confidence).",
+        "百分位数按最近秩计算。P95 至少需要 {p95} 个请求，P99 至少需要 {p99} 个"
+        "（MLPerf LoadGen 提前停止规则，99 % 置信度）。",
+    ),
+    "note_intervals": (
+        "Blocks of all arms alternate (ABBA). Gains carry a 95 % interval from a bootstrap over whole rounds; where it "
+        "holds 1 no difference is claimed.",
+        "各对象的测量区块交替进行（ABBA）。提升附带对整轮重抽样得到的 95 % 区间；区间含 1 时不声称有差异。",
+    ),
+    "note_latency": (
+        "Latency runs from the moment a frame was due to the moment its detections were there. Errors are counted "
+        "beside it; nothing is clipped.",
+        "延迟从一帧应被处理的时刻算到结果返回；错误单独计数，不剔除任何样本。",
+    ),
+    "note_memory": ("GPU memory: {method}.", "显存：{method}。"),
+    "note_untrained": (
+        "The weights are untrained: speed only, boxes mean nothing.",
+        "权重未经训练：只看速度，检测框没有意义。",
+    ),
+    "note_tf32": ("The baseline's FP32 may run as TF32.", "基线的 FP32 可能以 TF32 运行。"),
+    "note_server_kind": (
+        "Server: {kind} {version}. Server-side times of the embedded and the container server are not comparable.",
+        "服务器：{kind} {version}。嵌入式与容器服务器的服务端时间不可直接比较。",
+    ),
+    "note_harness": (
+        "The load generator's own P95 per request: {closed} µs in the closed loop, {open} µs in the open loop.",
+        "压测端自身每请求 P95：闭环 {closed} µs，开环 {open} µs。",
+    ),
+    "note_generators": (
+        "perf_analyzer and our closed loop agree within 10 % everywhere.",
+        "perf_analyzer 与自带闭环压测处处相差不超过 10 %。",
+    ),
+    "note_disagreement": (
+        "{model} at concurrency {concurrency}: perf_analyzer's median is {ratio} of ours.",
+        "{model} 在并发 {concurrency} 时：perf_analyzer 的中位数是我们的 {ratio}。",
+    ),
+    "note_overloaded": (
+        "{arm} cannot keep {rate} frames a second: it reached {fps}; its latency would depend on how long one waits.",
+        "{arm} 跟不上每秒 {rate} 帧：实际 {fps}；其延迟取决于等待多久，故不给出。",
+    ),
+    "paced_name": ("{rate} frames a second", "每秒 {rate} 帧"),
 }
 
 
-def word(key: str, lang: str = "en") -> str:
-    """The word or sentence of that key in that language."""
+def word(key: str, lang: str = "en", **values: Any) -> str:
+    """The word or sentence of that key in that language, filled with the values."""
     if lang not in LANGUAGES:
         raise ConfigError(f"language must be of {list(LANGUAGES)}, got {lang!r}")
-    return _WORDS[key][LANGUAGES.index(lang)]
+    return _WORDS[key][LANGUAGES.index(lang)].format(**values)
+
+
+def has_word(key: str) -> bool:
+    """Whether there is an entry of that key."""
+    return key in _WORDS

@@ -1,0 +1,166 @@
+"""The ladder: from the baseline to everything switched on, one change per rung."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from client.triton import ServedModel
+from perf.contenders import Pipeline, Setup
+from perf.record import NotRun
+from photofinish.model_card import ModelCard
+
+IN_FLIGHT = 2
+BATCH_SIZE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One step. wants: which model it runs; None takes the model of the rung before. needs: said when there is none."""
+
+    key: str
+    label: str
+    wants: Callable[[ModelCard], bool] | None
+    needs: str = ""
+    pipeline: Pipeline = "optimised"
+    transport: Literal["auto", "grpc", "system_shm"] = "auto"
+    in_flight: int = 1
+    batch_size: int = 1
+
+
+RUNGS: tuple[Rung, ...] = (
+    Rung(
+        key="baseline",
+        label="textbook",
+        wants=lambda card: card.role == "baseline",
+        needs="a baseline variant",
+        pipeline="baseline",
+    ),
+    Rung(
+        key="contract",
+        label="frames contract",
+        wants=lambda card: card.contract == "frames" and (card.backend, card.precision) == ("pytorch", "fp32"),
+        needs="a pytorch FP32 variant in the frames contract",
+        pipeline="baseline",
+    ),
+    Rung(key="client", label="reused requests", wants=None, transport="grpc"),
+    Rung(key="transport", label="shared memory", wants=None),
+    Rung(
+        key="engine",
+        label="ONNX Runtime",
+        wants=lambda card: card.contract == "frames" and (card.backend, card.precision) == ("onnxruntime", "fp32"),
+        needs="an onnxruntime FP32 variant",
+    ),
+    Rung(
+        key="precision",
+        label="FP16",
+        wants=lambda card: (
+            (card.backend, card.precision) == ("onnxruntime", "fp16")
+            and not (card.cuda_graphs and card.device == "cuda")
+        ),
+        needs="an onnxruntime FP16 variant without CUDA graphs",
+    ),
+    Rung(
+        key="cuda_graphs",
+        label="CUDA graphs",
+        wants=lambda card: (
+            (card.backend, card.precision) == ("onnxruntime", "fp16") and card.cuda_graphs and card.device == "cuda"
+        ),
+        needs="an onnxruntime FP16 variant with CUDA graphs, on a GPU",
+    ),
+    Rung(
+        key="aoti",
+        label="AOTInductor FP16",
+        wants=lambda card: card.backend == "pytorch" and card.precision == "fp16",
+        needs="a compiled pytorch FP16 variant",
+    ),
+    Rung(
+        key="openvino",
+        label="OpenVINO",
+        wants=lambda card: card.backend == "openvino" and card.precision != "int8",
+        needs="an openvino variant",
+    ),
+    Rung(
+        key="tensorrt",
+        label="TensorRT FP16",
+        wants=lambda card: card.backend == "tensorrt" and card.precision == "fp16",
+        needs="a tensorrt FP16 variant",
+    ),
+    Rung(
+        key="int8",
+        label="INT8",
+        wants=lambda card: card.precision == "int8",
+        needs="an INT8 variant",
+    ),
+    Rung(key="pipelining", label=f"{IN_FLIGHT} in flight", wants=None, in_flight=IN_FLIGHT),
+    Rung(key="batching", label=f"batches of {BATCH_SIZE}", wants=None, in_flight=IN_FLIGHT, batch_size=BATCH_SIZE),
+)
+"""In this order. What a rung really changed is said from the two set-ups, not from its name."""
+
+
+def ladder_setups(models: Sequence[ServedModel]) -> tuple[tuple[Setup, ...], tuple[NotRun, ...]]:
+    """The rungs that these models allow, and those they do not, with the reason."""
+    setups: list[Setup] = []
+    not_run: list[NotRun] = []
+    for rung in RUNGS:
+        model = _model_for(rung, models, setups)
+        if model is None:
+            reason = f"needs {rung.needs}" if rung.needs else "needs a rung before it"
+            not_run.append(NotRun(label=rung.label, reason=f"{reason}; none is served here"))
+        elif rung.batch_size > model.max_batch_size:
+            reason = f"{model.name} takes batches of {model.max_batch_size} at most"
+            not_run.append(NotRun(label=rung.label, reason=reason))
+        else:
+            setup = Setup(
+                key=rung.key,
+                label=rung.label,
+                model=model,
+                pipeline=rung.pipeline,
+                transport=rung.transport if rung.pipeline == "optimised" else "grpc",
+                in_flight=rung.in_flight,
+                batch_size=rung.batch_size,
+            )
+            setups.append(_with_change(setup, setups[-1] if setups else None))
+    return tuple(setups), tuple(not_run)
+
+
+def changes_between(before: Setup, after: Setup) -> tuple[str, ...]:
+    """What differs between two rungs, in words."""
+    old, new = before.model.require_card(), after.model.require_card()
+    pairs = (
+        ("contract", old.contract, new.contract),
+        ("engine", old.backend, new.backend),
+        ("precision", old.precision, new.precision),
+        ("CUDA graphs", _graphs(old), _graphs(new)),
+        ("client", before.pipeline, after.pipeline),
+        ("transport", before.transport, after.transport),
+        ("in flight", str(before.in_flight), str(after.in_flight)),
+        ("batch", str(before.batch_size), str(after.batch_size)),
+    )
+    return tuple(f"{name} {old} → {new}" for name, old, new in pairs if old != new)
+
+
+def _graphs(card: ModelCard) -> str:
+    return "on" if card.cuda_graphs and card.device == "cuda" else "off"
+
+
+def _model_for(rung: Rung, models: Sequence[ServedModel], setups: Sequence[Setup]) -> ServedModel | None:
+    if rung.wants is None:
+        return setups[-1].model if setups else None
+    return next((model for model in models if rung.wants(model.require_card())), None)
+
+
+def _with_change(setup: Setup, before: Setup | None) -> Setup:
+    if before is None:
+        return setup
+    return Setup(
+        key=setup.key,
+        label=setup.label,
+        model=setup.model,
+        pipeline=setup.pipeline,
+        transport=setup.transport,
+        in_flight=setup.in_flight,
+        batch_size=setup.batch_size,
+        change=", ".join(changes_between(before, setup)),
+    )

@@ -1,0 +1,210 @@
+"""May these figures be believed, and do they keep the limits?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+
+from perf.harness import MAX_OVERHEAD_NS, is_sender_late
+from perf.record import Arm, Block, Record, Section
+from perf.schedule import MIN_ROUNDS
+from perf.statistics import Interval, min_samples, nearest_rank, ratio_interval
+from perf.summary import ArmSummary, summaries_from_section
+from photofinish.errors import ConfigError
+
+Validity = Literal["VALID", "INVALID"]
+Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+
+MAX_HALVES_DIFFERENCE = 0.10
+MAX_ERROR_SHARE = 0.001
+MAX_OTHER_CPU_SHARE = 0.15
+MIN_KEPT_RATE_SHARE = 0.97
+LIMIT_NAMES = ("p95_ms", "p99_ms", "min_fps", "min_speedup", "min_map", "max_gpu_memory_mib")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why a run is INVALID. key names the sentence and the advice in perf.wording; values fill them."""
+
+    key: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitResult:
+    """One limit, what was found, and what follows. found: the interval, None when it was not measured."""
+
+    name: str
+    limit: float
+    found: Interval | None
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The judgement over a record."""
+
+    reasons: tuple[Reason, ...]
+    limits: tuple[LimitResult, ...]
+
+    @property
+    def validity(self) -> Validity:
+        """INVALID when there is any reason."""
+        return "INVALID" if self.reasons else "VALID"
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """FAIL when any limit fails, else INCONCLUSIVE when any is, else PASS; None without limits."""
+        outcomes = [item.outcome for item in self.limits]
+        return next((outcome for outcome in ("FAIL", "INCONCLUSIVE", "PASS") if outcome in outcomes), None)
+
+    @property
+    def falls_short(self) -> bool:
+        """Whether the command must exit with 3."""
+        return self.validity == "INVALID" or self.outcome == "FAIL"
+
+
+def verdict_from_record(record: Record) -> Verdict:
+    """The judgement, computed from the raw samples alone."""
+    reasons: list[Reason] = []
+    if not record.sections:
+        reasons.append(Reason(key="empty", values={}))
+    for section in record.sections:
+        reasons += _section_reasons(section, record)
+    primary = primary_comparison(record)
+    limits = tuple(_limit_result(name, limit, primary) for name, limit in record.limits.items())
+    return Verdict(reasons=tuple(reasons), limits=limits)
+
+
+def primary_comparison(record: Record) -> Section | None:
+    """The section the headline and the limits are about: the first comparison."""
+    return next((section for section in record.sections if section.kind == "comparison"), None)
+
+
+def is_overloaded(section: Section, summary: ArmSummary) -> bool:
+    """Whether an arm could not keep the offered rate: its latency then depends on how long one looked."""
+    rate = section.load.rate_rps * summary.arm.batch_size
+    return section.load.mode == "open" and summary.frames_per_s < MIN_KEPT_RATE_SHARE * rate
+
+
+def _section_reasons(section: Section, record: Record) -> list[Reason]:
+    reasons: list[Reason] = []
+    if not section.complete:
+        reasons.append(Reason(key="incomplete", values={"section": section.name, "by": section.stopped_by or "?"}))
+    for summary in summaries_from_section(section):
+        if summary.errors > MAX_ERROR_SHARE * summary.requests:
+            values = {"errors": summary.errors, "requests": summary.requests}
+            reasons.append(_reason("errors", section, summary.arm, values))
+    if section.kind in ("comparison", "ladder"):
+        reasons += _comparison_reasons(section, record)
+    reasons += _machine_reasons(section, record)
+    return reasons
+
+
+def _comparison_reasons(section: Section, record: Record) -> list[Reason]:
+    reasons = []
+    needed = min_samples(0.95)
+    for summary in summaries_from_section(section):
+        arm, blocks = summary.arm, section.blocks_of(summary.arm.key)
+        completed = summary.requests - summary.errors
+        if section.complete and len(blocks) < MIN_ROUNDS:
+            reasons.append(_reason("few_rounds", section, arm, {"rounds": len(blocks), "needed": MIN_ROUNDS}))
+        if completed < needed:
+            reasons.append(_reason("few_samples", section, arm, {"requests": completed, "needed": needed}))
+        if any(is_sender_late(block.samples) for block in blocks) and section.load.mode == "open":
+            reasons.append(_reason("late_sender", section, arm, {}))
+        if not is_overloaded(section, summary) and (difference := _halves_difference(blocks)) is not None:
+            if difference > MAX_HALVES_DIFFERENCE:
+                percents = {"percent": round(100 * difference), "limit": round(100 * MAX_HALVES_DIFFERENCE)}
+                reasons.append(_reason("unstable", section, arm, percents))
+    medians = [median for summary in summaries_from_section(section) if (median := summary.latency["p50"])]
+    if record.harness and medians:
+        overhead_ns = max(record.harness.closed_loop_p95_ns, record.harness.open_loop_p95_ns)
+        if overhead_ns > max(MAX_OVERHEAD_NS, 0.02 * min(medians)):
+            reasons.append(Reason(key="harness", values={"section": section.name, "us": round(overhead_ns / 1000)}))
+    return reasons
+
+
+def _machine_reasons(section: Section, record: Record) -> list[Reason]:
+    reasons = []
+    gpus = [gpu for block in section.blocks for gpu in block.observed.gpus]
+    if held_back := sorted({reason for gpu in gpus for reason in gpu.throttle_reasons}):
+        reasons.append(Reason(key="throttled", values={"section": section.name, "why": ", ".join(held_back)}))
+    if foreign := max((gpu.foreign_processes for gpu in gpus), default=0):
+        reasons.append(Reason(key="foreign_gpu", values={"section": section.name, "count": foreign}))
+    others = [block.observed.other_cpu_cores for block in section.blocks if block.observed.other_cpu_cores is not None]
+    cores = record.environment.get("cpu_cores") or 1
+    if others and (mean := float(np.mean(others))) > MAX_OTHER_CPU_SHARE * cores:
+        values = {"section": section.name, "cores": f"{mean:.1f}", "all": cores}
+        reasons.append(Reason(key="foreign_cpu", values=values))
+    return reasons
+
+
+def _halves_difference(blocks: tuple[Block, ...]) -> float | None:
+    """How far the median of the later half of the rounds lies from that of the earlier half, as a share."""
+    middle = len(blocks) // 2
+    halves = [[block.samples.latency_ns for block in side] for side in (blocks[:middle], blocks[middle:])]
+    if not all(side and sum(len(values) for values in side) for side in halves):
+        return None
+    first, second = (float(np.median(np.concatenate(side))) for side in halves)
+    return abs(second / first - 1)
+
+
+def _limit_result(name: str, limit: float, section: Section | None) -> LimitResult:
+    if name not in LIMIT_NAMES:
+        raise ConfigError(f"unknown limit {name!r}; known are {', '.join(LIMIT_NAMES)}")
+    summaries = summaries_from_section(section) if section else ()
+    if section is None or len(summaries) < 2:
+        return LimitResult(name=name, limit=limit, found=None, outcome="INCONCLUSIVE")
+    found = _figure(name, section, summaries[0], summaries[1])
+    return LimitResult(name=name, limit=limit, found=found, outcome=_outcome(name, limit, found))
+
+
+def _outcome(name: str, limit: float, found: Interval | None) -> Outcome:
+    if found is None:
+        return "INCONCLUSIVE"
+    if name.startswith("min_"):
+        return "PASS" if found.low >= limit else "FAIL" if found.high < limit else "INCONCLUSIVE"
+    return "PASS" if found.high <= limit else "FAIL" if found.low > limit else "INCONCLUSIVE"
+
+
+def _figure(name: str, section: Section, baseline: ArmSummary, candidate: ArmSummary) -> Interval | None:
+    """The figure a limit is about, for the second arm of the primary comparison."""
+    if name == "min_speedup":
+        return candidate.gains["p50"]
+    if name == "min_map":
+        return _map_share(baseline.arm, candidate.arm)
+    if name == "max_gpu_memory_mib":
+        memory = candidate.gpu_memory_bytes
+        return None if memory is None else _point(memory / 2**20)
+    blocks = section.blocks_of(candidate.arm.key)
+    if name == "min_fps":
+        rates = [np.array([block.samples.frames_per_s]) for block in blocks]
+        return ratio_interval(rates, [np.ones(1)] * len(rates), lambda values: float(values.mean()))
+    key = name.removesuffix("_ms")
+    if candidate.latency[key] is None:
+        return None
+    latencies = [block.samples.latency_ns / 1e6 for block in blocks]
+    share = {"p95": 0.95, "p99": 0.99}[key]
+    ones = [np.ones(len(values)) for values in latencies]
+    return ratio_interval(latencies, ones, partial(nearest_rank, share=share))
+
+
+def _map_share(baseline: Arm, candidate: Arm) -> Interval | None:
+    """The candidate's mAP50-95 as a share of the baseline's, where the gate measured both."""
+    if (share := candidate.accuracy.get("map_share")) is not None:
+        return _point(float(share))
+    before, after = (arm.accuracy.get("map50_95") for arm in (baseline, candidate))
+    return _point(float(after) / float(before)) if before and after is not None else None
+
+
+def _point(value: float) -> Interval:
+    return Interval(estimate=value, low=value, high=value)
+
+
+def _reason(key: str, section: Section, arm: Arm, values: Mapping[str, Any]) -> Reason:
+    return Reason(key=key, values={"section": section.name, "arm": arm.label, **values})
