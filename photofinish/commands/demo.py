@@ -1,0 +1,233 @@
+"""`photofinish demo`: weights to a split view, or to a printed comparison, in one command."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from photofinish.errors import ConfigError, PhotofinishError, ServerError
+from photofinish.variant import Variant, default_variants_path, select_variants, variants_from_toml
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from server.embedded import EmbeddedServer, ServerEndpoint
+
+HEADLESS_FRAMES = 48
+HEADLESS_TIMEOUT_S = 60.0
+"""A deadline that a busy machine does not miss; the table says how long requests took."""
+SERVER_RESTARTS = 3
+_LIBRARIES = {"pytorch": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino", "tensorrt": "tensorrt"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """The published variants of the two sides."""
+
+    baseline: str
+    optimised: str
+    repository: Path
+
+
+@click.command()
+@click.option("--weights", default="demo", show_default=True, help="A .pt, .onnx or .yaml file, or demo.")
+@click.option("--source", default="synthetic", show_default=True, help="synthetic, a file, a camera number, rtsp://…")
+@click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
+@click.option("--baseline", help="Variant on the left, such as torch_fp32_tensor; default: the baseline.")
+@click.option("--optimised", help="Variant on the right, such as onnx_fp16; default: the best this machine can make.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--headless", is_flag=True, help="No page: measure both pipelines in turn, print their table, end.")
+@click.option("--seconds", type=click.FloatRange(2, 600), default=20.0, show_default=True, help="For --headless.")
+@click.option("--pace", type=click.Choice(["free", "camera"]), default="free", show_default=True, help="As in `ui`.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the page.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the page; default: the first free from 7860.")
+@click.option("--share", is_flag=True, help="Print a public link for judges, through Gradio's tunnel.")
+def demo(
+    weights: str,
+    source: str,
+    repository: Path,
+    baseline: str | None,
+    optimised: str | None,
+    device: str,
+    headless: bool,
+    seconds: float,
+    pace: str,
+    host: str,
+    port: int | None,
+    share: bool,
+) -> None:
+    """Export, serve, and show baseline and optimised pipeline side by side. Ctrl-C stops everything."""
+    check_source(source)
+    pair = publish_pair(weights, repository=repository, baseline=baseline, optimised=optimised, device=device)
+    if headless:
+        click.echo(compare_headless(pair, source=source, seconds=seconds))
+    else:
+        show_view(pair, source=source, pace=pace, host=host, port=port, share=share)
+
+
+def tell(line: str) -> None:
+    """One line of progress on stderr."""
+    click.echo(line, err=True)
+
+
+def check_source(source: str) -> None:
+    """Raise SourceError now, not after minutes of exporting, when the source cannot be opened."""
+    from client.sources import open_source
+
+    open_source(source).close()
+
+
+def publish_pair(weights: str, *, repository: Path, baseline: str | None, optimised: str | None, device: str) -> Pair:
+    """Make, where stale, and publish the two variants. The best candidate that can be made here wins."""
+    from export.build import resolve_device, stage_variants
+    from export.publish import publish_variants
+    from export.weights import find_weights
+
+    found = find_weights(weights)
+    path = default_variants_path()
+    known = variants_from_toml(path, model=found.model)
+    where = resolve_device(device)
+    left = select_variants(known, (baseline,))[0] if baseline else default_baseline(known, found.kind)
+    rights = select_variants(known, (optimised,)) if optimised else default_candidates(known, found.kind, where)
+    for position, right in enumerate(rights, start=1):
+        try:
+            staged = stage_variants(
+                weights,
+                variants_path=path,
+                names=(left.name, right.name),
+                device=device,
+                staging=Path(".photofinish/staging"),
+                on_progress=tell,
+            )
+        except PhotofinishError as exc:
+            if position == len(rights):
+                raise
+            tell(f"{right.name} is left out: {exc}")
+            continue
+        if staged[0].card.task != "detect":
+            raise ConfigError(f"{weights} is a model for {staged[0].card.task}; the demo shows detectors")
+        publish_variants(staged, repository)
+        return Pair(baseline=left.name, optimised=right.name, repository=repository)
+    raise ConfigError(f"{path} defines no optimised variant for {weights} on {where}")
+
+
+def default_baseline(known: tuple[Variant, ...], kind: str) -> Variant:
+    """The baseline for this kind of weights."""
+    return next(v for v in known if v.role == "baseline" and source_kind(kind) in v.sources)
+
+
+def default_candidates(known: tuple[Variant, ...], kind: str, device: str) -> tuple[Variant, ...]:
+    """Optimised variants whose library is installed, best first. INT8 needs calibration: name it with --optimised."""
+    from client.ui.choosing import rank
+
+    fitting = [
+        variant
+        for variant in known
+        if variant.role == "optimised"
+        and variant.precision != "int8"
+        and device in variant.devices
+        and "embedded" in variant.servers
+        and source_kind(kind) in variant.sources
+        and find_spec(_LIBRARIES[variant.backend])
+    ]
+    return tuple(sorted(fitting, key=lambda variant: rank(variant.backend, variant.precision, device)))
+
+
+def source_kind(kind: str) -> str:
+    """`onnx` for a user's ONNX file, `torch` for every other kind of weights, as variants.toml says it."""
+    return "onnx" if kind == "onnx" else "torch"
+
+
+def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
+    """Serve, measure both pipelines in turn on the same frames, and give the tables."""
+    from client.pipelines import BaselinePipeline, OptimisedPipeline
+    from client.sources import open_source
+    from perf.demo_comparison import compare_pipelines
+    from perf.report_terminal import comparison_table
+    from photofinish.commands.demo_truth import truth_table
+
+    with open_source(source) as opened:
+        frames = tuple(itertools.islice(opened.frames(), HEADLESS_FRAMES))
+    if not frames:
+        raise ConfigError(f"{source} gave no frame")
+    with server_of(pair) as server:
+        at = server.endpoint
+        with (
+            BaselinePipeline(at.grpc_url, pair.baseline, timeout_s=HEADLESS_TIMEOUT_S) as baseline,
+            OptimisedPipeline(at.grpc_url, pair.optimised, timeout_s=HEADLESS_TIMEOUT_S, on_notice=tell) as optimised,
+        ):
+            section = compare_pipelines(
+                baseline,
+                optimised,
+                frames,
+                seconds=seconds,
+                transports=(baseline.transport, optimised.transport),
+                models=(pair.baseline, pair.optimised),
+                metrics_url=at.metrics_url,
+                server_pid=at.pid,
+                on_progress=tell,
+            )
+            tables = [comparison_table(section), truth_table(baseline, optimised, frames)]
+            is_untrained = baseline.card.untrained
+    if is_untrained:
+        tables.append("The model is untrained: its boxes mean nothing. The speed is real.")
+    return "\n\n".join(table for table in tables if table)
+
+
+def show_view(pair: Pair, *, source: str, pace: str, host: str, port: int | None, share: bool) -> None:
+    """Serve and show until Ctrl-C. A server that ends by itself is started again, SERVER_RESTARTS times at most."""
+    from client.ui.app import Hosting, serve_view, stopped_by_signals
+    from client.ui.server import open_listener
+    from client.ui.split_view import Choice
+
+    open_listener(host, port).close()  # a taken port is told before the models load
+    choice = Choice(
+        source=source,
+        baseline=pair.baseline,
+        optimised=pair.optimised,
+        pace="camera" if pace == "camera" else "free",
+    )
+    with stopped_by_signals() as stop, ExitStack() as stack:
+        server = stack.enter_context(server_of(pair))
+        at = server.endpoint
+        hosting = Hosting(host=host, port=port, share=share)
+        stack.enter_context(serve_view(at.grpc_url, choice, hosting, metrics_url=at.metrics_url, on_progress=tell))
+        tell("Ctrl-C stops.")
+        for restart in range(1, SERVER_RESTARTS + 1):
+            if waited_for_end(server, stop):
+                return
+            tell(f"The server ended by itself; starting it again ({restart} of {SERVER_RESTARTS})")
+            server.stop()
+            server = stack.enter_context(server_of(pair, at))
+        if not waited_for_end(server, stop):
+            raise ServerError(f"the server ended {SERVER_RESTARTS + 1} times; see {server.log_path}")
+
+
+def server_of(pair: Pair, at: ServerEndpoint | None = None) -> EmbeddedServer:
+    """A server for the two variants, on free ports or on those of an earlier one."""
+    from server.embedded import EmbeddedServer
+
+    urls = (at.grpc_url, at.http_url, at.metrics_url) if at else (":0", ":0", ":0")
+    grpc, http, metrics = (int(url.rpartition(":")[2]) for url in urls)
+    return EmbeddedServer(
+        pair.repository,
+        models=(pair.baseline, pair.optimised),
+        grpc_port=grpc,
+        http_port=http,
+        metrics_port=metrics,
+        on_progress=tell,
+    )
+
+
+def waited_for_end(server: EmbeddedServer, stop: Event) -> bool:
+    """True once the user stops; False as soon as the server has ended by itself."""
+    while server.is_alive():
+        if stop.wait(0.5):
+            return True
+    return stop.is_set()
