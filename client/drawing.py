@@ -29,11 +29,19 @@ def class_colour_bgr(class_id: int) -> tuple[int, int, int]:
 
 
 def draw_detections(
-    image_hwc_bgr: npt.NDArray[np.uint8], detections: Detections, class_names: Sequence[str]
+    image_hwc_bgr: npt.NDArray[np.uint8],
+    detections: Detections,
+    class_names: Sequence[str],
+    *,
+    scale: float | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """A new picture with every box, its class name and its confidence; the best box lies on top."""
+    """A new picture with every box, its class name and its confidence; the best box lies on top.
+
+    scale: size of lines and text, 1.0 is made for 720p; None takes it from the picture's size.
+    """
     picture = image_hwc_bgr.copy()
-    scale = max(min(picture.shape[:2]) / REFERENCE_SIDE, 0.5)
+    if scale is None:
+        scale = max(min(picture.shape[:2]) / REFERENCE_SIDE, 0.5)
     for index in range(len(detections))[::-1]:
         class_id = int(detections.class_id[index])
         name = class_names[class_id] if 0 <= class_id < len(class_names) else f"class {class_id}"
@@ -59,10 +67,20 @@ def _draw_box(
     plate_w, plate_h = text_w + 2 * margin, text_h + descent + 2 * margin
     height, width = picture.shape[:2]
     left = min(max(x1 - thickness // 2, 0), max(width - plate_w, 0))
-    top = y1 - plate_h if y1 >= plate_h else min(max(y1, 0), max(height - plate_h, 0))
+    top = _plate_top(y1, y2, plate_h, height)
     cv2.rectangle(picture, (left, top), (left + plate_w, top + plate_h), colour_bgr, cv2.FILLED)
     blue, green, red = colour_bgr
     is_light = 0.114 * blue + 0.587 * green + 0.299 * red > 140
     ink = (0, 0, 0) if is_light else (255, 255, 255)
     origin = (left + margin, top + margin + text_h)
     cv2.putText(picture, label, origin, FONT, font_scale, ink, text_thickness, cv2.LINE_AA)
+
+
+def _plate_top(y1: int, y2: int, plate_h: int, height: int) -> int:
+    """Above the box, else below it, else inside: a label must not cover a small object."""
+    lowest = max(height - plate_h, 0)
+    if y1 >= plate_h:
+        return min(y1 - plate_h, lowest)
+    if y2 <= lowest:
+        return max(y2, 0)
+    return min(max(y1, 0), lowest)

@@ -141,6 +141,10 @@ class TritonClient:
             return ServerUnavailableError(f"the server at {self.url} is live but not ready", url=self.url)
         return None
 
+    def server_version(self) -> str:
+        """Triton's own version, e.g. `2.51.0`."""
+        return str(self._call("get_server_metadata").version)
+
     def model_names(self) -> tuple[str, ...]:
         """Names of the models that are ready, sorted."""
         return tuple(sorted(name for name, reason in self._index().items() if reason is None))

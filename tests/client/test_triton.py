@@ -110,6 +110,7 @@ def test_waiting_ends_when_the_model_is_ready():
         client.wait_until_ready(5, ("toy_onnx_fp32",))
         timer.join()
         assert client.is_ready()
+        assert client.server_version() == "2.51.0"
 
 
 def test_waiting_says_what_is_not_ready():

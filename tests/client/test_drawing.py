@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from client.drawing import class_colour_bgr, draw_detections
+from photofinish.detections import empty_detections
+from tests.builders import build_detections
+
+GREY = np.full((720, 1280, 3), 114, np.uint8)
+
+
+def test_nothing_found_changes_nothing():
+    np.testing.assert_array_equal(draw_detections(GREY, empty_detections(), ("car",)), GREY)
+
+
+def test_a_box_has_its_class_colour_and_the_original_is_left_alone():
+    before = GREY.copy()
+    drawn = draw_detections(GREY, build_detections([(200, 200, 500, 400, 0.9, 1)]), ("car", "bus"))
+    np.testing.assert_array_equal(GREY, before)
+    assert drawn[300, 200].tolist() == list(class_colour_bgr(1))
+    assert drawn[300, 350].tolist() == [114, 114, 114]
+    assert (drawn[:200] != 114).any()
+
+
+@pytest.mark.parametrize("box", [(0, 0, 1280, 720), (-50, -50, 20, 20), (1270, 710, 1400, 800), (5, 5, 5, 5)], ids=str)
+@pytest.mark.parametrize("size", [(720, 1280), (16, 16), (2160, 3840)], ids=str)
+def test_boxes_at_the_edge_keep_their_label_inside(box, size):
+    picture = np.zeros((*size, 3), np.uint8)
+    drawn = draw_detections(picture, build_detections([(*box, 0.5, 0)]), ("person",))
+    assert drawn.shape == picture.shape
+    assert drawn.any()
+
+
+def test_a_label_does_not_cover_a_small_box_at_the_top():
+    drawn = draw_detections(GREY, build_detections([(600, 8, 640, 24, 0.5, 0)]), ("car",))
+    assert (drawn[12:20, 606:634] == 114).all()
+
+
+def test_a_class_without_a_name_is_numbered():
+    draw_detections(GREY, build_detections([(10, 10, 90, 90, 0.5, 7)]), ("car",))
+
+
+def test_colours_of_many_classes_differ():
+    colours = {class_colour_bgr(index) for index in range(80)}
+    assert len(colours) == 80
+    first = np.array([class_colour_bgr(index) for index in range(8)], float)
+    distances = np.abs(first[:, None] - first[None]).sum(axis=2) + 999 * np.eye(8)
+    assert distances.min() > 80
+
+
+def test_scale_can_be_given():
+    small, large = (
+        draw_detections(GREY, build_detections([(200, 200, 500, 400, 0.9, 0)]), ("car",), scale=scale)
+        for scale in (0.5, 2)
+    )
+    assert (large != GREY).sum() > 2 * (small != GREY).sum()
