@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from photofinish.variant import default_variants_path
+from photofinish.commands.accuracy_gate import GateOptions, error_from_report, gate_and_publish
+from photofinish.variant import default_variants_path, variants_from_toml
+
+if TYPE_CHECKING:
+    from export.staging import StagedVariant
+    from perf.accuracy_gate import GateReport
 
 
 @click.command()
@@ -32,6 +39,12 @@ from photofinish.variant import default_variants_path
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
 @click.option("--staging", type=click.Path(path_type=Path), default=Path(".photofinish/staging"), show_default=True)
 @click.option("--variants", "variants_path", type=click.Path(path_type=Path), help="Another variants.toml.")
+@click.option("--data", type=click.Path(path_type=Path), help="Labelled pictures for the accuracy gate: a data.yaml.")
+@click.option("--frames", help="Frames without labels for the gate: a folder or video. Default: the synthetic camera.")
+@click.option("--gate/--no-gate", default=True, show_default=True, help="Measure accuracy before publishing.")
+@click.option(
+    "--gate-frames", type=click.IntRange(min=1), help="Frames the gate looks at. Default: 120, or all of --data."
+)
 def export(
     weights: str,
     names: tuple[str, ...],
@@ -44,25 +57,73 @@ def export(
     repository: Path,
     staging: Path,
     variants_path: Path | None,
+    data: Path | None,
+    frames: str | None,
+    gate: bool,
+    gate_frames: int | None,
 ) -> None:
-    """Make, check and publish the variants of a model."""
+    """Make, check and publish the variants of a model.
+
+    Every variant is measured against the FP32 baseline through a server. One that falls below its floor in
+    variants.toml (min_map_share) is not published, and the command ends with exit code 3.
+    """
     from export.build import stage_variants
     from export.publish import publish_variants
     from export.summary import gpus_from_text, table_from_staged
 
-    staged = stage_variants(
-        weights,
-        variants_path=variants_path or default_variants_path(),
-        names=names,
-        device=device,
-        input_size=input_size,
-        staging=staging,
-        on_progress=lambda line: click.echo(line, err=True),
-        model_name=model_name,
-        gpus=gpus_from_text(gpus),
-        targets=targets,
-        calibration=calibration,
-    )
-    publish_variants(staged, repository)
+    path = variants_path or default_variants_path()
+
+    def stage(wanted: tuple[str, ...]) -> tuple[StagedVariant, ...]:
+        return stage_variants(
+            weights,
+            variants_path=path,
+            names=wanted,
+            device=device,
+            input_size=input_size,
+            staging=staging,
+            on_progress=tell,
+            model_name=model_name,
+            gpus=gpus_from_text(gpus),
+            targets=targets,
+            calibration=calibration,
+        )
+
+    staged = stage(names)
+    if not gate:
+        publish_variants(staged, repository)
+        click.echo(f"published to {repository}, accuracy not measured", err=True)
+        click.echo(table_from_staged(staged))
+        return
+    options = GateOptions(data=data, frames=frames, size=gate_frames)
+    outcome = gate_and_publish(staged, baseline_of(staged, path, stage), repository, options, on_progress=tell)
     click.echo(f"published to {repository}", err=True)
     click.echo(table_from_staged(staged))
+    if outcome.report:
+        finish_with_report(outcome.report, options)
+
+
+def tell(line: str) -> None:
+    """One line of progress on stderr."""
+    click.echo(line, err=True)
+
+
+def baseline_of(
+    staged: tuple[StagedVariant, ...], path: Path, stage: Callable[[tuple[str, ...]], tuple[StagedVariant, ...]]
+) -> StagedVariant:
+    """The baseline among the staged variants; when it was not asked for, it is staged as well, to compare with."""
+    chosen = next((item for item in staged if item.variant.role == "baseline"), None)
+    if chosen:
+        return chosen
+    kind = "onnx" if staged[0].card.weights.endswith(".onnx") else "torch"
+    known = variants_from_toml(path, model=staged[0].variant.model)
+    suffix = next(item.suffix for item in known if item.role == "baseline" and kind in item.sources)
+    return stage((suffix,))[0]
+
+
+def finish_with_report(report: GateReport, options: GateOptions) -> None:
+    """Print the accuracy table; raise AccuracyGateError when a variant was refused."""
+    from perf.accuracy_table import table_from_report
+
+    click.echo("\n" + table_from_report(report))
+    if report.refused:
+        raise error_from_report(report, options.work)

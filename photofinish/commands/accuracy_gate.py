@@ -1,0 +1,168 @@
+"""The accuracy gate between staging and publishing: what `export` and `demo` share."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from photofinish.errors import AccuracyGateError, ConfigError
+
+if TYPE_CHECKING:
+    from export.staging import StagedVariant
+    from perf.accuracy_data import Dataset
+    from perf.accuracy_gate import GateReport
+    from photofinish.model_card import ModelCard
+
+WORK = Path(".photofinish")
+DEFAULT_FRAMES = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateOptions:
+    """What the gate looks at. data: a data.yaml; frames: a source without labels; neither: the synthetic camera.
+
+    size: number of frames; None takes all labelled pictures, else DEFAULT_FRAMES.
+    """
+
+    data: Path | None = None
+    frames: str | None = None
+    size: int | None = None
+    work: Path = WORK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateOutcome:
+    """published: names now in the repository. report: None when nothing could be measured."""
+
+    published: tuple[str, ...]
+    report: GateReport | None
+
+
+def gate_and_publish(
+    staged: Sequence[StagedVariant],
+    baseline: StagedVariant,
+    repository: Path,
+    options: GateOptions,
+    *,
+    on_progress: Callable[[str], None],
+) -> GateOutcome:
+    """Measure every staged variant against the baseline through a server, publish those that keep their floor.
+
+    Refused variants are withdrawn from the repository and kept with their report in `<work>/refused/`. The caller
+    raises `error_from_report` once it has shown the table. A model whose boxes mean nothing (untrained) is published
+    without measurement, and said so.
+    """
+    from export.cards import rewrite_card
+    from export.publish import publish_variants, withdraw_variant
+
+    report = None
+    if baseline.card.untrained:
+        on_progress("the weights are untrained, so the accuracy gate has nothing to measure")
+    else:
+        report = _measure(staged, baseline, options, on_progress)
+    verdicts = {verdict.name: verdict for verdict in report.verdicts} if report else {}
+    passed = []
+    for item in staged:
+        verdict = verdicts.get(item.variant.name)
+        if verdict and item.card.accuracy != verdict.to_card():
+            item = replace(item, card=replace(item.card, accuracy=verdict.to_card()))
+            rewrite_card(item.directory, item.card)
+        if verdict and not verdict.passed:
+            _keep_aside(item, verdict.reason, options.work)
+            if withdraw_variant(item.variant.name, repository):
+                on_progress(f"{item.variant.name}: its earlier version was withdrawn from {repository}")
+        else:
+            passed.append(item)
+    return GateOutcome(published=publish_variants(passed, repository), report=report)
+
+
+def dataset_from_options(options: GateOptions, card: ModelCard) -> Dataset:
+    """The frames to measure on; ConfigError when the flags contradict each other or the labels the weights."""
+    from perf.accuracy_data import SourceDataset, SyntheticDataset, map_classes
+    from perf.accuracy_labels import LabelledDataset
+    from photofinish.synthetic import CLASS_NAMES
+
+    if options.data and options.frames:
+        raise ConfigError("--data and --frames were both given; --data has labels, --frames has none: pass one of them")
+    if options.data:
+        labelled = LabelledDataset(options.data, limit=options.size)
+        map_classes(labelled, card.class_names, weights=card.weights)
+        return labelled
+    size = options.size or DEFAULT_FRAMES
+    if options.frames:
+        return SourceDataset(options.frames, size)
+    return SyntheticDataset(size, labelled=card.class_names == CLASS_NAMES)
+
+
+def error_from_report(report: GateReport, work: Path) -> AccuracyGateError:
+    """The error for the refused variants: one line, each with its reason."""
+    reasons = " | ".join(f"{verdict.name} {verdict.reason}" for verdict in report.refused)
+    return AccuracyGateError(f"not published: {reasons} (kept in {work / 'refused'})")
+
+
+def _measure(
+    staged: Sequence[StagedVariant],
+    baseline: StagedVariant,
+    options: GateOptions,
+    on_progress: Callable[[str], None],
+) -> GateReport:
+    from perf.accuracy_gate import Candidate, gate_variants
+    from perf.accuracy_progress import frame_bar
+    from server.embedded import EmbeddedServer
+
+    staging = baseline.directory.parent
+    dataset = dataset_from_options(options, baseline.card)
+
+    @contextmanager
+    def serve(names: tuple[str, ...]) -> Iterator[str]:
+        with EmbeddedServer(staging, models=names, on_progress=on_progress) as server:
+            yield server.endpoint.grpc_url
+
+    measurable = [item for item in _with_baseline(staged, baseline) if _runs_here(item, on_progress)]
+    candidates = [
+        Candidate(name=item.variant.name, floor=item.variant.min_map_share, card=item.card, directory=item.directory)
+        for item in measurable
+    ]
+    with frame_bar() as on_frame:
+        report = gate_variants(
+            candidates,
+            dataset,
+            serve,
+            baseline=baseline.variant.name,
+            cache=options.work / "gate" / "cache",
+            on_frame=on_frame,
+        )
+    path = options.work / "gate" / f"{baseline.card.model}.json"
+    path.write_text(json.dumps(report.to_document(), indent=1) + "\n", encoding="utf-8")
+    on_progress(f"accuracy report: {path}")
+    return report
+
+
+def _with_baseline(staged: Sequence[StagedVariant], baseline: StagedVariant) -> list[StagedVariant]:
+    return [baseline, *(item for item in staged if item.variant.name != baseline.variant.name)]
+
+
+def _runs_here(item: StagedVariant, on_progress: Callable[[str], None]) -> bool:
+    from export.build import resolve_device
+
+    if "embedded" not in item.variant.servers:
+        on_progress(f"{item.variant.name}: only the container runs it, so its accuracy was not measured here")
+        return False
+    if item.variant.backend == "tensorrt" and resolve_device("auto") != "cuda":
+        on_progress(f"{item.variant.name}: there is no GPU here to run it, so its accuracy was not measured")
+        return False
+    return True
+
+
+def _keep_aside(item: StagedVariant, reason: str, work: Path) -> None:
+    target = work / "refused" / item.variant.name
+    if target.exists():
+        shutil.rmtree(target)
+    shutil.copytree(item.directory, target)
+    document = {"variant": item.variant.name, "reason": reason, "accuracy": item.card.accuracy}
+    (target / "report.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
