@@ -33,7 +33,7 @@ from perf.svg import (
     x_axis,
     y_axis,
 )
-from perf.tables import rung_label
+from perf.tables import arm_label
 from perf.wording import word
 
 _BINS = 64
@@ -56,7 +56,7 @@ def distribution_chart(section: Section, *, lang: str = "en") -> str:
     high = max(float(item.max()) for item in values.values()) * 1.03
     edges = np.geomspace(low, high, _BINS + 1)
     shares = {key: np.histogram(item, edges)[0] / len(item) for key, item in values.items()}
-    entries = [(colours[arm.key], rung_label(arm, lang)) for arm in section.arms if arm.key in values]
+    entries = [(colours[arm.key], arm_label(section, arm, lang)) for arm in section.arms if arm.key in values]
     parts, used = legend(14, entries)
     area = Area(left=8, top=used + 24, right=WIDTH - 8, bottom=used + 184)
     across = logarithmic(low, high, area.left, area.right)
@@ -68,10 +68,10 @@ def distribution_chart(section: Section, *, lang: str = "en") -> str:
         steps.append((across(edges[-1]), area.bottom))
         parts += [polygon(steps, colours[key], opacity=0.35), polyline(steps, colours[key], width=1.5)]
     for key, item in values.items():
-        for name, share_of in (("P50", 0.5), ("P95", 0.95)):
+        for name, share_of, anchor in (("P50", 0.5, "end"), ("P95", 0.95, "start")):
             x = across(nearest_rank(item, share_of))
             parts.append(line(x, area.top - 2, x, area.bottom, colour=colours[key], width=1.5, dashes="4 3"))
-            parts.append(text(x, area.top - 6, name, anchor="middle", size=11, colour=colours[key]))
+            parts.append(text(x, area.top - 6, name, anchor=anchor, size=11, colour=colours[key]))
     ticks = log_ticks(low, high)
     parts += x_axis(area, across, ticks, [number(tick) for tick in ticks], word("axis_latency", lang))
     return picture(area.bottom + 44, word("h_distribution", lang), parts)
@@ -116,7 +116,7 @@ def load_chart(section: Section, *, lang: str = "en") -> str:
 def ladder_chart(section: Section, *, lang: str = "en") -> str:
     """A bar per rung: its median latency, and how many times lower than the first one's."""
     summaries = [item for item in summaries_from_section(section) if item.latency["p50"]]
-    labels = [rung_label(item.arm, lang) for item in summaries]
+    labels = [arm_label(section, item.arm, lang) for item in summaries]
     left = max((text_width(label) for label in labels), default=0) + 12
     longest = max((item.latency["p50"] or 0.0 for item in summaries), default=1.0)
     across = linear(0, longest, left, WIDTH - 108)
@@ -125,7 +125,7 @@ def ladder_chart(section: Section, *, lang: str = "en") -> str:
     for item, label in zip(summaries, labels, strict=True):
         value = item.latency["p50"] or 0.0
         colour = GREY if item is summaries[0] else COLOURS[0] if value <= before else COLOURS[1]
-        gain = item.gains.get("p50")
+        gain = None if item.is_first else item.gain("p50")
         end = across(value)
         parts += [text(left - 8, y + 15, label, anchor="end"), rectangle(left, y, end - left, 20, colour)]
         parts.append(text(end + 6, y + 15, milliseconds(value), bold=True))
@@ -138,7 +138,7 @@ def ladder_chart(section: Section, *, lang: str = "en") -> str:
 def stage_chart(section: Section, *, lang: str = "en") -> str:
     """A bar per arm, cut into the stages of one request."""
     rows = stage_rows(section)
-    labels = [rung_label(row.arm, lang) for row in rows]
+    labels = [arm_label(section, row.arm, lang) for row in rows]
     entries = [(colour, word(f"stage_{key}", lang)) for key, colour in zip(STAGES, _STAGE_COLOURS, strict=True)]
     parts, used = legend(14, entries)
     across = linear(0, max(row.total_us for row in rows), 0, WIDTH - 76)
@@ -164,7 +164,7 @@ def timeline_chart(section: Section, *, lang: str = "en") -> str:
         id(block): [nearest_rank(block.samples.latency_ns, share) / NS_PER_MS for share in (0.05, 0.5, 0.95)]
         for block in blocks
     }
-    entries = [(colours[arm.key], rung_label(arm, lang)) for arm in section.arms]
+    entries = [(colours[arm.key], arm_label(section, arm, lang)) for arm in section.arms]
     parts, used = legend(14, entries)
     area = Area(left=52, top=used + 34, right=WIDTH - 14, bottom=used + 194)
     low = min(item[0] for item in spread.values()) * 0.9

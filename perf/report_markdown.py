@@ -1,14 +1,36 @@
-"""The same tables in Markdown."""
+"""The report in Markdown: everything but the pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from perf.record import Record
+from perf.report import Part, headline, report_parts
+from perf.wording import word
+
+
+def markdown_report(record: Record, *, lang: str = "en") -> str:
+    """The whole report."""
+    said, sure = headline(record, lang=lang)
+    lines = [f"# {word('report', lang)}"]
+    if said:
+        lines.append(f"**{said}** ({sure})")
+    lines += [text for part in report_parts(record, lang=lang) if (text := _part_text(part))]
+    return "\n\n".join(lines) + "\n"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A pipe table; the first column is set left, the others right."""
     rule = ["---", *("---:" for _ in header[1:])]
     return "\n".join("| " + " | ".join(_escape(cell) for cell in line) + " |" for line in (header, rule, *rows))
+
+
+def _part_text(part: Part) -> str:
+    if part.kind == "heading":
+        return f"## {part.text}"
+    if part.kind == "code":
+        return f"```\n{part.text}\n```"
+    return markdown_table(*part.table) if part.table is not None else part.text
 
 
 def _escape(cell: str) -> str:

@@ -1,22 +1,31 @@
-"""Tables for the terminal."""
+"""Tables and whole reports for the terminal."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
 
-from perf.record import Section
+from perf.record import Record, Section
+from perf.report import Part, headline, report_parts
 from perf.tables import comparison_rows, sweep_rows
+from perf.wording import word
 
 
 def comparison_table(section: Section, *, lang: str = "en") -> str:
-    """Baseline and the other arms, a column each statistic, then the gains with their intervals."""
+    """Baseline and the other arms, one row each, with the gains and their intervals."""
     return text_table(*comparison_rows(section, lang=lang))
 
 
 def sweep_table(section: Section, *, lang: str = "en") -> str:
     """One row per variant and concurrency."""
     return text_table(*sweep_rows(section, lang=lang))
+
+
+def terminal_report(record: Record, *, lang: str = "en") -> str:
+    """The whole report as text: everything but the pictures."""
+    said, sure = headline(record, lang=lang)
+    lines = [word("report", lang), f"{said} ({sure})" if said else "", ""]
+    return "\n".join([*lines, *(text for part in report_parts(record, lang=lang) if (text := _part_text(part)))])
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -33,6 +42,17 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     rule = "  ".join("-" * width for width in widths)
     return "\n".join([line_text(lines[0]), rule, *(line_text(line) for line in lines[1:])])
+
+
+def _part_text(part: Part) -> str:
+    if part.kind == "heading":
+        return f"\n{part.text}\n{'=' * _width(part.text)}"
+    if part.kind == "code":
+        return f"  {part.text}"
+    if part.table is not None:
+        header, rows = part.table
+        return text_table(header, rows) if part.kind == "table" else "\n".join(f"{key}: {value}" for key, value in rows)
+    return part.text
 
 
 def _width(text: str) -> int:

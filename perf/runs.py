@@ -14,7 +14,8 @@ from perf.perf_analyzer_program import PerfAnalyzer
 from perf.record import Harness, Record, Section, write_record
 from perf.report_markdown import markdown_table
 from perf.report_terminal import sweep_table
-from perf.sweep import percentile_note, run_sweep
+from perf.sweep import run_sweep
+from perf.sweep_checks import percentile_note
 from perf.tables import sweep_rows
 
 

@@ -11,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 Values = npt.NDArray[np.int64] | npt.NDArray[np.float64]
-Statistic = Callable[[Values], float]
+Counts = npt.NDArray[np.int64]
+"""How often each block is taken in each resample: (resamples, blocks)."""
+BlockStatistic = Callable[[Sequence[Values], Counts], npt.NDArray[np.float64]]
+"""A figure of all values of the blocks together, for every resample."""
 
 PERCENTILE_CONFIDENCE = 0.99
 """How sure the sample-size rule is, as in MLPerf LoadGen's early stopping."""
@@ -122,10 +125,37 @@ def _student_t_cdf(value: float, degrees: int) -> float:
     return 0.5 + central / 2
 
 
+def resampled_mean(blocks: Sequence[Values], counts: Counts) -> npt.NDArray[np.float64]:
+    """The mean of all values when block b is taken counts[r, b] times, for each resample r: (resamples,)."""
+    sums = np.array([float(np.sum(block)) for block in blocks])
+    sizes = np.array([len(block) for block in blocks])
+    means: npt.NDArray[np.float64] = counts @ sums / (counts @ sizes)
+    return means
+
+
+def resampled_nearest_rank(blocks: Sequence[Values], counts: Counts, *, share: float) -> npt.NDArray[np.float64]:
+    """The nearest-rank percentile when block b is taken counts[r, b] times, for each resample r: (resamples,).
+
+    A binary search over the pooled values, all resamples at once: no resample is ever written out.
+    """
+    ordered = [np.sort(block) for block in blocks]
+    pooled = np.sort(np.concatenate(ordered))
+    ranks = np.ceil(share * (counts @ np.array([len(block) for block in blocks])) - _TOLERANCE)
+    low = np.zeros(len(counts), np.int64)
+    high = np.full(len(counts), len(pooled) - 1)
+    while np.any(low < high):
+        middle = (low + high) // 2
+        places = np.stack([np.searchsorted(block, pooled[middle], side="right") for block in ordered], axis=1)
+        reached = (counts * places).sum(axis=1) >= np.maximum(ranks, 1)
+        high = np.where(reached, middle, high)
+        low = np.where(reached, low, middle + 1)
+    return np.asarray(pooled[low], np.float64)
+
+
 def ratio_interval(
     numerator_blocks: Sequence[Values],
     denominator_blocks: Sequence[Values],
-    statistic: Statistic,
+    statistic: BlockStatistic,
     *,
     level: float = 0.95,
     resamples: int = 2000,
@@ -141,29 +171,23 @@ def ratio_interval(
     rounds = len(numerator_blocks)
     if rounds != len(denominator_blocks) or rounds < 2:
         raise ValueError(f"need the same number of blocks, at least 2, got {rounds} and {len(denominator_blocks)}")
-    generator = np.random.default_rng(seed)
-    ratios = np.empty(resamples)
-    for index in range(resamples):
-        chosen = generator.integers(0, rounds, rounds)
-        ratios[index] = _ratio(numerator_blocks, denominator_blocks, chosen, statistic)
+    counts = np.random.default_rng(seed).multinomial(rounds, [1 / rounds] * rounds, size=resamples)
+    counts = np.concatenate([np.ones((1, rounds), counts.dtype), counts])
+    ratios = statistic(numerator_blocks, counts) / statistic(denominator_blocks, counts)
     tail = expanded_tail(rounds, level)
-    everything = np.arange(rounds)
     return Interval(
-        estimate=_ratio(numerator_blocks, denominator_blocks, everything, statistic),
-        low=float(np.quantile(ratios, tail)),
-        high=float(np.quantile(ratios, 1 - tail)),
+        estimate=float(ratios[0]),
+        low=float(np.quantile(ratios[1:], tail)),
+        high=float(np.quantile(ratios[1:], 1 - tail)),
     )
+
+
+def value_interval(blocks: Sequence[Values], statistic: BlockStatistic) -> Interval:
+    """statistic over all samples, with its block-bootstrap interval."""
+    return ratio_interval(blocks, [np.ones(len(block)) for block in blocks], statistic)
 
 
 def expanded_tail(blocks: int, level: float) -> float:
     """The share of the bootstrap distribution to leave out on each side, for this many blocks."""
     reach = math.sqrt(blocks / (blocks - 1)) * student_t_quantile((1 + level) / 2, blocks - 1)
     return NormalDist().cdf(-reach)
-
-
-def _ratio(
-    numerator: Sequence[Values], denominator: Sequence[Values], chosen: npt.NDArray[np.int64], statistic: Statistic
-) -> float:
-    above = statistic(np.concatenate([numerator[block] for block in chosen]))
-    below = statistic(np.concatenate([denominator[block] for block in chosen]))
-    return above / below

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,20 +11,22 @@ import numpy.typing as npt
 
 from perf.observation import Observation
 from perf.record import Arm, Block, Section
-from perf.statistics import Interval, Statistic, carried_percentile, nearest_rank, ratio_interval
+from perf.statistics import (
+    BlockStatistic,
+    Interval,
+    Values,
+    carried_percentile,
+    ratio_interval,
+    resampled_mean,
+    resampled_nearest_rank,
+)
 
 PERCENTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-STATISTICS = ("frames_per_s", "mean", *PERCENTILES)
-"""Keys of the figures that are compared between arms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmSummary:
-    """One arm's figures over all its blocks. Latencies in nanoseconds; None where the sample cannot carry it.
-
-    gains: this arm against the first, above 1 is better, by statistic; an interval where there were rounds to draw it
-    from, else its ends equal the estimate.
-    """
+    """One arm's figures over all its blocks. Latencies in nanoseconds; None where the sample cannot carry it."""
 
     arm: Arm
     requests: int
@@ -41,7 +43,32 @@ class ArmSummary:
     server_cpu_cores: float | None
     gpu_utilisation: float | None
     gpu_power_w: float | None
-    gains: dict[str, Interval | None]
+    blocks: tuple[Block, ...]
+    baseline_blocks: tuple[Block, ...]
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the arm the others are compared with."""
+        return self.blocks[0].arm == self.baseline_blocks[0].arm
+
+    def gain(self, key: str) -> Interval | None:
+        """This arm against the first in `frames_per_s`, `mean`, `p50`, `p95` or `p99`; above 1 is better.
+
+        An interval where there were rounds to draw it from, else its ends equal the estimate. None where either side
+        cannot carry the figure.
+        """
+        rounds = {block.round for block in self.baseline_blocks} & {block.round for block in self.blocks}
+        before = [block for block in self.baseline_blocks if block.round in rounds]
+        after = [block for block in self.blocks if block.round in rounds]
+        if not rounds or not all(block.samples.completed_count for block in (*before, *after)):
+            return None
+        if key == "frames_per_s":
+            return _interval(_times_per_frame(before), _times_per_frame(after), resampled_mean)
+        fewest = min(sum(block.samples.completed_count for block in side) for side in (before, after))
+        if key in PERCENTILES and carried_percentile(np.arange(fewest), PERCENTILES[key]) is None:
+            return None
+        latencies = [[block.samples.latency_ns for block in side] for side in (before, after)]
+        return _interval(latencies[0], latencies[1], latency_statistic(key))
 
     @property
     def outside_server_us(self) -> float | None:
@@ -86,7 +113,8 @@ def _summary(section: Section, arm: Arm, baseline: tuple[Block, ...]) -> ArmSumm
         server_cpu_cores=_mean([item.server_cpu_cores for item in seen if item.server_cpu_cores is not None]),
         gpu_utilisation=_mean([gpu.utilisation_mean for gpu in gpus if gpu.utilisation_mean is not None]),
         gpu_power_w=_mean([gpu.power_mean_w for gpu in gpus if gpu.power_mean_w is not None]),
-        gains=_gains(baseline, blocks) if arm.key != section.arms[0].key else {},
+        blocks=blocks,
+        baseline_blocks=baseline,
     )
 
 
@@ -102,51 +130,23 @@ def _reported_latency(blocks: tuple[Block, ...]) -> dict[str, float | None]:
     return {key: reported[column] * 1000 if column in reported else None for key, column in columns.items()}
 
 
-def _gains(baseline: tuple[Block, ...], blocks: tuple[Block, ...]) -> dict[str, Interval | None]:
-    rounds = sorted({block.round for block in baseline} & {block.round for block in blocks})
-    before = [block for block in baseline if block.round in rounds]
-    after = [block for block in blocks if block.round in rounds]
-    gains: dict[str, Interval | None] = {}
-    if not rounds or not all(block.samples.completed_count for block in (*before, *after)):
-        return dict.fromkeys(STATISTICS)
-    for key, statistic in latency_statistics().items():
-        total = min(sum(block.samples.completed_count for block in side) for side in (before, after))
-        carried = key not in PERCENTILES or carried_percentile(np.arange(total), PERCENTILES[key]) is not None
-        values = [[block.samples.latency_ns for block in side] for side in (before, after)]
-        gains[key] = _interval(values[0], values[1], statistic) if carried else None
-    seconds_per_frame = [
-        [np.array([block.samples.window_ns / _frames(block), _frames(block)]) for block in side]
-        for side in (before, after)
-    ]
-    gains["frames_per_s"] = _interval(seconds_per_frame[0], seconds_per_frame[1], _pooled_time_per_frame)
-    return gains
+def latency_statistic(key: str) -> BlockStatistic:
+    """The statistic of that key over blocks of latencies."""
+    return resampled_mean if key == "mean" else partial(resampled_nearest_rank, share=PERCENTILES[key])
 
 
-def latency_statistics() -> dict[str, Statistic]:
-    """The statistics of latency that are compared, by key."""
-    percentiles = {key: partial(nearest_rank, share=share) for key, share in PERCENTILES.items()}
-    return {"mean": lambda values: float(values.mean()), **percentiles}
+def _times_per_frame(blocks: list[Block]) -> list[npt.NDArray[np.float64]]:
+    """For each block its time per frame, as often as it had frames: their mean is time over frames."""
+    counts = [block.samples.completed_count * block.samples.frames_per_request for block in blocks]
+    return [np.full(count, block.samples.window_ns / count) for block, count in zip(blocks, counts, strict=True)]
 
 
-def _interval(
-    before: list[npt.NDArray[np.int64]] | list[npt.NDArray[np.float64]],
-    after: list[npt.NDArray[np.int64]] | list[npt.NDArray[np.float64]],
-    statistic: Statistic,
-) -> Interval:
+def _interval(before: Sequence[Values], after: Sequence[Values], statistic: BlockStatistic) -> Interval:
     if len(before) < 2:
-        ratio = statistic(before[0]) / statistic(after[0])
+        once = np.ones((1, 1), np.int64)
+        ratio = float((statistic(before, once) / statistic(after, once))[0])
         return Interval(estimate=ratio, low=ratio, high=ratio)
     return ratio_interval(before, after, statistic)
-
-
-def _frames(block: Block) -> int:
-    return block.samples.completed_count * block.samples.frames_per_request
-
-
-def _pooled_time_per_frame(pairs: npt.NDArray[np.int64] | npt.NDArray[np.float64]) -> float:
-    """Time per frame over several blocks, each given as (time per frame, frames)."""
-    times, frames = pairs[0::2], pairs[1::2]
-    return float((times * frames).sum() / frames.sum())
 
 
 def _memory(observations: list[Observation]) -> tuple[int | None, str]:

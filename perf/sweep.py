@@ -16,12 +16,8 @@ from perf.perf_analyzer_run import run_perf_analyzer, write_input_data
 from perf.record import Arm, Block, Load, Section
 from perf.samples import Samples
 from perf.senders import inputs_from_frames, request_sender
-from perf.statistics import min_samples
-from perf.summary import summaries_from_section
 
 DEFAULT_CONCURRENCIES = (1, 4, 8)
-MAX_DISAGREEMENT = 0.10
-"""Where perf_analyzer and our own closed loop differ by more than this, the report says it."""
 _DISTINCT_INPUTS = 4
 _MIN_REQUESTS = 20
 _WARM_UP_PER_SENDER = 3
@@ -68,21 +64,6 @@ def run_sweep(
     finished = Section(kind="sweep", name="sweep", load=load, arms=section.arms, blocks=section.blocks)
     on_section(finished)
     return finished
-
-
-def generator_disagreements(section: Section) -> list[tuple[str, int, float]]:
-    """Model, concurrency and ratio of median latencies (perf_analyzer / ours) where they differ too much."""
-    found = []
-    summaries = summaries_from_section(section)
-    ours = {(item.arm.model, item.arm.concurrency): item for item in summaries if item.arm.generator == "photofinish"}
-    for item in summaries:
-        own = ours.get((item.arm.model, item.arm.concurrency))
-        if item.arm.generator != "perf_analyzer" or own is None:
-            continue
-        theirs_ns, ours_ns = item.latency["p50"], own.latency["p50"]
-        if theirs_ns and ours_ns and abs(theirs_ns / ours_ns - 1) > MAX_DISAGREEMENT:
-            found.append((item.arm.model, item.arm.concurrency, theirs_ns / ours_ns))
-    return found
 
 
 def _run_own(
@@ -152,14 +133,3 @@ def _input_file(bench: Bench, model: ServedModel, folder: Path) -> Path:
         inputs = inputs_from_frames(model, bench.frames[:_DISTINCT_INPUTS])
         write_input_data(path, model.inputs[0].name, inputs)
     return path
-
-
-def percentile_note(section: Section) -> str:
-    """Why a percentile is missing, or nothing when none is."""
-    short = [item for item in summaries_from_section(section) if item.requests and item.latency["p99"] is None]
-    if not short:
-        return ""
-    return (
-        f"P95 needs {min_samples(0.95)} requests and P99 {min_samples(0.99)}; "
-        f"{len(short)} of {len(section.arms)} rows have fewer: raise --seconds to see them"
-    )

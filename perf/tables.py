@@ -97,7 +97,7 @@ def ladder_rows(section: Section, *, lang: str = "en") -> Table:
         step_fps = item.frames_per_s / before.frames_per_s if before and before.frames_per_s else None
         rows.append(
             [
-                rung_label(item.arm, lang),
+                arm_label(section, item.arm, lang),
                 item.arm.change or MISSING,
                 milliseconds(new),
                 milliseconds(item.latency["p95"]),
@@ -178,7 +178,7 @@ def stage_table(section: Section, *, lang: str = "en") -> Table:
     for item in stage_rows(section):
         known = {key: item.server_known or key in ("prepare", "wire", "decode") for key in STAGES}
         cells = [number(item.stage_us[key]) if known[key] else MISSING for key in STAGES]
-        rows.append([rung_label(item.arm, lang), *cells, number(item.total_us)])
+        rows.append([arm_label(section, item.arm, lang), *cells, number(item.total_us)])
     return header, rows
 
 
@@ -205,16 +205,17 @@ def fingerprint_rows(record: Record, *, lang: str = "en") -> Table:
     return [word("key", lang), word("value", lang)], rows
 
 
-def rung_label(arm: Arm, lang: str) -> str:
+def arm_label(section: Section, arm: Arm, lang: str) -> str:
     """The arm's label, in the report's language where it is a rung of the ladder."""
-    return word(f"rung_{arm.key}", lang) if has_word(f"rung_{arm.key}") else arm.label
+    key = f"rung_{arm.key}"
+    return word(key, lang) if section.kind == "ladder" and has_word(key) else arm.label
 
 
 def gain_text(item: ArmSummary, key: str, lang: str = "en") -> str:
     """`2.10× [1.95, 2.24]`; where the interval holds 1, that no difference was shown."""
-    if not item.gains:
+    if item.is_first:
         return "1×"
-    interval = item.gains.get(key)
+    interval = item.gain(key)
     if interval is not None and interval.low != interval.high and interval.holds(1.0):
         return f"{word('no_difference', lang)} [{number(interval.low)}, {number(interval.high)}]"
     return interval_text(interval)

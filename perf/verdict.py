@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from perf.harness import MAX_OVERHEAD_NS, is_sender_late
 from perf.record import Arm, Block, Record, Section
+from perf.samples import NS_PER_MS
 from perf.schedule import MIN_ROUNDS
-from perf.statistics import Interval, min_samples, nearest_rank, ratio_interval
-from perf.summary import ArmSummary, summaries_from_section
+from perf.statistics import Interval, min_samples, resampled_mean, value_interval
+from perf.summary import ArmSummary, latency_statistic, summaries_from_section
 from photofinish.errors import ConfigError
 
 Validity = Literal["VALID", "INVALID"]
@@ -175,7 +175,7 @@ def _outcome(name: str, limit: float, found: Interval | None) -> Outcome:
 def _figure(name: str, section: Section, baseline: ArmSummary, candidate: ArmSummary) -> Interval | None:
     """The figure a limit is about, for the second arm of the primary comparison."""
     if name == "min_speedup":
-        return candidate.gains["p50"]
+        return candidate.gain("p50")
     if name == "min_map":
         return _map_share(baseline.arm, candidate.arm)
     if name == "max_gpu_memory_mib":
@@ -183,15 +183,11 @@ def _figure(name: str, section: Section, baseline: ArmSummary, candidate: ArmSum
         return None if memory is None else _point(memory / 2**20)
     blocks = section.blocks_of(candidate.arm.key)
     if name == "min_fps":
-        rates = [np.array([block.samples.frames_per_s]) for block in blocks]
-        return ratio_interval(rates, [np.ones(1)] * len(rates), lambda values: float(values.mean()))
+        return value_interval([np.array([block.samples.frames_per_s]) for block in blocks], resampled_mean)
     key = name.removesuffix("_ms")
     if candidate.latency[key] is None:
         return None
-    latencies = [block.samples.latency_ns / 1e6 for block in blocks]
-    share = {"p95": 0.95, "p99": 0.99}[key]
-    ones = [np.ones(len(values)) for values in latencies]
-    return ratio_interval(latencies, ones, partial(nearest_rank, share=share))
+    return value_interval([block.samples.latency_ns / NS_PER_MS for block in blocks], latency_statistic(key))
 
 
 def _map_share(baseline: Arm, candidate: Arm) -> Interval | None:

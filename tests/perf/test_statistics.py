@@ -16,7 +16,10 @@ from perf.statistics import (
     nearest_rank,
     percentile_upper_bound,
     ratio_interval,
+    resampled_mean,
+    resampled_nearest_rank,
     student_t_quantile,
+    value_interval,
 )
 
 scipy_stats = pytest.importorskip("scipy.stats")
@@ -88,7 +91,7 @@ def test_expanded_tail_by_hand() -> None:
 
 def test_ratio_of_equal_constant_sides_is_one() -> None:
     blocks = [np.full(10, 5) for _ in range(5)]
-    interval = ratio_interval(blocks, blocks, partial(nearest_rank, share=0.5), resamples=50)
+    interval = ratio_interval(blocks, blocks, partial(resampled_nearest_rank, share=0.5), resamples=50)
     assert (interval.estimate, interval.low, interval.high) == (1.0, 1.0, 1.0)
 
 
@@ -96,7 +99,7 @@ def test_ratio_interval_is_paired_by_round() -> None:
     # A drift that doubles both sides in every round leaves the ratio alone.
     baseline = [np.full(10, 100.0 * 2**index) for index in range(6)]
     faster = [block / 2 for block in baseline]
-    interval = ratio_interval(baseline, faster, lambda values: float(values.mean()), resamples=200)
+    interval = ratio_interval(baseline, faster, resampled_mean, resamples=200)
     assert interval.low == interval.high == interval.estimate == 2.0
 
 
@@ -108,7 +111,9 @@ def test_ratio_interval_covers_as_often_as_it_says() -> None:
         return [scale * np.exp(generator.normal(0, 0.05) + generator.normal(0, 0.1, 60)) for _ in range(6)]
 
     held = sum(
-        ratio_interval(side(1.25), side(1.0), partial(nearest_rank, share=0.5), resamples=300, seed=run).holds(1.25)
+        ratio_interval(
+            side(1.25), side(1.0), partial(resampled_nearest_rank, share=0.5), resamples=300, seed=run
+        ).holds(1.25)
         for run in range(200)
     )
     assert 180 <= held <= 200
@@ -116,7 +121,34 @@ def test_ratio_interval_covers_as_often_as_it_says() -> None:
 
 def test_unequal_or_single_blocks_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 2"):
-        ratio_interval([np.ones(3)], [np.ones(3)], lambda values: float(values.mean()))
+        ratio_interval([np.ones(3)], [np.ones(3)], resampled_mean)
     with pytest.raises(ValueError, match="share"):
         nearest_rank(np.ones(3), 0.0)
     assert math.isclose(binomial_cdf(5, 5, 0.3), 1.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_resampled_figures_are_those_of_the_samples_written_out(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    blocks = [generator.integers(1, 60, int(generator.integers(1, 80))) for _ in range(6)]
+    counts = generator.multinomial(6, [1 / 6] * 6, size=50)
+    written_out = [
+        np.concatenate([np.tile(block, times) for block, times in zip(blocks, row, strict=True)]) for row in counts
+    ]
+    for share in (0.01, 0.5, 0.95, 0.99, 1.0):
+        expected = [np.percentile(values, share * 100, method="inverted_cdf") for values in written_out]
+        assert resampled_nearest_rank(blocks, counts, share=share).tolist() == expected
+    assert resampled_mean(blocks, counts) == pytest.approx([values.mean() for values in written_out])
+
+
+def test_bootstrap_spread_is_scipys() -> None:
+    """One value a block: the block bootstrap is then the ordinary one, and scipy has that."""
+    generator = np.random.default_rng(2)
+    values = generator.normal(10, 1, 40)
+    ours = value_interval([np.array([value]) for value in values], resampled_mean)
+    level = 1 - 2 * expanded_tail(40, 0.95)
+    theirs = scipy_stats.bootstrap(
+        (values,), np.mean, n_resamples=4000, method="percentile", confidence_level=level, rng=generator
+    ).confidence_interval
+    assert ours.estimate == pytest.approx(values.mean())
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.06)

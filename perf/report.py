@@ -1,0 +1,188 @@
+"""What a report says, in order, before it becomes text, Markdown or a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from perf.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
+from perf.formatting import number, times
+from perf.record import Record, Section
+from perf.stages import stage_rows
+from perf.statistics import min_samples
+from perf.summary import summaries_from_section
+from perf.sweep_checks import generator_disagreements
+from perf.tables import (
+    Table,
+    comparison_rows,
+    engine_rows,
+    fingerprint_rows,
+    headline_rows,
+    ladder_rows,
+    limit_rows,
+    stage_table,
+    sweep_rows,
+)
+from perf.verdict import Verdict, is_overloaded, primary_comparison, verdict_from_record
+from perf.wording import word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One piece of a report. draw gives a chart's SVG; only pages call it. style: how a page lays a table out."""
+
+    kind: Literal["heading", "text", "table", "chart", "code", "details"]
+    text: str = ""
+    table: Table | None = None
+    draw: Callable[[], str] | None = None
+    style: Literal["wide", "wide prose"] = "wide"
+
+
+def report_parts(record: Record, *, lang: str = "en") -> list[Part]:
+    """Everything below the title, the headline table first."""
+    verdict = verdict_from_record(record)
+    primary = primary_comparison(record)
+    parts: list[Part] = []
+    if primary is not None and len(summaries_from_section(primary)) >= 2:
+        parts.append(Part(kind="table", table=headline_rows(primary, lang=lang)))
+    parts += verdict_parts(verdict, lang)
+    if primary is not None and any(block.samples.completed_count for block in primary.blocks):
+        parts += _heading("h_distribution", lang)
+        parts.append(Part(kind="chart", draw=partial(distribution_chart, primary, lang=lang)))
+    sweeps = [section for section in record.sections if section.kind == "sweep" and section.blocks]
+    for section in sweeps:
+        parts += _heading("h_load", lang)
+        parts.append(Part(kind="chart", draw=partial(load_chart, section, lang=lang)))
+    parts += _paced_parts(record, primary, lang)
+    for section in record.sections:
+        if section.kind == "ladder" and section.blocks:
+            parts += _ladder_parts(section, lang)
+    if primary is not None:
+        parts += _stage_parts(primary, lang)
+    for section in sweeps:
+        parts += _sweep_parts(section, lang)
+    for section in record.sections:
+        if section.kind == "engine" and section.blocks:
+            parts += [*_heading("h_engine", lang), Part(kind="table", table=engine_rows(section, lang=lang))]
+    if primary is not None and primary.blocks:
+        parts += _heading("h_timeline", lang)
+        parts.append(Part(kind="chart", draw=partial(timeline_chart, primary, lang=lang)))
+    parts += _heading("h_method", lang)
+    parts += [Part(kind="text", text=note) for note in method_notes(record, lang)]
+    parts += [*_heading("h_fingerprint", lang), Part(kind="details", table=fingerprint_rows(record, lang=lang))]
+    parts += [*_heading("h_repeat", lang), Part(kind="code", text=record.command)]
+    return parts
+
+
+def headline(record: Record, *, lang: str = "en") -> tuple[str, str]:
+    """The one sentence a reader takes away, and its confidence; ("", "") without a comparison."""
+    primary = primary_comparison(record)
+    summaries = summaries_from_section(primary) if primary else ()
+    gain = summaries[1].gain("p50") if len(summaries) >= 2 else None
+    if gain is None:
+        return "", ""
+    sure = word("interval_note", lang, low=number(gain.low), high=number(gain.high))
+    if gain.low != gain.high and gain.holds(1.0):
+        return word("headline_none", lang), sure
+    key = "headline" if gain.estimate > 1 else "headline_slower"
+    return word(key, lang, gain=times(gain.estimate), plain=number(gain.estimate)), sure
+
+
+def verdict_parts(verdict: Verdict, lang: str) -> list[Part]:
+    """VALID or INVALID with reasons and advice, then the limits."""
+    outcome = f", {word(verdict.outcome, lang)}" if verdict.outcome else ""
+    parts = [*_heading("h_verdict", lang), Part(kind="text", text=f"{word(verdict.validity, lang)}{outcome}.")]
+    if not verdict.reasons:
+        parts.append(Part(kind="text", text=word("valid_note", lang)))
+    for reason in verdict.reasons:
+        said, advice = (word(f"{kind}_{reason.key}", lang, **reason.values) for kind in ("reason", "advice"))
+        parts.append(Part(kind="text", text=f"{said}; {advice}." if lang == "en" else f"{said}；{advice}。"))
+    if verdict.limits:
+        parts.append(Part(kind="table", table=limit_rows(verdict, lang=lang)))
+    return parts
+
+
+def method_notes(record: Record, lang: str) -> list[str]:
+    """How it was measured, and what a reader must know to read the figures right."""
+    notes = [
+        word("note_latency", lang),
+        word("note_intervals", lang),
+        word("note_percentiles", lang, p95=min_samples(0.95), p99=min_samples(0.99)),
+    ]
+    arms = [arm for section in record.sections for arm in section.arms]
+    if record.harness:
+        closed, opened = record.harness.closed_loop_p95_ns / 1000, record.harness.open_loop_p95_ns / 1000
+        notes.append(word("note_harness", lang, closed=number(closed), open=number(opened)))
+    methods = {gpu.memory_method for section in record.sections for block in section.blocks
+               for gpu in block.observed.gpus}  # fmt: skip
+    notes += [word("note_memory", lang, method=method) for method in sorted(methods)]
+    if any(arm.untrained for arm in arms):
+        notes.append(word("note_untrained", lang))
+    if any(arm.tf32 for arm in arms if arm.role == "baseline"):
+        notes.append(word("note_tf32", lang))
+    if server := record.environment.get("server"):
+        notes.append(word("note_server_kind", lang, kind=server.get("kind", "?"), version=server.get("version", "?")))
+    return [*notes, *record.notes]
+
+
+def _paced_parts(record: Record, primary: Section | None, lang: str) -> list[Part]:
+    paced = [
+        section
+        for section in record.sections
+        if section.kind == "comparison" and section is not primary and section.blocks
+    ]
+    parts = _heading("h_paced", lang) if paced else []
+    for section in paced:
+        if section.load.rate_rps:
+            parts.append(Part(kind="text", text=word("paced_name", lang, rate=number(section.load.rate_rps)) + ":"))
+        parts.append(Part(kind="table", table=comparison_rows(section, lang=lang)))
+        for item in summaries_from_section(section):
+            if is_overloaded(section, item):
+                values = {"arm": item.arm.label, "rate": number(section.load.rate_rps)}
+                note = word("note_overloaded", lang, fps=number(item.frames_per_s), **values)
+                parts.append(Part(kind="text", text=note))
+    return parts
+
+
+def _ladder_parts(section: Section, lang: str) -> list[Part]:
+    parts = [
+        *_heading("h_ladder", lang),
+        Part(kind="chart", draw=partial(ladder_chart, section, lang=lang)),
+        Part(kind="table", table=ladder_rows(section, lang=lang), style="wide prose"),
+    ]
+    if section.not_run:
+        listed = "; ".join(f"{item.label}: {item.reason}" for item in section.not_run)
+        parts.append(Part(kind="text", text=f"{word('h_not_run', lang)}: {listed}."))
+    return parts
+
+
+def _stage_parts(section: Section, lang: str) -> list[Part]:
+    if not stage_rows(section):
+        return []
+    return [
+        *_heading("h_stages", lang),
+        Part(kind="chart", draw=partial(stage_chart, section, lang=lang)),
+        Part(kind="table", table=stage_table(section, lang=lang)),
+    ]
+
+
+def _sweep_parts(section: Section, lang: str) -> list[Part]:
+    parts = [*_heading("h_sweep", lang), Part(kind="table", table=sweep_rows(section, lang=lang))]
+    differing = generator_disagreements(section)
+    if differing:
+        parts += [
+            Part(
+                kind="text",
+                text=word("note_disagreement", lang, model=model, concurrency=concurrency, ratio=times(ratio)),
+            )
+            for model, concurrency, ratio in differing
+        ]
+    elif len({arm.generator for arm in section.arms}) > 1:
+        parts.append(Part(kind="text", text=word("note_generators", lang)))
+    return parts
+
+
+def _heading(key: str, lang: str) -> list[Part]:
+    return [Part(kind="heading", text=word(key, lang))]

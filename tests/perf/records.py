@@ -1,0 +1,193 @@
+"""A whole record out of a seed, as the H100 might have given it, for reports and for reading back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from perf.observation import GpuObservation, Observation, TritonMeans
+from perf.record import Arm, Block, Harness, Load, NotRun, Record, Section
+from perf.samples import Samples
+from perf.schedule import block_order
+
+BASELINE = Arm(
+    key="baseline",
+    label="yolo26n_torch_fp32_tensor",
+    model="yolo26n_torch_fp32_tensor",
+    role="baseline",
+    backend="pytorch",
+    precision="fp32",
+    contract="tensor",
+    device="cuda",
+    transport="grpc",
+    weights="yolo26n.pt",
+    weights_sha256="ab" * 32,
+    bytes_per_request=4_915_200,
+    accuracy={"map50_95": 0.473},
+)
+OPTIMISED = replace(
+    BASELINE,
+    key="optimised",
+    label="yolo26n_onnx_fp16",
+    model="yolo26n_onnx_fp16",
+    role="optimised",
+    backend="onnxruntime",
+    precision="fp16",
+    contract="frames",
+    transport="system_shm",
+    bytes_per_request=1_228_800,
+    accuracy={"map50_95": 0.472},
+)
+
+
+def build_samples(
+    generator: np.random.Generator, median_ms: float, count: int, *, gap_ms: float = 0.0, failed: tuple[int, ...] = ()
+) -> Samples:
+    latency = (median_ms * 1e6 * np.exp(generator.normal(0, 0.08, count) + generator.exponential(0.05, count))).astype(
+        int
+    )
+    step = np.maximum(latency, int(gap_ms * 1e6))
+    scheduled = np.concatenate([[0], np.cumsum(step)[:-1]])
+    done = scheduled + latency
+    return Samples(
+        scheduled_ns=tuple(int(value) for value in scheduled),
+        sent_ns=tuple(int(value) + 900 for value in scheduled),
+        done_ns=tuple(int(value) for value in done),
+        window_ns=int(done[-1]),
+        failed=failed,
+        error_counts={"RequestTimeoutError": len(failed)} if failed else {},
+    )
+
+
+def build_observation(median_ms: float, memory_mib: int) -> Observation:
+    gpu = GpuObservation(
+        index=0,
+        name="NVIDIA H100 80GB HBM3",
+        memory_bytes=memory_mib * 2**20,
+        memory_method="NVML, the model's own processes",
+        utilisation_mean=31.0,
+        power_mean_w=182.0,
+        sm_clock_mean_mhz=1980.0,
+        sm_clock_min_mhz=1980.0,
+    )
+    triton = TritonMeans(
+        requests=100,
+        failures=0,
+        inferences=100,
+        executions=100,
+        request_us=median_ms * 620,
+        queue_us=40,
+        compute_input_us=median_ms * 60,
+        compute_infer_us=median_ms * 500,
+        compute_output_us=median_ms * 20,
+    )
+    return Observation(gpus=(gpu,), client_cpu_cores=0.61, server_cpu_cores=0.83, other_cpu_cores=0.04, triton=triton)
+
+
+def build_comparison(
+    *,
+    name: str = "comparison",
+    medians: tuple[float, float] = (24.7, 2.26),
+    rounds: int = 6,
+    count: int = 120,
+    seed: int = 7,
+) -> Section:
+    generator = np.random.default_rng(seed)
+    blocks, now_ns = [], 0
+    for number, keys in enumerate(block_order(("baseline", "optimised"), rounds=rounds, seed=seed)):
+        for key in keys:
+            median = medians[0] if key == "baseline" else medians[1]
+            samples = build_samples(generator, median * float(np.exp(generator.normal(0, 0.01))), count)
+            latency = [done - due for done, due in zip(samples.done_ns, samples.scheduled_ns, strict=True)]
+            blocks.append(
+                Block(
+                    arm=key,
+                    round=number,
+                    began_ns=now_ns,
+                    samples=samples,
+                    observed=build_observation(median, 890 if key == "baseline" else 512),
+                    stages_ns={
+                        "prepare": tuple(int(value * 0.12) for value in latency),
+                        "wire": tuple(int(value * 0.84) for value in latency),
+                        "decode": tuple(int(value * 0.04) for value in latency),
+                    },
+                )
+            )
+            now_ns += samples.window_ns
+    load = Load(mode="closed", block_s=2.0, rounds=rounds, seed=seed)
+    return Section(kind="comparison", name=name, load=load, arms=(BASELINE, OPTIMISED), blocks=tuple(blocks))
+
+
+def build_ladder(*, seed: int = 3) -> Section:
+    generator = np.random.default_rng(seed)
+    steps = [
+        ("baseline", "textbook", 24.7, ""),
+        ("contract", "frames contract", 11.9, "contract tensor → frames"),
+        ("transport", "shared memory", 6.1, "transport grpc → system_shm"),
+        ("engine", "ONNX Runtime", 5.4, "engine pytorch → onnxruntime"),
+        ("precision", "FP16", 5.9, "precision fp32 → fp16"),
+        ("cuda_graphs", "CUDA graphs", 2.26, "CUDA graphs off → on"),
+    ]
+    arms = tuple(replace(OPTIMISED, key=key, label=label, change=change) for key, label, _, change in steps)
+    blocks = tuple(
+        Block(arm=key, round=number, began_ns=0, samples=build_samples(generator, median, 140))
+        for number in range(5)
+        for key, _, median, _ in steps
+    )
+    return Section(
+        kind="ladder",
+        name="ladder",
+        load=Load(mode="closed", block_s=1.0, rounds=5),
+        arms=arms,
+        blocks=blocks,
+        not_run=(NotRun(label="INT8", reason="needs an INT8 variant; none is served here"),),
+    )
+
+
+def build_sweep(*, seed: int = 5) -> Section:
+    generator = np.random.default_rng(seed)
+    arms, blocks = [], []
+    for generator_name in ("perf_analyzer", "photofinish"):
+        for arm, median in ((BASELINE, 21.0), (OPTIMISED, 1.9)):
+            for concurrency in (1, 4, 8):
+                key = f"{arm.model}/{concurrency}/{generator_name}"
+                arms.append(
+                    replace(
+                        arm,
+                        key=key,
+                        label=f"{arm.model}, {concurrency}",
+                        concurrency=concurrency,
+                        span="request",
+                        generator=generator_name,
+                    )
+                )
+                samples = build_samples(generator, median * (0.6 + 0.4 * concurrency), 700 if median < 10 else 200)
+                blocks.append(
+                    Block(arm=key, round=0, began_ns=0, samples=samples, observed=build_observation(median, 512))
+                )
+    return Section(
+        kind="sweep", name="sweep", load=Load(mode="closed", block_s=8.0), arms=tuple(arms), blocks=tuple(blocks)
+    )
+
+
+def build_record(*, sections: tuple[Section, ...] | None = None) -> Record:
+    return Record(
+        command="photofinish perf standard --source highway_cars_720p.mp4",
+        created_utc="2026-11-20T23:05:00Z",
+        environment={
+            "photofinish": "0.1.0",
+            "commit": "0123456789ab",
+            "python": "3.12.3",
+            "cpu": "Intel Xeon Platinum 8480+",
+            "cpu_cores": 16,
+            "gpus": [{"name": "NVIDIA H100 80GB HBM3", "memory_mib": 81559, "max_sm_clock_mhz": 1980}],
+            "driver": "580.95.05",
+            "packages": {"onnxruntime": "1.31.1", "tritonclient": "2.73.0"},
+            "server": {"kind": "embedded", "version": "2.51.0"},
+        },
+        source={"name": "highway_cars_720p.mp4", "frames": 16, "width": 1280, "height": 720, "sha256": "cd" * 32},
+        sections=sections if sections is not None else (build_comparison(), build_ladder(), build_sweep()),
+        harness=Harness(closed_loop_p95_ns=1500, open_loop_p95_ns=31000),
+        limits={"min_speedup": 3.0, "p95_ms": 2.5, "min_map": 0.99},
+    )
