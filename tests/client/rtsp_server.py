@@ -1,0 +1,38 @@
+"""A real RTSP server on loopback for the tests; runs with the system's Python, which has GStreamer.
+
+Usage: python3 rtsp_server.py [PORT]. Prints the port once it serves rtsp://127.0.0.1:PORT/cam, ends with its stdin.
+"""
+
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+
+LAUNCH = (
+    "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1 "
+    "! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0 pt=96 )"
+)
+
+
+def main() -> None:
+    Gst.init(None)
+    loop = GLib.MainLoop()
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(sys.argv[1] if len(sys.argv) > 1 else "0")
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(LAUNCH)
+    factory.set_shared(True)
+    server.get_mount_points().add_factory("/cam", factory)
+    if not server.attach(None):
+        sys.exit("the port is taken")
+    print(server.get_bound_port(), flush=True)
+    GLib.io_add_watch(sys.stdin, GLib.IO_IN | GLib.IO_HUP, lambda *_: loop.quit())
+    loop.run()
+
+
+if __name__ == "__main__":
+    main()
