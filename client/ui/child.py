@@ -175,7 +175,7 @@ class SupervisedChild:
                 try:
                     kind, payload = receiver.recv()
                 except (EOFError, OSError):
-                    process.join(1.0)
+                    process.join(5.0)
                     return error or _exit_reason(self.name, process)
                 error = self._apply(kind, payload) or error
             elif ready:

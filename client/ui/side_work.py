@@ -126,7 +126,7 @@ class SideWork:
 
 def _served_card(spec: SideSpec) -> ModelCard:
     with TritonClient(spec.url, timeout_s=spec.timeout_s) as client:
-        client.wait_until_ready(spec.timeout_s, (spec.model_name,))
+        client.wait_until_ready(spec.timeout_s)
         return client.model(spec.model_name).require_card()
 
 

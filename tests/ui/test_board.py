@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from client.ui.board import RING_SIZE, Board, BoardMemory, numbers_from_board
+from client.ui.metrics import BoardCollector
+
+SECOND = 1_000_000_000
+
+
+def filled_board(*, frames: int, interval_ms: float = 50.0, end_ns: int = 100 * SECOND) -> Board:
+    board = Board(BoardMemory())
+    for number in range(frames):
+        finished_ns = end_ns - int((frames - 1 - number) * interval_ms * 1e6)
+        board.record(finished_ns=finished_ns, latency_ns=(number + 1) * 1_000_000, found=2, dropped=1)
+    return board
+
+
+def test_rate_and_nearest_rank_percentiles() -> None:
+    numbers = numbers_from_board(filled_board(frames=100), 100 * SECOND)
+    assert numbers.frames_per_s == pytest.approx(20, rel=0.01)
+    assert (numbers.p50_ms, numbers.p95_ms) == (50.0, 95.0)
+    assert (numbers.frames_done, numbers.frames_dropped) == (100, 100)
+    assert numbers.recall is None
+
+
+@pytest.mark.parametrize(
+    ("frames", "has_p50", "has_p95"),
+    [(0, False, False), (4, False, False), (5, True, False), (19, True, False), (20, True, True)],
+)
+def test_percentiles_are_refused_for_small_samples(frames: int, has_p50: bool, has_p95: bool) -> None:
+    numbers = numbers_from_board(filled_board(frames=frames), 100 * SECOND)
+    assert (numbers.p50_ms is not None, numbers.p95_ms is not None) == (has_p50, has_p95)
+
+
+def test_a_side_that_stopped_loses_its_rate() -> None:
+    board = filled_board(frames=100)
+    fresh = numbers_from_board(board, 100 * SECOND).frames_per_s
+    later = numbers_from_board(board, 103 * SECOND).frames_per_s
+    assert fresh is not None
+    assert later is not None
+    assert later < fresh / 2
+    assert numbers_from_board(board, 106 * SECOND).frames_per_s is None
+
+
+def test_the_ring_keeps_the_newest() -> None:
+    board = filled_board(frames=RING_SIZE + 10, interval_ms=0.1)
+    samples = board.samples_since(0)
+    assert len(samples) == RING_SIZE
+    assert samples["latency_ns"][-1] == (RING_SIZE + 10) * 1_000_000
+    assert board.frames_done == RING_SIZE + 10
+
+
+def test_recall_and_precision_over_known_frames() -> None:
+    board = Board(BoardMemory())
+    for truth, matched in ((4, 3), (-1, 0), (4, 1)):
+        board.record(finished_ns=SECOND, latency_ns=1, found=5, truth=truth, matched=matched)
+    numbers = numbers_from_board(board, SECOND)
+    assert numbers.recall == pytest.approx(0.5)
+    assert numbers.precision == pytest.approx(0.4)
+
+
+def test_reset_forgets() -> None:
+    board = filled_board(frames=30)
+    board.reset()
+    assert numbers_from_board(board, 100 * SECOND).frames_done == 0
+    assert len(board.samples_since(1)) == 0
+
+
+def test_prometheus_reads_the_same_counters() -> None:
+    registry = CollectorRegistry()
+    registry.register(BoardCollector({"baseline": filled_board(frames=30), "optimised": Board(BoardMemory())}))
+    text = generate_latest(registry).decode()
+    assert 'photofinish_frames_total{side="baseline"} 30.0' in text
+    assert 'photofinish_frames_dropped_total{cause="late",side="baseline"} 30.0' in text
+    assert 'photofinish_latency_seconds_bucket{le="0.01",side="baseline"} 10.0' in text
+    assert 'photofinish_latency_seconds_bucket{le="+Inf",side="baseline"} 30.0' in text
+    assert 'photofinish_frames_total{side="optimised"} 0.0' in text

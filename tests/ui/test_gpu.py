@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from client.ui import gpu
+
+METRICS = b"""# HELP nv_gpu_memory_used_bytes x
+nv_gpu_memory_used_bytes{gpu_uuid="a"} 1048576000.000000
+nv_gpu_memory_used_bytes{gpu_uuid="b"} 1048576.000000
+nv_inference_count{model="x"} 3
+"""
+
+
+class Metrics(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(METRICS)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_memory_of_the_whole_gpu_from_the_servers_metrics() -> None:
+    server = HTTPServer(("127.0.0.1", 0), Metrics)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        readings = gpu.memory_by_model("far.example:8001", f"127.0.0.1:{server.server_port}", ["a", "b"])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert readings["a"] == gpu.MemoryReading(text="1001 MB", note="the whole GPU, both sides together")
+    assert readings["b"] == readings["a"]
+
+
+def test_what_cannot_be_known_is_said() -> None:
+    reading = gpu.memory_by_model("far.example:8001", None, ["a"])["a"]
+    assert reading.text == "unknown"
+    reading = gpu.memory_by_model("far.example:8001", "127.0.0.1:1", ["a"])["a"]
+    assert reading == gpu.MemoryReading(text="unknown", note="no metrics at 127.0.0.1:1")
+
+
+def test_each_model_its_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "nvml_memory", lambda: ({11: 500 << 20, 12: 100 << 20, 13: 7}, 9 << 30))
+    monkeypatch.setattr(gpu, "stub_processes", lambda names: {"a": [11], "b": [12]})
+    readings = gpu.memory_by_model("127.0.0.1:8001", None, ["a", "b"])
+    assert [readings[name].text for name in "ab"] == ["500 MB", "100 MB"]
+    assert readings["a"].note == "this model's own process"
+
+
+def test_processes_of_others_leave_the_whole_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "nvml_memory", lambda: ({}, 1 << 30))
+    readings = gpu.memory_by_model("127.0.0.1:8001", None, ["a"])
+    assert readings["a"] == gpu.MemoryReading(text="1024 MB", note="the whole GPU, both sides together")
+
+
+def test_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "nvml_memory", lambda: ({}, None))
+    assert gpu.memory_by_model("127.0.0.1:8001", None, ["a"]) == {"a": gpu.NO_GPU}
+
+
+def test_backend_processes_are_found_by_their_models_name(tmp_path: Path) -> None:
+    commands = {
+        "11": ["/b/python/triton_python_backend_stub", "/repo/toy_fp32/1/model.py", "shm", "toy_fp32_0_0", "x"],
+        "12": ["/b/python/triton_python_backend_stub", "/m.py", "shm", "toy_fp32_tensor_0_0"],
+        "13": ["python", "toy_fp32_0_0"],
+        "14": [""],
+    }
+    for pid, arguments in commands.items():
+        (tmp_path / pid).mkdir()
+        (tmp_path / pid / "cmdline").write_bytes("\0".join(arguments).encode())
+    assert gpu.stub_processes(["toy_fp32", "toy_fp32_tensor"], tmp_path) == {"toy_fp32": [11], "toy_fp32_tensor": [12]}
+
+
+def test_the_machine_in_one_line() -> None:
+    assert " · " in gpu.machine_line()
+    assert "core" in gpu.machine_line()
