@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from client.baseline import BaselinePipeline
 from client.frame_result import DropCause, FrameCount, FrameResult, PipelineObserver
+from client.metrics import ClientMetrics
 from client.model_choice import choose_model
 from client.optimised import OptimisedPipeline
 from client.session import TransportChoice, ignore_notice
@@ -34,16 +35,18 @@ def open_pipeline(
     min_confidence: float = 0.25,
     timeout_s: float = 10.0,
     on_notice: Callable[[str], None] = ignore_notice,
-    observer: PipelineObserver | None = None,
+    metrics: ClientMetrics | None = None,
 ) -> Pipeline:
     """The pipeline that fits the role of a served variant: the textbook one for a baseline, else the optimised one.
 
     variant: full name or suffix; the first optimised one without. transport and drop_late concern the optimised only.
+    metrics: where its frames are counted for Prometheus.
     """
     with TritonClient(url, timeout_s=timeout_s) as client:
         models = client.models()
     roles = {model.name: model.card.role if model.card else "" for model in models}
     name = choose_model(roles, variant, where=url)
+    observer = metrics.observer(side=roles[name] or "optimised", variant=name) if metrics else None
     if roles[name] == "baseline":
         return BaselinePipeline(url, name, min_confidence=min_confidence, timeout_s=timeout_s, observer=observer)
     return OptimisedPipeline(

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from client.detecting import detect_in_source, json_from_result, text_from_result
 from client.frame_result import FrameResult
+from client.metrics import ClientMetrics, MetricsEndpoint
 from client.model_choice import choose_model
 from client.pipelines import open_pipeline
 from client.session import TransportChoice
@@ -33,6 +34,7 @@ def say(text: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per picture on stdout.")
 @click.option("--frames", "frame_limit", type=click.IntRange(1), help="Stop after so many frames.")
 @click.option("--transport", type=click.Choice(["auto", "grpc", "system_shm"]), default="auto", show_default=True)
+@click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve Prometheus metrics on 127.0.0.1:PORT.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Seconds.")
 def detect(
     source: str,
@@ -44,6 +46,7 @@ def detect(
     as_json: bool,
     frame_limit: int | None,
     transport: TransportChoice,
+    metrics_port: int | None,
     timeout_s: float,
 ) -> None:
     """Find objects in SOURCE.
@@ -51,8 +54,9 @@ def detect(
     SOURCE is a picture, a folder of pictures, a video, a camera index, rtsp://… or `synthetic`.
     """
     server = contextlib.nullcontext(url) if url else _embedded(repository, variant)
+    metrics = ClientMetrics()
     line_from_result = json_from_result if as_json else text_from_result
-    with open_source(source, on_notice=say) as frames, server as address:
+    with _metrics_served(metrics, metrics_port), open_source(source, on_notice=say) as frames, server as address:
         pipeline = open_pipeline(
             address,
             variant,
@@ -61,6 +65,7 @@ def detect(
             min_confidence=confidence,
             timeout_s=timeout_s,
             on_notice=say,
+            metrics=metrics,
         )
         total = frames.frame_count if frame_limit is None else min(frame_limit, frames.frame_count or frame_limit)
         with pipeline, tqdm(total=total, unit="frame", disable=None, file=sys.stderr) as progress:
@@ -74,6 +79,17 @@ def detect(
                 frames, pipeline, save_folder=save_folder, frame_limit=frame_limit, on_result=report
             )
     say(summary.sentence())
+
+
+@contextlib.contextmanager
+def _metrics_served(metrics: ClientMetrics, port: int | None) -> Iterator[None]:
+    """Serve the metrics while the block lasts, if a port was given."""
+    if port is None:
+        yield
+        return
+    with MetricsEndpoint(metrics, port=port) as endpoint:
+        say(f"metrics at {endpoint.url}")
+        yield
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from pathlib import Path
 
 import cv2
@@ -123,6 +124,23 @@ def test_ctrl_c_finishes_the_file(server, tmp_path):
     saved = cv2.VideoCapture(str(tmp_path / "synthetic-0.mp4"))
     assert saved.read()[0]
     saved.release()
+
+
+def test_metrics_can_be_scraped_meanwhile(server):
+    server.delay_s = 0.02
+    process = start("synthetic?width=96&height=64", "--url", server.url, "--metrics-port", 0)
+    try:
+        assert process.stdout
+        assert process.stderr
+        url = process.stderr.readline().strip().removeprefix("metrics at ")
+        process.stdout.readline()
+        with urllib.request.urlopen(url, timeout=10) as response:
+            text = response.read().decode()
+    finally:
+        process.kill()
+        process.communicate()
+    assert 'photofinish_frames_total{side="optimised",stream="synthetic-0",variant="toy_onnx_fp32"}' in text
+    assert "photofinish_latency_seconds_bucket" in text
 
 
 def test_missing_file(server, tmp_path):
