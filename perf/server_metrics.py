@@ -31,7 +31,7 @@ def counters_from_text(text: str, model: str) -> dict[str, float]:
     counters = dict.fromkeys(_COUNTERS.values(), 0.0)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            key = _COUNTERS.get(sample.name)
+            key = _COUNTERS.get(sample.name.removesuffix("_total"))  # the parser adds it to every counter
             if key and sample.labels.get("model") == model:
                 counters[key] += sample.value
     return counters
