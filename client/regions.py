@@ -12,9 +12,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.errors import InferenceError
+from photofinish.errors import ConfigError, InferenceError
 
 SHARED_MEMORY_FOLDER = Path("/dev/shm")
+
+
+class TransportError(ConfigError):
+    """This machine cannot share memory in the way that was asked for."""
 
 
 class InputRegion(Protocol):
@@ -64,17 +68,22 @@ class SystemRegion:
     ) -> None:
         """Map and register. register(name, key, byte_size) and unregister(name) speak to the server.
 
-        Raises OSError when the memory cannot be had, InferenceError when the server refuses it.
+        Raises TransportError when the memory cannot be had, InferenceError when the server refuses it.
         """
-        self.name = f"photofinish_{os.getpid()}_{secrets.token_hex(6)}"
+        self.name = region_name()
         self._unregister = unregister
         byte_size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         path = SHARED_MEMORY_FOLDER / self.name
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        except OSError as exc:
+            raise TransportError(f"no shared memory on this machine: {exc}; use transport grpc") from exc
         try:
             os.posix_fallocate(descriptor, 0, byte_size)
             memory = mmap.mmap(descriptor, byte_size)
             register(self.name, f"/{self.name}", byte_size)
+        except OSError as exc:
+            raise TransportError(f"{byte_size} bytes of shared memory cannot be had: {exc}") from exc
         finally:
             os.close(descriptor)
             path.unlink()
@@ -82,9 +91,7 @@ class SystemRegion:
 
     def fill_request(self, request: Any, byte_size: int) -> None:
         """Name the region and how much of it counts; no pixel is copied."""
-        parameters = request.inputs[0].parameters
-        parameters["shared_memory_region"].string_param = self.name
-        parameters["shared_memory_byte_size"].int64_param = byte_size
+        point_to_region(request, self.name, byte_size)
 
     def close(self) -> None:
         """Make the server let go; a server that is gone already has. The memory goes with its last view."""
@@ -92,3 +99,15 @@ class SystemRegion:
             self._unregister(self.name)
         except InferenceError:
             return
+
+
+def region_name() -> str:
+    """A name that no other region on this machine has."""
+    return f"photofinish_{os.getpid()}_{secrets.token_hex(6)}"
+
+
+def point_to_region(request: Any, name: str, byte_size: int) -> None:
+    """Make the ModelInferRequest's input refer to the first bytes of a registered region."""
+    parameters = request.inputs[0].parameters
+    parameters["shared_memory_region"].string_param = name
+    parameters["shared_memory_byte_size"].int64_param = byte_size

@@ -14,17 +14,20 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from client.regions import BytesRegion, InputRegion, SystemRegion
+from client.cuda_region import CudaRegion
+from client.regions import BytesRegion, InputRegion, SystemRegion, TransportError
 from client.tensors import DTYPES, array_from_response
 from client.translation import error_from_rpc
 from client.triton import ServedModel, channel_options, grpc_target
 from photofinish.errors import ConfigError, InferenceError, RequestTimeoutError
 
-Transport = Literal["grpc", "system_shm"]
-"""How a picture reaches the server: inside the message, or through memory shared on one machine."""
+Transport = Literal["grpc", "system_shm", "cuda_shm"]
+"""How a picture reaches the server: inside the message, or through memory or GPU memory shared on one machine."""
 
 TransportChoice = Transport | Literal["auto"]
-"""A transport, or the best one that the server accepts."""
+"""A transport, or the first of AUTOMATIC_ORDER that this machine and the server accept."""
+TRANSPORT_CHOICES: tuple[str, ...] = ("auto", *get_args(Transport))
+AUTOMATIC_ORDER: tuple[Transport, ...] = ("system_shm", "grpc")
 
 
 def ignore_notice(text: str) -> None:
@@ -76,8 +79,8 @@ class Session:
         on_notice: Callable[[str], None] = ignore_notice,
     ) -> None:
         """Connect and allocate. transport "auto" takes shared memory where the server accepts it, else gRPC."""
-        if transport not in ("auto", *get_args(Transport)):
-            raise ConfigError(f"transport must be auto, {', '.join(get_args(Transport))}, got {transport!r}")
+        if transport not in TRANSPORT_CHOICES:
+            raise ConfigError(f"transport must be of {', '.join(TRANSPORT_CHOICES)}, got {transport!r}")
         if slots < 1 or not 1 <= batch_size <= max(model.max_batch_size, 1):
             raise ConfigError(
                 f"{model.name}: slots must be at least 1 and batch_size within 1..{max(model.max_batch_size, 1)}, "
@@ -151,18 +154,17 @@ class Session:
         self._pool.shutdown(wait=True)
 
     def _allocate(self, wanted: TransportChoice, slots: int, on_notice: Callable[[str], None]) -> None:
-        if wanted != "grpc":
+        candidates = AUTOMATIC_ORDER if wanted == "auto" else (wanted,)
+        for position, transport in enumerate(candidates):
             try:
-                self._slots = self._make_slots("system_shm", slots)
-                self.transport = "system_shm"
-            except (OSError, InferenceError) as exc:
-                if wanted != "auto":
-                    if isinstance(exc, OSError):
-                        raise ConfigError(f"no shared memory: {exc}; use --transport grpc") from exc
+                self._slots = self._make_slots(transport, slots)
+            except (TransportError, InferenceError) as exc:
+                if position == len(candidates) - 1:
                     raise
-                on_notice(f"no shared memory with the server, pictures go over gRPC instead ({exc})")
-        if not self._slots:
-            self._slots = self._make_slots("grpc", slots)
+                on_notice(f"no {transport} with the server, pictures go by {candidates[position + 1]} instead ({exc})")
+            else:
+                self.transport = transport
+                break
         for slot in self._slots:
             self._free.put(slot)
 
@@ -184,19 +186,30 @@ class Session:
         region: InputRegion
         if transport == "grpc":
             region = BytesRegion(shape, dtype)
+        elif transport == "system_shm":
+            region = SystemRegion(shape, dtype, register=self._register_system, unregister=self._unregister_system)
         else:
-            region = SystemRegion(shape, dtype, register=self._register, unregister=self._unregister)
+            region = CudaRegion(shape, dtype, register=self._register_cuda, unregister=self._unregister_cuda)
         request = service_pb2.ModelInferRequest(model_name=self.model.name)
         request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=list(shape))
         request.outputs.add(name=self.model.outputs[0].name)
         return Slot(region, request)
 
-    def _register(self, name: str, key: str, byte_size: int) -> None:
+    def _register_system(self, name: str, key: str, byte_size: int) -> None:
         request = service_pb2.SystemSharedMemoryRegisterRequest(name=name, key=key, byte_size=byte_size)
         self._call("SystemSharedMemoryRegister", request)
 
-    def _unregister(self, name: str) -> None:
+    def _unregister_system(self, name: str) -> None:
         self._call("SystemSharedMemoryUnregister", service_pb2.SystemSharedMemoryUnregisterRequest(name=name))
+
+    def _register_cuda(self, name: str, raw_handle: bytes, device_id: int, byte_size: int) -> None:
+        request = service_pb2.CudaSharedMemoryRegisterRequest(
+            name=name, raw_handle=raw_handle, device_id=device_id, byte_size=byte_size
+        )
+        self._call("CudaSharedMemoryRegister", request)
+
+    def _unregister_cuda(self, name: str) -> None:
+        self._call("CudaSharedMemoryUnregister", service_pb2.CudaSharedMemoryUnregisterRequest(name=name))
 
     def _call(self, method: str, request: Any) -> Any:
         try:

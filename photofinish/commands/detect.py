@@ -15,7 +15,7 @@ from client.frame_result import FrameResult
 from client.metrics import ClientMetrics, MetricsEndpoint
 from client.model_choice import choose_model
 from client.pipelines import open_pipeline
-from client.session import TransportChoice
+from client.session import TRANSPORT_CHOICES, TransportChoice
 from client.sources import open_source
 
 
@@ -33,7 +33,7 @@ def say(text: str) -> None:
 @click.option("--save", "save_folder", type=click.Path(path_type=Path), metavar="DIR", help="Keep annotated copies.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per picture on stdout.")
 @click.option("--frames", "frame_limit", type=click.IntRange(1), help="Stop after so many frames.")
-@click.option("--transport", type=click.Choice(["auto", "grpc", "system_shm"]), default="auto", show_default=True)
+@click.option("--transport", type=click.Choice(TRANSPORT_CHOICES), default="auto", show_default=True)
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve Prometheus metrics on 127.0.0.1:PORT.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Seconds.")
 def detect(

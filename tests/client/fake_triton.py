@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import threading
@@ -62,7 +63,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.refuse_shared_memory = refuse_shared_memory
         self.failure: tuple[grpc.StatusCode, str] | None = None
         self.is_ready = True
-        self.regions: dict[str, mmap.mmap] = {}
+        self.regions: dict[str, Any] = {}
         self.requests: list[service_pb2.ModelInferRequest] = []
         self.url = ""
         self._gone = threading.Event()
@@ -154,6 +155,16 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         for name in [request.name] if request.name else list(self.regions):
             self.regions.pop(name, None)
         return service_pb2.SystemSharedMemoryUnregisterResponse()
+
+    def CudaSharedMemoryRegister(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """The handle holds the address, since client and server are one process here."""
+        address = int.from_bytes(request.raw_handle[:8], "little")
+        self.regions[request.name] = (ctypes.c_char * request.byte_size).from_address(address)
+        return service_pb2.CudaSharedMemoryRegisterResponse()
+
+    def CudaSharedMemoryUnregister(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.regions.pop(request.name, None)
+        return service_pb2.CudaSharedMemoryUnregisterResponse()
 
     def _find(self, name: str, context: Any) -> FakeModel:
         model = self.models.get(name)

@@ -64,7 +64,7 @@ def test_refused_shared_memory_falls_back_and_says_so():
             slot.input_array[:] = 1
             assert session.infer(slot)[0, 0, 0] == 64 * 64 * 3
         assert len(notices) == 1
-        assert "gRPC instead" in notices[0]
+        assert "grpc instead" in notices[0]
         assert "client shared memory is disabled" in notices[0]
         assert not shared_memory_names()
         with pytest.raises(RequestRejectedError, match="disabled"):
@@ -77,7 +77,7 @@ def test_no_shared_memory_on_this_machine(monkeypatch, tmp_path):
     with FakeTriton() as server:
         with Session(server.url, served(server)) as session:
             assert session.transport == "grpc"
-        with pytest.raises(ConfigError, match="no shared memory"):
+        with pytest.raises(ConfigError, match="no shared memory on this machine"):
             Session(server.url, served(server), transport="system_shm")
 
 
