@@ -79,9 +79,11 @@ def imported_library(name: LibraryName) -> TensorRTLibrary | None:
 
 
 def gpu_at_hand() -> Gpu | None:
-    """The first visible NVIDIA GPU, or None."""
-    import torch
-
+    """The first visible NVIDIA GPU, or None; None too on a machine without torch."""
+    try:
+        import torch
+    except ImportError:
+        return None
     if not torch.cuda.is_available():
         return None
     major, minor = torch.cuda.get_device_capability(0)
@@ -107,7 +109,7 @@ def choose_library(target: str | None, gpu: Gpu | None) -> tuple[TensorRTLibrary
         library = imported_library(name)
         if library is None:
             reasons.append(f"{name} is not installed ({INSTALL[name]})")
-        elif problem := _problem_with(library, wanted):
+        elif problem := problem_with(library, wanted):
             reasons.append(problem)
         else:
             return library, wanted
@@ -115,7 +117,8 @@ def choose_library(target: str | None, gpu: Gpu | None) -> tuple[TensorRTLibrary
     raise ExportError(f"no TensorRT here builds for {wanted}{where}: {'; '.join(reasons)}")
 
 
-def _problem_with(library: TensorRTLibrary, target: str) -> str:
+def problem_with(library: TensorRTLibrary, target: str) -> str:
+    """Why the library cannot build for `target`, with the remedy; "" when it can as far as its version tells."""
     if version_tuple(library.version) < MIN_VERSION[library.name]:
         least = ".".join(map(str, MIN_VERSION[library.name]))
         return f"{library.name} {library.version} is older than {least} ({INSTALL[library.name]} --upgrade)"

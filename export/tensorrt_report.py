@@ -1,0 +1,74 @@
+"""What this machine can do with TensorRT, for `photofinish doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from export.tensorrt_library import INSTALL, Gpu, TensorRTLibrary, gpu_at_hand, imported_library, problem_with
+from photofinish.engine_record import LibraryName
+
+CARDS = {"sm75": "T4, RTX 20", "sm80": "A100", "sm86": "A10, RTX 30", "sm89": "L4, RTX 40", "sm120": "RTX 50"}
+"""Names that people know the architectures by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorRTFinding:
+    """One line of the report. status "note": something optional is absent; "fails": it cannot work as it is."""
+
+    name: str
+    status: Literal["works", "note", "fails"]
+    found: str
+    remedy: str = ""
+
+
+def tensorrt_report(
+    *,
+    gpu: Gpu | None = None,
+    find_gpu: Callable[[], Gpu | None] = gpu_at_hand,
+    find_library: Callable[[LibraryName], TensorRTLibrary | None] = imported_library,
+) -> tuple[TensorRTFinding, ...]:
+    """For `tensorrt` and `tensorrt_rtx`: installed or not, and which GPUs each builds engines for here.
+
+    Warns of a library that does not know the GPU at hand. gpu: the GPU to judge by, else the one `find_gpu` finds.
+    """
+    here = gpu or find_gpu()
+    return (_tensorrt(find_library("tensorrt"), here), _tensorrt_rtx(find_library("tensorrt_rtx"), here))
+
+
+def _tensorrt(library: TensorRTLibrary | None, gpu: Gpu | None) -> TensorRTFinding:
+    name = "TensorRT"
+    if library is None:
+        remedy = f"{INSTALL['tensorrt']} on a GPU machine; its engines run in the container too" if gpu else ""
+        return TensorRTFinding(name=name, status="note", found="tensorrt is not installed", remedy=remedy)
+    if gpu is None:
+        return TensorRTFinding(
+            name=name, status="note", found=f"{library.version}, which builds on an NVIDIA GPU only and finds none here"
+        )
+    return _judged(name, library, gpu, f"builds and runs engines for {gpu.name} ({gpu.target})")
+
+
+def _tensorrt_rtx(library: TensorRTLibrary | None, gpu: Gpu | None) -> TensorRTFinding:
+    name = "TensorRT-RTX"
+    if library is None:
+        remedy = f"{INSTALL['tensorrt_rtx']} builds engines for RTX cards, without a GPU too"
+        return TensorRTFinding(name=name, status="note", found="tensorrt_rtx is not installed", remedy=remedy)
+    cards = ", ".join(f"{target} ({CARDS[target]})" if target in CARDS else target for target in library.targets)
+    builds = f"builds with --target for {cards}"
+    if gpu is None:
+        return TensorRTFinding(
+            name=name, status="works", found=f"{library.version} {builds}; runs nothing without a GPU"
+        )
+    return _judged(name, library, gpu, f"runs engines on {gpu.name} ({gpu.target}), {builds}")
+
+
+def _judged(name: str, library: TensorRTLibrary, gpu: Gpu, what: str) -> TensorRTFinding:
+    if problem := problem_with(library, gpu.target):
+        return TensorRTFinding(
+            name=name,
+            status="note",
+            found=f"does not know {gpu.name}: {problem}",
+            remedy="use the other TensorRT library, or the onnxruntime variants",
+        )
+    return TensorRTFinding(name=name, status="works", found=f"{library.version} {what}")
