@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from photofinish.wheels import free_bytes
 from server.ports import LOOPBACK, Ports
+from server.supervisor import SHARED_MEMORY
 from server.triton_files import TritonFiles
 
 STUB_TIMEOUT_S = 600
 """How long a backend may take to load: engine load and the warm-up of every batch size."""
+
+
+MAX_REGION_BYTES = 64 << 20
+"""Shared memory that each backend process begins with: room for 32 pictures of 640 × 640, so that it need not grow."""
+MIN_REGION_BYTES = 1 << 20
+
+
+def region_bytes(model_count: int, free_bytes: int) -> int:
+    """How much shared memory each backend process begins with, when a quarter of what is free may be taken."""
+    share = free_bytes // 4 // max(model_count, 1)
+    return max(MIN_REGION_BYTES, min(MAX_REGION_BYTES, share >> 20 << 20))
 
 
 def tritonserver_command(
@@ -40,4 +53,5 @@ def tritonserver_command(
         "--exit-timeout-secs=5",
         f"--backend-config=python,stub-timeout-seconds={STUB_TIMEOUT_S}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+        f"--backend-config=python,shm-default-byte-size={region_bytes(len(models), free_bytes(SHARED_MEMORY))}",
     ]

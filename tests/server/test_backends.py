@@ -161,7 +161,7 @@ def test_torch_models_that_disagree_with_their_config_are_refused(tmp_path: Path
         save_doubling_torchscript(write_model(tmp_path, name, config_text(name, "pytorch", **change), "model.pt"))
     write_model(tmp_path, "not_torch", config_text("not_torch", "pytorch", **TORCH_IO), "model.pt").write_text("no")
     said = refusal(tmp_path)
-    assert "wrong_input_name cannot be loaded: config.pbtxt names the inputs ['INPUT__5']; this TorchScript" in said
+    assert "wrong_input_name cannot be loaded: config.pbtxt names the inputs ['INPUT__5']; this program" in said
     assert "name them ['INPUT__0'] or ['frames']" in said
     assert (
         "wrong_output_name cannot be loaded: config.pbtxt names the outputs ['result'], expected ['OUTPUT__0']" in said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
 from photofinish_model import Io, RefusedModelError, ServedModel, thread_count
 
@@ -15,49 +14,61 @@ _NUMPY_NAMES = {
     "tensor(double)": "float64",
     **{f"tensor({kind}{bits})": f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
 }
-
-
-def open_session(model: ServedModel) -> Any:
-    """A session on the model's device. Raises RefusedModelError, also when ONNX Runtime falls back to the CPU."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = thread_count(model)
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    providers: list[Any] = ["CPUExecutionProvider"]
-    if model.device == "cuda":
-        _require_cuda(model)
-        settings = {
-            "device_id": str(model.device_id),
-            "use_tf32": "1" if model.card.get("tf32") else "0",
-            # EXHAUSTIVE searches again for every new batch size; DEFAULT is many times slower.
-            "cudnn_conv_algo_search": "HEURISTIC",
-        }
-        providers.insert(0, ("CUDAExecutionProvider", settings))
-    try:
-        session = ort.InferenceSession(str(model.artifact), options, providers=providers)
-    except Exception as exc:  # ONNX Runtime raises classes of its own, all derived from Exception
-        raise RefusedModelError(f"ONNX Runtime {ort.__version__} cannot load {model.artifact}: {exc}") from exc
-    found = session.get_providers()[0]
-    if model.device == "cuda" and found != "CUDAExecutionProvider":
-        raise RefusedModelError(f"ONNX Runtime fell back to {found}, expected CUDAExecutionProvider; {_CUDA_REMEDY}")
-    return session
-
-
+CUDA_PROVIDER = "CUDAExecutionProvider"
 _CUDA_REMEDY = (
     "install onnxruntime-gpu for this machine's CUDA in place of onnxruntime, or export with --device cpu "
     "(`photofinish doctor` says what is missing)"
 )
 
 
-def _require_cuda(model: ServedModel) -> None:
+def cpu_session(model: ServedModel) -> Any:
+    """A session on the CPU with all cores. Raises RefusedModelError."""
+    return _session(model, ["CPUExecutionProvider"])
+
+
+def cuda_session(model: ServedModel, *, stream: int, cuda_graphs: bool) -> Any:
+    """A session on the model's GPU that computes on `stream`. Raises RefusedModelError, also on a fall-back to the CPU.
+
+    stream: the CUDA stream's handle. cuda_graphs: record a graph for each `gpu_graph_id` on its first run.
+    """
     available = ort.get_available_providers()
-    if "CUDAExecutionProvider" not in available:
+    if CUDA_PROVIDER not in available:
         raise RefusedModelError(
             f"{model.name} is configured for a GPU and this ONNX Runtime {ort.__version__} has only {available}; "
             f"{_CUDA_REMEDY}"
         )
-    if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()
+    settings = {
+        "device_id": str(model.device_id),
+        "user_compute_stream": str(stream),
+        "enable_cuda_graph": "1" if cuda_graphs else "0",
+        "use_tf32": "1" if model.card.get("tf32") else "0",
+        # EXHAUSTIVE searches again for every new batch size; DEFAULT is many times slower.
+        "cudnn_conv_algo_search": "HEURISTIC",
+    }
+    ort.preload_dlls()
+    session = _session(model, [(CUDA_PROVIDER, settings)])
+    if session.get_providers()[0] != CUDA_PROVIDER:
+        # The CUDA libraries may be those that torch brings along.
+        try:
+            import torch  # noqa: F401
+        except ImportError:
+            pass
+        session = _session(model, [(CUDA_PROVIDER, settings)])
+    if (found := session.get_providers()[0]) != CUDA_PROVIDER:
+        raise RefusedModelError(f"ONNX Runtime fell back to {found}, expected {CUDA_PROVIDER}; {_CUDA_REMEDY}")
+    return session
+
+
+def _session(model: ServedModel, providers: list[Any]) -> Any:
+    artifact = model.artifact()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = thread_count(model)
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(artifact), options, providers=providers)
+    except Exception as exc:  # ONNX Runtime raises classes of its own, all derived from Exception
+        raise RefusedModelError(f"ONNX Runtime {ort.__version__} cannot load {artifact}: {exc}") from exc
 
 
 def check_against_config(model: ServedModel, session: Any) -> None:
@@ -95,8 +106,3 @@ def _check_io(kind: str, io: Io, node: Any, max_batch_size: int, *, exact: bool)
         raise RefusedModelError(
             f"{kind} {io.name!r} has the dims {list(found)} in the model, config.pbtxt states {list(io.dims)}"
         )
-
-
-def zeros_like_inputs(model: ServedModel, batch_size: int) -> list[np.ndarray]:
-    """Inputs of zeros for one batch."""
-    return [np.zeros(io.shape(batch_size), io.dtype) for io in model.inputs]

@@ -1,31 +1,34 @@
-"""Triton's `pytorch` backend in Python, for the embedded server: TorchScript models as the genuine one takes them."""
+"""Triton's `pytorch` backend in Python, for the embedded server: TorchScript, and AOTInductor's packages."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
-from photofinish_batches import check_outputs, run_joined
+from photofinish_batches import check_outputs
+from photofinish_engines import CpuEngine, CudaEngine
+from photofinish_memory import InstanceMemory
 from photofinish_model import RefusedModelError, served_model
-from photofinish_requests import answer, check_round_trip
-from photofinish_torch import check_names, load_torchscript, runner
+from photofinish_requests import answer
+from photofinish_tensors import check_round_trip
+from photofinish_torch import load_program
 
 
 class TritonPythonModel:
-    """One instance of a TorchScript model."""
+    """One instance of a TorchScript module or of a compiled package."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load and check the model. Triton shows the exception's text when it is refused."""
         try:
-            self.model = served_model(args, "model.pt")
-            check_round_trip(self.model)
-            module = load_torchscript(self.model)
-            check_names(self.model, module)
-            self._run = runner(self.model, module)
-            check_outputs(self.model, self._run)
+            self._model = served_model(args, "model.pt")
+            check_round_trip(self._model)
+            program = load_program(self._model)
+            self._engine = (CudaEngine if self._model.device == "cuda" else CpuEngine)(self._model, program)
+            check_outputs(self._model, self._engine.run_arrays)
         except RefusedModelError as exc:
             raise pb_utils.TritonModelException(str(exc)) from exc
+        self._memory = InstanceMemory(self._model, self._engine.gpu_bytes)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request."""
-        return answer(requests, self.model, lambda parts: run_joined(parts, self._run))
+        return answer(requests, self._model, self._engine.run)

@@ -6,23 +6,41 @@ Copied beside each model.py in the server's backend directory: imports nothing o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from photofinish_model import RefusedModelError, ServedModel
 
 Arrays = list[np.ndarray]
+"""One array per output, or per input, in the order of config.pbtxt."""
 
 
-def run_joined(parts: Sequence[Arrays], run: Callable[[Arrays], Arrays]) -> list[Arrays]:
-    """Run the inputs of all parts as one batch. Outputs are views of the batch's, cut along the first dimension."""
+class Input(Protocol):
+    """One input of one request, wherever its memory is."""
+
+    shape: tuple[int, ...]
+
+    def array(self) -> np.ndarray:
+        """The input as an array in host memory."""
+
+    def location(self) -> tuple[int, bool]:
+        """The address, and whether it is on a GPU."""
+
+
+Part = list[Input]
+"""The inputs of one request."""
+
+
+def run_joined(parts: Sequence[Part], run: Callable[[Arrays], Arrays]) -> list[Arrays]:
+    """Run the inputs of all parts as one batch in host memory. Outputs are views of the batch's."""
     if len(parts) == 1:
-        return [run(parts[0])]
-    joined = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
-    return split_outputs(run(joined), [len(arrays[0]) for arrays in parts])
+        return [run([item.array() for item in parts[0]])]
+    joined = [np.concatenate([item.array() for item in items]) for items in zip(*parts, strict=True)]
+    return split_outputs(run(joined), [part[0].shape[0] for part in parts])
 
 
 def split_outputs(outputs: Arrays, sizes: Sequence[int]) -> list[Arrays]:
-    """The rows of each part, as views. Raises ValueError unless every output has one row per picture."""
+    """The rows of each part, as views. Raises ValueError unless every output has a row for each picture."""
     total = sum(sizes)
     for output in outputs:
         if output.ndim == 0 or len(output) < total:
@@ -43,6 +61,11 @@ def bucket_for(batch_size: int, buckets: Sequence[int]) -> int:
     raise ValueError(f"a batch of {batch_size} is larger than the largest prepared size {buckets[-1]}")
 
 
+def zeros_for(model: ServedModel, batch_size: int) -> Arrays:
+    """Inputs of zeros for one batch; batch_size 0 for a model without a batch dimension."""
+    return [np.zeros(io.shape(batch_size), io.dtype) for io in model.inputs]
+
+
 def check_outputs(model: ServedModel, run: Callable[[Arrays], Arrays]) -> None:
     """Run zeros through the model and raise RefusedModelError unless the outputs are as configured.
 
@@ -51,13 +74,11 @@ def check_outputs(model: ServedModel, run: Callable[[Arrays], Arrays]) -> None:
     """
     if not model.has_fixed_shapes:
         return
-    sizes = (0,) if not model.max_batch_size else (1, 2)[: model.max_batch_size]
-    for size in sizes:
-        inputs = [np.zeros(io.shape(size), io.dtype) for io in model.inputs]
+    for size in (1, 2)[: model.max_batch_size] or (0,):
         try:
-            outputs = run(inputs)
+            outputs = run(zeros_for(model, size))
         except Exception as exc:  # whatever the engine raises is the reason
-            raise RefusedModelError(f"{model.name} fails on a batch of {size} zeros: {exc}") from exc
+            raise RefusedModelError(f"{model.name} fails on a batch of {size or 1} zeros: {exc}") from exc
         if len(outputs) != len(model.outputs):
             raise RefusedModelError(
                 f"{model.name} returns {len(outputs)} outputs, config.pbtxt names {len(model.outputs)}"

@@ -49,10 +49,14 @@ class Io:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One model instance. device: "cpu" or "cuda". card: Photofinish's metadata, {} when the config has none."""
+    """One model instance. device: "cpu" or "cuda". card: Photofinish's metadata, {} when the config has none.
+
+    folder: the version's folder, with the artifact `file_name` in it.
+    """
 
     name: str
-    artifact: Path
+    folder: Path
+    file_name: str
     inputs: tuple[Io, ...]
     outputs: tuple[Io, ...]
     max_batch_size: int
@@ -60,6 +64,13 @@ class ServedModel:
     device_id: int
     instance_count: int
     card: dict[str, Any] = field(default_factory=dict)
+
+    def artifact(self) -> Path:
+        """The artifact's path. Raises RefusedModelError when there is no such file."""
+        path = self.folder / self.file_name
+        if not path.is_file():
+            raise RefusedModelError(f"{path} does not exist; export the model again")
+        return path
 
     @property
     def buckets(self) -> tuple[int, ...]:
@@ -88,13 +99,10 @@ def served_model(args: dict[str, str], default_file_name: str) -> ServedModel:
         )
     if config.get("model_transaction_policy", {}).get("decoupled"):
         raise RefusedModelError(f"{name} is configured as decoupled; this backend answers each request once")
-    file_name = config.get("default_model_filename") or default_file_name
-    artifact = Path(args["model_repository"]) / args["model_version"] / file_name
-    if not artifact.is_file():
-        raise RefusedModelError(f"{artifact} does not exist; export the model again")
     model = ServedModel(
         name=name,
-        artifact=artifact,
+        folder=Path(args["model_repository"]) / args["model_version"],
+        file_name=config.get("default_model_filename") or default_file_name,
         inputs=_ios(config, "input"),
         outputs=_ios(config, "output"),
         max_batch_size=config.get("max_batch_size", 0),

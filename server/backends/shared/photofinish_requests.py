@@ -1,81 +1,41 @@
-"""Triton's requests to arrays and back: joined into one batch, run once, split again.
+"""Triton's requests answered in batches: inputs taken out, run together, outputs sent back to each.
 
-Tensors cross by DLPack only: Triton 2.51's stub corrupts numpy arrays when numpy is 2 or newer.
 Copied beside each model.py in the server's backend directory: imports nothing of Photofinish.
 """
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
-from photofinish_model import RefusedModelError, ServedModel
+from photofinish_batches import Arrays, Part
+from photofinish_model import ServedModel
+from photofinish_tensors import TensorInput, tensor_from_array
 
-Arrays = list[np.ndarray]
-"""One array per input, or per output, in the order of config.pbtxt."""
-RunParts = Callable[[Sequence[Arrays]], Sequence[Arrays]]
+RunParts = Callable[[Sequence[Part]], Sequence[Arrays]]
 """Runs the inputs of several requests together; returns the outputs of each."""
-
-_USED = ctypes.c_char_p(b"used_dltensor")
-_set_capsule_name = ctypes.pythonapi.PyCapsule_SetName
-_set_capsule_name.argtypes = (ctypes.py_object, ctypes.c_char_p)
-_set_capsule_name.restype = ctypes.c_int
-
-
-def tensor_from_array(name: str, array: np.ndarray) -> Any:
-    """A Triton tensor that shares the memory of a contiguous array.
-
-    Triton renames a consumed capsule to "used_dlpack"; numpy knows only the standard's "used_dltensor" and would print
-    an error for each tensor when it frees the capsule.
-    """
-    capsule = array.__dlpack__()
-    tensor = pb_utils.Tensor.from_dlpack(name, capsule)
-    _set_capsule_name(capsule, _USED)
-    return tensor
-
-
-def check_round_trip(model: ServedModel) -> None:
-    """Raise RefusedModelError unless arrays pass through Triton's tensors unchanged."""
-    if int(np.__version__.split(".", 1)[0]) < 2:
-        # Under numpy 1 the stub dies in from_dlpack.
-        raise RefusedModelError(f"this backend needs numpy 2 or newer, found {np.__version__}; pip install 'numpy>=2'")
-    for io in (*model.inputs, *model.outputs):
-        sent = np.arange(24).reshape(2, 3, 4).astype(io.dtype)
-        received = np.from_dlpack(tensor_from_array(io.name, sent))
-        if received.dtype != sent.dtype or not np.array_equal(received, sent):
-            raise RefusedModelError(
-                f"an array of {io.dtype} does not survive Triton's tensors with numpy {np.__version__}; "
-                "install the versions of Photofinish's constraints"
-            )
 
 
 def answer(requests: Sequence[Any], model: ServedModel, run_parts: RunParts) -> list[Any]:
     """One response per request, in order. A request that fails does so alone."""
     responses: list[Any] = [None] * len(requests)
-    groups: dict[tuple[tuple[int, ...], ...], list[tuple[int, Arrays]]] = {}
+    groups: dict[Any, list[tuple[int, Part]]] = {}
     for index, request in enumerate(requests):
-        try:
-            arrays = _input_arrays(request, model)
-        except (RuntimeError, ValueError, BufferError, KeyError) as exc:
-            responses[index] = _error_response(model, exc)
-            continue
+        part = _inputs(request, model)
         # Only requests whose shapes agree behind the batch dimension can share one execution.
-        alone = (index,) if not model.max_batch_size else ()
-        shapes = (alone, *(array.shape[1:] for array in arrays))
-        groups.setdefault(shapes, []).append((index, arrays))
+        shapes = tuple(item.shape[1:] for item in part) if model.max_batch_size else index
+        groups.setdefault(shapes, []).append((index, part))
     for members in groups.values():
         _answer_group(members, responses, model, run_parts)
     return responses
 
 
 def _answer_group(
-    members: Sequence[tuple[int, Arrays]], responses: list[Any], model: ServedModel, run_parts: RunParts
+    members: Sequence[tuple[int, Part]], responses: list[Any], model: ServedModel, run_parts: RunParts
 ) -> None:
     try:
-        results = run_parts([arrays for _, arrays in members])
+        results = run_parts([part for _, part in members])
         for (index, _), outputs in zip(members, results, strict=True):
             responses[index] = _response(outputs, model)
     except Exception as exc:  # the engines raise classes of their own; the client gets the text
@@ -86,12 +46,13 @@ def _answer_group(
             _answer_group([member], responses, model, run_parts)
 
 
-def _input_arrays(request: Any, model: ServedModel) -> Arrays:
+def _inputs(request: Any, model: ServedModel) -> Part:
+    """The request's inputs in the order of config.pbtxt. Triton has checked that each is there, once."""
     tensors = request.inputs()
-    if len(tensors) == 1 and len(model.inputs) == 1:
-        return [np.from_dlpack(tensors[0])]
+    if len(tensors) == 1:
+        return [TensorInput(tensors[0])]
     by_name = {tensor.name(): tensor for tensor in tensors}
-    return [np.from_dlpack(by_name[io.name]) for io in model.inputs]
+    return [TensorInput(by_name[io.name]) for io in model.inputs]
 
 
 def _response(outputs: Arrays, model: ServedModel) -> Any:

@@ -1,0 +1,99 @@
+"""How an ONNX model runs: on arrays on the CPU, or in fixed buffers on a GPU with a CUDA graph per batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import onnxruntime as ort
+from photofinish_batches import Arrays, Part, bucket_for, run_joined, zeros_for
+from photofinish_cuda import Cuda, refuse_on_error
+from photofinish_device import DeviceBatch
+from photofinish_model import RefusedModelError, ServedModel
+from photofinish_onnx import check_against_config, cpu_session, cuda_session
+from photofinish_tensors import ArrayInput
+
+WARM_RUNS = 3
+
+
+class CpuEngine:
+    """An ONNX model on the CPU."""
+
+    gpu_bytes = 0
+
+    def __init__(self, model: ServedModel) -> None:
+        """Load the model. Raises RefusedModelError."""
+        self._session = cpu_session(model)
+        check_against_config(model, self._session)
+        self._input_names = [io.name for io in model.inputs]
+        self._output_names = [io.name for io in model.outputs]
+
+    def run(self, parts: Sequence[Part]) -> list[Arrays]:
+        """The outputs of each part."""
+        return run_joined(parts, self.run_arrays)
+
+    def run_arrays(self, arrays: Arrays) -> Arrays:
+        """The outputs of one batch."""
+        outputs: Arrays = self._session.run(self._output_names, dict(zip(self._input_names, arrays, strict=True)))
+        return outputs
+
+
+class CudaEngine:
+    """An ONNX model on a GPU. A batch runs in the smallest prepared size that holds it; rows behind it are stale."""
+
+    def __init__(self, model: ServedModel) -> None:
+        """Load the model, record its CUDA graphs and warm up every batch size. Raises RefusedModelError."""
+        if not model.has_fixed_shapes:
+            raise RefusedModelError(
+                f"{model.name} has variable dimensions besides the batch; on a GPU this backend needs fixed ones: "
+                "export with fixed dimensions or for the CPU"
+            )
+        self._model = model
+        self._cuda_graphs = bool(model.card.get("cuda_graphs"))
+        self._cuda = Cuda(model.device_id)
+        with refuse_on_error():
+            used_before = self._cuda.used_bytes()
+            self._session = cuda_session(model, stream=self._cuda.stream, cuda_graphs=self._cuda_graphs)
+            check_against_config(model, self._session)
+            self._batch = DeviceBatch(self._cuda, model)
+            self._runs = {size: self._binding(size) for size in model.buckets}
+            self._warm_up()
+            self.gpu_bytes = self._cuda.used_bytes() - used_before
+
+    def run(self, parts: Sequence[Part]) -> list[Arrays]:
+        """The outputs of each part, valid until the next run."""
+        sizes = self._batch.load(parts)
+        size = bucket_for(sum(sizes), self._model.buckets) if self._model.max_batch_size else 0
+        self._session.run_with_iobinding(*self._runs[size])
+        return self._batch.fetch(sizes)
+
+    def run_arrays(self, arrays: Arrays) -> Arrays:
+        """The outputs of one batch in host memory, copied."""
+        (outputs,) = self.run([[ArrayInput(array) for array in arrays]])
+        return [output.copy() for output in outputs]
+
+    def _binding(self, size: int) -> tuple[Any, ort.RunOptions]:
+        """What `run_with_iobinding` needs for one batch size."""
+        binding = self._session.io_binding()
+        device = ("cuda", self._model.device_id)
+        for io, address in zip(self._model.inputs, self._batch.input_addresses, strict=True):
+            binding.bind_input(io.name, *device, io.dtype.type, io.shape(size), address)
+        for io, address in zip(self._model.outputs, self._batch.output_addresses, strict=True):
+            binding.bind_output(io.name, *device, io.dtype.type, io.shape(size), address)
+        options = ort.RunOptions()
+        # The outputs are copied on the same stream, which is then waited for once.
+        options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        if self._cuda_graphs:
+            options.add_run_config_entry("gpu_graph_id", str(max(size, 1)))
+        return binding, options
+
+    def _warm_up(self) -> None:
+        """Run every batch size; the first run of each records its graph."""
+        for size in self._model.buckets:
+            try:
+                for _ in range(WARM_RUNS):
+                    self.run_arrays(zeros_for(self._model, size))
+            except Exception as exc:  # whatever the engine raises is the reason
+                what = "cannot be recorded as a CUDA graph" if self._cuda_graphs else "fails"
+                remedy = "; set cuda_graphs = false for this variant and export again" if self._cuda_graphs else ""
+                raise RefusedModelError(f"{self._model.name} {what} at batch {max(size, 1)}: {exc}{remedy}") from exc
