@@ -1,12 +1,15 @@
-"""The embedded `tensorrt` backend, as far as it goes without a GPU: sidecar, library, buckets, refusals."""
+"""The embedded `tensorrt` backend without a GPU: sidecar, library, refusals, and its batches on a stand-in for CUDA."""
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import importlib
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,7 +32,9 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     """The backend's modules, imported as Triton's stub does: by bare name from one folder."""
     for folder in ("shared", "tensorrt"):
         monkeypatch.syspath_prepend(str(BACKENDS / folder))
-    names = ("model", "batches", "sidecar", "buckets", "engine")
+    # Triton's own module exists in its stub alone; nothing that is tested here calls it.
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", ModuleType("triton_python_backend_utils"))
+    names = ("model", "batches", "tensors", "sidecar", "engines")
     return {name: importlib.import_module(f"photofinish_{name}") for name in names}
 
 
@@ -49,7 +54,8 @@ def served(backend: dict[str, ModuleType], **changes: object) -> Any:
     model = backend["model"]
     values: dict[str, object] = {
         "name": "toy_trt_fp16",
-        "artifact": Path("/nowhere/model.plan"),
+        "folder": Path("/nowhere"),
+        "file_name": "model.plan",
         "inputs": (model.Io("frames", np.dtype(np.uint8), (2, 2, 3)),),
         "outputs": (model.Io("detections", np.dtype(np.float32), (3,)),),
         "max_batch_size": 8,
@@ -130,60 +136,197 @@ def test_file_is_chosen_by_compute_capability(backend: dict[str, ModuleType]) ->
     assert choose({}, "model.plan", (8, 9)) == "model.plan"
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_without_a_gpu_the_model_is_refused(backend: dict[str, ModuleType]) -> None:
-    with pytest.raises(backend["model"].RefusedModelError, match="needs an NVIDIA GPU"):
-        backend["engine"].engine_for_gpu(served(backend), {})
+class HostCuda:
+    """Stands for the GPU: its memory is this process's, its stream is the order of the calls."""
+
+    stream = 7
+
+    def __init__(self) -> None:
+        self.kept: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
+        self.recorded: list[Callable[[], None]] = []
+        self.replays = 0
+
+    def pinned_array(self, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        self.kept.append(np.zeros(size, np.uint8))
+        return self.kept[-1]
+
+    def allocate(self, size: int) -> int:
+        return int(self.pinned_array(size).__array_interface__["data"][0])
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        ctypes.memmove(target, source, size)
+
+    copy_to_device = copy_from_device = copy_on_device = copy
+
+    def synchronize(self) -> None:
+        """Nothing is ever pending."""
+
+    def used_bytes(self) -> int:
+        return sum(array.nbytes for array in self.kept)
+
+    def record(self, launch: Callable[[], None]) -> int:
+        self.recorded.append(launch)
+        return len(self.recorded) - 1
+
+    def replay(self, executable: int) -> None:
+        self.replays += 1
+        self.recorded[executable]()
 
 
-class CpuLaunch:
-    """Stands for the engine: adds up each picture's values. Its buffers are ordinary memory."""
+class SummingLibrary:
+    """Stands for TensorRT: an engine that adds up each picture's values, with the interface that our code uses."""
 
-    def __init__(self, buffers: Any) -> None:
-        self.buffers = buffers
-        self.buckets: list[int] = []
+    ILogger = SimpleNamespace(ERROR=1)
+    TensorIOMode = SimpleNamespace(INPUT="in", OUTPUT="out")
 
-    def __call__(self, bucket: int) -> None:
-        self.buckets.append(bucket)
-        sums = self.buffers.inputs[0][:bucket].to(torch.float32).sum(dim=(1, 2, 3))
-        self.buffers.outputs[0][:bucket] = sums[:, None] + torch.arange(3)
+    def __init__(self, *, loads: bool = True, largest: int = 8, output_dtype: str = "FLOAT") -> None:
+        self.loads, self.largest, self.output_dtype = loads, largest, output_dtype
+        self.batches: list[int] = []
+        self.addresses: dict[str, int] = {}
+
+    def Logger(self, severity: int) -> object:  # noqa: N802
+        return object()
+
+    def Runtime(self, logger: object) -> SummingLibrary:  # noqa: N802
+        return self
+
+    def deserialize_cuda_engine(self, engine: bytes) -> SummingLibrary | None:
+        return self if self.loads else None
+
+    num_io_tensors = 2
+
+    def get_tensor_name(self, index: int) -> str:
+        return ("frames", "detections")[index]
+
+    def get_tensor_mode(self, name: str) -> str:
+        return "in" if name == "frames" else "out"
+
+    def get_tensor_dtype(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(name="UINT8" if name == "frames" else self.output_dtype)
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return (-1, 2, 2, 3) if name == "frames" else (-1, 3)
+
+    def get_tensor_profile_shape(self, name: str, profile: int) -> list[tuple[int, ...]]:
+        return [(size, 2, 2, 3) for size in (1, 2, self.largest)]
+
+    def create_execution_context(self) -> SummingLibrary:
+        return self
+
+    def set_tensor_address(self, name: str, address: int) -> None:
+        self.addresses[name] = address
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        self.batch = shape[0]
+
+    def execute_async_v3(self, stream: int) -> bool:
+        assert stream == HostCuda.stream
+        self.batches.append(self.batch)
+        pictures = np.ctypeslib.as_array((ctypes.c_uint8 * (12 * self.batch)).from_address(self.addresses["frames"]))
+        rows = np.ctypeslib.as_array((ctypes.c_float * (3 * self.batch)).from_address(self.addresses["detections"]))
+        rows[:] = (pictures.reshape(self.batch, 12).sum(axis=1)[:, None] + np.arange(3)).reshape(-1)
+        return True
+
+
+def opened(
+    backend: dict[str, ModuleType], engine: Path, library: SummingLibrary, cuda: HostCuda, **changes: object
+) -> Any:
+    return backend["engines"].CudaEngine(served(backend, **changes), cuda, library, engine, RECORD)
 
 
 def frames(count: int, first: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.stack([np.full((2, 2, 3), first + index, np.uint8) for index in range(count)])
 
 
+def sums(batch: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return batch.astype(np.float32).sum(axis=(1, 2, 3))[:, None] + np.arange(3, dtype=np.float32)
+
+
 @pytest.mark.parametrize(("sizes", "bucket"), [((1,), 1), ((2,), 2), ((1, 2), 4), ((3, 1, 4), 8), ((5,), 8)])
 def test_requests_share_one_launch_and_get_their_own_rows(
-    backend: dict[str, ModuleType], sizes: tuple[int, ...], bucket: int
+    backend: dict[str, ModuleType], engine: Path, sizes: tuple[int, ...], bucket: int
 ) -> None:
-    model = served(backend)
-    buffers = backend["buckets"].Buffers.on_device(model, torch.device("cpu"))
-    launch = CpuLaunch(buffers)
-    runner = backend["buckets"].BucketRunner(model, backend["buckets"].Launcher(buffers, launch))
+    library, cuda = SummingLibrary(), HostCuda()
+    instance = opened(backend, engine, library, cuda, card={"batch_buckets": [1, 2, 4, 8], "cuda_graphs": True})
+    assert len(cuda.recorded) == 4
     # An earlier, larger batch leaves rows behind; they must not leak into later answers.
-    runner.run_parts([[frames(8, 100)]])
-    parts = [[frames(size, 10 * (index + 1))] for index, size in enumerate(sizes)]
-    results = runner.run_parts(parts)
-    assert launch.buckets == [8, bucket]
-    assert [len(outputs[0]) for outputs in results] == list(sizes)
-    for (batch,), (rows,) in zip(parts, results, strict=True):
-        expected = batch.astype(np.float32).sum(axis=(1, 2, 3))[:, None] + np.arange(3)
-        np.testing.assert_array_equal(rows, expected)
+    instance.run_arrays([frames(8, 100)])
+    batches = [frames(size, 10 * (index + 1)) for index, size in enumerate(sizes)]
+    cuda.replays, library.batches = 0, []
+    results = instance.run([[backend["tensors"].ArrayInput(batch)] for batch in batches])
+    assert (cuda.replays, library.batches) == (1, [bucket])
+    for batch, (rows,) in zip(batches, results, strict=True):
+        np.testing.assert_array_equal(rows, sums(batch))
 
 
-def test_answers_survive_the_next_batch(backend: dict[str, ModuleType]) -> None:
-    model = served(backend)
-    buffers = backend["buckets"].Buffers.on_device(model, torch.device("cpu"))
-    runner = backend["buckets"].BucketRunner(model, backend["buckets"].Launcher(buffers, CpuLaunch(buffers)))
-    ((first,),) = runner.run_parts([[frames(1, 1)]])
-    runner.run_parts([[frames(1, 9)]])
-    np.testing.assert_array_equal(first, [[12, 13, 14]])
+def test_without_cuda_graphs_batches_are_launched_plainly(backend: dict[str, ModuleType], engine: Path) -> None:
+    library, cuda = SummingLibrary(), HostCuda()
+    instance = opened(backend, engine, library, cuda)
+    np.testing.assert_array_equal(instance.run_arrays([frames(3, 1)])[0], sums(frames(3, 1)))
+    assert (cuda.recorded, cuda.replays, library.batches[-1]) == ([], 0, 4)
 
 
-def test_batch_beyond_the_largest_bucket_is_refused(backend: dict[str, ModuleType]) -> None:
-    model = served(backend)
-    buffers = backend["buckets"].Buffers.on_device(model, torch.device("cpu"))
-    runner = backend["buckets"].BucketRunner(model, backend["buckets"].Launcher(buffers, CpuLaunch(buffers)))
-    with pytest.raises(ValueError, match="larger than the largest prepared size 8"):
-        runner.run_parts([[frames(9, 0)]])
+def test_every_bucket_is_warmed_up_before_the_first_request(backend: dict[str, ModuleType], engine: Path) -> None:
+    library = SummingLibrary()
+    opened(backend, engine, library, HostCuda())
+    assert library.batches == [8, 8, 8, 4, 4, 4, 2, 2, 2, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("library", "changes", "message"),
+    [
+        (SummingLibrary(loads=False), {}, r"cannot load model\.plan on this GPU.*Rebuild it: photofinish export"),
+        (SummingLibrary(largest=4), {}, "takes batches of 1 to 4, config.pbtxt states max_batch_size 8"),
+        (SummingLibrary(output_dtype="HALF"), {}, "output 'detections' is float16 in the engine"),
+        (SummingLibrary(), {"inputs": ()}, r"names the inputs \[\], the engine has \['frames'\]"),
+    ],
+    ids=["unloadable", "batch", "dtype", "names"],
+)
+def test_engine_that_differs_from_its_config_is_refused(
+    backend: dict[str, ModuleType], engine: Path, library: SummingLibrary, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(backend["model"].RefusedModelError, match=message):
+        opened(backend, engine, library, HostCuda(), **changes)
+
+
+def test_config_with_other_dims_is_refused(backend: dict[str, ModuleType], engine: Path) -> None:
+    outputs = (backend["model"].Io("detections", np.dtype(np.float32), (4,)),)
+    with pytest.raises(
+        backend["model"].RefusedModelError, match=r"\[-1, 3\] in the engine, config.pbtxt states \[-1, 4\]"
+    ):
+        opened(backend, engine, SummingLibrary(), HostCuda(), outputs=outputs)
+
+
+def test_failing_graph_says_what_to_do(backend: dict[str, ModuleType], engine: Path) -> None:
+    class NoGraphs(HostCuda):
+        def record(self, launch: Callable[[], None]) -> int:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    card = {"batch_buckets": [1, 8], "cuda_graphs": True}
+    with pytest.raises(
+        backend["model"].RefusedModelError, match=r"batch 8: operation not permitted.*cuda_graphs = false"
+    ):
+        opened(backend, engine, SummingLibrary(), NoGraphs(), card=card)
+
+
+def test_batch_beyond_the_largest_bucket_is_refused(backend: dict[str, ModuleType], engine: Path) -> None:
+    instance = opened(backend, engine, SummingLibrary(), HostCuda())
+    with pytest.raises((ValueError, IndexError)):
+        instance.run([[backend["tensors"].ArrayInput(frames(9, 0))]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"device": "cpu"}, "needs an NVIDIA GPU"), ({"max_batch_size": 0}, "has max_batch_size 0")],
+)
+def test_model_that_no_engine_can_be_is_refused(
+    backend: dict[str, ModuleType], changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(backend["model"].RefusedModelError, match=message):
+        backend["engines"].open_engine(served(backend, **changes), {})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_driver_the_model_is_refused(backend: dict[str, ModuleType]) -> None:
+    with pytest.raises(backend["model"].RefusedModelError, match="photofinish doctor"):
+        backend["engines"].open_engine(served(backend), {})

@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
-from photofinish_buckets import BucketRunner
-from photofinish_engine import LoadedEngine, check_against_config, engine_for_gpu, load_engine
+from photofinish_batches import check_outputs
+from photofinish_engines import open_engine
+from photofinish_memory import InstanceMemory
 from photofinish_model import RefusedModelError, served_model
-from photofinish_requests import answer, check_round_trip
+from photofinish_requests import answer
+from photofinish_tensors import check_round_trip
 
 
 class TritonPythonModel:
@@ -18,17 +20,14 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load, check and prepare the engine. Triton shows the exception's text when it is refused."""
         try:
-            self.model = served_model(args, "model.plan")
-            check_round_trip(self.model)
-            path = engine_for_gpu(self.model, json.loads(args["model_config"]))
-            self.engine: LoadedEngine = load_engine(self.model, path)
-            check_against_config(self.model, self.engine)
-            self.runner = BucketRunner(self.model, self.engine.launcher(self.model))
+            self._model = served_model(args, "model.plan")
+            check_round_trip(self._model)
+            self._engine = open_engine(self._model, json.loads(args["model_config"]))
+            check_outputs(self._model, self._engine.run_arrays)
         except RefusedModelError as exc:
             raise pb_utils.TritonModelException(str(exc)) from exc
-        for notice in self.engine.notices:
-            pb_utils.Logger.log_warn(f"{self.model.name}: {notice}")
+        self._memory = InstanceMemory(self._model, self._engine.gpu_bytes)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request."""
-        return answer(requests, self.model, self.runner.run_parts)
+        return answer(requests, self._model, self._engine.run)
