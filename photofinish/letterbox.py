@@ -95,9 +95,20 @@ def write_letterboxed(
     out_hwc[top : top + resized_h, :left] = PAD_VALUE
     out_hwc[top : top + resized_h, left + resized_w :] = PAD_VALUE
     inside = out_hwc[top : top + resized_h, left : left + resized_w]
-    same_size = letterbox.source_wh == letterbox.resized_wh
-    resized = image_hwc if same_size else cv2.resize(image_hwc, letterbox.resized_wh, interpolation=cv2.INTER_LINEAR)
-    inside[...] = cv2.cvtColor(resized, cv2.COLOR_BGR2RGB) if swap_channels else resized
+    if letterbox.source_wh != letterbox.resized_wh:
+        _in_place(cv2.resize(image_hwc, letterbox.resized_wh, inside, interpolation=cv2.INTER_LINEAR), inside)
+        if swap_channels:
+            _in_place(cv2.cvtColor(inside, cv2.COLOR_BGR2RGB, inside), inside)
+    elif swap_channels:
+        _in_place(cv2.cvtColor(image_hwc, cv2.COLOR_BGR2RGB, inside), inside)
+    else:
+        inside[...] = image_hwc
+
+
+def _in_place(result: npt.ArrayLike, out_hwc: npt.NDArray[np.uint8]) -> None:
+    """Copy where OpenCV could not write into `out_hwc` itself; a fresh array per picture costs more than resizing."""
+    if result is not out_hwc:
+        out_hwc[...] = result
 
 
 def letterboxed_from_image(
