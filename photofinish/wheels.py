@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import fnmatch
 import hashlib
+import importlib.metadata
 import os
 import re
 import shutil
@@ -101,7 +102,7 @@ def _locked(lock: Path, requirement: str, on_progress: Progress) -> Iterator[Non
 def _downloaded_wheel(requirement: str, folder: Path, on_progress: Progress) -> Path:
     on_progress(f"downloading {requirement} with pip")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    command += ["--progress-bar", "raw", "--disable-pip-version-check", "--dest", str(folder), requirement]
+    command += ["--progress-bar", _progress_style(), "--disable-pip-version-check", "--dest", str(folder), requirement]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
         lines = _read_progress(pip, requirement, on_progress)
     if pip.returncode:
@@ -115,6 +116,15 @@ def _downloaded_wheel(requirement: str, folder: Path, on_progress: Progress) -> 
     if len(wheels) != 1:
         raise WheelError(f"pip left {[wheel.name for wheel in wheels]} for {requirement}, expected one wheel")
     return wheels[0]
+
+
+def _progress_style() -> str:
+    """How pip shall report bytes: in its machine-readable form, which pip has since 24.1, or not at all."""
+    try:
+        version = tuple(int(part) for part in importlib.metadata.version("pip").split(".")[:2])
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return "off"
+    return "raw" if version >= (24, 1) else "off"
 
 
 def _read_progress(pip: subprocess.Popen[str], requirement: str, on_progress: Progress) -> list[str]:

@@ -193,7 +193,15 @@ def _joined(values: object) -> str:
 
 def _extra_check(extra: str) -> Check:
     name = f"extra {extra}"
-    lacking = [package for package in extra_packages(extra) if not _is_installed(package)]
+    try:
+        lacking = [package for package in extra_packages(extra) if not _is_installed(package)]
+    except importlib.metadata.PackageNotFoundError:
+        return Check(
+            name=name,
+            status="note",
+            found="unknown: Photofinish runs from a checkout without being installed",
+            remedy=f"pip install -e '.[{extra}]' in the checkout",
+        )
     if lacking:
         return Check(
             name=name, status="note", found=f"lacks {', '.join(lacking)}", remedy=f"pip install 'photofinish[{extra}]'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 
 import pytest
@@ -53,3 +54,13 @@ def test_extras_come_from_the_package() -> None:
 
 def test_text_of_nothing() -> None:
     assert text_from_checks(()) == ""
+
+
+def test_a_checkout_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> list[str]:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", missing)
+    check = doctor._extra_check("server")
+    assert check.status == "note"
+    assert "without being installed" in check.found

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from photofinish import wheels
 from photofinish.wheels import WheelError, unpacked_wheel, user_cache_dir
 
 REQUIREMENT = "toytool==1.0"
@@ -97,3 +98,9 @@ def test_two_processes_download_once(wheel: Path) -> None:
     assert found[0][0] == found[1][0]
     downloads = sum("downloading" in line and "waiting" not in line for _, said in found for line in said[:1])
     assert downloads == 1
+
+
+@pytest.mark.parametrize(("version", "style"), [("24.0", "off"), ("24.1", "raw"), ("26.3", "raw"), ("nonsense", "off")])
+def test_old_pip_is_not_asked_for_byte_counts(monkeypatch: pytest.MonkeyPatch, version: str, style: str) -> None:
+    monkeypatch.setattr(wheels.importlib.metadata, "version", lambda name: version)
+    assert wheels._progress_style() == style

@@ -12,6 +12,7 @@ from photofinish_device import DeviceBatch
 from photofinish_model import RefusedModelError, ServedModel
 from photofinish_onnx import check_against_config, cpu_session, cuda_session
 from photofinish_tensors import ArrayInput
+from photofinish_trace import StageTimes
 
 WARM_RUNS = 3
 
@@ -51,6 +52,7 @@ class CudaEngine:
         self._model = model
         self._cuda_graphs = bool(model.card.get("cuda_graphs"))
         self._cuda = Cuda(model.device_id)
+        self._times = StageTimes(model.name, self._cuda.synchronize)
         with refuse_on_error():
             used_before = self._cuda.used_bytes()
             self._session = cuda_session(model, stream=self._cuda.stream, cuda_graphs=self._cuda_graphs)
@@ -62,10 +64,16 @@ class CudaEngine:
 
     def run(self, parts: Sequence[Part]) -> list[Arrays]:
         """The outputs of each part, valid until the next run."""
+        self._times.begin()
         sizes = self._batch.load(parts)
+        self._times.mark("input")
         size = bucket_for(sum(sizes), self._model.buckets) if self._model.max_batch_size else 0
         self._session.run_with_iobinding(*self._runs[size])
-        return self._batch.fetch(sizes)
+        self._times.mark("engine")
+        outputs = self._batch.fetch(sizes)
+        self._times.mark("output")
+        self._times.end()
+        return outputs
 
     def run_arrays(self, arrays: Arrays) -> Arrays:
         """The outputs of one batch in host memory, copied."""

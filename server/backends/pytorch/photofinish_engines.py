@@ -11,6 +11,7 @@ from photofinish_device import DeviceBatch
 from photofinish_model import RefusedModelError, ServedModel
 from photofinish_tensors import ArrayInput
 from photofinish_torch import Program, torch_device
+from photofinish_trace import StageTimes
 
 WARM_RUNS = 3
 
@@ -51,6 +52,7 @@ class CudaEngine:
         self._model = model
         self._program = program
         self._cuda = Cuda(model.device_id)
+        self._times = StageTimes(model.name, self._cuda.synchronize)
         with refuse_on_error():
             used_before = self._cuda.used_bytes()
             self._batch = DeviceBatch(self._cuda, model)
@@ -68,9 +70,15 @@ class CudaEngine:
 
     def run(self, parts: Sequence[Part]) -> list[Arrays]:
         """The outputs of each part, valid until the next run."""
+        self._times.begin()
         sizes = self._batch.load(parts)
-        outputs = self._run(sum(sizes) if self._model.max_batch_size else 0)
-        return self._batch.fetch(sizes, [output.data_ptr() for output in outputs])
+        self._times.mark("input")
+        results = self._run(sum(sizes) if self._model.max_batch_size else 0)
+        self._times.mark("engine")
+        outputs = self._batch.fetch(sizes, [result.data_ptr() for result in results])
+        self._times.mark("output")
+        self._times.end()
+        return outputs
 
     def run_arrays(self, arrays: Arrays) -> Arrays:
         """The outputs of one batch in host memory, copied."""
