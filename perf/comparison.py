@@ -11,7 +11,7 @@ from perf.record import Arm, Block, Load, NotRun, Section, SectionKind
 from perf.samples import Samples
 from perf.schedule import block_order
 from perf.watch import Watcher
-from photofinish.errors import InferenceError
+from photofinish.errors import PhotofinishError
 
 Stages = dict[str, list[int]]
 Progress = Callable[[str], None]
@@ -85,13 +85,17 @@ def run_comparison(
                 block = _run_block(by_key[key], load, number, clock() - began_ns, watcher)
                 section = replace(section, blocks=(*section.blocks, block))
                 on_section(section)
-    except (KeyboardInterrupt, InferenceError) as exc:
-        reason = "Ctrl-C" if isinstance(exc, KeyboardInterrupt) else f"{type(exc).__name__}: {exc}"
-        on_section(replace(section, stopped_by=reason))
+    except (KeyboardInterrupt, PhotofinishError) as exc:
+        on_section(replace(section, stopped_by=reason_to_stop(exc)))
         raise
     section = replace(section, complete=True)
     on_section(section)
     return section
+
+
+def reason_to_stop(exc: BaseException) -> str:
+    """What ended a measurement before its time, in words for the record."""
+    return "Ctrl-C" if isinstance(exc, KeyboardInterrupt) else f"{type(exc).__name__}: {exc}"
 
 
 def _run_block(contender: Contender, load: Load, number: int, began_ns: int, watcher: Watcher) -> Block:

@@ -9,6 +9,7 @@ from typing import Literal
 from client.triton import ServedModel
 from perf.contenders import Pipeline, Setup
 from perf.record import NotRun
+from perf.wording import CHANGE_NOUNS
 from photofinish.model_card import ModelCard
 
 IN_FLIGHT = 2
@@ -129,16 +130,17 @@ def changes_between(before: Setup, after: Setup) -> tuple[str, ...]:
     """What differs between two rungs, in words."""
     old, new = before.model.require_card(), after.model.require_card()
     pairs = (
-        ("contract", old.contract, new.contract),
-        ("engine", old.backend, new.backend),
-        ("precision", old.precision, new.precision),
-        ("CUDA graphs", _graphs(old), _graphs(new)),
-        ("client", before.pipeline, after.pipeline),
-        ("transport", before.transport, after.transport),
-        ("in flight", str(before.in_flight), str(after.in_flight)),
-        ("batch", str(before.batch_size), str(after.batch_size)),
+        (old.contract, new.contract),
+        (old.backend, new.backend),
+        (old.precision, new.precision),
+        (_graphs(old), _graphs(new)),
+        (before.pipeline, after.pipeline),
+        (before.transport, after.transport),
+        (str(before.in_flight), str(after.in_flight)),
+        (str(before.batch_size), str(after.batch_size)),
     )
-    return tuple(f"{name} {old} → {new}" for name, old, new in pairs if old != new)
+    named = zip(CHANGE_NOUNS, pairs, strict=True)
+    return tuple(f"{noun} {was} → {now}" for noun, (was, now) in named if was != now)
 
 
 def _graphs(card: ModelCard) -> str:

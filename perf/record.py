@@ -22,7 +22,7 @@ from photofinish.errors import ConfigError
 
 SCHEMA_VERSION = 1
 
-SectionKind = Literal["comparison", "ladder", "sweep", "engine"]
+SectionKind = Literal["comparison", "ladder", "sweep", "engine", "trace"]
 LoadMode = Literal["closed", "open", "pipeline", "loop"]
 Generator = Literal["photofinish", "perf_analyzer"]
 

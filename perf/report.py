@@ -59,8 +59,9 @@ def report_parts(record: Record, *, lang: str = "en") -> list[Part]:
     for section in record.sections:
         if section.kind == "ladder" and section.blocks:
             parts += _ladder_parts(section, lang)
-    if primary is not None:
-        parts += _stage_parts(primary, lang)
+    for section in record.sections:
+        if section is primary or section.kind == "trace":
+            parts += _stage_parts(section, lang)
     for section in sweeps:
         parts += _sweep_parts(section, lang)
     for section in record.sections:
@@ -74,6 +75,14 @@ def report_parts(record: Record, *, lang: str = "en") -> list[Part]:
     parts += [*_heading("h_fingerprint", lang), Part(kind="details", table=fingerprint_rows(record, lang=lang))]
     parts += [*_heading("h_repeat", lang), Part(kind="code", text=record.command)]
     return parts
+
+
+def text_parts(record: Record, *, lang: str = "en") -> list[Part]:
+    """The parts without pictures, and without headings that then have nothing under them."""
+    written = [part for part in report_parts(record, lang=lang) if part.kind != "chart"]
+    following = [*written[1:], Part(kind="heading")]
+    pairs = zip(written, following, strict=True)
+    return [part for part, after in pairs if (part.kind, after.kind) != ("heading", "heading")]
 
 
 def headline(record: Record, *, lang: str = "en") -> tuple[str, str]:
@@ -92,13 +101,14 @@ def headline(record: Record, *, lang: str = "en") -> tuple[str, str]:
 
 def verdict_parts(verdict: Verdict, lang: str) -> list[Part]:
     """VALID or INVALID with reasons and advice, then the limits."""
-    outcome = f", {word(verdict.outcome, lang)}" if verdict.outcome else ""
-    parts = [*_heading("h_verdict", lang), Part(kind="text", text=f"{word(verdict.validity, lang)}{outcome}.")]
+    comma, stop = (", ", ".") if lang == "en" else ("，", "。")
+    judged = comma.join(word(key, lang) for key in (verdict.validity, verdict.outcome) if key)
+    parts = [*_heading("h_verdict", lang), Part(kind="text", text=judged + stop)]
     if not verdict.reasons:
         parts.append(Part(kind="text", text=word("valid_note", lang)))
     for reason in verdict.reasons:
         said, advice = (word(f"{kind}_{reason.key}", lang, **reason.values) for kind in ("reason", "advice"))
-        parts.append(Part(kind="text", text=f"{said}; {advice}." if lang == "en" else f"{said}；{advice}。"))
+        parts.append(Part(kind="text", text=f"{said}; {advice}{stop}" if lang == "en" else f"{said}；{advice}{stop}"))
     if verdict.limits:
         parts.append(Part(kind="table", table=limit_rows(verdict, lang=lang)))
     return parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from perf.record import Record
@@ -10,6 +11,7 @@ from perf.tables import Table
 from perf.verdict import verdict_from_record
 from perf.wording import word
 
+_INTERVAL = re.compile(r"^(.+) (\[[^\]]+\])$")
 _STYLE = """
 :root { --ink: #1f2428; --faint: #5c6670; --rule: #e3e6e9; --accent: #0f766e; --bad: #b42318; --paper: #ffffff; }
 * { box-sizing: border-box; }
@@ -37,6 +39,9 @@ tr:last-child td { border-bottom: 0; }
 .headline { max-width: 720px; }
 .wide { font-size: 13px; }
 .wide th, .wide td { padding-left: 14px; }
+.wide th:first-child, .wide td:first-child { padding-left: 0; }
+.wide th { white-space: normal; }
+.ci { font-weight: 400; color: var(--faint); white-space: nowrap; }
 .prose th:nth-child(2), .prose td:nth-child(2) { white-space: normal; text-align: left; min-width: 170px; }
 .facts td { white-space: normal; overflow-wrap: anywhere; text-align: left; vertical-align: top; font-size: 13px; }
 .facts td:first-child { color: var(--faint); width: 36%; padding-right: 12px; }
@@ -106,11 +111,16 @@ def _part_html(part: Part, index: int) -> str:
 def _table_html(table: Table, css_class: str) -> str:
     header, rows = table
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "\n".join("<tr>" + "".join(f"<td>{_cell_html(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return (
         f'<div class="scroll"><table class="{css_class}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n'
         "</tbody>\n</table></div>"
     )
+
+
+def _cell_html(cell: str) -> str:
+    """A cell; an interval in brackets at its end is set fainter and kept together."""
+    return _INTERVAL.sub(r'\1 <span class="ci">\2</span>', escape(cell))
 
 
 def _facts_html(table: Table) -> str:

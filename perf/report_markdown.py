@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from perf.record import Record
-from perf.report import Part, headline, report_parts
+from perf.report import Part, headline, text_parts
 from perf.wording import word
 
 
@@ -15,7 +15,7 @@ def markdown_report(record: Record, *, lang: str = "en") -> str:
     lines = [f"# {word('report', lang)}"]
     if said:
         lines.append(f"**{said}** ({sure})")
-    lines += [text for part in report_parts(record, lang=lang) if (text := _part_text(part))]
+    lines += [text for part in text_parts(record, lang=lang) if (text := _part_text(part))]
     return "\n\n".join(lines) + "\n"
 
 

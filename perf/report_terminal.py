@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from perf.record import Record, Section
-from perf.report import Part, headline, report_parts
+from perf.report import Part, headline, text_parts
 from perf.tables import comparison_rows, sweep_rows
 from perf.wording import word
 
@@ -25,7 +25,7 @@ def terminal_report(record: Record, *, lang: str = "en") -> str:
     """The whole report as text: everything but the pictures."""
     said, sure = headline(record, lang=lang)
     lines = [word("report", lang), f"{said} ({sure})" if said else "", ""]
-    return "\n".join([*lines, *(text for part in report_parts(record, lang=lang) if (text := _part_text(part)))])
+    return "\n".join([*lines, *(text for part in text_parts(record, lang=lang) if (text := _part_text(part)))])
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,22 +1,90 @@
-"""Whole runs: measure, keep the evidence up to date while measuring, write the reports."""
+"""Whole runs: measure, keep the evidence up to date while measuring, draw the reports."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from client.session import Transport
+from client.session import Session, Transport
+from client.triton import ServedModel
 from perf.bench import Bench, Progress
+from perf.comparison import run_comparison
+from perf.contenders import Setup, open_contender
 from perf.environment import utc_now
+from perf.formatting import milliseconds
 from perf.harness import measure_harness
+from perf.ladder import ladder_setups
+from perf.load import run_closed_loop
 from perf.perf_analyzer_program import PerfAnalyzer
-from perf.record import Harness, Record, Section, write_record
-from perf.report_markdown import markdown_table
-from perf.report_terminal import sweep_table
+from perf.record import Harness, Load, NotRun, Record, Section, SectionKind, write_record
+from perf.report_files import write_reports
+from perf.senders import inputs_from_frames, request_sender
+from perf.statistics import nearest_rank
 from perf.sweep import run_sweep
-from perf.sweep_checks import percentile_note
-from perf.tables import sweep_rows
+from photofinish.errors import ConfigError
+
+TransportChoice = Transport | Literal["auto"]
+
+
+_KINDS: Mapping[str, SectionKind] = {"ladder": "ladder", "trace": "trace"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How long everything takes. block_s: one block of the comparison; rates: frames a second, one section each."""
+
+    rounds: int = 6
+    block_s: float = 3.0
+    rates: tuple[float, ...] = (30.0, 5.0)
+    paced_block_s: float = 2.0
+    ladder_rounds: int = 5
+    ladder_block_s: float = 1.0
+    sweep_s: float = 4.0
+    concurrencies: tuple[int, ...] = (1, 4, 8)
+    transport: TransportChoice = "auto"
+    seed: int = 0
+
+    def scaled(self, factor: float) -> Plan:
+        """The same plan with every time multiplied."""
+        return replace(
+            self,
+            block_s=self.block_s * factor,
+            paced_block_s=self.paced_block_s * factor,
+            ladder_block_s=self.ladder_block_s * factor,
+            sweep_s=self.sweep_s * factor,
+        )
+
+
+@dataclass(slots=True)
+class Run:
+    """A record that grows while it is measured. Every step leaves the file readable."""
+
+    bench: Bench
+    plan: Plan
+    out: Path
+    on_progress: Progress
+    record: Record
+    lang: str = "en"
+    limits: dict[str, float] = field(default_factory=dict)
+
+    def keep(self, section: Section) -> None:
+        """Put the section into the record and the record into its file."""
+        self.record = self.record.with_section(section)
+        write_record(self.record, self.out)
+
+    def measure(self, steps: Sequence[Callable[[Run], None]]) -> Record:
+        """Take the steps in turn and draw the reports, also when one of them is interrupted."""
+        try:
+            for step in steps:
+                step(self)
+        finally:
+            if self.record.sections:
+                for path in write_reports(self.record, self.out, lang=self.lang):
+                    self.on_progress(f"wrote {path}")
+        return self.record
 
 
 def new_record(bench: Bench, *, command: str, limits: dict[str, float] | None = None) -> Record:
@@ -33,35 +101,126 @@ def new_record(bench: Bench, *, command: str, limits: dict[str, float] | None = 
     )
 
 
-def sweep_run(
-    bench: Bench,
-    program: PerfAnalyzer | None,
-    *,
-    concurrencies: Sequence[int],
-    seconds: float,
-    transport: Transport | Literal["auto"],
-    command: str,
-    out: Path,
-    lang: str,
-    on_progress: Progress,
-) -> str:
-    """The sweep, written to `out` and beside it as Markdown; returns the text for the terminal."""
-    record = new_record(bench, command=command)
+def compare_flat_out(run: Run, baseline: ServedModel, optimised: ServedModel) -> None:
+    """Baseline and optimised pipeline, one frame at a time each, as fast as they go."""
+    plan = run.plan
+    load = Load(mode="closed", block_s=plan.block_s, rounds=plan.rounds, seed=plan.seed)
+    setups = pair_setups(baseline, optimised, plan.transport)
+    run.keep(_measured(run, setups, load, name="comparison"))
 
-    def keep(section: Section) -> None:
-        write_record(record.with_section(section), out)
 
-    section = run_sweep(
-        bench,
+def compare_paced(run: Run, baseline: ServedModel, optimised: ServedModel) -> None:
+    """The same pair at the rates of cameras; a GPU clocks down between frames."""
+    plan = run.plan
+    for rate in plan.rates:
+        load = Load(mode="open", block_s=plan.paced_block_s, rounds=plan.rounds, rate_rps=rate, arrivals="paced",
+                    seed=plan.seed)  # fmt: skip
+        setups = pair_setups(baseline, optimised, plan.transport)
+        run.keep(_measured(run, setups, load, name=f"paced {rate:g}"))
+
+
+def climb_ladder(run: Run) -> None:
+    """Every rung that the served models allow."""
+    plan = run.plan
+    load = Load(mode="closed", block_s=plan.ladder_block_s, rounds=plan.ladder_rounds, seed=plan.seed)
+    setups, not_run = ladder_setups(run.bench.models)
+    if len(setups) < 2:
+        run.on_progress("ladder: needs a baseline and one more variant; not run")
+        return
+    run.keep(_measured(run, setups, load, name="ladder", not_run=not_run))
+
+
+def trace_stages(run: Run) -> None:
+    """Where one request's time goes, for every variant: the baseline by the textbook pipeline, the others by ours."""
+    plan = run.plan
+    load = Load(mode="closed", block_s=plan.block_s, rounds=plan.rounds, seed=plan.seed)
+    setups = [
+        Setup(
+            key=model.name,
+            label=model.name,
+            model=model,
+            pipeline="baseline" if model.require_card().contract == "tensor" else "optimised",
+            transport="grpc" if model.require_card().contract == "tensor" else plan.transport,
+        )
+        for model in run.bench.models
+    ]
+    run.keep(_measured(run, setups, load, name="trace"))
+
+
+def sweep_variants(run: Run, program: PerfAnalyzer | None) -> None:
+    """perf_analyzer and our own closed loop over every variant and concurrency."""
+    run_sweep(
+        run.bench,
         program,
-        concurrencies=concurrencies,
-        seconds=seconds,
-        own_seconds=seconds / 2,
-        transport=transport,
-        on_progress=on_progress,
-        on_section=keep,
+        concurrencies=run.plan.concurrencies,
+        seconds=run.plan.sweep_s,
+        own_seconds=run.plan.sweep_s / 2,
+        transport=run.plan.transport,
+        on_progress=run.on_progress,
+        on_section=run.keep,
     )
-    markdown_path = out.with_suffix(".md")
-    markdown_path.write_text(markdown_table(*sweep_rows(section, lang=lang)) + "\n", encoding="utf-8")
-    note = percentile_note(section)
-    return "\n".join(filter(None, (sweep_table(section, lang=lang), note, f"evidence: {out}, {markdown_path}")))
+
+
+def pair_setups(baseline: ServedModel, optimised: ServedModel, transport: TransportChoice) -> tuple[Setup, Setup]:
+    """The textbook pipeline on the baseline, ours on the other model."""
+    return (
+        Setup(key="baseline", label=baseline.name, model=baseline, pipeline="baseline", transport="grpc"),
+        Setup(key="optimised", label=optimised.name, model=optimised, pipeline="optimised", transport=transport),
+    )
+
+
+def choose_pair(
+    bench: Bench, baseline_name: str | None, optimised_name: str | None, on_progress: Progress
+) -> tuple[ServedModel, ServedModel]:
+    """The two models to compare, by full name or suffix; without a name the baseline by role, and the fastest other."""
+    baseline = _named(bench, baseline_name) if baseline_name else bench.baseline
+    others = [model for model in bench.models if model.name != baseline.name]
+    if optimised_name:
+        return baseline, _named(bench, optimised_name)
+    if not others:
+        raise ConfigError(
+            f"only {baseline.name} is served; a comparison needs a second variant: run `photofinish export`"
+        )
+    medians = {model.name: _quick_median_ns(bench, model) for model in others}
+    fastest = min(others, key=lambda model: medians[model.name])
+    listed = ", ".join(f"{name} {milliseconds(median)} ms" for name, median in sorted(medians.items()))
+    on_progress(f"optimised side: {fastest.name}, the fastest here ({listed})")
+    return baseline, fastest
+
+
+def _measured(run: Run, setups: Sequence[Setup], load: Load, *, name: str, not_run: tuple[NotRun, ...] = ()) -> Section:
+    with ExitStack() as stack:
+        contenders = []
+        for setup in setups:
+            contender = stack.enter_context(open_contender(run.bench, setup, load))
+            if setup.key == "transport" and contender.arm.transport == "grpc":
+                not_run = (*not_run, NotRun(label=setup.label, reason="the server takes no shared memory from here"))
+            else:
+                contenders.append(contender)
+        return run_comparison(
+            contenders,
+            load=load,
+            name=name,
+            kind=_KINDS.get(name, "comparison"),
+            not_run=not_run,
+            watcher=run.bench.watcher,
+            on_progress=run.on_progress,
+            on_section=run.keep,
+        )
+
+
+def _named(bench: Bench, name: str) -> ServedModel:
+    for model in bench.models:
+        if model.name == name or model.name.endswith(f"_{name}"):
+            return model
+    raise ConfigError(f"{name} is not served; served here: {[model.name for model in bench.models]}")
+
+
+def _quick_median_ns(bench: Bench, model: ServedModel) -> float:
+    """The median of a short closed loop, warm: enough to choose, not to report."""
+    with (
+        Session(bench.url, model, slots=1) as session,
+        request_sender(session, inputs_from_frames(model, bench.frames[:2]), 1) as sender,
+    ):
+        run_closed_loop(sender, requests=5)
+        return nearest_rank(run_closed_loop(sender, seconds=1.5, requests=40).latency_ns, 0.5)

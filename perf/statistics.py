@@ -160,26 +160,34 @@ def ratio_interval(
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    paired: bool = True,
 ) -> Interval:
     """statistic(numerator) / statistic(denominator) over all samples, with its block-bootstrap interval.
 
     Block i of both sides belongs to one round; whole rounds are drawn with replacement, so that drift and the
-    correlation inside a block stay in the interval. With few rounds the plain percentile interval is too narrow;
-    its tails are widened to Student's t (Hesterberg 2015, "What Teachers Should Know about the Bootstrap", the expanded
-    percentile interval).
+    correlation inside a block stay in the interval. Unpaired, each side is drawn for itself. With few rounds the plain
+    percentile interval is too narrow; its tails are widened to Student's t (Hesterberg 2015, "What Teachers Should
+    Know about the Bootstrap", the expanded percentile interval).
     """
-    rounds = len(numerator_blocks)
-    if rounds != len(denominator_blocks) or rounds < 2:
-        raise ValueError(f"need the same number of blocks, at least 2, got {rounds} and {len(denominator_blocks)}")
-    counts = np.random.default_rng(seed).multinomial(rounds, [1 / rounds] * rounds, size=resamples)
-    counts = np.concatenate([np.ones((1, rounds), counts.dtype), counts])
-    ratios = statistic(numerator_blocks, counts) / statistic(denominator_blocks, counts)
-    tail = expanded_tail(rounds, level)
+    sizes = (len(numerator_blocks), len(denominator_blocks))
+    if min(sizes) < 2 or (paired and sizes[0] != sizes[1]):
+        raise ValueError(f"need at least 2 blocks a side, as many on both when paired, got {sizes[0]} and {sizes[1]}")
+    generator = np.random.default_rng(seed)
+    above = _drawn_counts(generator, sizes[0], resamples)
+    below = above if paired else _drawn_counts(generator, sizes[1], resamples)
+    ratios = statistic(numerator_blocks, above) / statistic(denominator_blocks, below)
+    tail = expanded_tail(min(sizes), level)
     return Interval(
         estimate=float(ratios[0]),
         low=float(np.quantile(ratios[1:], tail)),
         high=float(np.quantile(ratios[1:], 1 - tail)),
     )
+
+
+def _drawn_counts(generator: np.random.Generator, blocks: int, resamples: int) -> Counts:
+    """How often each block is taken: once each in the first row, the sample itself, then at random."""
+    drawn = generator.multinomial(blocks, [1 / blocks] * blocks, size=resamples)
+    return np.concatenate([np.ones((1, blocks), drawn.dtype), drawn])
 
 
 def value_interval(blocks: Sequence[Values], statistic: BlockStatistic) -> Interval:

@@ -145,7 +145,7 @@ def legend(top: float, entries: Sequence[tuple[str, str]]) -> tuple[list[str], f
 
 def text_width(content: str) -> float:
     """About how wide a text is; Chinese characters take a full em."""
-    return sum(12.5 if ord(character) > 0x2E80 else 6.9 for character in content)
+    return sum(12.5 if ord(letter) > 0x2E80 else 8.8 if letter.isupper() else 7.0 for letter in content)
 
 
 def _points(points: Sequence[tuple[float, float]]) -> str:

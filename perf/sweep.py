@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from client.session import Session, Transport
 from client.triton import ServedModel
 from perf.bench import Bench, Progress, arm_from_model
+from perf.comparison import reason_to_stop
 from perf.load import run_closed_loop
 from perf.perf_analyzer_program import PerfAnalyzer
 from perf.perf_analyzer_run import run_perf_analyzer, write_input_data
 from perf.record import Arm, Block, Load, Section
 from perf.samples import Samples
 from perf.senders import inputs_from_frames, request_sender
+from photofinish.errors import PhotofinishError
 
 DEFAULT_CONCURRENCIES = (1, 4, 8)
 _DISTINCT_INPUTS = 4
@@ -40,30 +43,31 @@ def run_sweep(
     the section so far after every cell, so that an interrupted sweep leaves what it has.
     """
     load = Load(mode="closed", block_s=seconds)
-    arms: list[Arm] = []
-    blocks: list[Block] = []
     section = Section(kind="sweep", name="sweep", load=load, arms=(), blocks=(), complete=False)
     cells = [(model, concurrency) for model in bench.models for concurrency in concurrencies]
-    with tempfile.TemporaryDirectory(prefix="photofinish-perf-") as folder:
-        for position, (model, concurrency) in enumerate(cells):
-            on_progress(f"sweep {position + 1}/{len(cells)}: {model.name} at concurrency {concurrency}")
-            own, own_block = _run_own(bench, model, concurrency, own_seconds, transport)
-            arms.append(own)
-            blocks.append(own_block)
-            if program is not None:
-                arm, block = _run_perf_analyzer(
-                    bench, program, model, own, own_block.samples, seconds, _input_file(bench, model, Path(folder))
-                )
-                arms.append(arm)
-                blocks.append(block)
-            ordered = sorted(arms, key=lambda arm: arm.generator == "photofinish")
-            section = Section(
-                kind="sweep", name="sweep", load=load, arms=tuple(ordered), blocks=tuple(blocks), complete=False
-            )
-            on_section(section)
-    finished = Section(kind="sweep", name="sweep", load=load, arms=section.arms, blocks=section.blocks)
-    on_section(finished)
-    return finished
+    try:
+        with tempfile.TemporaryDirectory(prefix="photofinish-perf-") as folder:
+            for position, (model, concurrency) in enumerate(cells):
+                on_progress(f"sweep {position + 1}/{len(cells)}: {model.name} at concurrency {concurrency}")
+                own, own_block = _run_own(bench, model, concurrency, own_seconds, transport)
+                section = _with_block(section, own, own_block)
+                if program is not None:
+                    input_data = _input_file(bench, model, Path(folder))
+                    arm, block = _run_perf_analyzer(bench, program, model, own, own_block.samples, seconds, input_data)
+                    section = _with_block(section, arm, block)
+                on_section(section)
+    except (KeyboardInterrupt, PhotofinishError) as exc:
+        on_section(replace(section, stopped_by=reason_to_stop(exc)))
+        raise
+    section = replace(section, complete=True)
+    on_section(section)
+    return section
+
+
+def _with_block(section: Section, arm: Arm, block: Block) -> Section:
+    """The section with one more arm; perf_analyzer's stand first."""
+    arms = sorted((*section.arms, arm), key=lambda item: item.generator == "photofinish")
+    return replace(section, arms=tuple(arms), blocks=(*section.blocks, block))
 
 
 def _run_own(

@@ -8,7 +8,7 @@ from perf.stages import STAGES, stage_rows
 from perf.statistics import Interval
 from perf.summary import PERCENTILES, ArmSummary, summaries_from_section
 from perf.verdict import Verdict, is_overloaded
-from perf.wording import has_word, word
+from perf.wording import CHANGE_NOUNS, has_word, word
 
 Table = tuple[list[str], list[list[str]]]
 _LATENCIES = ("mean", *PERCENTILES)
@@ -98,7 +98,7 @@ def ladder_rows(section: Section, *, lang: str = "en") -> Table:
         rows.append(
             [
                 arm_label(section, item.arm, lang),
-                item.arm.change or MISSING,
+                change_text(item.arm.change, lang) or MISSING,
                 milliseconds(new),
                 milliseconds(item.latency["p95"]),
                 number(item.frames_per_s),
@@ -209,6 +209,16 @@ def arm_label(section: Section, arm: Arm, lang: str) -> str:
     """The arm's label, in the report's language where it is a rung of the ladder."""
     key = f"rung_{arm.key}"
     return word(key, lang) if section.kind == "ladder" and has_word(key) else arm.label
+
+
+def change_text(change: str, lang: str) -> str:
+    """`engine pytorch → onnxruntime, precision fp32 → fp16` with its nouns in the report's language."""
+    return ", ".join(_change_in(part, lang) for part in change.split(", ") if part)
+
+
+def _change_in(part: str, lang: str) -> str:
+    noun = next((noun for noun in CHANGE_NOUNS if part.startswith(f"{noun} ")), "")
+    return f"{word(f'change_{noun}', lang)} {part.removeprefix(f'{noun} ')}" if noun else part
 
 
 def gain_text(item: ArmSummary, key: str, lang: str = "en") -> str:

@@ -113,7 +113,7 @@ def _comparison_reasons(section: Section, record: Record) -> list[Reason]:
         completed = summary.requests - summary.errors
         if section.complete and len(blocks) < MIN_ROUNDS:
             reasons.append(_reason("few_rounds", section, arm, {"rounds": len(blocks), "needed": MIN_ROUNDS}))
-        if completed < needed:
+        if completed < needed and section is primary_comparison(record):
             reasons.append(_reason("few_samples", section, arm, {"requests": completed, "needed": needed}))
         if any(is_sender_late(block.samples) for block in blocks) and section.load.mode == "open":
             reasons.append(_reason("late_sender", section, arm, {}))

@@ -8,6 +8,8 @@ from typing import Any
 from photofinish.errors import ConfigError
 
 LANGUAGES = ("en", "zh")
+CHANGE_NOUNS = ("contract", "engine", "precision", "CUDA graphs", "client", "transport", "in flight", "batch")
+"""What one rung of the ladder can change; the sentences about changes begin with these."""
 
 _WORDS: Mapping[str, tuple[str, str]] = {
     # table heads
@@ -173,6 +175,15 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "rung_int8": ("INT8", "INT8"),
     "rung_pipelining": ("2 in flight", "2 个在途请求"),
     "rung_batching": ("batches of 8", "8 帧一批"),
+    # what a rung changed
+    "change_contract": ("contract", "契约"),
+    "change_engine": ("engine", "引擎"),
+    "change_precision": ("precision", "精度"),
+    "change_CUDA graphs": ("CUDA graphs", "CUDA 图"),
+    "change_client": ("client", "客户端"),
+    "change_transport": ("transport", "传输"),
+    "change_in flight": ("in flight", "在途"),
+    "change_batch": ("batch", "批大小"),
     # stages
     "stage_prepare": ("client prepare", "客户端预处理"),
     "stage_wire": ("wire", "传输"),

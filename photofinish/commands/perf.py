@@ -2,127 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
-from photofinish.errors import ConfigError
-
-if TYPE_CHECKING:
-    from perf.bench import Bench
-    from perf.perf_analyzer_program import PerfAnalyzer
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def progress(line: str) -> None:
-    """One line on stderr."""
-    click.echo(line, err=True)
-
-
-def bench_options(command: Command) -> Command:
-    """The options that say what is measured."""
-    for option in reversed(
-        (
-            click.option(
-                "--url", help="A server that runs already, host:port of gRPC. Default: start the embedded one."
-            ),
-            click.option("--metrics-url", help="Its metrics, host:port, or `none`. Default: the host's port 8002."),
-            click.option(
-                "--repository",
-                type=click.Path(path_type=Path),
-                default=Path("model_repository"),
-                show_default=True,
-                help="What the embedded server serves.",
-            ),
-            click.option(
-                "--variant", "names", multiple=True, help="Only this variant (name or suffix); may be repeated."
-            ),
-            click.option("--source", default="synthetic", show_default=True, help="Where the frames come from."),
-            click.option(
-                "--transport",
-                type=click.Choice(["auto", "grpc", "system_shm", "cuda_shm"]),
-                default="auto",
-                show_default=True,
-                help="How pictures reach the server.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-@contextmanager
-def open_bench(
-    *,
-    url: str | None,
-    metrics_url: str | None,
-    repository: Path,
-    names: tuple[str, ...],
-    source: str,
-) -> Iterator[Bench]:
-    """The bench on a server of our own or the given one; a server of our own is stopped afterwards."""
-    from perf.bench import Bench, frames_from_source, served_models
-    from perf.gpu_watch import device_bytes_in_use, load_nvml
-    from perf.watch import Watcher
-
-    nvml = load_nvml()
-    frames = frames_from_source(source)
-    if url is not None:
-        host = url.removeprefix("grpc://").rpartition(":")[0]
-        metrics = {None: f"{host}:8002", "none": ""}.get(metrics_url, metrics_url) or ""
-        watcher = Watcher(metrics_url=metrics, nvml=nvml if host in ("127.0.0.1", "localhost") else None)
-        yield Bench(
-            url=url,
-            models=served_models(url, names),
-            frames=frames,
-            source=source,
-            server={"kind": "external", "version": "unknown"},
-            watcher=watcher,
-        )
-        return
-    from server.embedded import EmbeddedServer
-
-    idle_bytes = device_bytes_in_use(nvml)
-    with EmbeddedServer(repository, on_progress=progress) as server:
-        at = server.endpoint
-        yield Bench(
-            url=at.grpc_url,
-            models=served_models(at.grpc_url, names),
-            frames=frames,
-            source=source,
-            server={"kind": at.kind, "version": at.version},
-            watcher=Watcher(metrics_url=at.metrics_url, server_pid=at.pid, nvml=nvml, idle_gpu_bytes=idle_bytes),
-        )
-
-
-def find_program() -> PerfAnalyzer:
-    """perf_analyzer, with the Triton wheel's libraries where it needs them."""
-    from perf.perf_analyzer_program import find_perf_analyzer
-    from server.triton_files import find_triton
-
-    return find_perf_analyzer(lambda: find_triton(progress).libraries, on_progress=progress)
-
-
-def repeat_command() -> str:
-    """The command line that repeats this run."""
-    return shlex.join(["photofinish", *sys.argv[1:]])
-
-
-def whole_numbers(text: str) -> tuple[int, ...]:
-    """`1,4,8` as numbers."""
-    try:
-        values = tuple(int(part) for part in text.split(","))
-    except ValueError as exc:
-        raise ConfigError(f"expected whole numbers with commas between them, got {text!r}; try 1,4,8") from exc
-    if min(values) < 1:
-        raise ConfigError(f"expected numbers of at least 1, got {text!r}")
-    return values
+from photofinish.commands.perf_bench import artifacts_in, find_program, finish, open_run, progress, repeat_command
+from photofinish.commands.perf_options import (
+    bench_options,
+    limit_options,
+    out_options,
+    positive_numbers,
+    whole_numbers,
+)
 
 
 @click.group()
@@ -132,26 +24,155 @@ def perf() -> None:
 
 @perf.command()
 @bench_options
+@out_options("results/standard.json")
+@limit_options
+@click.option("--baseline", help="The side to beat. Default: the variant whose role is baseline.")
+@click.option("--optimised", help="The other side. Default: the fastest variant here.")
+@click.option("--rates", default="30,5", show_default=True, help="Frames a second of the paced comparisons.")
+@click.option("--concurrency", default="1,4,8", show_default=True, help="Requests in flight in the sweep.")
+@click.option("--no-perf-analyzer", is_flag=True, help="Our own load generator only.")
+def standard(baseline: str | None, optimised: str | None, rates: str, concurrency: str, no_perf_analyzer: bool,
+             transport: Any, limits: dict[str, float], **options: Any) -> None:  # fmt: skip
+    """The standard set: comparison flat out and paced, ladder, perf_analyzer sweep. About four minutes on two cores."""
+    from perf.runs import Plan, choose_pair, climb_ladder, compare_flat_out, compare_paced, sweep_variants
+
+    program = None if no_perf_analyzer else find_program()
+    plan = Plan(transport=transport, rates=positive_numbers(rates), concurrencies=whole_numbers(concurrency))
+    with open_run(plan=plan, limits=limits, **options) as run:
+        pair = choose_pair(run.bench, baseline, optimised, progress)
+        run.measure(
+            [
+                lambda run: compare_flat_out(run, *pair),
+                lambda run: compare_paced(run, *pair),
+                climb_ladder,
+                lambda run: sweep_variants(run, program),
+            ]
+        )
+        finish(run)
+
+
+@perf.command()
+@bench_options
+@out_options("results/comparison.json")
+@limit_options
+@click.option("--baseline", help="The side to beat. Default: the variant whose role is baseline.")
+@click.option("--optimised", help="The other side. Default: the fastest variant here.")
+@click.option("--rates", default="", help="Also at these frame rates, e.g. 30,5.")
+@click.option("--rounds", type=click.IntRange(2), default=6, show_default=True, help="Blocks a side.")
+@click.option("--seconds", type=float, default=3.0, show_default=True, help="One block's length.")
+def comparison(baseline: str | None, optimised: str | None, rates: str, rounds: int, seconds: float,
+               transport: Any, limits: dict[str, float], **options: Any) -> None:  # fmt: skip
+    """Two variants in alternating blocks, with a confidence interval on every gain."""
+    from perf.runs import Plan, choose_pair, compare_flat_out, compare_paced
+
+    plan = Plan(transport=transport, rates=positive_numbers(rates), rounds=rounds, block_s=seconds,
+                paced_block_s=seconds)  # fmt: skip
+    with open_run(plan=plan, limits=limits, **options) as run:
+        pair = choose_pair(run.bench, baseline, optimised, progress)
+        run.measure([lambda run: compare_flat_out(run, *pair), lambda run: compare_paced(run, *pair)])
+        finish(run)
+
+
+@perf.command()
+@bench_options
+@out_options("results/ladder.json")
+@click.option("--rounds", type=click.IntRange(2), default=5, show_default=True, help="Blocks a rung.")
+@click.option("--seconds", type=float, default=2.0, show_default=True, help="One block's length.")
+def ladder(rounds: int, seconds: float, transport: Any, **options: Any) -> None:
+    """Every step from the baseline to everything switched on, one change per rung."""
+    from perf.runs import Plan, climb_ladder
+
+    plan = Plan(transport=transport, ladder_rounds=rounds, ladder_block_s=seconds)
+    with open_run(plan=plan, **options) as run:
+        run.measure([climb_ladder])
+        finish(run)
+
+
+@perf.command()
+@bench_options
+@out_options("results/sweep.json")
 @click.option("--concurrency", default="1,4,8", show_default=True, help="Requests in flight, one row each.")
 @click.option("--seconds", type=float, default=8.0, show_default=True, help="perf_analyzer's time per row, about.")
-@click.option("--quick", is_flag=True, help="A quarter of the time.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("results/sweep.json"), show_default=True)
-@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
-def sweep(concurrency: str, seconds: float, quick: bool, out: Path, lang: str, transport: Any, **bench: Any) -> None:
+@click.option("--no-perf-analyzer", is_flag=True, help="Our own load generator only.")
+def sweep(concurrency: str, seconds: float, no_perf_analyzer: bool, transport: Any, **options: Any) -> None:
     """perf_analyzer over every variant, with our own closed loop beside it."""
-    from perf.runs import sweep_run
+    from perf.runs import Plan, sweep_variants
 
-    program = find_program()
-    with open_bench(**bench) as opened:
-        text = sweep_run(
-            opened,
-            program,
-            concurrencies=whole_numbers(concurrency),
-            seconds=seconds / 4 if quick else seconds,
-            transport=transport,
-            command=repeat_command(),
-            out=out,
-            lang=lang,
-            on_progress=progress,
-        )
-    click.echo(text)
+    program = None if no_perf_analyzer else find_program()
+    plan = Plan(transport=transport, concurrencies=whole_numbers(concurrency), sweep_s=seconds)
+    with open_run(plan=plan, **options) as run:
+        run.measure([lambda run: sweep_variants(run, program)])
+        finish(run)
+
+
+@perf.command()
+@bench_options
+@out_options("results/trace.json")
+@click.option("--seconds", type=float, default=2.0, show_default=True, help="One block's length; five blocks each.")
+def trace(seconds: float, transport: Any, **options: Any) -> None:
+    """Where one request's time goes, in microseconds, for every variant."""
+    from perf.runs import Plan, trace_stages
+
+    with open_run(plan=Plan(transport=transport, rounds=5, block_s=seconds), **options) as run:
+        run.measure([trace_stages])
+        finish(run)
+
+
+@perf.command()
+@click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
+@click.option("--variant", "names", multiple=True, help="Only this variant (name or suffix); may be repeated.")
+@click.option("--batch", default="1", show_default=True, help="Batch sizes, e.g. 1,8,32.")
+@click.option("--seconds", type=float, default=4.0, show_default=True, help="Per artifact and batch size.")
+@out_options("results/engine.json")
+def engine(repository: Path, names: tuple[str, ...], batch: str, seconds: float, quick: bool, out: Path,
+           lang: str) -> None:  # fmt: skip
+    """Each artifact in a bare loop in one process: the floor that serving is compared with."""
+    from perf.engine import measure_engines
+    from perf.engine_run import engine_record
+    from perf.gpu_watch import load_nvml
+    from perf.record import write_record
+    from perf.report_files import write_reports
+    from perf.report_terminal import terminal_report
+
+    record = engine_record(command=repeat_command(), nvml=load_nvml())
+    section = measure_engines(
+        artifacts_in(repository, names),
+        batch_sizes=whole_numbers(batch),
+        seconds=seconds / 4 if quick else seconds,
+        on_progress=progress,
+        on_section=lambda section: write_record(record.with_section(section), out),
+    )
+    write_reports(record.with_section(section), out, lang=lang)
+    click.echo(terminal_report(record.with_section(section), lang=lang))
+
+
+@perf.command()
+@click.argument("record", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Write Markdown, CSV and HTML beside this name.")
+@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+def report(record: Path, out: Path | None, lang: str) -> None:
+    """Draw every table and picture again from a record; print the tables."""
+    from perf.record import read_record
+    from perf.report_files import write_reports
+    from perf.report_terminal import terminal_report
+
+    measured = read_record(record)
+    for path in write_reports(measured, out or record, lang=lang):
+        progress(f"wrote {path}")
+    click.echo(terminal_report(measured, lang=lang))
+
+
+@perf.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--allow", multiple=True, metavar="KEY", help="Accept that this key differs; may be repeated.")
+@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+def compare(first: Path, second: Path, allow: tuple[str, ...], lang: str) -> None:
+    """The second record against the first; refused where they were not measured alike."""
+    from perf.compare import record_comparison_rows, require_comparable
+    from perf.record import read_record
+    from perf.report_terminal import text_table
+
+    before, after = read_record(first), read_record(second)
+    require_comparable(before, after, allowed=allow)
+    click.echo(text_table(*record_comparison_rows(before, after, lang=lang)))

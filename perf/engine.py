@@ -1,0 +1,214 @@
+"""Each artifact in a bare loop in this process: the floor that serving is compared with."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perf.comparison import Progress
+from perf.load import Sender, run_closed_loop
+from perf.record import Arm, Block, Load, NotRun, Section
+from photofinish.errors import ConfigError, PhotofinishError
+from photofinish.model_card import ModelCard
+from photofinish.variant import ARTIFACT_NAMES
+
+Loop = Callable[[], object]
+"""One execution, finished when it returns: the host clock sees all of it."""
+_WARM_UPS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One variant of the repository. directory: the version directory that holds the model file."""
+
+    card: ModelCard
+    directory: Path
+
+    @property
+    def path(self) -> Path:
+        """The model file."""
+        return self.directory / ARTIFACT_NAMES.get(self.card.backend, "model")
+
+
+def measure_engines(
+    artifacts: Sequence[Artifact],
+    *,
+    batch_sizes: Sequence[int] = (1,),
+    seconds: float = 4.0,
+    seed: int = 0,
+    on_progress: Progress,
+    on_section: Callable[[Section], None] = lambda section: None,
+) -> Section:
+    """The section of kind "engine": every artifact at every batch size it takes, warm, one after the other.
+
+    On a GPU the input already lies on the device and every execution is waited for. Input is noise of the right shape:
+    a detector's time does not depend on its pixels.
+    """
+    load = Load(mode="loop", block_s=seconds, seed=seed)
+    arms: list[Arm] = []
+    blocks: list[Block] = []
+    not_run: list[NotRun] = []
+    for artifact in artifacts:
+        for batch_size in batch_sizes:
+            card = artifact.card
+            label = f"{card.variant}, batch {batch_size}"
+            on_progress(f"engine: {label}")
+            try:
+                loop = loop_from_artifact(artifact, batch_size, seed)
+            except PhotofinishError as exc:
+                not_run.append(NotRun(label=label, reason=str(exc)))
+                on_progress(f"engine: {label}: not run: {exc}")
+                continue
+            arm = _arm(card, batch_size)
+            samples = run_closed_loop(_sender(loop), seconds=seconds, frames_per_request=batch_size)
+            arms.append(arm)
+            blocks.append(Block(arm=arm.key, round=0, began_ns=0, samples=samples))
+            on_section(_section(load, arms, blocks, not_run, complete=False))
+    section = _section(load, arms, blocks, not_run, complete=True)
+    on_section(section)
+    return section
+
+
+def loop_from_artifact(artifact: Artifact, batch_size: int, seed: int) -> Loop:
+    """A warm loop over the artifact. Raises ConfigError when this machine or this command cannot run it."""
+    card = artifact.card
+    make = _LOOPS.get(card.backend)
+    if make is None:
+        raise ConfigError(f"no bare loop for backend {card.backend}; there is one for {', '.join(_LOOPS)}")
+    if not artifact.path.is_file():
+        raise ConfigError(f"{artifact.path} does not exist; run `photofinish export`")
+    if batch_size > card.batch_buckets[-1]:
+        raise ConfigError(f"{card.variant} takes batches of {card.batch_buckets[-1]} at most")
+    loop = make(artifact, _input(card, batch_size, seed))
+    for _ in range(_WARM_UPS):
+        loop()
+    return loop
+
+
+def _input(card: ModelCard, batch_size: int, seed: int) -> npt.NDArray[Any]:
+    width, height = card.input_wh
+    generator = np.random.default_rng(seed)
+    pixels = generator.integers(0, 256, (batch_size, height, width, 3), dtype=np.uint8)
+    if card.contract == "frames":
+        return pixels
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+
+
+def _torch_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
+    torch = _import("torch", "export")
+    card = artifact.card
+    if (artifact.directory / "model.json").is_file():
+        raise ConfigError("a compiled AOTInductor package has no bare loop here yet")
+    if card.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("exported for a GPU, and torch sees none here")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = card.tf32
+    module = torch.jit.load(str(artifact.path), map_location=card.device).eval()
+    picture = torch.from_numpy(pixels).to(card.device)
+
+    def run() -> object:
+        with torch.inference_mode():
+            output = module(picture)
+        if card.device == "cuda":
+            torch.cuda.synchronize()
+        return output
+
+    return run
+
+
+def _onnx_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
+    ort = _import("onnxruntime", "server")
+    card = artifact.card
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    if card.device != "cuda":
+        session = ort.InferenceSession(str(artifact.path), options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        return lambda: session.run(None, {name: pixels})
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        raise ConfigError("exported for a GPU, and this ONNX Runtime has no CUDA provider; install onnxruntime-gpu")
+    _import("torch", "export")  # brings the CUDA libraries in
+    settings = {
+        "enable_cuda_graph": "1" if card.cuda_graphs else "0",
+        "use_tf32": "1" if card.tf32 else "0",
+        "cudnn_conv_algo_search": "HEURISTIC",
+    }
+    session = ort.InferenceSession(str(artifact.path), options, providers=[("CUDAExecutionProvider", settings)])
+    if session.get_providers()[0] != "CUDAExecutionProvider":
+        raise ConfigError("ONNX Runtime fell back to the CPU; `photofinish doctor` says why")
+    source, sink = session.get_inputs()[0], session.get_outputs()[0]
+    shape = [len(pixels), *(int(side) for side in sink.shape[1:])]
+    binding = session.io_binding()
+    binding.bind_ortvalue_input(source.name, ort.OrtValue.ortvalue_from_numpy(pixels, "cuda", 0))
+    binding.bind_ortvalue_output(sink.name, ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, "cuda", 0))
+    return lambda: session.run_with_iobinding(binding)
+
+
+def _openvino_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
+    openvino = _import("openvino", "server")
+    card = artifact.card
+    hint = {"bf16": "bf16", "fp16": "f16"}.get(card.precision, "f32")
+    compiled = openvino.Core().compile_model(
+        str(artifact.path), "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
+    )
+    request = compiled.create_infer_request()
+    return lambda: request.infer([pixels], share_inputs=True, share_outputs=True)
+
+
+_LOOPS: Mapping[str, Callable[[Artifact, npt.NDArray[Any]], Loop]] = {
+    "pytorch": _torch_loop,
+    "onnxruntime": _onnx_loop,
+    "openvino": _openvino_loop,
+}
+
+
+def _import(name: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as exc:
+        raise ConfigError(f"{name} is not installed; run `pip install 'photofinish[{extra}]'`") from exc
+
+
+def _arm(card: ModelCard, batch_size: int) -> Arm:
+    return Arm(
+        key=f"{card.variant}/{batch_size}",
+        label=card.variant,
+        model=card.variant,
+        role=card.role,
+        backend=card.backend,
+        precision=card.precision,
+        contract=card.contract,
+        device=card.device,
+        batch_size=batch_size,
+        span="engine",
+        untrained=card.untrained,
+        tf32=card.tf32,
+        weights=card.weights,
+        weights_sha256=card.weights_sha256,
+    )
+
+
+def _section(
+    load: Load, arms: Sequence[Arm], blocks: Sequence[Block], not_run: Sequence[NotRun], *, complete: bool
+) -> Section:
+    return Section(
+        kind="engine",
+        name="engine",
+        load=load,
+        arms=tuple(arms),
+        blocks=tuple(blocks),
+        not_run=tuple(not_run),
+        complete=complete,
+    )
+
+
+def _sender(loop: Loop) -> Sender:
+    def send(index: int) -> None:
+        loop()
+
+    return send

@@ -1,0 +1,22 @@
+"""A record for a run without a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perf.environment import environment_fingerprint, utc_now
+from perf.harness import measure_harness
+from perf.record import Harness, Record
+
+
+def engine_record(*, command: str, nvml: Any | None) -> Record:
+    """A record without sections: fingerprint taken, harness measured, no server, no frames."""
+    overhead = measure_harness()
+    return Record(
+        command=command,
+        created_utc=utc_now(),
+        environment=environment_fingerprint(nvml, server={"kind": "none", "version": "in this process"}),
+        source={"name": "noise"},
+        sections=(),
+        harness=Harness(closed_loop_p95_ns=overhead.closed_loop_p95_ns, open_loop_p95_ns=overhead.open_loop_p95_ns),
+    )

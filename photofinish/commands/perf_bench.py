@@ -1,0 +1,131 @@
+"""The bench and the run of the `photofinish perf` commands: where server, client and measurement meet."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from photofinish.errors import ConfigError, VerdictError
+
+if TYPE_CHECKING:
+    from perf.bench import Bench
+    from perf.engine import Artifact
+    from perf.perf_analyzer_program import PerfAnalyzer
+    from perf.runs import Plan, Run
+
+
+def progress(line: str) -> None:
+    """One line on stderr."""
+    click.echo(line, err=True)
+
+
+@contextmanager
+def open_bench(
+    *,
+    url: str | None,
+    metrics_url: str | None,
+    repository: Path,
+    names: tuple[str, ...],
+    source: str,
+) -> Iterator[Bench]:
+    """The bench on a server of our own or the given one; a server of our own is stopped afterwards."""
+    from perf.bench import Bench, frames_from_source, served_models
+    from perf.gpu_watch import device_bytes_in_use, load_nvml
+    from perf.watch import Watcher
+
+    nvml = load_nvml()
+    frames = frames_from_source(source)
+    if url is not None:
+        host = url.removeprefix("grpc://").rpartition(":")[0]
+        metrics = {None: f"{host}:8002", "none": ""}.get(metrics_url, metrics_url) or ""
+        watcher = Watcher(metrics_url=metrics, nvml=nvml if host in ("127.0.0.1", "localhost") else None)
+        yield Bench(
+            url=url,
+            models=served_models(url, names),
+            frames=frames,
+            source=source,
+            server={"kind": "external", "version": server_version(url)},
+            watcher=watcher,
+        )
+        return
+    from server.embedded import EmbeddedServer
+
+    idle_bytes = device_bytes_in_use(nvml)
+    with EmbeddedServer(repository, on_progress=progress) as server:
+        at = server.endpoint
+        yield Bench(
+            url=at.grpc_url,
+            models=served_models(at.grpc_url, names),
+            frames=frames,
+            source=source,
+            server={"kind": at.kind, "version": at.version},
+            watcher=Watcher(metrics_url=at.metrics_url, server_pid=at.pid, nvml=nvml, idle_gpu_bytes=idle_bytes),
+        )
+
+
+def server_version(url: str) -> str:
+    """Triton's version as the server tells it."""
+    from client.triton import TritonClient
+
+    with TritonClient(url) as client:
+        return client.server_version()
+
+
+def artifacts_in(repository: Path, names: tuple[str, ...]) -> list[Artifact]:
+    """The variants of a repository on disk, by name or suffix; all of them when none is named."""
+    from export.cards import card_from_directory
+    from perf.engine import Artifact
+
+    found = []
+    for directory in sorted(path.parent for path in repository.glob("*/config.pbtxt")):
+        card = card_from_directory(directory)
+        if card and (not names or any(card.variant == name or card.variant.endswith(f"_{name}") for name in names)):
+            version = max(
+                (path for path in directory.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)
+            )
+            found.append(Artifact(card=card, directory=version))
+    if not found:
+        raise ConfigError(f"{repository} holds no variant {' or '.join(names)}".rstrip() + "; run `photofinish export`")
+    return found
+
+
+def find_program() -> PerfAnalyzer:
+    """perf_analyzer, with the Triton wheel's libraries where it needs them."""
+    from perf.perf_analyzer_program import find_perf_analyzer
+    from server.triton_files import find_triton
+
+    return find_perf_analyzer(lambda: find_triton(progress).libraries, on_progress=progress)
+
+
+def repeat_command() -> str:
+    """The command line that repeats this run."""
+    return shlex.join(["photofinish", *sys.argv[1:]])
+
+
+@contextmanager
+def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, limits: dict[str, float] | None = None,
+             **bench: Any) -> Iterator[Run]:  # fmt: skip
+    """A run on an open bench, with an empty record."""
+    from perf.runs import Run, new_record
+
+    with open_bench(**bench) as opened:
+        record = new_record(opened, command=repeat_command(), limits=limits)
+        chosen = plan.scaled(0.25) if quick else plan
+        yield Run(bench=opened, plan=chosen, out=out, on_progress=progress, record=record, lang=lang)
+
+
+def finish(run: Run) -> None:
+    """Print the report and where it lies; leave with 3 when the verdict falls short."""
+    from perf.report_terminal import terminal_report
+    from perf.verdict import verdict_from_record
+
+    click.echo(terminal_report(run.record, lang=run.lang))
+    click.echo(f"\n{run.out}")
+    if verdict_from_record(run.record).falls_short:
+        raise VerdictError("the run is not valid or misses a limit; the reasons stand in the report above")
