@@ -16,7 +16,7 @@ WINDOW = 200
 
 
 class StageTimes:
-    """Adds up the time between marks. `wait` is called before each mark, so that asynchronous work counts where it is."""
+    """Adds up the time between marks. `wait` comes before each mark, so that asynchronous work counts where it is."""
 
     def __init__(self, name: str, wait: Callable[[], None]) -> None:
         self._name = name
