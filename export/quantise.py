@@ -30,6 +30,8 @@ PERCENTILES = (99.9, 99.99, 99.999, 100.0)
 """Shares of the values seen that an INT8 range may hold; which one is best is measured."""
 TARGET_DISAGREEMENT = 0.06
 """docs/accuracy.md shows how it relates to mAP."""
+LAYER_FRAMES = 6
+"""Frames on which each layer is measured alone."""
 MEMO_KEY = "int8"
 PROGRESS_S = 5.0
 
@@ -126,8 +128,11 @@ def quantised_from_model(
         ranges.add(frame)
         report.step("calibrating, frame", index + 1, len(frames.range_nhwc))
 
-    def measured(candidate: onnx.ModelProto) -> float:
-        return disagreement_from_outputs(output_from_onnx(candidate, frames.search_nhwc), reference)
+    def measured(candidate: onnx.ModelProto, step: int = 1) -> float:
+        return disagreement_from_outputs(output_from_onnx(candidate, frames.search_nhwc[::step]), reference[::step])
+
+    # A hundred layers one by one: few frames are enough to put them in order.
+    layer_step = -(-len(frames.search_nhwc) // LAYER_FRAMES)
 
     candidates = {percentile: quantised_from_limits(named, ranges.limits(percentile)) for percentile in PERCENTILES}
     errors = {percentile: measured(candidate) for percentile, candidate in candidates.items()}
@@ -139,6 +144,7 @@ def quantised_from_model(
     result = search_layers(
         layers,
         lambda chosen: measured(partly_quantised(quantised, named, chosen)),
+        lambda layer: measured(partly_quantised(quantised, named, {layer}), layer_step),
         target=target if search else 1.0,
         on_layer=lambda done, count: report.step("measuring, layer", done, count),
     )

@@ -39,6 +39,7 @@ class SearchResult:
 def search_layers(
     layers: Sequence[str],
     measure: Callable[[frozenset[str]], float],
+    measure_layer: Callable[[str], float],
     *,
     target: float,
     max_share: float = 0.5,
@@ -46,9 +47,9 @@ def search_layers(
 ) -> SearchResult:
     """The fewest of the worst layers whose restoration brings the disagreement to `target`.
 
-    measure: disagreement with the given layers quantised. Each layer is measured alone, the layers are ordered by
-    their error, and the shortest prefix of that order that reaches the target is found by bisection. At most
-    `max_share` of the layers are restored; when that is not enough, that many are.
+    measure: disagreement with the given layers quantised; measure_layer: with one layer quantised alone. The layers
+    are ordered by their own error, and the shortest prefix of that order that reaches the target is found by
+    bisection. At most `max_share` of the layers are restored; when that is not enough, that many are.
     """
     everything = frozenset(layers)
     disagreement_all = measure(everything)
@@ -62,7 +63,7 @@ def search_layers(
         )
     errors = {}
     for index, layer in enumerate(layers):
-        errors[layer] = measure(frozenset({layer}))
+        errors[layer] = measure_layer(layer)
         on_layer(index + 1, len(layers))
     order = sorted(layers, key=lambda layer: -errors[layer])
     low, high = 0, max(1, int(len(layers) * max_share))
