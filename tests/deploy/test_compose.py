@@ -119,7 +119,7 @@ def test_every_mounted_and_copied_file_exists() -> None:
         if line.startswith("COPY ") and "--from" not in line:
             for source in line.split()[1:-1]:
                 assert (CHECKOUT / source).exists(), f"the Dockerfile copies {source}, which is not there"
-                assert source in sent, f".dockerignore keeps {source} from the build"
+                assert source.split("/")[0] in sent, f".dockerignore keeps {source} from the build"
 
 
 def test_dockerfile_has_the_stages_that_compose_builds() -> None:
