@@ -12,7 +12,6 @@ from types import FrameType
 from fastapi import FastAPI
 
 from client.ui.metrics import MetricsServer
-from client.ui.page import build_page, mount_page
 from client.ui.server import WebServer, add_view_routes, open_listener
 from client.ui.split_view import Choice, SplitView
 from photofinish.errors import ServerError
@@ -67,6 +66,8 @@ def serve_view(
         stack.enter_context(view)
         if hosting.metrics_port is not None:
             stack.enter_context(MetricsServer(view.boards, host=hosting.metrics_host, port=hosting.metrics_port))
+        from client.ui.page import build_page, mount_page  # Gradio takes seconds to import: the sides start meanwhile
+
         app = FastAPI(openapi_url=None)
         add_view_routes(app, view, stop)
         mount_page(app, build_page(view, (choice.source,), is_public=hosting.is_public))

@@ -108,9 +108,8 @@ def test_numbers_change_and_agree_with_the_counters(opened: Opened) -> None:
     boards = opened.running.view.boards
     for side in boards:
         before = int(opened.text(f"sides.{side}.done").replace(",", ""))
-        opened.browser.wait_for(
-            f"""Number(document.querySelector('[data-text="sides.{side}.done"]').textContent.replace(',', '')) > {before}"""
-        )
+        shown = f"""document.querySelector('[data-text="sides.{side}.done"]').textContent.replace(',', '')"""
+        opened.browser.wait_for(f"Number({shown}) > {before}")
         behind = boards[side].frames_done - int(opened.text(f"sides.{side}.done").replace(",", ""))
         assert 0 <= behind <= 150, "the page shows the counter as it was at most about a second ago"
         assert float(opened.text(f"sides.{side}.fps")) > 0

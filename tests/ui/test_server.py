@@ -97,7 +97,7 @@ def test_without_a_port_the_next_free_one_is_taken() -> None:
 
 
 def test_a_foreign_address_is_one_clear_line() -> None:
-    with pytest.raises(ConfigError, match="cannot listen on 203.0.113.9"):
+    with pytest.raises(ConfigError, match=r"cannot listen on 203\.0\.113\.9"):
         open_listener("203.0.113.9", 0)
 
 
