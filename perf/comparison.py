@@ -42,7 +42,9 @@ def contender_from_sender(
             )
         arrivals: Arrivals = "poisson" if load.arrivals == "poisson" else "paced"
         offsets = arrival_offsets(arrivals, rate_rps=load.rate_rps, seconds=seconds, seed=seed)
-        return run_open_loop(sender, offsets, max_in_flight=arm.concurrency, frames_per_request=arm.batch_size)
+        return run_open_loop(
+            sender, offsets, max_in_flight=arm.concurrency, frames_per_request=arm.batch_size, seconds=seconds
+        )
 
     def warm_up() -> None:
         run_closed_loop(sender, concurrency=arm.concurrency, requests=warm_up_requests * arm.concurrency)

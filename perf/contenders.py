@@ -93,6 +93,6 @@ def _contender(setup: Setup, transport: str, sender: Sender, load: Load, stages:
         transport=transport,
         concurrency=setup.in_flight,
         batch_size=setup.batch_size,
-        change=setup.change,
+        change=setup.change.replace("→ auto", f"→ {transport}"),
     )
     return contender_from_sender(arm, sender, load, stages=stages)

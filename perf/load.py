@@ -122,12 +122,14 @@ def run_open_loop(
     *,
     max_in_flight: int = 64,
     frames_per_request: int = 1,
+    seconds: float = 0.0,
     clock: Callable[[], int] = time.perf_counter_ns,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Samples:
     """Send request i at `offsets_ns[i]` after the start, whether or not earlier ones have returned.
 
-    A request that is due while all `max_in_flight` senders are busy waits, and its wait counts as latency.
+    A request that is due while all `max_in_flight` senders are busy waits, and its wait counts as latency. seconds:
+    the schedule's own length, which throughput is taken over unless the last result came later.
     """
     indices = itertools.count()
     begin_ns = clock()
@@ -145,7 +147,7 @@ def run_open_loop(
 
     workers = _Workers(min(max_in_flight, max(1, len(offsets_ns))), work)
     workers.run()
-    return _samples(workers.requests, begin_ns, frames_per_request)
+    return _samples(workers.requests, begin_ns, frames_per_request, int(seconds * NS_PER_S))
 
 
 def arrival_offsets(arrivals: Arrivals, *, rate_rps: float, seconds: float, seed: int = 0) -> tuple[int, ...]:
@@ -173,14 +175,14 @@ def _wait_until(
     return True
 
 
-def _samples(requests: Sequence[_Request], begin_ns: int, frames_per_request: int) -> Samples:
+def _samples(requests: Sequence[_Request], begin_ns: int, frames_per_request: int, min_window_ns: int = 0) -> Samples:
     ordered = sorted(requests, key=lambda request: request.scheduled_ns)
     errors = Counter(request.error for request in ordered if request.error)
     return Samples(
         scheduled_ns=tuple(request.scheduled_ns - begin_ns for request in ordered),
         sent_ns=tuple(request.sent_ns - begin_ns for request in ordered),
         done_ns=tuple(request.done_ns - begin_ns for request in ordered),
-        window_ns=max((request.done_ns for request in ordered), default=begin_ns) - begin_ns,
+        window_ns=max(min_window_ns, max((request.done_ns for request in ordered), default=begin_ns) - begin_ns),
         failed=tuple(index for index, request in enumerate(ordered) if request.error),
         backlogged=tuple(index for index, request in enumerate(ordered) if request.backlogged),
         error_counts=dict(errors),

@@ -96,7 +96,8 @@ def headline(record: Record, *, lang: str = "en") -> tuple[str, str]:
     if gain.low != gain.high and gain.holds(1.0):
         return word("headline_none", lang), sure
     key = "headline" if gain.estimate > 1 else "headline_slower"
-    return word(key, lang, gain=times(gain.estimate), plain=number(gain.estimate)), sure
+    values = {"gain": times(gain.estimate), "plain": number(gain.estimate), "inverse": number(1 / gain.estimate)}
+    return word(key, lang, **values), sure
 
 
 def verdict_parts(verdict: Verdict, lang: str) -> list[Part]:

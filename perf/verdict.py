@@ -23,6 +23,7 @@ MAX_HALVES_DIFFERENCE = 0.10
 MAX_ERROR_SHARE = 0.001
 MAX_OTHER_CPU_SHARE = 0.15
 MIN_KEPT_RATE_SHARE = 0.97
+MAX_OVERHEAD_SHARE = 0.02
 LIMIT_NAMES = ("p95_ms", "p99_ms", "min_fps", "min_speedup", "min_map", "max_gpu_memory_mib")
 
 
@@ -107,24 +108,28 @@ def _section_reasons(section: Section, record: Record) -> list[Reason]:
 
 def _comparison_reasons(section: Section, record: Record) -> list[Reason]:
     reasons = []
-    needed = min_samples(0.95)
-    for summary in summaries_from_section(section):
+    summaries = summaries_from_section(section)
+    for summary in summaries:
         arm, blocks = summary.arm, section.blocks_of(summary.arm.key)
-        completed = summary.requests - summary.errors
+        completed, needed = summary.requests - summary.errors, min_samples(0.95)
         if section.complete and len(blocks) < MIN_ROUNDS:
             reasons.append(_reason("few_rounds", section, arm, {"rounds": len(blocks), "needed": MIN_ROUNDS}))
         if completed < needed and section is primary_comparison(record):
             reasons.append(_reason("few_samples", section, arm, {"requests": completed, "needed": needed}))
-        if any(is_sender_late(block.samples) for block in blocks) and section.load.mode == "open":
-            reasons.append(_reason("late_sender", section, arm, {}))
-        if not is_overloaded(section, summary) and (difference := _halves_difference(blocks)) is not None:
-            if difference > MAX_HALVES_DIFFERENCE:
-                percents = {"percent": round(100 * difference), "limit": round(100 * MAX_HALVES_DIFFERENCE)}
-                reasons.append(_reason("unstable", section, arm, percents))
-    medians = [median for summary in summaries_from_section(section) if (median := summary.latency["p50"])]
+    late = [item.arm.label for item in summaries if any(is_sender_late(block.samples) for block in item.blocks)]
+    if late and section.load.mode == "open":
+        reasons.append(Reason(key="late_sender", values={"section": section.name, "arm": ", ".join(late)}))
+    steady = [item for item in summaries if not is_overloaded(section, item)]
+    moved = [(difference, item.arm) for item in steady if (difference := _halves_difference(item.blocks)) is not None]
+    worst = max(moved, key=lambda pair: pair[0], default=None)
+    if worst and worst[0] > MAX_HALVES_DIFFERENCE:
+        percents = {"percent": round(100 * worst[0]), "limit": round(100 * MAX_HALVES_DIFFERENCE)}
+        reasons.append(_reason("unstable", section, worst[1], percents))
+    medians = [median for item in summaries if (median := item.latency["p50"])]
     if record.harness and medians:
-        overhead_ns = max(record.harness.closed_loop_p95_ns, record.harness.open_loop_p95_ns)
-        if overhead_ns > max(MAX_OVERHEAD_NS, 0.02 * min(medians)):
+        closed_ns, open_ns = record.harness.closed_loop_p95_ns, record.harness.open_loop_p95_ns
+        overhead_ns = open_ns if section.load.mode == "open" else closed_ns
+        if overhead_ns > max(MAX_OVERHEAD_NS, MAX_OVERHEAD_SHARE * min(medians)):
             reasons.append(Reason(key="harness", values={"section": section.name, "us": round(overhead_ns / 1000)}))
     return reasons
 

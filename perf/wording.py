@@ -75,7 +75,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "report": ("Photofinish report", "Photofinish 报告"),
     "headline": ("{gain} lower median latency", "中位延迟降低为 1/{plain}"),
     "headline_none": ("No difference in median latency shown", "未见中位延迟差异"),
-    "headline_slower": ("The median latency is {gain} of the baseline's speed", "中位速度为基线的 {gain}"),
+    "headline_slower": ("{inverse}× higher median latency", "中位延迟为基线的 {inverse} 倍"),
     "interval_note": ("95 % confidence [{low}, {high}]", "95 % 置信区间 [{low}, {high}]"),
     "h_comparison": ("One frame at a time, flat out", "逐帧全速"),
     "h_verdict": ("Verdict", "结论"),
@@ -127,8 +127,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "请为客户端留出一个核，或降低速率",
     ),
     "reason_unstable": (
-        "{section}, {arm}: the median moved by {percent} % between the halves of the run (limit {limit} %)",
-        "{section}，{arm}：前后两半的中位数相差 {percent} %（限值 {limit} %）",
+        "{section}: the median moved by up to {percent} % between the halves of the run ({arm}; limit {limit} %)",
+        "{section}：前后两半的中位数最多相差 {percent} %（{arm}，限值 {limit} %）",
     ),
     "advice_unstable": (
         "wait until the machine is warm and idle, or measure longer",

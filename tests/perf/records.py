@@ -90,7 +90,7 @@ def build_comparison(
     name: str = "comparison",
     medians: tuple[float, float] = (24.7, 2.26),
     rounds: int = 6,
-    count: int = 120,
+    count: int = 30,
     seed: int = 7,
 ) -> Section:
     generator = np.random.default_rng(seed)
@@ -131,7 +131,7 @@ def build_ladder(*, seed: int = 3) -> Section:
     ]
     arms = tuple(replace(OPTIMISED, key=key, label=label, change=change) for key, label, _, change in steps)
     blocks = tuple(
-        Block(arm=key, round=number, began_ns=0, samples=build_samples(generator, median, 140))
+        Block(arm=key, round=number, began_ns=0, samples=build_samples(generator, median, 12))
         for number in range(5)
         for key, _, median, _ in steps
     )
@@ -150,7 +150,7 @@ def build_sweep(*, seed: int = 5) -> Section:
     arms, blocks = [], []
     for generator_name in ("perf_analyzer", "photofinish"):
         for arm, median in ((BASELINE, 21.0), (OPTIMISED, 1.9)):
-            for concurrency in (1, 4, 8):
+            for concurrency in (1, 4):
                 key = f"{arm.model}/{concurrency}/{generator_name}"
                 arms.append(
                     replace(
@@ -162,7 +162,7 @@ def build_sweep(*, seed: int = 5) -> Section:
                         generator=generator_name,
                     )
                 )
-                samples = build_samples(generator, median * (0.6 + 0.4 * concurrency), 700 if median < 10 else 200)
+                samples = build_samples(generator, median * (0.6 + 0.4 * concurrency), 140 if median < 10 else 40)
                 blocks.append(
                     Block(arm=key, round=0, began_ns=0, samples=samples, observed=build_observation(median, 512))
                 )

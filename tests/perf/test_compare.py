@@ -1,0 +1,65 @@
+"""Two records: compared only when they were measured alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from perf.compare import record_comparison_rows, require_comparable
+from perf.record import Record
+from photofinish.errors import ConfigError
+from tests.perf.records import build_comparison, build_record
+
+
+def _record(seed: int = 1, medians: tuple[float, float] = (24.7, 2.26)) -> Record:
+    return build_record(sections=(build_comparison(seed=seed, medians=medians),))
+
+
+def _environment(**changes: object) -> Record:
+    record = _record()
+    return replace(record, environment={**record.environment, **changes})
+
+
+def _section(change: Callable[..., object]) -> Record:
+    record = _record()
+    return replace(record, sections=(change(record.sections[0]),))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("other", "key", "values"),
+    [
+        (lambda: _environment(driver="590.1"), "environment.driver", ("580.95.05", "590.1")),
+        (lambda: _environment(cpu="another"), "environment.cpu", ("Xeon", "another")),
+        (lambda: _environment(gpus=[{"name": "RTX 5070"}]), "environment.gpus", ("H100", "RTX 5070")),
+        (lambda: _environment(server={"kind": "container", "version": "2.51.0"}), "environment.server.kind",
+         ("embedded", "container")),
+        (lambda: _environment(packages={"onnxruntime": "1.40"}), "environment.packages.onnxruntime",
+         ("1.31.1", "1.40")),
+        (lambda: replace(_record(), source={"sha256": "other"}), "source.sha256", ("cdcd", "other")),
+        (lambda: _section(lambda section: replace(section, complete=False)), "verdict", ("VALID", "INVALID")),
+        (lambda: _section(lambda section: replace(section, arms=(section.arms[0], replace(section.arms[1],
+                                                                                     transport="grpc")))),
+         "comparison.optimised.transport", ("system_shm", "grpc")),
+    ],
+)  # fmt: skip
+def test_what_was_measured_otherwise_is_refused(other: Callable[[], Record], key: str, values: tuple[str, str]) -> None:
+    with pytest.raises(ConfigError, match="cannot be compared") as caught:
+        require_comparable(_record(), other())
+    assert all(text in str(caught.value) for text in (key, *values, "--allow"))
+    require_comparable(_record(), other(), allowed=(key,))
+
+
+def test_commit_and_time_may_differ() -> None:
+    later = replace(_environment(commit="feed", load_average=2.0), created_utc="2027-01-01T00:00:00Z", command="other")
+    require_comparable(_record(), later)
+
+
+def test_a_change_is_shown_and_no_change_is_not() -> None:
+    header, rows = record_comparison_rows(_record(seed=3), _record(seed=5, medians=(24.7, 1.5)))
+    assert header[0] == "arm"
+    assert [row[0] for row in rows] == ["comparison: yolo26n_torch_fp32_tensor", "comparison: yolo26n_onnx_fp16"]
+    assert rows[0][3].startswith("no difference shown")
+    assert rows[1][3].startswith("1.5")
+    assert "[1.4" in rows[1][3]

@@ -1,0 +1,79 @@
+"""The ladder: which rungs the served models allow, and what each one really changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from client.triton import ServedModel
+from perf.ladder import RUNGS, changes_between, ladder_setups
+from perf.wording import has_word
+from tests.builders import build_card
+
+
+def _model(name: str, *, max_batch_size: int = 32, **card: Any) -> ServedModel:
+    return ServedModel(
+        name=name,
+        card=build_card(variant=name, **card),
+        has_own_card=True,
+        problem="",
+        inputs=(),
+        outputs=(),
+        max_batch_size=max_batch_size,
+    )
+
+
+BASELINE = _model("toy_torch_fp32_tensor", role="baseline", contract="tensor", backend="pytorch", max_batch_size=8)
+TORCH = _model("toy_torch_fp32", backend="pytorch")
+ONNX = _model("toy_onnx_fp32")
+FP16_CPU = _model("toy_onnx_fp16", precision="fp16", cuda_graphs=False, device="cpu")
+FP16_GPU = _model("toy_onnx_fp16", precision="fp16", cuda_graphs=True, device="cuda")
+INT8 = _model("toy_onnx_int8", precision="int8")
+TENSORRT = _model("toy_trt_fp16", precision="fp16", backend="tensorrt", device="cuda")
+
+
+def test_all_rungs_change_one_thing_each_on_a_cpu() -> None:
+    setups, not_run = ladder_setups((BASELINE, TORCH, ONNX, FP16_CPU, INT8))
+    assert [setup.key for setup in setups] == [
+        "baseline", "contract", "client", "transport", "engine", "precision", "int8", "pipelining", "batching",
+    ]  # fmt: skip
+    assert [setup.change for setup in setups] == [
+        "",
+        "contract tensor → frames",
+        "client baseline → optimised",
+        "transport grpc → auto",
+        "engine pytorch → onnxruntime",
+        "precision fp32 → fp16",
+        "precision fp16 → int8",
+        "in flight 1 → 2",
+        "batch 1 → 8",
+    ]
+    assert [item.label for item in not_run] == ["CUDA graphs", "AOTInductor FP16", "OpenVINO", "TensorRT FP16"]
+    assert "needs an openvino variant" in not_run[2].reason
+
+
+def test_on_a_gpu_precision_and_graphs_come_together_and_are_called_so() -> None:
+    setups, not_run = ladder_setups((BASELINE, TORCH, ONNX, FP16_GPU, TENSORRT))
+    by_key = {setup.key: setup for setup in setups}
+    assert by_key["cuda_graphs"].change == "precision fp32 → fp16, CUDA graphs off → on"
+    assert by_key["tensorrt"].change == "engine onnxruntime → tensorrt, CUDA graphs on → off"
+    assert "FP16" in [item.label for item in not_run]
+
+
+def test_without_a_baseline_only_named_rungs_remain() -> None:
+    setups, not_run = ladder_setups((ONNX,))
+    assert setups[0].key == "engine"
+    assert not_run[0].label == "textbook"
+    assert ladder_setups(())[0] == ()
+    assert len(ladder_setups(())[1]) == len(RUNGS)
+
+
+def test_a_model_that_takes_no_batches_ends_before_that_rung() -> None:
+    small = _model("toy_onnx_fp32", max_batch_size=4)
+    _, not_run = ladder_setups((BASELINE, TORCH, small))
+    assert not_run[-1].reason == "toy_onnx_fp32 takes batches of 4 at most"
+
+
+def test_every_rung_has_a_name_in_both_languages() -> None:
+    assert all(has_word(f"rung_{rung.key}") for rung in RUNGS)
+    setups, _ = ladder_setups((BASELINE, ONNX))
+    assert changes_between(setups[0], setups[0]) == ()

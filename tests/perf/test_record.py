@@ -1,0 +1,92 @@
+"""The evidence: written, read back, and read from every schema version that ever was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perf.record import SCHEMA_VERSION, json_from_record, read_record, write_record
+from perf.summary import summaries_from_section
+from photofinish.errors import ConfigError
+from tests.perf.records import build_record
+
+DATA = Path(__file__).parent / "data"
+
+
+def test_a_record_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    record = build_record()
+    path = tmp_path / "deep" / "record.json"
+    write_record(record, path)
+    assert read_record(path) == record
+    assert [item.name for item in path.parent.iterdir()] == ["record.json"]
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+def test_every_past_schema_version_is_still_read(version: int) -> None:
+    record = read_record(DATA / f"record_v{version}.json")
+    assert record.is_complete
+    baseline, optimised = summaries_from_section(record.sections[0])
+    assert baseline.latency["p50"] == pytest.approx(25.7e6, rel=0.05)
+    gain = optimised.gain("p50")
+    assert gain is not None
+    assert gain.low < 10.9 < gain.high
+
+
+def test_keys_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
+    values = json.loads(json_from_record(build_record()))
+    values["something_new"] = 1
+    values["sections"][0]["blocks"][0]["samples"]["also_new"] = [1]
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(values))
+    assert read_record(path) == build_record()
+
+
+def _without(values: Any, *places: Any) -> None:
+    for place in places[:-1]:
+        values = values[place]
+    del values[places[-1]]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda values: values.update(schema_version=99), "schema_version 99, this version of Photofinish reads"),
+        (lambda values: values.pop("schema_version"), "schema_version None"),
+        (lambda values: values.pop("sections"), "lacks 'sections'"),
+        (
+            lambda values: _without(values, "sections", 0, "blocks", 2, "samples", "done_ns"),
+            r"blocks\[2\].samples: lacks",
+        ),
+        (lambda values: values["sections"][0]["blocks"][0]["samples"]["done_ns"].pop(), "three times per request"),
+        (lambda values: values["sections"][0]["blocks"][0]["samples"].update(done_ns=[0.5]), "whole numbers"),
+        (lambda values: values["sections"][0].update(kind="guess"), "kind must be of"),
+        (lambda values: values["harness"].update(closed_loop_p95_ns="fast"), "must be int, got str 'fast'"),
+    ],
+)
+def test_a_broken_record_says_where(tmp_path: Path, change: Any, said: str) -> None:
+    values = json.loads(json_from_record(build_record()))
+    change(values)
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(ConfigError, match=said):
+        read_record(path)
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[]", "3"])
+def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"other\.json"):
+        read_record(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_record(tmp_path / "missing.json")
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(ConfigError, match="--out"):
+        write_record(build_record(), blocked / "record.json")

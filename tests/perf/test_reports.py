@@ -1,0 +1,168 @@
+"""Reports against reviewed golden files. PHOTOFINISH_UPDATE_GOLDEN=1 writes them anew; look at the difference."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from perf import wording
+from perf.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
+from perf.formatting import mebibytes, milliseconds, number, times
+from perf.record import Record, Section
+from perf.report_csv import csv_report
+from perf.report_files import write_reports
+from perf.report_html import html_report
+from perf.report_markdown import markdown_report
+from perf.report_terminal import terminal_report, text_table
+from perf.svg import log_ticks, nice_ticks
+from perf.wording import LANGUAGES, word
+from photofinish.errors import ConfigError
+from tests.perf.records import build_comparison, build_ladder, build_record, build_sweep
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def record() -> Record:
+    return build_record()
+
+
+def _check(name: str, text: str) -> None:
+    path = GOLDEN / name
+    if os.environ.get("PHOTOFINISH_UPDATE_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text, f"{name} has changed; see this file's first line"
+
+
+def test_terminal(record: Record) -> None:
+    _check("report.txt", terminal_report(record))
+    _check("report.zh.txt", terminal_report(record, lang="zh"))
+
+
+def test_markdown_and_csv(record: Record) -> None:
+    _check("report.md", markdown_report(record))
+    _check("report.csv", csv_report(record))
+    rows = list(csv.DictReader(csv_report(record).splitlines()))
+    assert len(rows) == sum(len(section.arms) for section in record.sections)
+    assert float(rows[1]["gain_p50_low"]) < float(rows[1]["gain_p50"]) < float(rows[1]["gain_p50_high"])
+
+
+def test_page(record: Record) -> None:
+    _check("report.html", html_report(record))
+    _check("report.zh.html", html_report(record, lang="zh"))
+
+
+class _Page(HTMLParser):
+    """Counts tags, and checks that what is opened is closed."""
+
+    VOID = ("meta", "br")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_page_stands_alone(record: Record, lang: str) -> None:
+    text = html_report(record, lang=lang)
+    page = _Page()
+    page.feed(text)
+    assert page.open == []
+    tags = [tag for tag, _ in page.seen]
+    assert tags.count("svg") == 5
+    assert not {"script", "link", "img", "iframe"} & set(tags)
+    assert not re.search(r"""(src|href)=|@import|url\(|https?://(?!www\.w3\.org/2000/svg)""", text)
+    assert len(text) < 120_000
+
+
+def test_the_chinese_page_has_no_english_sentence_left(record: Record) -> None:
+    text = html_report(record, lang="zh")
+    for key, (english, chinese) in wording._WORDS.items():
+        if english != chinese and english.count(" ") > 2 and "{" not in english:
+            assert english not in text, key
+
+
+def test_every_entry_has_the_same_blanks_in_both_languages() -> None:
+    for key, (english, chinese) in wording._WORDS.items():
+        blanks = [set(re.findall(r"\{(\w+)\}", text)) for text in (english, chinese)]
+        assert blanks[0] == blanks[1] or key == "headline", key
+    with pytest.raises(ConfigError, match="language"):
+        word("arm", "fr")
+
+
+@pytest.mark.parametrize(
+    ("draw", "section"),
+    [
+        (distribution_chart, build_comparison()),
+        (timeline_chart, build_comparison()),
+        (stage_chart, build_comparison()),
+        (ladder_chart, build_ladder()),
+        (load_chart, build_sweep()),
+        (distribution_chart, build_comparison(count=1)),
+        (timeline_chart, build_comparison(rounds=2, count=2)),
+        (ladder_chart, replace(build_ladder(), arms=build_ladder().arms[:1])),
+    ],
+)
+def test_pictures_are_sound_and_stay_inside(draw: object, section: Section) -> None:
+    for lang in LANGUAGES:
+        root = ElementTree.fromstring(draw(section, lang=lang))  # type: ignore[operator]
+        width, height = (float(value) for value in root.attrib["viewBox"].split()[2:])
+        for element in root.iter():
+            for name in ("x", "x1", "x2", "cx"):
+                assert -0.5 <= float(element.attrib.get(name, 0)) <= width + 0.5
+            for name in ("y", "y1", "y2", "cy"):
+                assert -0.5 <= float(element.attrib.get(name, 0)) <= height + 0.5
+
+
+def test_a_record_with_nothing_or_half_of_it_still_makes_a_report(tmp_path: Path) -> None:
+    section = build_comparison()
+    halves = (
+        build_record(sections=()),
+        build_record(sections=(replace(section, blocks=(), complete=False),)),
+        build_record(sections=(replace(section, blocks=section.blocks[:1], complete=False, stopped_by="Ctrl-C"),)),
+        build_record(sections=(replace(build_sweep(), blocks=()), replace(build_ladder(), blocks=()))),
+    )
+    for index, half in enumerate(halves):
+        written = write_reports(half, tmp_path / f"{index}.json", lang="zh")
+        assert [path.name for path in written] == [f"{index}.zh.{kind}" for kind in ("md", "csv", "html")]
+        assert "INVALID" in terminal_report(half) or index == 3
+
+
+def test_three_significant_digits() -> None:
+    values = (0, 0.01234, 0.9996, 1.234, 12.34, 123.4, 1234.5, 123456, None, float("nan"))
+    expected = ["0", "0.0123", "1.00", "1.23", "12.3", "123", "1230", "123000", "–", "–"]
+    assert [number(value) for value in values] == expected
+    assert (milliseconds(1_234_567), mebibytes(3 * 2**20), times(2.5), times(None)) == ("1.23", "3.00", "2.50×", "–")
+
+
+def test_ticks_are_round_and_inside() -> None:
+    assert nice_ticks(0, 10) == [0, 2, 4, 6, 8, 10]
+    assert nice_ticks(0, 37, 4) == [0, 10, 20, 30]
+    assert log_ticks(1, 100) == [1, 2, 5, 10, 20, 50, 100]
+    assert all(2.3 <= tick <= 2.9 for tick in log_ticks(2.3, 2.9))
+    assert len(log_ticks(2.3, 2.9)) >= 3
+
+
+def test_columns_stand_in_line_in_chinese_too() -> None:
+    lines = text_table(["变体", "FPS"], [["a", "1.0"], ["乙乙乙", "10.0"]]).splitlines()
+    assert lines[0] == "变体     FPS"
+    assert lines[3] == "乙乙乙  10.0"

@@ -1,0 +1,137 @@
+"""VALID or INVALID, PASS, FAIL or INCONCLUSIVE: each reason made to appear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from perf.observation import GpuObservation
+from perf.record import Harness, Record, Section
+from perf.report import headline, verdict_parts
+from perf.verdict import verdict_from_record
+from perf.wording import LANGUAGES
+from photofinish.errors import ConfigError
+from tests.perf.records import build_comparison, build_record
+
+
+def _with_section(section: Section) -> Record:
+    return replace(build_record(sections=(section,)), limits={})
+
+
+def _with_observed(**changes: object) -> Record:
+    section = build_comparison()
+    blocks = tuple(replace(block, observed=replace(block.observed, **changes)) for block in section.blocks)
+    return _with_section(replace(section, blocks=blocks))
+
+
+def _gpu(**changes: object) -> tuple[GpuObservation, ...]:
+    return (replace(GpuObservation(index=0, name="Toy"), **changes),)
+
+
+def _failing(share: float) -> Record:
+    section = build_comparison()
+    blocks = []
+    for block in section.blocks:
+        failed = tuple(range(int(share * block.samples.request_count)))
+        blocks.append(replace(block, samples=replace(block.samples, failed=failed)))
+    return _with_section(replace(section, blocks=tuple(blocks)))
+
+
+def _late() -> Record:
+    section = build_comparison()
+    blocks = []
+    for block in section.blocks:
+        late = tuple(time_ns + 20_000_000 for time_ns in block.samples.scheduled_ns)
+        blocks.append(replace(block, samples=replace(block.samples, sent_ns=late)))
+    load = replace(section.load, mode="open", rate_rps=1.0)
+    return _with_section(replace(section, load=load, blocks=tuple(blocks)))
+
+
+def _drifting() -> Record:
+    section = build_comparison()
+    slower = build_comparison(medians=(30.0, 2.26))
+    blocks = (*section.blocks[:6], *slower.blocks[6:])
+    return _with_section(replace(section, blocks=blocks))
+
+
+CASES: dict[str, Callable[[], Record]] = {
+    "empty": lambda: build_record(sections=()),
+    "incomplete": lambda: _with_section(replace(build_comparison(), complete=False, stopped_by="Ctrl-C")),
+    "errors": lambda: _failing(0.1),
+    "few_rounds": lambda: _with_section(build_comparison(rounds=4, count=60)),
+    "few_samples": lambda: _with_section(build_comparison(count=10)),
+    "late_sender": _late,
+    "unstable": _drifting,
+    "harness": lambda: replace(
+        _with_section(build_comparison()), harness=Harness(closed_loop_p95_ns=900_000, open_loop_p95_ns=0)
+    ),
+    "throttled": lambda: _with_observed(gpus=_gpu(throttle_reasons=("software power cap",))),
+    "foreign_gpu": lambda: _with_observed(gpus=_gpu(foreign_processes=2)),
+    "foreign_cpu": lambda: _with_observed(other_cpu_cores=7.5),
+}
+
+
+@pytest.mark.parametrize("key", CASES)
+def test_each_reason_to_doubt_is_found_and_said(key: str) -> None:
+    verdict = verdict_from_record(CASES[key]())
+    assert verdict.validity == "INVALID"
+    assert verdict.falls_short
+    assert {reason.key for reason in verdict.reasons} == {key}
+    for lang in LANGUAGES:
+        said = [part.text for part in verdict_parts(verdict, lang)]
+        assert len(said) >= 3
+        assert not any("{" in text for text in said)
+
+
+def test_a_clean_run_is_valid() -> None:
+    verdict = verdict_from_record(_with_section(build_comparison()))
+    assert (verdict.validity, verdict.reasons, verdict.outcome, verdict.falls_short) == ("VALID", (), None, False)
+
+
+@pytest.mark.parametrize(
+    ("limits", "outcome"),
+    [
+        ({"min_speedup": 5.0}, "PASS"),
+        ({"min_speedup": 50.0}, "FAIL"),
+        ({"min_speedup": 10.9}, "INCONCLUSIVE"),
+        ({"p95_ms": 5.0}, "PASS"),
+        ({"p95_ms": 1.0}, "FAIL"),
+        ({"p99_ms": 5.0}, "INCONCLUSIVE"),
+        ({"min_fps": 100.0}, "PASS"),
+        ({"min_fps": 1000.0}, "FAIL"),
+        ({"min_map": 0.99}, "PASS"),
+        ({"min_map": 0.999}, "FAIL"),
+        ({"max_gpu_memory_mib": 600.0}, "PASS"),
+        ({"max_gpu_memory_mib": 500.0}, "FAIL"),
+        ({"min_speedup": 5.0, "p95_ms": 1.0}, "FAIL"),
+        ({"min_speedup": 5.0, "p99_ms": 5.0}, "INCONCLUSIVE"),
+    ],
+)
+def test_limits_pass_fail_or_stay_open(limits: dict[str, float], outcome: str) -> None:
+    verdict = verdict_from_record(replace(_with_section(build_comparison()), limits=limits))
+    assert verdict.validity == "VALID"
+    assert verdict.outcome == outcome
+    assert verdict.falls_short == (outcome == "FAIL")
+
+
+def test_an_unknown_limit_is_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown limit 'p96_ms'"):
+        verdict_from_record(replace(_with_section(build_comparison()), limits={"p96_ms": 1.0}))
+
+
+def test_an_arm_that_cannot_keep_up_is_said_not_called_unstable() -> None:
+    section = build_comparison()
+    record = _with_section(replace(section, load=replace(section.load, mode="open", rate_rps=100.0)))
+    assert not [reason for reason in verdict_from_record(record).reasons if reason.key == "unstable"]
+
+
+def test_the_headline_claims_no_more_than_was_shown() -> None:
+    assert headline(_with_section(build_comparison()))[0].startswith("10.")
+    same = headline(_with_section(build_comparison(medians=(5.0, 5.0))))
+    assert same[0] == "No difference in median latency shown"
+    slower = headline(_with_section(build_comparison(medians=(5.0, 10.0))))
+    assert slower[0].startswith(("1.9", "2.0"))
+    assert slower[0].endswith("higher median latency")
+    assert headline(build_record(sections=())) == ("", "")
