@@ -65,7 +65,13 @@ def serve_view(
         view = SplitView(url, choice, metrics_url=metrics_url, max_in_flight=max_in_flight)
         stack.enter_context(view)
         if hosting.metrics_port is not None:
-            stack.enter_context(MetricsServer(view.boards, host=hosting.metrics_host, port=hosting.metrics_port))
+            metrics = MetricsServer(
+                view.boards,
+                lambda side: view.choice.model_name(side),
+                host=hosting.metrics_host,
+                port=hosting.metrics_port,
+            )
+            stack.enter_context(metrics)
         from client.ui.page import build_page, mount_page  # Gradio takes seconds to import: the sides start meanwhile
 
         app = FastAPI(openapi_url=None)

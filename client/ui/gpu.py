@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 INTERVAL_S = 2.0
-_METRIC = "nv_gpu_memory_used_bytes"
+_OWN_METRIC = "photofinish_instance_gpu_memory_bytes"
+_WHOLE_METRIC = "nv_gpu_memory_used_bytes"
 _LOOPBACK = ("127.", "localhost", "[::1]")
 
 
@@ -34,38 +35,51 @@ def is_loopback(url: str) -> bool:
 
 
 def memory_by_model(url: str, metrics_url: str | None, model_names: Sequence[str]) -> dict[str, MemoryReading]:
-    """GPU memory of every model: its own process where NVML can tell, else the whole GPU's, and it says which.
+    """GPU memory of every model alone where somebody can tell, else of the whole GPU, and the note says which.
 
-    Only the embedded server runs each model in a process of its own. A C++ backend shares the server's process, so
-    there the GPU's used memory is all that can be known.
+    The embedded server runs each model in a process of its own and publishes its memory; without a metrics address
+    NVML tells the same on the server's machine. A C++ backend shares one process with all others: there the GPU's
+    used memory is all that can be known.
     """
-    if is_loopback(url):
-        used_by_pid, total_bytes = nvml_memory()
-        if total_bytes is None and metrics_url is None:
-            return dict.fromkeys(model_names, NO_GPU)
-        processes = stub_processes(model_names)
-        own = {name: [used_by_pid.get(pid, 0) for pid in pids] for name, pids in processes.items()}
-        if any(sum(used) for used in own.values()):
-            return {
-                name: MemoryReading(text=format_megabytes(sum(own[name])), note="this model's own process")
-                if sum(own[name])
-                else NO_GPU
-                for name in model_names
-            }
-        if total_bytes is not None:
-            return _whole(total_bytes, model_names)
-    if metrics_url is None:
+    if metrics_url is not None:
+        return _memory_from_metrics(metrics_url, model_names)
+    if not is_loopback(url):
         reading = MemoryReading(text="unknown", note="the server's metrics address was not given")
         return dict.fromkeys(model_names, reading)
-    scraped = _scraped_bytes(metrics_url)
-    if isinstance(scraped, str):
-        return dict.fromkeys(model_names, MemoryReading(text="unknown", note=scraped))
-    return _whole(scraped, model_names) if scraped else dict.fromkeys(model_names, NO_GPU)
+    used_by_pid, total_bytes = nvml_memory()
+    if total_bytes is None:
+        return dict.fromkeys(model_names, NO_GPU)
+    processes = stub_processes(model_names)
+    own = {name: sum(used_by_pid.get(pid, 0) for pid in pids) for name, pids in processes.items()}
+    return _alone_or_whole(own, total_bytes)
 
 
-def _whole(used_bytes: int, model_names: Sequence[str]) -> dict[str, MemoryReading]:
-    reading = MemoryReading(text=format_megabytes(used_bytes), note="the whole GPU, both sides together")
-    return dict.fromkeys(model_names, reading)
+def _memory_from_metrics(metrics_url: str, model_names: Sequence[str]) -> dict[str, MemoryReading]:
+    try:
+        with urllib.request.urlopen(f"http://{metrics_url}/metrics", timeout=2.0) as answer:
+            text = answer.read(4_000_000).decode(errors="replace")
+    except (OSError, ValueError):
+        return dict.fromkeys(model_names, MemoryReading(text="unknown", note=f"no metrics at {metrics_url}"))
+    own = {name: _metric_sum(text, _OWN_METRIC, f'model="{name}"') for name in model_names}
+    return _alone_or_whole(own, _metric_sum(text, _WHOLE_METRIC, ""))
+
+
+def _metric_sum(text: str, metric: str, label: str) -> int:
+    lines = (line for line in text.splitlines() if line.startswith(metric + "{") and label in line)
+    return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines))
+
+
+def _alone_or_whole(own: Mapping[str, int], total_bytes: int) -> dict[str, MemoryReading]:
+    if any(own.values()):
+        note = "this model alone"
+        return {
+            name: MemoryReading(text=format_megabytes(used), note=note) if used else NO_GPU
+            for name, used in own.items()
+        }
+    if not total_bytes:
+        return dict.fromkeys(own, NO_GPU)
+    whole = MemoryReading(text=format_megabytes(total_bytes), note="the whole GPU, both sides together")
+    return dict.fromkeys(own, whole)
 
 
 def format_megabytes(memory_bytes: int) -> str:
@@ -142,16 +156,6 @@ def _gpu_names() -> str:
             return ""
         names = [nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(i)) for i in range(nvml.nvmlDeviceGetCount())]
         return ", ".join(name.decode() if isinstance(name, bytes) else name for name in names)
-
-
-def _scraped_bytes(metrics_url: str) -> int | str:
-    """The sum of the server's GPU memory metric, 0 when it has none; or why it could not be read."""
-    try:
-        with urllib.request.urlopen(f"http://{metrics_url}/metrics", timeout=2.0) as answer:
-            text = answer.read(4_000_000).decode(errors="replace")
-    except (OSError, ValueError):
-        return f"no metrics at {metrics_url}"
-    return int(sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(_METRIC + "{")))
 
 
 class MemoryMeter:

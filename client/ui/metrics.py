@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from client.metrics import LABELS
 from client.ui.board import LATENCY_BUCKETS_S, Board
-from client.ui.side_work import Side
+from client.ui.side_work import STREAM_ID, Side
 from photofinish.errors import ConfigError
 
 
 class BoardCollector(Collector):
     """Reads the counters when Prometheus asks. Choosing another source starts them from zero."""
 
-    def __init__(self, boards: Mapping[Side, Board]) -> None:
-        """boards: the counters of each side."""
+    def __init__(self, boards: Mapping[Side, Board], variants: Callable[[Side], str]) -> None:
+        """boards: the counters of each side; variants: the variant that a side runs now."""
         self._boards = boards
+        self._variants = variants
 
     def collect(self) -> Iterator[Any]:
-        """photofinish_frames_total, photofinish_frames_dropped_total and photofinish_latency_seconds, by side."""
-        done = CounterMetricFamily("photofinish_frames", "Frames whose detections came back", labels=["side"])
+        """The three metrics under the names and labels that `client.metrics` uses."""
+        done = CounterMetricFamily("photofinish_frames", "Frames whose detections came back", labels=LABELS)
         dropped = CounterMetricFamily(
-            "photofinish_frames_dropped", "Frames that were due and were not inferred", labels=["side", "cause"]
+            "photofinish_frames_dropped", "Frames that were due and were not inferred", labels=[*LABELS, "cause"]
         )
-        latency = HistogramMetricFamily("photofinish_latency_seconds", "Latency of a frame", labels=["side"])
+        latency = HistogramMetricFamily("photofinish_latency_seconds", "Latency of a frame", labels=LABELS)
         for side, board in self._boards.items():
-            done.add_metric([side], board.frames_done)
-            dropped.add_metric([side, "late"], board.frames_dropped)
-            latency.add_metric([side], _cumulative_buckets(board), board.latency_sum_s)
+            labels = [side, self._variants(side), STREAM_ID]
+            done.add_metric(labels, board.frames_done)
+            dropped.add_metric([*labels, "late"], board.frames_dropped)
+            latency.add_metric(labels, _cumulative_buckets(board), board.latency_sum_s)
         yield from (done, dropped, latency)
 
 
@@ -48,10 +51,10 @@ def _cumulative_buckets(board: Board) -> list[tuple[str, float]]:
 class MetricsServer:
     """Serves the counters until closed."""
 
-    def __init__(self, boards: Mapping[Side, Board], *, host: str, port: int) -> None:
+    def __init__(self, boards: Mapping[Side, Board], variants: Callable[[Side], str], *, host: str, port: int) -> None:
         """Listen at once; raises ConfigError when the port is taken."""
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(BoardCollector(boards))
+        registry.register(BoardCollector(boards, variants))
         try:
             self._server, self._thread = start_http_server(port, addr=host, registry=registry)
         except OSError as exc:

@@ -25,6 +25,9 @@ from photofinish.model_card import ModelCard
 Side = Literal["baseline", "optimised"]
 SIDES: tuple[Side, Side] = ("baseline", "optimised")
 PANEL_WH = (640, 360)
+PANEL_SCALE = 0.85
+"""Size of lines and text in a panel: readable when the page shows it at its own size."""
+STREAM_ID = "split-view"
 PANEL_INTERVAL_NS = 15_000_000
 """A panel is redrawn at most this often: 66 times a second, above what the stream shows."""
 
@@ -117,7 +120,7 @@ class SideWork:
             last = picture.sequence
             yield Frame(
                 image_hwc_bgr=picture.image_hwc_bgr,
-                stream_id="split-view",
+                stream_id=STREAM_ID,
                 index=picture.index,
                 captured_ns=picture.captured_ns,
                 truth=picture.truth,
@@ -198,7 +201,7 @@ def panel_from_result(
         confidence=detections.confidence,
         class_id=detections.class_id,
     )
-    return draw_detections(panel, scaled, class_names)
+    return draw_detections(panel, scaled, class_names, scale=PANEL_SCALE)
 
 
 def _blacken_padding(panel: npt.NDArray[np.uint8], letterbox: Letterbox) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from server.embedded import EmbeddedServer, ServerEndpoint
 
+GATE_FRAMES = 60
 HEADLESS_FRAMES = 48
 HEADLESS_TIMEOUT_S = 60.0
 """A deadline that a busy machine does not miss; the table says how long requests took."""
@@ -86,8 +87,8 @@ def check_source(source: str) -> None:
 def publish_pair(weights: str, *, repository: Path, baseline: str | None, optimised: str | None, device: str) -> Pair:
     """Make, where stale, and publish the two variants. The best candidate that can be made here wins."""
     from export.build import resolve_device, stage_variants
-    from export.publish import publish_variants
     from export.weights import find_weights
+    from photofinish.commands.accuracy_gate import WORK, GateOptions, error_from_report, gate_and_publish
 
     found = find_weights(weights)
     path = default_variants_path()
@@ -102,7 +103,7 @@ def publish_pair(weights: str, *, repository: Path, baseline: str | None, optimi
                 variants_path=path,
                 names=(left.name, right.name),
                 device=device,
-                staging=Path(".photofinish/staging"),
+                staging=WORK / "staging",
                 on_progress=tell,
             )
         except PhotofinishError as exc:
@@ -112,8 +113,13 @@ def publish_pair(weights: str, *, repository: Path, baseline: str | None, optimi
             continue
         if staged[0].card.task != "detect":
             raise ConfigError(f"{weights} is a model for {staged[0].card.task}; the demo shows detectors")
-        publish_variants(staged, repository)
-        return Pair(baseline=left.name, optimised=right.name, repository=repository)
+        staged_left = next(item for item in staged if item.variant.name == left.name)
+        outcome = gate_and_publish(staged, staged_left, repository, GateOptions(size=GATE_FRAMES), on_progress=tell)
+        if right.name in outcome.published:
+            return Pair(baseline=left.name, optimised=right.name, repository=repository)
+        if outcome.report and position == len(rights):
+            raise error_from_report(outcome.report, WORK)
+        tell(f"{right.name} is left out: it fell below its accuracy floor")
     raise ConfigError(f"{path} defines no optimised variant for {weights} on {where}")
 
 

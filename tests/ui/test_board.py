@@ -70,10 +70,13 @@ def test_reset_forgets() -> None:
 
 def test_prometheus_reads_the_same_counters() -> None:
     registry = CollectorRegistry()
-    registry.register(BoardCollector({"baseline": filled_board(frames=30), "optimised": Board(BoardMemory())}))
+    registry.register(
+        BoardCollector({"baseline": filled_board(frames=30), "optimised": Board(BoardMemory())}, lambda side: "toy")
+    )
     text = generate_latest(registry).decode()
-    assert 'photofinish_frames_total{side="baseline"} 30.0' in text
-    assert 'photofinish_frames_dropped_total{cause="late",side="baseline"} 30.0' in text
-    assert 'photofinish_latency_seconds_bucket{le="0.01",side="baseline"} 10.0' in text
-    assert 'photofinish_latency_seconds_bucket{le="+Inf",side="baseline"} 30.0' in text
-    assert 'photofinish_frames_total{side="optimised"} 0.0' in text
+    left = 'side="baseline",stream="split-view",variant="toy"'
+    assert f"photofinish_frames_total{{{left}}} 30.0" in text
+    assert f'photofinish_frames_dropped_total{{cause="late",{left}}} 30.0' in text
+    assert f'photofinish_latency_seconds_bucket{{le="0.01",{left}}} 10.0' in text
+    assert f'photofinish_latency_seconds_bucket{{le="+Inf",{left}}} 30.0' in text
+    assert 'photofinish_frames_total{side="optimised",stream="split-view",variant="toy"} 0.0' in text

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -13,30 +15,46 @@ nv_gpu_memory_used_bytes{gpu_uuid="a"} 1048576000.000000
 nv_gpu_memory_used_bytes{gpu_uuid="b"} 1048576.000000
 nv_inference_count{model="x"} 3
 """
+OWN_METRICS = b"""photofinish_instance_gpu_memory_bytes{device="cuda:0",instance="1",model="toy"} 209715200.000000
+photofinish_instance_gpu_memory_bytes{device="cuda:1",instance="2",model="toy"} 104857600.000000
+photofinish_instance_gpu_memory_bytes{device="cuda:0",instance="3",model="toy_b"} 52428800.000000
+"""
 
 
-class Metrics(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(METRICS)
+@contextmanager
+def metrics_server(text: bytes) -> Iterator[str]:
+    class Metrics(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(text)
 
-    def log_message(self, *arguments: object) -> None:
-        pass
+        def log_message(self, *arguments: object) -> None:
+            pass
 
-
-def test_memory_of_the_whole_gpu_from_the_servers_metrics() -> None:
     server = HTTPServer(("127.0.0.1", 0), Metrics)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        readings = gpu.memory_by_model("far.example:8001", f"127.0.0.1:{server.server_port}", ["a", "b"])
+        yield f"127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_memory_of_the_whole_gpu_from_the_servers_metrics() -> None:
+    with metrics_server(METRICS) as url:
+        readings = gpu.memory_by_model("far.example:8001", url, ["a", "b"])
     assert readings["a"] == gpu.MemoryReading(text="1001 MB", note="the whole GPU, both sides together")
     assert readings["b"] == readings["a"]
+
+
+def test_memory_of_each_model_from_the_embedded_servers_metrics() -> None:
+    with metrics_server(METRICS + OWN_METRICS) as url:
+        readings = gpu.memory_by_model("127.0.0.1:8001", url, ["toy", "toy_b", "other"])
+    assert [reading.text for reading in readings.values()] == ["300 MB", "50 MB", "no GPU"]
+    assert readings["toy"].note == "this model alone"
 
 
 def test_what_cannot_be_known_is_said() -> None:
@@ -51,7 +69,7 @@ def test_each_model_its_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "stub_processes", lambda names: {"a": [11], "b": [12]})
     readings = gpu.memory_by_model("127.0.0.1:8001", None, ["a", "b"])
     assert [readings[name].text for name in "ab"] == ["500 MB", "100 MB"]
-    assert readings["a"].note == "this model's own process"
+    assert readings["a"].note == "this model alone"
 
 
 def test_processes_of_others_leave_the_whole_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
