@@ -76,7 +76,7 @@ def serve_view(
 
         app = FastAPI(openapi_url=None)
         add_view_routes(app, view, stop)
-        mount_page(app, build_page(view, (choice.source,), is_public=hosting.is_public))
+        mount_page(app, build_page(view, is_public=hosting.is_public))
         web = stack.enter_context(WebServer(app, listener, stop))
         on_progress(f"Split view: {web.address.url}")
         if hosting.host not in LOOPBACK:

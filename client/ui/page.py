@@ -36,8 +36,10 @@ def page_theme() -> gr.themes.Base:
     return gr.themes.Base(primary_hue="sky", neutral_hue="slate", font=fonts, font_mono=[gr.themes.Font("monospace")])
 
 
-def build_page(view: SplitView, sources: tuple[str, ...], *, is_public: bool) -> gr.Blocks:
-    """The page. is_public: others can reach it, so they may choose among `sources` only and name no file or camera."""
+def build_page(view: SplitView, *, is_public: bool) -> gr.Blocks:
+    """The page. is_public: others can reach it, so they may name no file or camera of this machine."""
+    cameras = () if is_public else tuple(str(path) for path in sorted(Path("/dev").glob("video*")))
+    sources = tuple(dict.fromkeys((view.choice.source, "synthetic", *cameras)))
 
     def refresh() -> tuple[Any, Any, Any, Any]:
         choice = view.choice

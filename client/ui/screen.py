@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from client.ui.board import WINDOW_S
 from client.ui.side_work import SIDES, Side
 from client.ui.split_view import SideState, ViewState
 from photofinish.model_card import ModelCard
@@ -24,6 +25,7 @@ def screen_from_state(state: ViewState) -> dict[str, Any]:
         "model": _model_line(state),
         "machine": state.machine,
         "source": _source_line(state),
+        "footnote": _footnote(state),
         "warnings": _warnings(state),
         "ratio": {"first": _times(first[0]), "first_words": first[1], "second": _times(second[0]),
                   "second_words": second[1], "is_won": first[0] is not None and first[0] > 1},
@@ -77,6 +79,11 @@ def _source_line(state: ViewState) -> str:
     elif facts["frames_per_s"]:
         parts.append(f"{facts['frames_per_s']:.0f} frames per second")
     return " · ".join(parts)
+
+
+def _footnote(state: ViewState) -> str:
+    begin = "the picture being there" if state.choice.is_paced else "taking a frame up"
+    return f"Both sides run at once on one server. Last {WINDOW_S:.0f} seconds; latency runs from {begin} to its boxes."
 
 
 def _warnings(state: ViewState) -> list[str]:

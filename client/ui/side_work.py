@@ -59,7 +59,7 @@ class SideSpec:
     url: str
     model_name: str
     min_confidence: float = 0.25
-    timeout_s: float = 10.0
+    timeout_s: float = 20.0
     max_in_flight: int = 2
     is_paced: bool = False
 

@@ -199,8 +199,7 @@ def show_view(pair: Pair, *, source: str, pace: str, host: str, port: int | None
         optimised=pair.optimised,
         pace="camera" if pace == "camera" else "free",
     )
-    with stopped_by_signals() as stop, ExitStack() as stack:
-        server = stack.enter_context(server_of(pair))
+    with server_of(pair) as server, stopped_by_signals() as stop, ExitStack() as stack:
         at = server.endpoint
         hosting = Hosting(host=host, port=port, share=share)
         stack.enter_context(serve_view(at.grpc_url, choice, hosting, metrics_url=at.metrics_url, on_progress=tell))

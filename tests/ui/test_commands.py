@@ -120,3 +120,22 @@ def test_cameras_and_streams_set_the_pace(source: str, pace: str, is_paced: bool
     from client.ui.split_view import Choice
 
     assert Choice(source=source, baseline="a", optimised="b", pace=pace).is_paced is is_paced  # type: ignore[arg-type]
+
+
+def test_a_link_that_cannot_be_had_is_one_line(served: FakeTriton, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradio import networking
+
+    from client.ui.app import Hosting, serve_view
+    from client.ui.split_view import Choice
+    from photofinish.errors import ServerError
+
+    def no_internet(*arguments: object) -> str:
+        raise RuntimeError("Could not get share link from Gradio API Server.")
+
+    monkeypatch.setattr(networking, "setup_tunnel", no_internet)
+    choice = Choice(source="synthetic", baseline=BASELINE, optimised=OPTIMISED)
+    with (
+        pytest.raises(ServerError, match="Run without --share"),
+        serve_view(served.url, choice, Hosting(port=0, share=True)),
+    ):
+        pass

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,7 +18,10 @@ from photofinish.detections import empty_detections
 from photofinish.frame import Frame
 from photofinish.synthetic import CLASS_NAMES, SyntheticCamera
 from photofinish.variant import default_variants_path, variants_from_toml
+from server.embedded import ServerEndpoint
 from tests.builders import build_card
+from tests.client.fake_triton import FakeTriton, wait_for
+from tests.ui.served import BASELINE, OPTIMISED, toy_models
 
 
 class FixedPipeline:
@@ -61,6 +68,49 @@ def test_defaults_exist_for_every_kind_of_weights(kind: str) -> None:
     assert candidates
     assert candidates[0].precision != "int8"
     assert all(candidate.role == "optimised" for candidate in candidates)
+
+
+class ReplacedServer:
+    """Stands for the embedded server in front of a fake Triton; the first one ends by itself."""
+
+    def __init__(self, url: str, *, ends_after_s: float) -> None:
+        self.endpoint = ServerEndpoint(grpc_url=url, http_url="127.0.0.1:1", metrics_url="127.0.0.1:1", pid=0)
+        self._ends_at = time.monotonic() + ends_after_s
+
+    def __enter__(self) -> ReplacedServer:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def is_alive(self) -> bool:
+        return time.monotonic() < self._ends_at
+
+
+def test_a_server_that_ended_is_started_again_and_one_signal_stops_the_demo(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(demo_command, "tell", told.append)
+    with FakeTriton(*toy_models()) as fake:
+        servers = iter([ReplacedServer(fake.url, ends_after_s=0), ReplacedServer(fake.url, ends_after_s=600)])
+        monkeypatch.setattr(demo_command, "server_of", lambda pair, at=None: next(servers))
+
+        def interrupt() -> None:
+            wait_for(lambda: any("starting it again" in line for line in told), 60)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        pair = demo_command.Pair(baseline=BASELINE, optimised=OPTIMISED, repository=tmp_path)
+        source = "synthetic?width=320&height=180"
+        demo_command.show_view(pair, source=source, pace="free", host="127.0.0.1", port=0, share=False)
+        thread.join()
+    assert told[0].startswith("Split view: http://127.0.0.1:")
+    assert told[-1] == "The server ended by itself; starting it again (1 of 3)"
 
 
 def test_headless_measures_both_on_the_real_server(
