@@ -15,6 +15,12 @@ from client.workers import OrderedWorkers
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output
 
+IN_FLIGHT = {"cuda": 2, "cpu": 1}
+"""Requests in flight where the caller does not say, by the device of the model.
+
+On a GPU the second hides the client's own work. On a CPU it would wait for the same cores, and its wait is latency.
+"""
+
 
 class OptimisedPipeline:
     """A reader thread, letterboxing straight into the session's slots, at most `max_in_flight` requests at once.
@@ -29,7 +35,7 @@ class OptimisedPipeline:
         model_name: str,
         *,
         transport: TransportChoice = "auto",
-        max_in_flight: int = 2,
+        max_in_flight: int | None = None,
         drop_late: bool = False,
         min_confidence: float = 0.25,
         timeout_s: float = 10.0,
@@ -42,13 +48,13 @@ class OptimisedPipeline:
         self.card = self.model.require_card()
         self.min_confidence = min_confidence
         self.drop_late = drop_late
-        self._max_in_flight = max_in_flight
+        self.max_in_flight = IN_FLIGHT.get(self.card.device, 1) if max_in_flight is None else max_in_flight
         self._account = FrameAccount(observer)
         self._session = Session(
             self.url,
             self.model,
             transport=transport,
-            slots=max_in_flight,
+            slots=self.max_in_flight,
             timeout_s=timeout_s,
             on_notice=on_notice,
         )
@@ -90,7 +96,7 @@ class OptimisedPipeline:
             on_read=self._account.count_read,
             on_late=lambda frame: self._account.count_drop(frame.stream_id, "late"),
         )
-        workers = OrderedWorkers(reader.get, self.process, count=self._max_in_flight)
+        workers = OrderedWorkers(reader.get, self.process, count=self.max_in_flight)
         failed = False
         try:
             for frame, outcome in workers.outcomes():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.detections import ROW_WIDTH, Detections, detections_from_rows
+from photofinish.detections import MAX_ROWS, ROW_WIDTH, Detections, detections_from_rows
 from photofinish.errors import ConfigError
 from photofinish.letterbox import Letterbox
 from photofinish.model_card import ModelCard
@@ -19,18 +19,19 @@ MAX_CANDIDATES = 3000
 def detections_from_output(
     output: npt.NDArray[np.float32], card: ModelCard, letterbox: Letterbox, *, min_confidence: float = 0.25
 ) -> Detections:
-    """Detections in the source picture from one picture's output, laid out as the card's head says.
+    """At most 300 detections in the source picture from one picture's output, laid out as the card's head says.
 
     A classifier (head `scores`) gives one box: the whole picture with its best class.
     """
     if card.head == "scores":
         return _whole_picture(output, letterbox)
-    return detections_from_rows(
+    found = detections_from_rows(
         rows_from_head(output, card.head, min_confidence=min_confidence),
         letterbox,
         min_confidence=min_confidence,
         nms_iou=NMS_IOU if card.needs_client_nms else None,
     )
+    return found if len(found) <= MAX_ROWS else found.select(np.arange(MAX_ROWS))
 
 
 def rows_from_head(

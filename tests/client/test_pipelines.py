@@ -124,6 +124,13 @@ def test_the_number_in_flight_is_bounded():
         assert len(list(run)) == 11
 
 
+@pytest.mark.parametrize(("device", "expected"), [("cpu", 1), ("cuda", 2)])
+def test_the_number_in_flight_follows_the_device(device, expected):
+    model = FakeModel(card=build_card(device=device))
+    with FakeTriton(model) as server, OptimisedPipeline(server.url, model.name) as pipeline:
+        assert pipeline.max_in_flight == expected
+
+
 def test_late_frames_are_dropped_and_counted():
     stop = threading.Event()
     with FakeTriton(delay_s=0.05) as server:

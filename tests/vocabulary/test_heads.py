@@ -80,3 +80,24 @@ def test_a_classifier_gives_the_whole_picture(scores):
 def test_a_shape_or_head_that_does_not_fit_is_named(head):
     with pytest.raises(ConfigError, match=r"\(3,\)|banana"):
         rows_from_head(np.zeros(3, np.float32), head)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_raw_head_and_nms_agree_with_ultralytics(seed):
+    nms = pytest.importorskip("ultralytics.utils.nms")
+    import torch
+
+    random = np.random.default_rng(seed)
+    anchors, classes = 600, 5
+    clusters = random.uniform(60, 580, (25, 2))
+    output = np.empty((4 + classes, anchors), np.float32)
+    output[:2] = (clusters[random.integers(0, 25, anchors)] + random.normal(0, 6, (anchors, 2))).T
+    output[2:4] = random.uniform(40, 70, (2, anchors))
+    output[4:] = random.uniform(0, 1, (classes, anchors)) ** 3
+    (expected,) = nms.non_max_suppression(torch.from_numpy(output[None]), conf_thres=0.25, iou_thres=0.7)
+    plain = Letterbox(source_wh=(640, 640), target_wh=(640, 640))
+    found = detections_from_output(output, build_card(head="yolo_raw", nms="client"), plain)
+    assert len(found) == len(expected) == 300
+    np.testing.assert_allclose(found.confidence, expected[:, 4].numpy(), rtol=1e-6)
+    np.testing.assert_array_equal(found.class_id, expected[:, 5].numpy().astype(int))
+    np.testing.assert_allclose(found.boxes_xyxy, expected[:, :4].numpy().clip(0, 640), atol=1e-3)
