@@ -17,6 +17,9 @@ from photofinish.frame import Frame
 
 Progress = Callable[[str], None]
 
+READY_TIMEOUT_S = 3.0
+"""How long a server that should be there already may take to answer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
@@ -44,11 +47,14 @@ class Bench:
 
 
 def frames_from_source(spec: str, *, count: int = 16, stride: int = 10) -> tuple[Frame, ...]:
-    """`count` distinct frames of a source, every `stride`-th one while they last. Raises SourceError for none."""
+    """`count` frames of a source: every `stride`-th one of a recording while they last, else those that come first.
+
+    Raises SourceError for none.
+    """
     frames: list[Frame] = []
     with open_source(spec) as source:
         total = source.frame_count
-        step = stride if total is None else max(1, min(stride, total // count))
+        step = 1 if total is None else max(1, min(stride, total // count))
         for position, frame in enumerate(source.frames()):
             if position % step == 0:
                 frames.append(frame)
@@ -62,7 +68,7 @@ def frames_from_source(spec: str, *, count: int = 16, stride: int = 10) -> tuple
 def served_models(url: str, names: Sequence[str] = ()) -> tuple[ServedModel, ...]:
     """The models to measure, by full name or suffix, the baseline first. All that are served when none is named."""
     with TritonClient(url) as client:
-        client.wait_until_ready(timeout_s=10)
+        client.wait_until_ready(timeout_s=READY_TIMEOUT_S)
         served = client.models()
     usable = [model for model in served if model.card is not None]
     if not usable:

@@ -178,9 +178,7 @@ def choose_pair(
     if optimised_name:
         return baseline, _named(bench, optimised_name)
     if not others:
-        raise ConfigError(
-            f"only {baseline.name} is served; a comparison needs a second variant: run `photofinish export`"
-        )
+        raise ConfigError(f"only {baseline.name} is served; a comparison needs two variants: run `photofinish export`")
     medians = {model.name: _quick_median_ns(bench, model) for model in others}
     fastest = min(others, key=lambda model: medians[model.name])
     listed = ", ".join(f"{name} {milliseconds(median)} ms" for name, median in sorted(medians.items()))

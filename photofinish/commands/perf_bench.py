@@ -40,7 +40,6 @@ def open_bench(
     from perf.watch import Watcher
 
     nvml = load_nvml()
-    frames = frames_from_source(source)
     if url is not None:
         host = url.removeprefix("grpc://").rpartition(":")[0]
         metrics = {None: f"{host}:8002", "none": ""}.get(metrics_url, metrics_url) or ""
@@ -48,7 +47,7 @@ def open_bench(
         yield Bench(
             url=url,
             models=served_models(url, names),
-            frames=frames,
+            frames=frames_from_source(source),
             source=source,
             server={"kind": "external", "version": server_version(url)},
             watcher=watcher,
@@ -56,6 +55,7 @@ def open_bench(
         return
     from server.embedded import EmbeddedServer
 
+    frames = frames_from_source(source)
     idle_bytes = device_bytes_in_use(nvml)
     with EmbeddedServer(repository, on_progress=progress) as server:
         at = server.endpoint
