@@ -35,6 +35,11 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[all,dev]' || \
 	    { echo "uv could not install; trying pip with your own pip configuration" >&2; \
 	      $(BIN)/python -m pip install --constraint constraints.txt --editable '.[all,dev]'; }
+	@if nvidia-smi -L > /dev/null 2>&1; then \
+	    echo "an NVIDIA GPU is here: ONNX Runtime with CUDA instead of the CPU build" >&2; \
+	    $(BIN)/uv pip uninstall --quiet --python $(BIN)/python onnxruntime && \
+	    $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt onnxruntime-gpu; \
+	fi
 	@touch $@
 
 clean:
