@@ -25,12 +25,17 @@ UNKNOWN_RATE_PER_S = 25.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectSummary:
-    """Figures of one run over a source. saved_to: the folder or file that was written, or None."""
+    """Figures of one run over a source. saved_to: the folder or file that was written, or None.
+
+    p50_service_ns: from taking a frame up to its boxes. p50_latency_ns: from its capture, for live sources only;
+    frames of a recording are read ahead, so that their wait says nothing.
+    """
 
     frame_count: int
     box_count: int
     seconds: float
-    p50_latency_ns: int
+    p50_service_ns: int
+    p50_latency_ns: int | None
     dropped: int
     saved_to: Path | None
 
@@ -38,7 +43,9 @@ class DetectSummary:
         """The figures for a reader."""
         text = f"{self.frame_count} frames, {self.box_count} boxes in {self.seconds:.3g} s"
         if self.frame_count:
-            text += f", {self.frame_count / self.seconds:.3g} frames/s, P50 latency {self.p50_latency_ns / 1e6:.3g} ms"
+            text += f", {self.frame_count / self.seconds:.3g} frames/s, P50 {self.p50_service_ns / 1e6:.3g} ms a frame"
+        if self.p50_latency_ns is not None:
+            text += f", P50 latency {self.p50_latency_ns / 1e6:.3g} ms"
         if self.dropped:
             text += f", {self.dropped} dropped"
         return text + (f"; saved to {self.saved_to}" if self.saved_to else "")
@@ -57,6 +64,7 @@ def detect_in_source(
     save_folder: pictures are saved under their own names, everything else as one MP4.
     """
     latencies_ns: list[int] = []
+    services_ns: list[int] = []
     box_count = 0
     begun = time.perf_counter()
     frames = source.frames() if frame_limit is None else itertools.islice(source.frames(), frame_limit)
@@ -64,6 +72,7 @@ def detect_in_source(
         keeper = _Keeper(source, save_folder, pipeline.card.class_names, stack) if save_folder else None
         for result in stack.enter_context(contextlib.closing(pipeline.run(frames))):
             latencies_ns.append(result.latency_ns)
+            services_ns.append(result.service_ns)
             box_count += len(result.detections)
             if keeper:
                 keeper.keep(result)
@@ -72,10 +81,15 @@ def detect_in_source(
         frame_count=len(latencies_ns),
         box_count=box_count,
         seconds=time.perf_counter() - begun,
-        p50_latency_ns=int(np.percentile(latencies_ns, 50, method="inverted_cdf")) if latencies_ns else 0,
+        p50_service_ns=_median(services_ns),
+        p50_latency_ns=_median(latencies_ns) if source.is_live else None,
         dropped=pipeline.dropped,
         saved_to=keeper.path if keeper and latencies_ns else None,
     )
+
+
+def _median(values_ns: list[int]) -> int:
+    return int(np.percentile(values_ns, 50, method="inverted_cdf")) if values_ns else 0
 
 
 def picture_name(source: Source, index: int) -> str:
@@ -104,7 +118,7 @@ def json_from_result(result: FrameResult, name: str, class_names: tuple[str, ...
         "stream_id": result.frame.stream_id,
         "index": result.frame.index,
         "size_wh": list(result.frame.size_wh),
-        "latency_ms": round(result.latency_ns / 1e6, 3),
+        "service_ms": round(result.service_ns / 1e6, 3),
         "detections": [
             {
                 "box_xyxy": [round(side, 2) for side in box],
