@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from perf.formatting import milliseconds, number, times
+from perf.formatting import milliseconds, number, tick_label, times
 from perf.record import Section
 from perf.samples import NS_PER_MS, NS_PER_S
 from perf.stages import STAGES, stage_rows
-from perf.statistics import nearest_rank
+from perf.statistics import carried_percentile, nearest_rank
 from perf.summary import ArmSummary, latency_ns_of, summaries_from_section
 from perf.svg import (
     COLOURS,
@@ -69,11 +69,14 @@ def distribution_chart(section: Section, *, lang: str = "en") -> str:
         parts += [polygon(steps, colours[key], opacity=0.35), polyline(steps, colours[key], width=1.5)]
     for key, item in values.items():
         for name, share_of, anchor in (("P50", 0.5, "end"), ("P95", 0.95, "start")):
-            x = across(nearest_rank(item, share_of))
+            mark = carried_percentile(item, share_of)
+            if mark is None:
+                continue
+            x = across(mark)
             parts.append(line(x, area.top - 2, x, area.bottom, colour=colours[key], width=1.5, dashes="4 3"))
             parts.append(text(x, area.top - 6, name, anchor=anchor, size=11, colour=colours[key]))
     ticks = log_ticks(low, high)
-    parts += x_axis(area, across, ticks, [number(tick) for tick in ticks], word("axis_latency", lang))
+    parts += x_axis(area, across, ticks, [tick_label(tick) for tick in ticks], word("axis_latency", lang))
     return picture(area.bottom + 44, word("h_distribution", lang), parts)
 
 
@@ -98,7 +101,7 @@ def load_chart(section: Section, *, lang: str = "en") -> str:
     across = linear(0, max(len(levels) - 1, 1), area.left + 16, area.right - 16)
     title = f"{word('axis_latency', lang)}: P50 ——  P95 - -"
     ticks = log_ticks(low, high)
-    parts += y_axis(area, up, ticks, [number(tick) for tick in ticks], title)
+    parts += y_axis(area, up, ticks, [tick_label(tick) for tick in ticks], title)
     for model in models:
         for key, dashes in (("p50", ""), ("p95", "5 4")):
             curve = [
@@ -174,14 +177,14 @@ def timeline_chart(section: Section, *, lang: str = "en") -> str:
     across = linear(0, end_s, area.left, area.right)
     ticks = log_ticks(low, high)
     title = f"{word('axis_latency', lang)}: P5, P50, P95"
-    parts += y_axis(area, up, ticks, [number(tick) for tick in ticks], title)
+    parts += y_axis(area, up, ticks, [tick_label(tick) for tick in ticks], title)
     for block in blocks:
         x = across((block.began_ns + block.samples.window_ns / 2) / NS_PER_S)
         bottom, middle, top = (up(value) for value in spread[id(block)])
         parts += [line(x, bottom, x, top, colour=colours[block.arm], width=2.5, opacity=0.45)]
         parts += [dot(x, middle, colours[block.arm], radius=3.5)]
     seconds = nice_ticks(0, end_s, 6)
-    labels = [number(value) for value in seconds]
+    labels = [tick_label(value) for value in seconds]
     parts += x_axis(area, across, seconds, labels, word("axis_time", lang))
     return picture(area.bottom + 44, word("h_timeline", lang), parts)
 

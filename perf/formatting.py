@@ -20,6 +20,11 @@ def number(value: float | None) -> str:
     return f"{rounded:.{min(decimals, 9)}f}"
 
 
+def tick_label(value: float) -> str:
+    """A round number on an axis, without zeros that say nothing: 0.5, 2, 20."""
+    return f"{value:.6g}"
+
+
 def milliseconds(value_ns: float | None) -> str:
     """Nanoseconds as milliseconds."""
     return number(None if value_ns is None else value_ns / NS_PER_MS)

@@ -18,7 +18,7 @@ _STYLE = """
 body { margin: 0; background: var(--paper); color: var(--ink); -webkit-text-size-adjust: 100%;
   font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Noto Sans CJK SC", "PingFang SC",
   "Microsoft YaHei", sans-serif; }
-main { max-width: 980px; margin: 0 auto; padding: 32px 20px 64px; }
+main { max-width: 1040px; margin: 0 auto; padding: 32px 20px 64px; }
 header p { margin: 0; color: var(--faint); }
 h1 { font-size: 30px; line-height: 1.2; margin: 6px 0 4px; font-weight: 650; letter-spacing: -0.01em; }
 h2 { font-size: 18px; margin: 44px 0 10px; padding-top: 14px; border-top: 1px solid var(--rule); font-weight: 600; }
@@ -38,7 +38,7 @@ tr:last-child td { border-bottom: 0; }
   overflow-wrap: anywhere; }
 .headline { max-width: 720px; }
 .wide { font-size: 13px; }
-.wide th, .wide td { padding-left: 14px; }
+.wide th, .wide td { padding-left: 11px; }
 .wide th:first-child, .wide td:first-child { padding-left: 0; }
 .wide th { white-space: normal; }
 .ci { font-weight: 400; color: var(--faint); white-space: nowrap; }
@@ -46,13 +46,14 @@ tr:last-child td { border-bottom: 0; }
 .facts td { white-space: normal; overflow-wrap: anywhere; text-align: left; vertical-align: top; font-size: 13px; }
 .facts td:first-child { color: var(--faint); width: 36%; padding-right: 12px; }
 .facts td:last-child { padding-left: 0; }
-svg { display: block; width: 100%; max-width: 640px; height: auto; margin: 14px 0; }
+svg { display: block; width: 100%; max-width: 540px; height: auto; margin: 14px 0; }
 pre { background: #f6f7f8; padding: 12px 14px; border-radius: 6px; white-space: pre-wrap; overflow-wrap: anywhere;
   font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 @media (max-width: 520px) {
   main { padding: 20px 16px 48px; } h1 { font-size: 24px; } table { font-size: 13px; }
   th, td { padding-left: 12px; }
   .headline th, .headline td { white-space: normal; padding-left: 8px; }
+  .headline th:first-child, .headline td:first-child { padding-left: 0; }
 }
 @media print {
   main { max-width: none; padding: 0; } body { font-size: 11pt; } h2 { break-after: avoid; }

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH = 520
-"""Every picture's width in its own units; a phone shows it at about three quarters, a wide page at full size."""
+WIDTH = 440
+"""Every picture's width in its own units; a phone shows it at about four fifths, a wide page a little larger."""
 GREY = "#8b919a"
 COLOURS = ("#0f766e", "#b45309", "#4338ca", "#be185d", "#0369a1", "#4d7c0f", "#7c2d12", "#6d28d9")
 """The baseline is grey, the others take these in order. All keep 4.5:1 on white."""

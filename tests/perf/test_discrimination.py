@@ -1,0 +1,33 @@
+"""A few comparisons of the kind that docs/benchmarking.md counts twenty of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from click.testing import CliRunner
+
+from perf.check_discrimination import check_discrimination, main, noisy_sender, tally_from_sections
+from tests.perf.records import build_comparison
+
+
+def test_the_tally_counts_what_the_intervals_said() -> None:
+    same = [build_comparison(medians=(5.0, 5.0), seed=seed) for seed in range(20)]
+    slower = [build_comparison(medians=(5.0, 5.5), seed=seed) for seed in range(20)]
+    for key in ("p50", "mean", "frames_per_s"):
+        assert tally_from_sections(same).held_one[key] >= 18
+        assert tally_from_sections(slower).found_slower[key] >= 18
+    few = replace(same[0], blocks=tuple(block for block in same[0].blocks if block.round < 3))
+    assert tally_from_sections([few]).refused["p95"] == 1
+
+
+def test_a_real_slow_down_is_found_in_real_time() -> None:
+    tallies = check_discrimination(
+        lambda seed: noisy_sender(seed, median_s=0.002), runs=1, rounds=5, block_s=0.1, on_progress=lambda line: None
+    )
+    assert {name: tally.runs for name, tally in tallies.items()} == {"same": 1, "slower": 1}
+
+
+def test_the_script_prints_its_tallies() -> None:
+    result = CliRunner().invoke(main, ["--runs", "1", "--rounds", "2", "--seconds", "0.05"])
+    assert result.exit_code == 0, result.output
+    assert '"held_one"' in result.output
