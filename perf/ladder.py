@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from client.session import Transport
 from client.triton import ServedModel
 from perf.contenders import Pipeline, Setup
 from perf.record import NotRun
@@ -18,16 +19,20 @@ BATCH_SIZE = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """One step. wants: which model it runs; None takes the model of the rung before. needs: said when there is none."""
+    """One step. wants: which model it runs; None takes the model of the rung before. needs: said when there is none.
+
+    only_cuda: the rung exists for a model on a GPU alone.
+    """
 
     key: str
     label: str
     wants: Callable[[ModelCard], bool] | None
     needs: str = ""
     pipeline: Pipeline = "optimised"
-    transport: Literal["auto", "grpc", "system_shm"] = "auto"
+    transport: Transport | Literal["auto"] = "auto"
     in_flight: int = 1
     batch_size: int = 1
+    only_cuda: bool = False
 
 
 RUNGS: tuple[Rung, ...] = (
@@ -96,6 +101,15 @@ RUNGS: tuple[Rung, ...] = (
     ),
     Rung(key="pipelining", label=f"{IN_FLIGHT} in flight", wants=None, in_flight=IN_FLIGHT),
     Rung(key="batching", label=f"batches of {BATCH_SIZE}", wants=None, in_flight=IN_FLIGHT, batch_size=BATCH_SIZE),
+    Rung(
+        key="cuda_shm",
+        label="CUDA shared memory",
+        wants=None,
+        transport="cuda_shm",
+        in_flight=IN_FLIGHT,
+        batch_size=BATCH_SIZE,
+        only_cuda=True,
+    ),
 )
 """In this order. What a rung really changed is said from the two set-ups, not from its name."""
 
@@ -109,6 +123,8 @@ def ladder_setups(models: Sequence[ServedModel]) -> tuple[tuple[Setup, ...], tup
         if model is None:
             reason = f"needs {rung.needs}" if rung.needs else "needs a rung before it"
             not_run.append(NotRun(label=rung.label, reason=f"{reason}; none is served here"))
+        elif rung.only_cuda and model.require_card().device != "cuda":
+            not_run.append(NotRun(label=rung.label, reason=f"{model.name} does not run on a GPU"))
         elif rung.batch_size > model.max_batch_size:
             reason = f"{model.name} takes batches of {model.max_batch_size} at most"
             not_run.append(NotRun(label=rung.label, reason=reason))

@@ -24,7 +24,7 @@ from perf.report_files import write_reports
 from perf.senders import inputs_from_frames, request_sender
 from perf.statistics import nearest_rank
 from perf.sweep import run_sweep
-from photofinish.errors import ConfigError
+from photofinish.errors import ConfigError, PhotofinishError
 
 TransportChoice = Transport | Literal["auto"]
 
@@ -190,7 +190,13 @@ def _measured(run: Run, setups: Sequence[Setup], load: Load, *, name: str, not_r
     with ExitStack() as stack:
         contenders = []
         for setup in setups:
-            contender = stack.enter_context(open_contender(run.bench, setup, load))
+            try:
+                contender = stack.enter_context(open_contender(run.bench, setup, load))
+            except PhotofinishError as exc:
+                if name != "ladder":
+                    raise
+                not_run = (*not_run, NotRun(label=setup.label, reason=str(exc)))
+                continue
             if setup.key == "transport" and contender.arm.transport == "grpc":
                 not_run = (*not_run, NotRun(label=setup.label, reason="the server takes no shared memory from here"))
             else:

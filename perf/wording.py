@@ -175,6 +175,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "rung_int8": ("INT8", "INT8"),
     "rung_pipelining": ("2 in flight", "2 个在途请求"),
     "rung_batching": ("batches of 8", "8 帧一批"),
+    "rung_cuda_shm": ("CUDA shared memory", "CUDA 共享内存"),
     # what a rung changed
     "change_contract": ("contract", "契约"),
     "change_engine": ("engine", "引擎"),

@@ -47,7 +47,9 @@ def test_all_rungs_change_one_thing_each_on_a_cpu() -> None:
         "in flight 1 → 2",
         "batch 1 → 8",
     ]
-    assert [item.label for item in not_run] == ["CUDA graphs", "AOTInductor FP16", "OpenVINO", "TensorRT FP16"]
+    assert [item.label for item in not_run] == [
+        "CUDA graphs", "AOTInductor FP16", "OpenVINO", "TensorRT FP16", "CUDA shared memory",
+    ]  # fmt: skip
     assert "needs an openvino variant" in not_run[2].reason
 
 
@@ -57,6 +59,7 @@ def test_on_a_gpu_precision_and_graphs_come_together_and_are_called_so() -> None
     assert by_key["cuda_graphs"].change == "precision fp32 → fp16, CUDA graphs off → on"
     assert by_key["tensorrt"].change == "engine onnxruntime → tensorrt, CUDA graphs on → off"
     assert "FP16" in [item.label for item in not_run]
+    assert setups[-1].change == "transport auto → cuda_shm"
 
 
 def test_without_a_baseline_only_named_rungs_remain() -> None:
@@ -70,7 +73,7 @@ def test_without_a_baseline_only_named_rungs_remain() -> None:
 def test_a_model_that_takes_no_batches_ends_before_that_rung() -> None:
     small = _model("toy_onnx_fp32", max_batch_size=4)
     _, not_run = ladder_setups((BASELINE, TORCH, small))
-    assert not_run[-1].reason == "toy_onnx_fp32 takes batches of 4 at most"
+    assert not_run[-2].reason == "toy_onnx_fp32 takes batches of 4 at most"
 
 
 def test_every_rung_has_a_name_in_both_languages() -> None:
