@@ -183,10 +183,27 @@ def timeline_chart(section: Section, *, lang: str = "en") -> str:
         bottom, middle, top = (up(value) for value in spread[id(block)])
         parts += [line(x, bottom, x, top, colour=colours[block.arm], width=2.5, opacity=0.45)]
         parts += [dot(x, middle, colours[block.arm], radius=3.5)]
+    clocks = [
+        (across((block.began_ns + block.samples.window_ns / 2) / NS_PER_S), block.observed.gpus[0].sm_clock_mean_mhz)
+        for block in blocks
+        if block.observed.gpus and block.observed.gpus[0].sm_clock_mean_mhz
+    ]
     seconds = nice_ticks(0, end_s, 6)
     labels = [tick_label(value) for value in seconds]
     parts += x_axis(area, across, seconds, labels, word("axis_time", lang))
-    return picture(area.bottom + 44, word("h_timeline", lang), parts)
+    parts += _clock_strip(clocks, area, lang)
+    return picture(area.bottom + (104 if clocks else 44), word("h_timeline", lang), parts)
+
+
+def _clock_strip(clocks: list[tuple[float, float]], area: Area, lang: str) -> list[str]:
+    """The GPU's mean clock of every block, below the time line; nothing where there is no GPU."""
+    if not clocks:
+        return []
+    top = area.bottom + 62
+    up = linear(0, max(value for _, value in clocks), top + 34, top)
+    parts = [text(0, top - 8, f"{word('axis_clock', lang)}: {number(clocks[-1][1])}", faint=True)]
+    parts += [line(x, top + 34, x, up(value), colour=GREY, width=4, opacity=0.5) for x, value in clocks]
+    return [*parts, line(area.left, top + 34, area.right, top + 34, opacity=0.3)]
 
 
 def _concurrency(item: ArmSummary) -> int:

@@ -129,6 +129,9 @@ def method_notes(record: Record, lang: str) -> list[str]:
     methods = {gpu.memory_method for section in record.sections for block in section.blocks
                for gpu in block.observed.gpus}  # fmt: skip
     notes += [word("note_memory", lang, method=method) for method in sorted(methods)]
+    if measured := next((arm.accuracy for arm in arms if arm.accuracy.get("dataset")), None):
+        values = {key: measured.get(key, "?") for key in ("kind", "dataset", "frames")}
+        notes.append(word("note_accuracy", lang, **values))
     if any(arm.untrained for arm in arms):
         notes.append(word("note_untrained", lang))
     if any(arm.tf32 for arm in arms if arm.role == "baseline"):

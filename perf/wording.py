@@ -42,14 +42,12 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "step_gain": ("P50, this step", "P50 本步"),
     "total_gain": ("P50, in all", "P50 累计"),
     "step_fps": ("FPS, this step", "FPS 本步"),
-    "rate": ("offered (FPS)", "输入帧率"),
     "key": ("key", "项目"),
     "value": ("value", "值"),
     "metric": ("figure", "指标"),
     "baseline": ("Baseline", "基线"),
     "optimised": ("Optimised", "优化后"),
     "total": ("total", "合计"),
-    "engine_ms": ("engine P50 (ms)", "引擎 P50 (ms)"),
     "batch": ("batch", "批大小"),
     "images_per_s": ("images/s", "图/秒"),
     # rows of the headline table
@@ -77,7 +75,6 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "headline_none": ("No difference in median latency shown", "未见中位延迟差异"),
     "headline_slower": ("{inverse}× higher median latency", "中位延迟为基线的 {inverse} 倍"),
     "interval_note": ("95 % confidence [{low}, {high}]", "95 % 置信区间 [{low}, {high}]"),
-    "h_comparison": ("One frame at a time, flat out", "逐帧全速"),
     "h_verdict": ("Verdict", "结论"),
     "h_distribution": ("How latency is distributed", "延迟分布"),
     "h_load": ("Latency over load", "延迟随负载变化"),
@@ -195,11 +192,9 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "stage_decode": ("client decode", "客户端解码"),
     # axes and notes
     "axis_latency": ("latency (ms)", "延迟 (ms)"),
-    "axis_share": ("share of requests", "请求占比"),
     "axis_concurrency": ("requests in flight", "在途请求数"),
     "axis_time": ("seconds since the start", "开始后的秒数"),
-    "axis_p95": ("P95 (ms)", "P95 (ms)"),
-    "axis_p50": ("P50 (ms)", "P50 (ms)"),
+    "axis_clock": ("GPU clock (MHz)", "GPU 频率 (MHz)"),
     "axis_ms_per_frame": ("P50 latency (ms)", "P50 延迟 (ms)"),
     "note_percentiles": (
         "Percentiles are nearest-rank. P95 is printed from {p95} requests on, P99 from {p99} (the sample-size rule of "
@@ -221,6 +216,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "note_untrained": (
         "The weights are untrained: speed only, boxes mean nothing.",
         "权重未经训练：只看速度，检测框没有意义。",
+    ),
+    "note_accuracy": (
+        "Accuracy: {kind}, {dataset}, {frames} frames, measured by the gate at export.",
+        "精度：{kind}，{dataset}，{frames} 帧，由导出时的精度门测得。",
     ),
     "note_tf32": ("The baseline's FP32 may run as TF32.", "基线的 FP32 可能以 TF32 运行。"),
     "note_server_kind": (
