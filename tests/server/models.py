@@ -89,7 +89,9 @@ TORCH_IO = {
 
 
 def fill_toy_repository(repository: Path) -> Path:
-    """doubling_onnx and doubling_torch."""
+    """doubling_onnx, doubling_openvino and doubling_torch."""
+    config = config_text("doubling_openvino", "openvino", extra='default_model_filename: "model.onnx"')
+    save_doubling_onnx(write_model(repository, "doubling_openvino", config))
     save_doubling_onnx(write_model(repository, "doubling_onnx", config_text("doubling_onnx", "onnxruntime")))
     config = config_text("doubling_torch", "pytorch", **TORCH_IO)
     save_doubling_torchscript(write_model(repository, "doubling_torch", config, "model.pt"))

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 import tritonclient.grpc as triton
 from onnx import TensorProto
@@ -22,7 +23,11 @@ from tests.server.models import (
     write_model,
 )
 
-IO_NAMES = {"doubling_onnx": ("frames", "detections"), "doubling_torch": ("INPUT__0", "OUTPUT__0")}
+IO_NAMES = {
+    "doubling_onnx": ("frames", "detections"),
+    "doubling_openvino": ("frames", "detections"),
+    "doubling_torch": ("INPUT__0", "OUTPUT__0"),
+}
 DATATYPES = {"uint8": "UINT8", "int64": "INT64", "float32": "FP32"}
 
 
@@ -175,6 +180,23 @@ def test_card_for_another_device_is_refused(tmp_path: Path) -> None:
     card = 'parameters { key: "photofinish" value { string_value: "{\\"device\\": \\"cuda\\"}" } }'
     save_doubling_onnx(write_model(tmp_path, "for_gpu", config_text("for_gpu", "onnxruntime", extra=card)))
     assert "for_gpu is made for cuda and its instance_group asks for cpu" in refusal(tmp_path)
+
+
+def test_openvino_models_that_cannot_run_as_stated_are_refused(tmp_path: Path) -> None:
+    name = {"extra": 'default_model_filename: "model.onnx"'}
+    wrong = {"outputs": '{name: "detections" data_type: TYPE_FP32 dims: [8, 8, 4]}', **name}
+    save_doubling_onnx(write_model(tmp_path, "wrong_dims", config_text("wrong_dims", "openvino", **wrong)))
+    write_model(tmp_path, "not_onnx", config_text("not_onnx", "openvino", **name)).write_bytes(b"no model")
+    card = 'parameters { key: "photofinish" value { string_value: "{\\"precision\\": \\"fp8\\"}" } }'
+    save_doubling_onnx(write_model(tmp_path, "fp8", config_text("fp8", "openvino", extra=card)))
+    bf16 = card.replace("fp8", "bf16")
+    save_doubling_onnx(write_model(tmp_path, "bf16", config_text("bf16", "openvino", extra=bf16)))
+    said = refusal(tmp_path)
+    assert "output 'detections' has the dims [8, 8, 3] in the model, config.pbtxt states [8, 8, 4]" in said
+    assert "not_onnx cannot be loaded: OpenVINO" in said
+    assert "the card of fp8 says 'fp8'" in said
+    has_bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert ("bf16 is made for bf16, and this processor (" in said) is not has_bf16
 
 
 def refusal(repository: Path) -> str:

@@ -63,6 +63,9 @@ class HostCuda:
         self.blocks.append(np.zeros(size, np.uint8))
         return self.blocks[-1]
 
+    def make_current(self) -> None:
+        pass
+
     def allocate(self, size: int) -> int:
         return int(self.pinned_array(size).ctypes.data)
 

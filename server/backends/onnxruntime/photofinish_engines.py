@@ -10,7 +10,7 @@ from photofinish_batches import Arrays, Part, bucket_for, run_joined, zeros_for
 from photofinish_cuda import Cuda, refuse_on_error
 from photofinish_device import DeviceBatch
 from photofinish_model import RefusedModelError, ServedModel
-from photofinish_onnx import check_against_config, cpu_session, cuda_session
+from photofinish_onnx import check_session, cpu_session, cuda_session
 from photofinish_tensors import ArrayInput
 from photofinish_trace import StageTimes
 
@@ -25,7 +25,7 @@ class CpuEngine:
     def __init__(self, model: ServedModel) -> None:
         """Load the model. Raises RefusedModelError."""
         self._session = cpu_session(model)
-        check_against_config(model, self._session)
+        check_session(model, self._session)
         self._input_names = [io.name for io in model.inputs]
         self._output_names = [io.name for io in model.outputs]
 
@@ -56,7 +56,7 @@ class CudaEngine:
         with refuse_on_error():
             used_before = self._cuda.used_bytes()
             self._session = cuda_session(model, stream=self._cuda.stream, cuda_graphs=self._cuda_graphs)
-            check_against_config(model, self._session)
+            check_session(model, self._session)
             self._batch = DeviceBatch(self._cuda, model)
             self._runs = {size: self._binding(size) for size in model.buckets}
             self._warm_up()

@@ -1,11 +1,12 @@
-"""ONNX Runtime sessions, and the comparison of a model with its config that the genuine backend makes."""
+"""ONNX Runtime sessions on the CPU or a GPU."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import onnxruntime as ort
-from photofinish_model import Io, RefusedModelError, ServedModel, thread_count
+from photofinish_agreement import Node, check_against_config
+from photofinish_model import RefusedModelError, ServedModel, thread_count
 
 _NUMPY_NAMES = {
     "tensor(bool)": "bool",
@@ -72,38 +73,15 @@ def _session(model: ServedModel, providers: list[Any]) -> Any:
         raise RefusedModelError(f"ONNX Runtime {ort.__version__} cannot load {artifact}: {exc}") from exc
 
 
-def check_against_config(model: ServedModel, session: Any) -> None:
-    """Raise RefusedModelError where the genuine backend would: names, count, dtype, dims, a static batch."""
-    inputs = {item.name: item for item in session.get_inputs()}
-    outputs = {item.name: item for item in session.get_outputs()}
-    if {io.name for io in model.inputs} != set(inputs):
-        raise RefusedModelError(
-            f"config.pbtxt names the inputs {[io.name for io in model.inputs]}, the model has {list(inputs)}"
-        )
-    if unknown := [io.name for io in model.outputs if io.name not in outputs]:
-        raise RefusedModelError(f"config.pbtxt names the outputs {unknown}, the model has {list(outputs)}")
-    for io in model.inputs:
-        _check_io("input", io, inputs[io.name], model.max_batch_size, exact=False)
-    for io in model.outputs:
-        _check_io("output", io, outputs[io.name], model.max_batch_size, exact=True)
+def check_session(model: ServedModel, session: Any) -> None:
+    """Raise RefusedModelError unless the session's inputs and outputs are as configured."""
+    check_against_config(model, _nodes(session.get_inputs()), _nodes(session.get_outputs()))
 
 
-def _check_io(kind: str, io: Io, node: Any, max_batch_size: int, *, exact: bool) -> None:
-    found_dtype = _NUMPY_NAMES.get(node.type, node.type)
-    if found_dtype != io.dtype.name:
-        raise RefusedModelError(f"{kind} {io.name!r} is {found_dtype} in the model, config.pbtxt states {io.dtype}")
-    found = tuple(dim if isinstance(dim, int) else -1 for dim in node.shape)
-    if max_batch_size:
-        if not found or found[0] != -1:
-            raise RefusedModelError(
-                f"{kind} {io.name!r} has the shape {list(found)} in the model; with max_batch_size {max_batch_size} "
-                "its first dimension must be dynamic: export with a dynamic batch or set max_batch_size to 0"
-            )
-        found = found[1:]
-    agrees = len(found) == len(io.dims) and all(
-        have == stated or (have == -1 and not exact) for have, stated in zip(found, io.dims, strict=True)
-    )
-    if not agrees:
-        raise RefusedModelError(
-            f"{kind} {io.name!r} has the dims {list(found)} in the model, config.pbtxt states {list(io.dims)}"
+def _nodes(items: Any) -> dict[str, Node]:
+    return {
+        item.name: Node(
+            _NUMPY_NAMES.get(item.type, item.type), tuple(dim if isinstance(dim, int) else -1 for dim in item.shape)
         )
+        for item in items
+    }

@@ -86,8 +86,9 @@ def _compiled_program(model: ServedModel, sidecar: Path) -> Program:
         )
     try:
         calls = {
+            # Single-threaded, or the package's own events would spoil the recording of a CUDA graph.
             size: torch._inductor.aoti_load_package(
-                str(model.folder / f"model_b{size}.pt2"), device_index=_index(model)
+                str(model.folder / f"model_b{size}.pt2"), run_single_threaded=True, device_index=_index(model)
             )
             for size in sizes
         }

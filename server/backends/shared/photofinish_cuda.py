@@ -44,6 +44,9 @@ class Cuda:
         self._call("cuStreamCreate", ctypes.byref(stream), _NON_BLOCKING)
         self.stream = int(stream.value or 0)
         self._stream = stream
+        self._context = context
+        self._synchronize = self._driver.cuStreamSynchronize
+        self._set_current = self._driver.cuCtxSetCurrent
         self._to_device = self._copier("cuMemcpyHtoDAsync_v2")
         self._from_device = self._copier("cuMemcpyDtoHAsync_v2")
         self._on_device = self._copier("cuMemcpyDtoDAsync_v2")
@@ -61,6 +64,10 @@ class Cuda:
             text = ctypes.c_char_p()
             self._driver.cuGetErrorString(code, ctypes.byref(text))
             raise CudaError(f"{name} failed: {(text.value or b'unknown error').decode()} ({code})")
+
+    def make_current(self) -> None:
+        """Make the context this thread's; Triton may call from another one than at load."""
+        self._check(self._set_current(self._context), "cuCtxSetCurrent")
 
     def allocate(self, size: int) -> int:
         """The address of `size` bytes of zeros on the GPU."""
@@ -93,7 +100,7 @@ class Cuda:
 
     def synchronize(self) -> None:
         """Wait until the stream has done everything."""
-        self._call("cuStreamSynchronize", self._stream)
+        self._check(self._synchronize(self._stream), "cuStreamSynchronize")
 
     def used_bytes(self) -> int:
         """Memory in use on the GPU, by everybody."""

@@ -43,6 +43,7 @@ class DeviceBatch:
 
         From Triton's shared memory and from CUDA memory there is one copy; other memory goes by the staging buffer.
         """
+        self._cuda.make_current()
         sizes = [part[0].shape[0] if self._model.max_batch_size else 1 for part in parts]
         for index, row_bytes in enumerate(self._input_row_bytes):
             offset = 0
