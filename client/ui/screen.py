@@ -149,10 +149,15 @@ def _how(part: SideState, card: ModelCard | None) -> str:
     return " · ".join(words)
 
 
-def _accuracy(card: ModelCard | None) -> str:
-    """The accuracy gate's figure, "" when it was not measured."""
-    value = card.accuracy.get("map50_95") if card else None
-    return f"{value:.3f}" if isinstance(value, float) else ""
+def _accuracy(card: ModelCard | None) -> dict[str, str]:
+    """The accuracy gate's figure with its name and what it was measured on; empty texts when it was not measured."""
+    figures = card.accuracy if card else {}
+    on = f"on {figures.get('frames')} frames of {figures.get('dataset')}"
+    if isinstance(figures.get("map50_95"), float):
+        return {"label": "mAP50-95", "text": f"{figures['map50_95']:.3f}", "note": on}
+    if isinstance(figures.get("matched_share"), float):
+        return {"label": "Boxes as FP32", "text": f"{figures['matched_share']:.1%}", "note": on}
+    return {"label": "", "text": "", "note": ""}
 
 
 def _live_accuracy(part: SideState) -> str:

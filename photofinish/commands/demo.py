@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from server.embedded import EmbeddedServer, ServerEndpoint
 
-GATE_FRAMES = 60
+GATE_FRAMES = 40
 HEADLESS_FRAMES = 48
 HEADLESS_TIMEOUT_S = 60.0
 """A deadline that a busy machine does not miss; the table says how long requests took."""

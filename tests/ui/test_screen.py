@@ -104,8 +104,15 @@ def test_three_significant_digits(value: float | None, text: str) -> None:
     assert format_significant(value) == text
 
 
-def test_accuracy_of_the_gate_is_shown() -> None:
-    sides = {"baseline": build_side(1.0, 1.0, accuracy={"map50_95": 0.4728}), "optimised": build_side(1.0, 1.0)}
-    screen = screen_from_state(build_state(sides=sides))
-    assert screen["sides"]["baseline"]["accuracy"] == "0.473"
-    assert screen["sides"]["optimised"]["accuracy"] == ""
+@pytest.mark.parametrize(
+    ("figures", "label", "text"),
+    [
+        ({"map50_95": 0.4728, "frames": 60, "dataset": "synthetic"}, "mAP50-95", "0.473"),
+        ({"map50_95": None, "matched_share": 0.9968, "frames": 60, "dataset": "clip"}, "Boxes as FP32", "99.7%"),
+        ({}, "", ""),
+    ],
+)
+def test_accuracy_of_the_gate_is_shown_with_its_name(figures: dict[str, Any], label: str, text: str) -> None:
+    sides = {"baseline": build_side(1.0, 1.0, accuracy=figures), "optimised": build_side(1.0, 1.0)}
+    shown = screen_from_state(build_state(sides=sides))["sides"]["baseline"]["accuracy"]
+    assert (shown["label"], shown["text"]) == (label, text)
