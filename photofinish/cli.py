@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "export": "photofinish.commands.export:export",
     "perf": "photofinish.commands.perf:perf",
     "serve": "photofinish.commands.serve:serve",
+    "train-demo": "photofinish.commands.train_demo:train_demo",
     "ui": "photofinish.commands.ui:ui",
 }
 """Subcommand name to `module:attribute` of its click command."""

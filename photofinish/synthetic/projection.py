@@ -14,6 +14,8 @@ from photofinish.synthetic.streets import Town
 from photofinish.synthetic.traffic import Actor
 from photofinish.synthetic.viewpoint import NEAR_M, Floats, drawing_points
 
+EDGE_PX = 0.5
+"""How far OpenCV's smooth edges reach beyond a face."""
 MIN_FACE_PX = 1.2
 """Decals whose picture is smaller than this in both directions are not drawn."""
 
@@ -128,8 +130,8 @@ def project_actors(actors: list[Actor], town: Town, light: Light) -> list[Projec
         if first == last:
             continue
         mine = chosen[first:last]
-        left, top = low[mine].min(axis=0).tolist()
-        right, bottom = high[mine].max(axis=0).tolist()
+        left, top = (low[mine].min(axis=0) - EDGE_PX).tolist()
+        right, bottom = (high[mine].max(axis=0) + EDGE_PX).tolist()
         projected.append(
             ProjectedActor(
                 actor=actors[owner],
