@@ -221,4 +221,5 @@ def test_the_standard_set_on_the_real_server(tmp_path: Path, source: str) -> Non
                      "--batch", "1,4,64")  # fmt: skip
     assert engine.exit_code == 0, engine.exception
     floor = read_record(tmp_path / "e.json").sections[0]
-    assert [arm.batch_size for arm in floor.arms] == [1, 4, 1, 4] or floor.not_run
+    assert [(arm.model, arm.batch_size) for arm in floor.arms] == [("toy_onnx_fp32", 1), ("toy_torch_fp32_tensor", 1)]
+    assert [item.reason.rsplit(" takes", 1)[-1] for item in floor.not_run] == [" batches of 1 at most"] * 4

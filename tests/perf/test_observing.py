@@ -201,6 +201,22 @@ def test_clocks_power_and_what_held_the_gpu_back() -> None:
     assert hidden.utilisation_mean == 40
 
 
+def test_a_gpu_that_falls_off_the_bus_is_told_not_raised() -> None:
+    nvml = FakeNvml({})
+    with GpuWatch(nvml, interval_s=0.005) as watch:
+        time.sleep(0.02)
+        for name in [name for name in dir(nvml) if name.startswith("nvmlDeviceGet")]:
+            setattr(nvml, name, _lost)
+        time.sleep(0.02)
+    gpu = watch.observations[0]
+    assert gpu.name == "lost GPU"
+    assert gpu.utilisation_mean == 40
+
+
+def _lost(*args: object) -> None:
+    raise FakeNvml.NVMLError("GPU is lost")
+
+
 def test_no_gpu_is_no_observation() -> None:
     with GpuWatch(None) as watch:
         pass
