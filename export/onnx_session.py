@@ -25,10 +25,15 @@ ORT_ERRORS = (
 
 
 def output_from_onnx(
-    model: onnx.ModelProto | Path, batch: npt.NDArray[Any], *, at_once: bool = False
+    model: onnx.ModelProto | Path, batch: npt.NDArray[Any], *, at_once: bool = False, optimise: bool = True
 ) -> npt.NDArray[np.float32]:
-    """The first output for a batch, float32; one picture at a time unless `at_once`."""
+    """The first output for a batch, float32; one picture at a time unless `at_once`.
+
+    optimise: False for FP8 graphs, in which ONNX Runtime's optimiser moves quantisers to operators without FP8.
+    """
     options = ort.SessionOptions()
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     try:
         content = str(model) if isinstance(model, Path) else model.SerializeToString()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from onnx import ModelProto, version_converter
+from collections.abc import Mapping
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto, TensorProto, numpy_helper, version_converter
 
 from export.precision import fp16_model_from_fp32
 from photofinish.errors import ExportError
 
 FP16_SCALES_OPSET = 19
-"""The first ONNX opset whose quantisers take FP16 values and scales."""
+"""The first ONNX opset whose quantisers take FP16 values and scales, and give FP8."""
+INT8_MAX = 127
+FP8_MAX = 448
+"""The largest values of INT8 and of FP8 (E4M3)."""
+QUANTISED_SUFFIX = "_quantized"
+"""What ONNX Runtime's quantiser appends to the name of a weight."""
 
 
 def fp16_model_around_int8(quantised: ModelProto) -> ModelProto:
@@ -35,3 +45,46 @@ def _converted(model: ModelProto, opset: int) -> ModelProto:
             f"the graph cannot be taken from ONNX opset {opset} to {FP16_SCALES_OPSET}, which FP16 around INT8 needs: "
             f"{exc}; export the weights again with opset {FP16_SCALES_OPSET}"
         ) from exc
+
+
+def fp8_model_from_int8(quantised: ModelProto, original: ModelProto) -> ModelProto:
+    """The Q/DQ model with FP8 (E4M3) in place of INT8: the same layers and calibrated ranges, FP16 around them.
+
+    original: the FP32 model, whose weights are rounded to FP8 once instead of by way of INT8.
+    """
+    model = fp16_model_around_int8(quantised)
+    constants = {item.name: item for item in model.graph.initializer}
+    exact = {item.name + QUANTISED_SUFFIX: numpy_helper.to_array(item) for item in original.graph.initializer}
+    replaced: dict[str, TensorProto] = {}
+    for node in model.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        value, scale, zero_point = node.input
+        if scale not in replaced:
+            found = numpy_helper.to_array(constants[scale])
+            wider = found.astype(np.float32) * (INT8_MAX / FP8_MAX)
+            replaced[scale] = numpy_helper.from_array(wider.astype(found.dtype), scale)
+        replaced[zero_point] = _fp8_tensor(np.zeros(tuple(constants[zero_point].dims), np.float32), zero_point)
+        if node.op_type == "DequantizeLinear" and value in constants:
+            replaced[value] = _fp8_weights(value, constants, scale, exact)
+    kept = [replaced.get(item.name, item) for item in model.graph.initializer]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    del model.graph.value_info[:]
+    return model
+
+
+def _fp8_weights(
+    name: str, constants: Mapping[str, TensorProto], scale: str, exact: Mapping[str, npt.NDArray[np.float32]]
+) -> TensorProto:
+    """A weight in FP8, from its exact values where they are known, else from its INT8 values."""
+    if name not in exact:
+        return _fp8_tensor(numpy_helper.to_array(constants[name]).astype(np.float32) * (FP8_MAX / INT8_MAX), name)
+    weights = exact[name]
+    per_channel = numpy_helper.to_array(constants[scale]).astype(np.float32) * (INT8_MAX / FP8_MAX)
+    steps = per_channel.reshape(-1, *[1] * (weights.ndim - 1))
+    return _fp8_tensor(np.clip(weights / steps, -FP8_MAX, FP8_MAX), name)
+
+
+def _fp8_tensor(values: npt.NDArray[np.float32], name: str) -> TensorProto:
+    return numpy_helper.from_array(values.astype(ml_dtypes.float8_e4m3fn), name)

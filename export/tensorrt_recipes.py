@@ -1,4 +1,4 @@
-"""The recipes `engine_fp16` and `engine_int8`: a TensorRT engine per target, as files of one variant."""
+"""The recipes `engine_fp16`, `engine_int8` and `engine_fp8`: a TensorRT engine per target, as files of one variant."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import onnx
 from export.context import BuildContext, RecipeUnavailableError
 from export.onnx_session import output_from_onnx
 from export.precision import fp16_model_from_fp32
-from export.tensorrt_engine import EngineRequest, engine_from_onnx
-from export.tensorrt_graph import fp16_model_around_int8
+from export.quantise import QuantisedModel, quantised_from_context
+from export.tensorrt_engine import EngineRequest, check_precision_on_target, engine_from_onnx
+from export.tensorrt_graph import fp8_model_from_int8, fp16_model_around_int8
 from export.tensorrt_library import choose_library, gpu_at_hand
 from export.tensorrt_progress import build_bar
 from photofinish.engine_record import EngineRecord
@@ -22,20 +23,23 @@ from photofinish.variant import Variant
 
 def build_engine_fp16(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
     """An FP16 engine from the graph of the onnx_fp16 variant."""
-    _require_builder(context)
+    _require_builder(context, variant)
     return _build(context, variant, out_path, fp16_model_from_fp32(context.frames_onnx))
 
 
 def build_engine_int8(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
     """An INT8 engine from the calibrated Q/DQ graph, with FP16 around its INT8 layers."""
-    from export.quantise import quantised_from_context
-
-    _require_builder(context)
+    _require_builder(context, variant)
     quantised = quantised_from_context(context)
-    card = quantised.to_card()
-    context.calibration_cards[variant.name] = card
-    graph = fp16_model_around_int8(quantised.model)
-    return _build(context, variant, out_path, graph, calibration_sha256=str(card["frames_sha256"]))
+    return _build_quantised(context, variant, out_path, quantised, fp16_model_around_int8(quantised.model))
+
+
+def build_engine_fp8(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
+    """An FP8 engine: the layers and ranges of the INT8 graph in FP8, for GPUs that have its arithmetic."""
+    _require_builder(context, variant)
+    quantised = quantised_from_context(context)
+    graph = fp8_model_from_int8(quantised.model, context.frames_onnx)
+    return _build_quantised(context, variant, out_path, quantised, graph)
 
 
 def engine_path(out_path: Path, target: str, targets: tuple[str, ...]) -> Path:
@@ -47,13 +51,22 @@ def engine_path(out_path: Path, target: str, targets: tuple[str, ...]) -> Path:
     )
 
 
+def _build_quantised(
+    context: BuildContext, variant: Variant, out_path: Path, quantised: QuantisedModel, graph: onnx.ModelProto
+) -> dict[str, Any]:
+    card = quantised.to_card()
+    context.calibration_cards[variant.name] = card
+    return _build(context, variant, out_path, graph, calibration_sha256=str(card["frames_sha256"]))
+
+
 def _build(
     context: BuildContext, variant: Variant, out_path: Path, graph: onnx.ModelProto, *, calibration_sha256: str = ""
 ) -> dict[str, Any]:
     """The engines of all targets; the parity figures are those of the graph they are built from."""
     onnx_path = context.work_dir / f"{variant.name}.onnx"
     onnx.save(graph, onnx_path)
-    parity = context.check_output(variant, output_from_onnx(onnx_path, context.frames_nhwc))
+    found = output_from_onnx(onnx_path, context.frames_nhwc, optimise=variant.precision != "fp8")
+    parity = context.check_output(variant, found)
     request = EngineRequest(
         calibration_sha256=calibration_sha256,
         rebuild=context.rebuild_command(variant),
@@ -85,11 +98,12 @@ def _summary(record: EngineRecord, path: Path) -> dict[str, Any]:
     }
 
 
-def _require_builder(context: BuildContext) -> None:
+def _require_builder(context: BuildContext, variant: Variant) -> None:
     """Raise RecipeUnavailableError before any work is done when a target cannot be built for here."""
     gpu = gpu_at_hand()
     for target in context.targets or (None,):
         try:
-            choose_library(target, gpu)
+            _, chosen = choose_library(target, gpu)
+            check_precision_on_target(variant.precision, chosen)
         except ExportError as exc:
             raise RecipeUnavailableError(str(exc)) from exc

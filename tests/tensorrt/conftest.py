@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.context import BuildContext
 from export.precision import fp16_model_from_fp32
 from export.quantise_graph import layer_inputs, quantised_from_limits
-from export.tensorrt_graph import fp16_model_around_int8
+from export.tensorrt_graph import fp8_model_from_int8, fp16_model_around_int8
 from export.tensorrt_library import TensorRTLibrary, imported_library
 from export.weights import find_weights, load_source
 
@@ -64,6 +64,13 @@ def quantised(context: BuildContext) -> onnx.ModelProto:
 def int8_path(quantised: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("int8") / "model.onnx"
     onnx.save(fp16_model_around_int8(quantised), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def fp8_path(quantised: onnx.ModelProto, context: BuildContext, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("fp8") / "model.onnx"
+    onnx.save(fp8_model_from_int8(quantised, context.frames_onnx), path)
     return path
 
 

@@ -40,8 +40,10 @@ def build(onnx_path: Path, destination: Path, precision: str = "fp16", *, target
     return lines
 
 
-@pytest.mark.parametrize("target", ["sm120", "sm89"])
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize(
+    ("precision", "target"),
+    [("fp16", "sm120"), ("fp16", "sm89"), ("int8", "sm120"), ("int8", "sm89"), ("fp8", "sm120")],
+)
 def test_engine_builds_for_a_gpu_that_is_not_here(
     precision: str, target: str, request: pytest.FixtureRequest, tmp_path: Path, rtx: TensorRTLibrary
 ) -> None:
