@@ -96,7 +96,7 @@ def stage_variants(
         on_progress=on_progress,
     )
     jobs = [_job_from_variant(variant, request, staging) for variant in _runnable(chosen, request)]
-    cards = {job.variant.name: fresh_card(job.directory, job.fingerprint, job.variant) for job in jobs}
+    cards = {job.variant.name: fresh_card(job.directory, job.fingerprint) for job in jobs}
     for job in jobs:
         if cards[job.variant.name]:
             on_progress(f"{job.variant.name}: fresh")
@@ -134,7 +134,7 @@ def _job_from_variant(variant: Variant, request: _Request, staging: Path) -> _Jo
     }
     if variant.backend == "tensorrt":
         settings["engines"] = engine_settings(request.targets)
-    if variant.precision == "int8" and request.calibration:
+    if variant.precision in ("int8", "fp8") and request.calibration:
         settings["calibration"] = folder_fingerprint(request.calibration)
     return _Job(
         variant=variant,

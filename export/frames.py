@@ -43,9 +43,11 @@ class FramesClassifier(nn.Module):
         return scores
 
 
-def frames_network_from_source(source: ModelSource) -> nn.Module:
-    """The source's network wrapped in the frames contract, in eval mode."""
+def frames_network_from_source(source: ModelSource, *, precision: str = "fp32") -> nn.Module:
+    """The source's network wrapped in the frames contract, in eval mode. precision: fp32 or fp16 (of its layers)."""
     network = source.expect_network()
+    if precision == "fp16" and source.make_fp16_network:
+        network = source.make_fp16_network()
     if source.task == "classify":
         return FramesClassifier(network).eval()
     return FramesDetector(network, head=source.head).eval()

@@ -55,7 +55,7 @@ def parity_from_rows(found: Array, reference: Array) -> RowsParity:
     Every reference box of confidence 0.25 or more must have a found box of its class; the worst one counts.
     The confidences are compared in order over all rows too, which is what an untrained model can be judged by.
     """
-    _expect_same_shape(found, reference)
+    _expect_comparable(found, reference)
     confidence = float(np.max(np.abs(found[..., 4] - reference[..., 4]), initial=0.0))
     min_iou, boxes = 1.0, 0
     for found_rows, reference_rows in zip(found, reference, strict=True):
@@ -94,7 +94,7 @@ def check_rows(what: str, found: Array, reference: Array, precision: str) -> dic
 
 def check_raw(what: str, found: Array, reference: Array) -> dict[str, Any]:
     """The largest difference of two raw outputs; ExportError when it exceeds MAX_RAW_DIFFERENCE."""
-    _expect_same_shape(found, reference)
+    _expect_comparable(found, reference)
     difference = float(np.max(np.abs(found - reference), initial=0.0))
     if not difference <= MAX_RAW_DIFFERENCE:
         raise ExportError(
@@ -106,7 +106,7 @@ def check_raw(what: str, found: Array, reference: Array) -> dict[str, Any]:
 
 def check_scores(what: str, found: Array, reference: Array, precision: str) -> dict[str, Any]:
     """The largest difference of two score arrays (n, classes); ExportError when it exceeds the tolerance."""
-    _expect_same_shape(found, reference)
+    _expect_comparable(found, reference)
     difference = float(np.max(np.abs(found - reference), initial=0.0))
     limit = TOLERANCES.get(precision)
     if limit and not difference <= limit.max_confidence:
@@ -117,6 +117,8 @@ def check_scores(what: str, found: Array, reference: Array, precision: str) -> d
     return {"pictures": len(reference), "max_score_difference": difference}
 
 
-def _expect_same_shape(found: Array, reference: Array) -> None:
+def _expect_comparable(found: Array, reference: Array) -> None:
     if found.shape != reference.shape:
         raise ExportError(f"the artifact returns shape {found.shape}, its source {reference.shape}")
+    if not np.isfinite(found).all():
+        raise ExportError("the artifact's output holds NaN or infinity on real pictures; it was not published")

@@ -12,12 +12,13 @@ import numpy.typing as npt
 import onnx
 import torch
 
+from export.aoti import build_aoti_fp16
 from export.context import BuildContext, output_from_network
 from export.frames import frames_network_from_source
 from export.onnx_session import output_from_onnx
 from export.precision import fp16_model_from_fp32
 from export.quantise import build_onnx_int8
-from export.tensorrt_recipes import build_engine_fp16, build_engine_int8
+from export.tensorrt_recipes import build_engine_fp8, build_engine_fp16, build_engine_int8
 from photofinish.errors import ExportError
 from photofinish.variant import Variant
 
@@ -33,7 +34,7 @@ def build_torchscript_tensor(context: BuildContext, variant: Variant, out_path: 
     """The baseline: the network as it is, traced; FP32 images in, the exporter's raw head out."""
     width, height = context.source.input_wh
     example = torch.zeros(1, 3, height, width)
-    _trace(context.source.expect_network(), example, out_path, variant)
+    trace_network(context.source.expect_network(), example, out_path, variant)
     return context.check_output(variant, _output_from_torchscript(out_path, context.images_nchw))
 
 
@@ -41,7 +42,7 @@ def build_torchscript_frames(context: BuildContext, variant: Variant, out_path: 
     """The network traced together with the frames contract."""
     width, height = context.source.input_wh
     example = torch.zeros(1, height, width, 3, dtype=torch.uint8)
-    _trace(frames_network_from_source(context.source), example, out_path, variant)
+    trace_network(frames_network_from_source(context.source), example, out_path, variant)
     return context.check_output(variant, _output_from_torchscript(out_path, context.frames_nhwc))
 
 
@@ -60,7 +61,8 @@ def build_onnx_fp16(context: BuildContext, variant: Variant, out_path: Path) -> 
     return _save_onnx(context, variant, fp16_model_from_fp32(context.frames_onnx), out_path, context.frames_nhwc)
 
 
-def _trace(network: torch.nn.Module, example: torch.Tensor, out_path: Path, variant: Variant) -> None:
+def trace_network(network: torch.nn.Module, example: torch.Tensor, out_path: Path, variant: Variant) -> None:
+    """Write the network's TorchScript, free of any device. ExportError when its trace cannot be."""
     with torch.no_grad(), warnings.catch_warnings():
         # Tracing fixes height and width on purpose: anchors become constants, and CUDA graphs need fixed shapes.
         warnings.simplefilter("ignore")
@@ -126,8 +128,10 @@ RECIPES: Mapping[str, Builder] = {
     "onnx_tensor": build_onnx_tensor,
     "onnx_fp32": build_onnx_fp32,
     "onnx_fp16": build_onnx_fp16,
+    "aoti_fp16": build_aoti_fp16,
     "onnx_int8": build_onnx_int8,
     "engine_fp16": build_engine_fp16,
     "engine_int8": build_engine_int8,
+    "engine_fp8": build_engine_fp8,
 }
 """Recipe name, as in variants.toml, to its builder."""

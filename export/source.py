@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +22,8 @@ SourceKind = Literal["torch", "onnx"]
 class ModelSource:
     """A model as its owner gave it, ready for the recipes.
 
-    kind: "torch" has `network` (images FP32 [N,3,H,W] in 0..1 RGB → raw output, eval mode, on the CPU);
+    kind: "torch" has `network` (images FP32 [N,3,H,W] in 0..1 RGB → raw output, eval mode, on the CPU), and
+    `make_fp16_network` (a new one of the same contract: layers in FP16, what follows them in FP32);
     "onnx" has `onnx_model` (the user's graph in its own contract, with our names and a dynamic batch).
     head: layout of the raw output. raw_dims: its shape without the batch dimension.
     sorted_rows: a rows head that already comes best first. frames_contract: the ONNX already speaks our contract.
@@ -42,6 +44,7 @@ class ModelSource:
     sorted_rows: bool = False
     frames_contract: bool = False
     network: torch.nn.Module | None = None
+    make_fp16_network: Callable[[], torch.nn.Module] | None = None
     onnx_model: onnx.ModelProto | None = None
 
     def expect_onnx(self) -> onnx.ModelProto:

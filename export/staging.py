@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from export.cards import CONFIG_NAME, RECORD_NAME
+from export.cards import RECORD_NAME
 from photofinish.errors import ModelRepositoryError
 from photofinish.model_card import ModelCard, card_from_parameter
 from photofinish.variant import Variant
@@ -66,7 +66,7 @@ def _version(name: str) -> str:
         return ""
 
 
-def fresh_card(directory: Path, wanted_fingerprint: str, variant: Variant) -> ModelCard | None:
+def fresh_card(directory: Path, wanted_fingerprint: str) -> ModelCard | None:
     """The card of a staged variant that was made from exactly this; None when it is missing, stale or incomplete."""
     try:
         record = json.loads((directory / RECORD_NAME).read_text(encoding="utf-8"))
@@ -75,13 +75,25 @@ def fresh_card(directory: Path, wanted_fingerprint: str, variant: Variant) -> Mo
         card = card_from_parameter(json.dumps(record["card"]))
     except (OSError, ValueError, KeyError, TypeError, ModelRepositoryError):
         return None
-    complete = (directory / CONFIG_NAME).is_file() and (directory / "1" / variant.artifact_name).is_file()
-    return card if complete else None
+    return card if record.get("files") == _file_sizes(directory) else None
+
+
+def _file_sizes(directory: Path) -> dict[str, int]:
+    """Size of every artifact file, by its path; the config and the record may be rewritten."""
+    return {
+        str(path.relative_to(directory)): path.stat().st_size
+        for path in sorted((directory / "1").rglob("*"))
+        if path.is_file()
+    }
 
 
 def write_record(directory: Path, made_fingerprint: str, card: ModelCard) -> None:
     """Write the fingerprint and the card beside the artifact."""
-    record: dict[str, Any] = {"fingerprint": made_fingerprint, "card": asdict(card)}
+    record: dict[str, Any] = {
+        "fingerprint": made_fingerprint,
+        "card": asdict(card),
+        "files": _file_sizes(directory),
+    }
     (directory / RECORD_NAME).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
@@ -30,8 +32,15 @@ class _Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self.network((images - self.mean) / self.std).softmax(dim=1)
+        images = ((images - self.mean) / self.std).to(next(self.network.parameters()).dtype)
+        scores: torch.Tensor = self.network(images).float().softmax(dim=1)
         return scores
+
+    def half_layers(self) -> _Classifier:
+        """A copy whose layers compute in FP16; the scores stay FP32."""
+        copied = copy.deepcopy(self)
+        copied.network.half()
+        return copied
 
 
 def source_from_torchvision(weights: str, *, model: str, sha256: str, input_size: int | None) -> ModelSource:
@@ -67,4 +76,5 @@ def source_from_torchvision(weights: str, *, model: str, sha256: str, input_size
         class_names=tuple(f"class{index}" for index in range(CLASSES)),
         untrained=True,
         network=classifier,
+        make_fp16_network=classifier.half_layers,
     )

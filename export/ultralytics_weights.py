@@ -27,6 +27,7 @@ os.environ.setdefault("YOLO_CONFIG_DIR", str(user_cache_dir() / "ultralytics"))
 from ultralytics.nn.modules import Detect
 from ultralytics.nn.modules.head import v10Detect
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint, yaml_model_load
+from ultralytics.utils.tal import dist2bbox
 
 DEFAULT_INPUT_SIZE = 640
 TASK_WORDS: Mapping[str, str] = {
@@ -60,6 +61,33 @@ class _OutputOnly(torch.nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         prediction: torch.Tensor = self.network(images)
         return prediction
+
+
+class _HalfDetector(torch.nn.Module):
+    """The same function with the layers in FP16; boxes are decoded in FP32, since FP16 is a grid of half a pixel."""
+
+    anchors: torch.Tensor
+    strides: torch.Tensor
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        head = network.model[-1]
+        self.register_buffer("anchors", head.anchors.detach().float().clone())
+        self.register_buffer("strides", head.strides.detach().float().clone())
+        self.distribution = copy.deepcopy(head.dfl).float()
+        self.network = network.half()
+        # Without its export flag the head returns what lies before the decoding too.
+        self.head = head
+        self.head.export = False
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        _, found = self.network(images.half())
+        found = found["one2one"] if self.head.end2end else found
+        distances = self.distribution(found["boxes"].float())
+        boxes = dist2bbox(distances, self.anchors.unsqueeze(0), xywh=not self.head.end2end, dim=1) * self.strides
+        raw = torch.cat((boxes, found["scores"].float().sigmoid()), dim=1)
+        rows: torch.Tensor = self.head.postprocess(raw.permute(0, 2, 1)) if self.head.end2end else raw
+        return rows
 
 
 def source_from_pt(path: Path, *, model: str, sha256: str, input_size: int | None) -> ModelSource:
@@ -139,6 +167,7 @@ def _source_from_network(
         untrained=untrained,
         sorted_rows=nms_free,
         network=_OutputOnly(network).eval(),
+        make_fp16_network=lambda: _HalfDetector(copy.deepcopy(network)).eval(),
     )
 
 

@@ -1,0 +1,101 @@
+"""FP16 compiled by AOTInductor for the GPU of this machine: one package for each batch size, and a sidecar."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from export.context import BuildContext, RecipeUnavailableError
+from export.frames import frames_network_from_source
+from photofinish.variant import Variant
+
+SIDECAR_NAME = "model.json"
+"""Says which torch and which GPU the packages were compiled for; the server refuses to load them elsewhere."""
+
+
+def build_aoti_fp16(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
+    """`model_b<size>.pt2` for each batch bucket beside `out_path`, which itself is not written.
+
+    Fixed shapes, so that the server can capture each in a CUDA graph.
+    """
+    if context.device != "cuda":
+        raise RecipeUnavailableError(
+            "AOTInductor compiles for the GPU it runs on; run `photofinish export --device cuda` on the machine that "
+            "will serve it"
+        )
+    network = frames_network_from_source(context.source, precision="fp16")
+    packages = compile_packages(
+        network,
+        context.source.input_wh,
+        variant.batch_buckets,
+        folder=out_path.parent,
+        device="cuda",
+        on_progress=lambda line: context.on_progress(f"{variant.name}: {line}"),
+    )
+    sidecar = {
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "gpu": torch.cuda.get_device_name(),
+        "compute_capability": ".".join(str(part) for part in torch.cuda.get_device_capability()),
+        "batch_sizes": list(packages),
+    }
+    (out_path.parent / SIDECAR_NAME).write_text(json.dumps(sidecar, indent=1), encoding="utf-8")
+    size, package = next(iter(packages.items()))
+    return context.check_output(variant, output_from_package(package, context.frames_nhwc, size=size, device="cuda"))
+
+
+def compile_packages(
+    network: torch.nn.Module,
+    input_wh: tuple[int, int],
+    batch_sizes: tuple[int, ...],
+    *,
+    folder: Path,
+    device: str,
+    on_progress: Callable[[str], None],
+) -> dict[int, Path]:
+    """Compile the network for each batch size into `folder/model_b<size>.pt2`; the paths by batch size."""
+    from torch._inductor import aoti_compile_and_package
+
+    width, height = input_wh
+    # NHWC frames become channels-last images by a mere change of strides, and tensor cores want them so.
+    network = network.to(device).to(memory_format=torch.channels_last)
+    packages: dict[int, Path] = {}
+    logging.getLogger("torch._inductor").setLevel(logging.ERROR)
+    for size in batch_sizes:
+        on_progress(f"compiling batch {size}")
+        frames = torch.zeros((size, height, width, 3), dtype=torch.uint8, device=device)
+        with torch.no_grad():
+            # Ultralytics' head keeps the anchors of the last shape it saw; seen before, they are constants here.
+            network(frames)
+            try:
+                program = torch.export.export(network, (frames,))
+                path = folder / f"model_b{size}.pt2"
+                aoti_compile_and_package(program, package_path=str(path))
+            except (RuntimeError, TypeError, ValueError, OSError) as exc:
+                reason = str(exc).strip().splitlines()[0][:300]
+                raise RecipeUnavailableError(
+                    f"AOTInductor cannot compile batch {size} ({reason}); it needs a C++ compiler, and a CUDA toolkit "
+                    "that fits this PyTorch"
+                ) from exc
+        packages[size] = path
+    return packages
+
+
+def output_from_package(
+    package: Path, frames_nhwc: np.ndarray[Any, np.dtype[np.uint8]], *, size: int, device: str
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The package's output for each picture, each repeated to fill its batch of `size`: (n, …) float32."""
+    from torch._inductor import aoti_load_package
+
+    run = aoti_load_package(str(package))
+    outputs = []
+    for frame in frames_nhwc:
+        batch = torch.from_numpy(np.repeat(frame[None], size, axis=0)).to(device)
+        outputs.append(run(batch)[:1].cpu().numpy())
+    return np.concatenate(outputs).astype(np.float32)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.aoti import build_aoti_fp16, compile_packages, output_from_package
+from export.context import BuildContext, RecipeUnavailableError, output_from_network
+from export.frames import FramesDetector, frames_network_from_source
+from export.parity import TOLERANCES, parity_from_rows
+from export.ultralytics_weights import source_from_pt, source_from_yaml
+from export.weights import find_weights, load_source
+from photofinish.variant import Variant
+
+
+class _Toy(torch.nn.Module):
+    """A convolution whose output has the shape of rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 6, 3, stride=2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layer(images).flatten(2).permute(0, 2, 1)
+
+
+def test_packages_give_what_the_network_gives(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = FramesDetector(_Toy(), head="rows").eval()
+    frames = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3), dtype=np.uint8)
+    expected = output_from_network(network, frames)
+    packages = compile_packages(network, (24, 16), (3,), folder=tmp_path, device="cpu", on_progress=print)
+    assert {size: path.name for size, path in packages.items()} == {3: "model_b3.pt2"}
+    found = output_from_package(packages[3], frames, size=3, device="cpu")
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_without_a_gpu_it_is_left_out(variants: dict[str, Variant], tmp_path: Path) -> None:
+    source = source_from_yaml("yolo26n.yaml", model="toy", sha256="", input_size=64)
+    context = BuildContext(source=source, device="cpu", work_dir=tmp_path, on_progress=print)
+    variant = replace(variants["torch_fp32"], precision="fp16", recipe="aoti_fp16")
+    with pytest.raises(RecipeUnavailableError, match="compiles for the GPU it runs on"):
+        build_aoti_fp16(context, variant, tmp_path / "model.pt")
+
+
+def test_fp16_layers_keep_the_boxes(test_data: Path, tmp_path: Path) -> None:
+    path = test_data / "weights" / "yolo26n_coco_rebuilt.pt"
+    source = source_from_pt(path, model="coco", sha256="", input_size=320)
+    context = BuildContext(source=source, device="cpu", work_dir=tmp_path, on_progress=print)
+    network = frames_network_from_source(source, precision="fp16")
+    layers = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert {layer.weight.dtype for layer in layers} == {torch.float16}
+    found = output_from_network(network, context.frames_nhwc)
+    parity = parity_from_rows(found, context.reference_output)
+    assert parity.boxes >= 6
+    assert parity.min_iou >= TOLERANCES["fp16"].min_iou
+    assert parity.max_confidence_difference <= TOLERANCES["fp16"].max_confidence
+    boxes = found[0, :5, :4]
+    assert np.abs(boxes.astype(np.float16) - boxes).max() > 0, "the boxes themselves are not FP16 numbers"
+
+
+@pytest.mark.parametrize("weights", ["yolo11n.yaml", "torchvision:resnet18"])
+def test_fp16_layers_of_other_families(weights: str) -> None:
+    source = load_source(find_weights(weights), input_size=64)
+    frames = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    fp32 = output_from_network(frames_network_from_source(source), frames)
+    fp16 = output_from_network(frames_network_from_source(source, precision="fp16"), frames)
+    assert fp16.dtype == np.float32
+    confidence = (..., 4) if source.task == "detect" else ...
+    np.testing.assert_allclose(fp16[confidence], fp32[confidence], atol=0.01)

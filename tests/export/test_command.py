@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.export.conftest import CHECKOUT
+
+
+def _export(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "photofinish.cli", "export", "--device", "cpu", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_from_weights_to_a_repository(tmp_path: Path) -> None:
+    arguments = ("--weights", "yolo26n.yaml", "--input-size", "64", "--variant", "onnx_fp32", "--model-name", "tiny")
+    done = _export(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "model_repository" / "tiny_onnx_fp32" / "1" / "model.onnx").is_file()
+    header, row = done.stdout.strip().splitlines()
+    assert header.split()[:3] == ["variant", "precision", "contract"]
+    assert row.startswith("tiny_onnx_fp32  fp32")
+    assert row.endswith("rebuilt")
+    assert "tiny_onnx_fp32: building (onnx_fp32)" in done.stderr
+    assert "untrained" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--weights", "missing.pt"), "missing.pt does not exist"),
+        (("--weights", "yolo26n.yaml", "--variant", "nonsense"), "unknown variant nonsense"),
+        (("--weights", "yolo26n.yaml", "--variants", "broken.toml"), "broken.toml cannot be read"),
+        (("--weights", "yolo26n.yaml", "--gpus", "first"), "--gpus must be all or numbers"),
+        (("--weights", "broken.pt"), "broken.pt is not an Ultralytics model"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_1(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    (tmp_path / "broken.toml").write_text("[variant")
+    (tmp_path / "broken.pt").write_text("not weights")
+    if "--variants" not in arguments:
+        arguments = (*arguments, "--variants", str(CHECKOUT / "variants.toml"))
+    done = _export(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("photofinish: ")
+    assert message in last
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "model_repository").exists()

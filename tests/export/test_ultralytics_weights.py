@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ultralytics.nn.tasks import DetectionModel, PoseModel, SegmentationModel
+
+from export.context import output_from_network
+from export.frames import frames_network_from_source
+from export.ultralytics_weights import source_from_pt, source_from_yaml
+from photofinish.errors import ExportError
+
+
+def _from_pt(path: Path, input_size: int | None = 64) -> object:
+    return source_from_pt(path, model="toy", sha256="", input_size=input_size)
+
+
+@pytest.mark.parametrize(
+    ("description", "head", "nms_free"),
+    [
+        ("yolo26n.yaml", "rows", True),
+        ("yolov10n.yaml", "rows", True),
+        ("yolo11n.yaml", "yolo_raw", False),
+        ("yolov8n.yaml", "yolo_raw", False),
+        ("yolov5nu.yaml", "yolo_raw", False),
+    ],
+)
+def test_each_family_speaks_the_frames_contract(description: str, head: str, nms_free: bool) -> None:
+    source = source_from_yaml(description, model="toy", sha256="", input_size=64)
+    assert (source.head, source.nms_free, source.untrained) == (head, nms_free, True)
+    assert source.input_wh == (64, 64)
+    assert len(source.class_names) == 80
+    frames = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    rows = output_from_network(frames_network_from_source(source), frames)
+    assert rows.shape == (1, 300, 6)
+    assert (np.diff(rows[0, :, 4]) <= 0).all()
+    assert (rows[0, 84:, 4] == 0).all(), "64 pixels have 84 anchors; the other rows are unused"
+
+
+def test_untrained_weights_are_the_same_each_time() -> None:
+    first, second = (source_from_yaml("yolo26n.yaml", model="toy", sha256="", input_size=64) for _ in range(2))
+    for one, other in zip(first.expect_network().parameters(), second.expect_network().parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_checkpoint_keeps_its_names_and_size(tmp_path: Path) -> None:
+    network = DetectionModel("yolo26n.yaml", nc=2, verbose=False)
+    network.names = {0: "car", 1: "bus"}
+    path = tmp_path / "two.pt"
+    torch.save({"model": network, "train_args": {"imgsz": 96}, "epoch": -1}, path)
+    source = source_from_pt(path, model="two", sha256="x", input_size=None)
+    assert source.class_names == ("car", "bus")
+    assert source.input_wh == (96, 96)
+    assert not source.untrained
+
+
+@pytest.mark.parametrize("size", [16, 100])
+def test_a_size_that_does_not_fit_is_refused_with_one_that_does(size: int) -> None:
+    with pytest.raises(ExportError, match=r"multiple of its stride 32; pass --input-size \d+ or \d+"):
+        source_from_yaml("yolo26n.yaml", model="toy", sha256="", input_size=size)
+
+
+@pytest.mark.parametrize(
+    ("network_type", "description", "message"),
+    [
+        (SegmentationModel, "yolo26n-seg.yaml", "is a segmentation model"),
+        (PoseModel, "yolo26n-pose.yaml", "is a pose model"),
+    ],
+)
+def test_another_task_is_refused(tmp_path: Path, network_type: type, description: str, message: str) -> None:
+    network = network_type(description, verbose=False)
+    network.task = {"yolo26n-seg.yaml": "segment", "yolo26n-pose.yaml": "pose"}[description]
+    path = tmp_path / "other.pt"
+    torch.save({"model": network, "train_args": {}, "epoch": -1}, path)
+    with pytest.raises(ExportError, match=f"{message}; Photofinish serves detectors"):
+        _from_pt(path)
+
+
+def _write_text(path: Path) -> None:
+    path.write_text("these are not weights")
+
+
+def _write_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "no model")
+
+
+def _write_state_dict(path: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, path)
+
+
+def _write_tensor(path: Path) -> None:
+    torch.save(torch.zeros(3), path)
+
+
+def _write_nothing(path: Path) -> None:
+    path.touch()
+
+
+@pytest.mark.parametrize("write", [_write_text, _write_zip, _write_state_dict, _write_tensor, _write_nothing])
+def test_what_is_not_a_model_is_refused_in_one_line(tmp_path: Path, write: object) -> None:
+    path = tmp_path / "broken.pt"
+    write(path)  # type: ignore[operator]
+    with pytest.raises(ExportError, match="is not an Ultralytics model") as caught:
+        _from_pt(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("description", ["nonsense.yaml", "yolo26n-seg.yaml"])
+def test_a_description_of_no_detector_is_refused(description: str) -> None:
+    with pytest.raises(ExportError, match=description):
+        source_from_yaml(description, model="toy", sha256="", input_size=64)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from export.downloads import OFFICIAL_WEIGHTS, downloaded_weights
+from export.source import model_name_from_weights
+from export.weights import find_weights, load_source
+from photofinish.errors import ExportError
+
+
+@pytest.mark.parametrize(
+    ("weights", "model"),
+    [
+        ("/data/YOLO26n.pt", "yolo26n"),
+        ("best (copy).onnx", "best_copy_"),
+        ("_odd.yaml", "odd"),
+        ("torchvision:resnet18", "resnet18"),
+    ],
+)
+def test_model_names(weights: str, model: str) -> None:
+    assert model_name_from_weights(weights) == model
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("missing.pt", "missing.pt does not exist; pass the path"),
+        ("missing.onnx", "missing.onnx does not exist"),
+        ("picture.jpg", "not a kind of weights Photofinish reads"),
+        (".", "not a kind of weights"),
+    ],
+)
+def test_what_is_not_there_is_named(weights: str, message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        find_weights(weights)
+
+
+def test_a_folder_is_not_weights(tmp_path: Path) -> None:
+    folder = tmp_path / "folder.pt"
+    folder.mkdir()
+    with pytest.raises(ExportError, match="is a folder"):
+        find_weights(str(folder))
+
+
+def test_a_file_is_hashed_and_a_model_name_can_be_given(tmp_path: Path) -> None:
+    path = tmp_path / "Best.PT"
+    path.write_bytes(b"x")
+    found = find_weights(str(path))
+    assert (found.kind, found.model) == ("pt", "best")
+    assert found.sha256 == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+    assert find_weights(str(path), model_name="Mine").model == "mine"
+
+
+def test_untrained_weights_are_announced() -> None:
+    assert "untrained" in find_weights("yolo26n.yaml").notice
+    assert "untrained" in find_weights("torchvision:resnet18").notice
+
+
+def test_an_unknown_classifier_lists_the_known() -> None:
+    with pytest.raises(ExportError, match="torchvision:resnet18"):
+        load_source(find_weights("torchvision:vgg99"))
+
+
+def test_official_weights_without_a_network_say_what_to_do(tmp_path: Path) -> None:
+    urls = {"yolo26n.pt": "http://127.0.0.1:9/yolo26n.pt"}
+    with pytest.raises(ExportError, match=r"cannot be fetched .*copy the file.*yolo26n.yaml for an untrained model"):
+        downloaded_weights("yolo26n.pt", urls=urls, cache=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_official_weights_are_fetched_once(tmp_path: Path) -> None:
+    origin = tmp_path / "origin.pt"
+    origin.write_bytes(b"weights")
+    urls = {"yolo26n.pt": origin.as_uri()}
+    path = downloaded_weights("yolo26n.pt", urls=urls, cache=tmp_path / "cache")
+    origin.unlink()
+    assert downloaded_weights("yolo26n.pt", urls=urls, cache=tmp_path / "cache").read_bytes() == b"weights"
+    assert path.name == "yolo26n.pt"
+    assert all(url.startswith("https://") for url in OFFICIAL_WEIGHTS.values())
