@@ -134,6 +134,8 @@ class VideoSource(ReplaySource):
     def rewind(self) -> None:
         """Open the file again: seeking is not exact in every container."""
         with self._lock:
+            if self.closed.is_set():
+                return
             self._capture.release()
             self._capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
             self._read_count = 0
