@@ -63,7 +63,7 @@ class BuildContext:
     def rebuild_command(self, variant: Variant) -> str:
         """The command that makes this variant again."""
         targets = "".join(f" --target {target}" for target in self.targets)
-        calibration = f" --calibration {self.calibration}" if self.calibration and variant.precision == "int8" else ""
+        calibration = f" --calibration {self.calibration}" if self.calibration and variant.precision in ("int8", "fp8") else ""
         weights = self.weights_spec or self.source.weights
         return f"photofinish export --weights {weights} --variant {variant.suffix}{targets}{calibration}"
 
