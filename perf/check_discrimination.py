@@ -137,8 +137,8 @@ def _wait(seconds: float) -> None:
 @click.option("--variant", default="", help="Which variant; default: one in the frames contract.")
 @click.option("--source", default="synthetic", show_default=True)
 @click.option("--runs", default=20, show_default=True)
-@click.option("--rounds", default=6, show_default=True)
-@click.option("--seconds", default=1.0, show_default=True, help="One block's length.")
+@click.option("--rounds", default=10, show_default=True)
+@click.option("--seconds", default=0.6, show_default=True, help="One block's length.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tallies as JSON.")
 def main(url: str | None, variant: str, source: str, runs: int, rounds: int, seconds: float, out: Path | None) -> None:
     """Twenty comparisons of a thing with itself, twenty with it a tenth slower."""

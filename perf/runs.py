@@ -36,10 +36,10 @@ _KINDS: Mapping[str, SectionKind] = {"ladder": "ladder", "trace": "trace"}
 class Plan:
     """How long everything takes. block_s: one block of the comparison; rates: frames a second, one section each."""
 
-    rounds: int = 6
-    block_s: float = 3.0
+    rounds: int = 10
+    block_s: float = 2.0
     rates: tuple[float, ...] = (30.0, 5.0)
-    paced_block_s: float = 2.0
+    paced_block_s: float = 1.0
     ladder_rounds: int = 5
     ladder_block_s: float = 1.0
     sweep_s: float = 4.0

@@ -58,8 +58,8 @@ def standard(baseline: str | None, optimised: str | None, rates: str, concurrenc
 @click.option("--baseline", help="The side to beat. Default: the variant whose role is baseline.")
 @click.option("--optimised", help="The other side. Default: the fastest variant here.")
 @click.option("--rates", default="", help="Also at these frame rates, e.g. 30,5.")
-@click.option("--rounds", type=click.IntRange(2), default=6, show_default=True, help="Blocks a side.")
-@click.option("--seconds", type=float, default=3.0, show_default=True, help="One block's length.")
+@click.option("--rounds", type=click.IntRange(2), default=10, show_default=True, help="Blocks a side.")
+@click.option("--seconds", type=float, default=2.0, show_default=True, help="One block's length.")
 def comparison(baseline: str | None, optimised: str | None, rates: str, rounds: int, seconds: float,
                transport: Any, limits: dict[str, float], **options: Any) -> None:  # fmt: skip
     """Two variants in alternating blocks, with a confidence interval on every gain."""
@@ -134,11 +134,13 @@ def engine(repository: Path, names: tuple[str, ...], batch: str, seconds: float,
     from perf.report_files import write_reports
     from perf.report_terminal import terminal_report
 
-    record = engine_record(command=repeat_command(), nvml=load_nvml())
+    nvml = load_nvml()
+    record = engine_record(command=repeat_command(), nvml=nvml)
     section = measure_engines(
         artifacts_in(repository, names),
         batch_sizes=whole_numbers(batch),
         seconds=seconds / 4 if quick else seconds,
+        nvml=nvml,
         on_progress=progress,
         on_section=lambda section: write_record(record.with_section(section), out),
     )
