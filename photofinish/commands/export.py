@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from photofinish.commands.accuracy_gate import GateOptions, error_from_report, gate_and_publish
+from photofinish.commands.best_variant import check_best_options, choose_best, measure_published, runs_here
 from photofinish.variant import default_variants_path, variants_from_toml
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 @click.option(
     "--gate-frames", type=click.IntRange(min=1), help="Frames the gate looks at. Default: 120, or all of --data."
 )
+@click.option("--best", is_flag=True, help="Measure what was published and name the variant with the most FPS.")
+@click.option("--p95-ms", type=click.FloatRange(min=0, min_open=True), help="The P95 that --best has to keep.")
 def export(
     weights: str,
     names: tuple[str, ...],
@@ -61,6 +64,8 @@ def export(
     frames: str | None,
     gate: bool,
     gate_frames: int | None,
+    best: bool,
+    p95_ms: float | None,
 ) -> None:
     """Make, check and publish the variants of a model.
 
@@ -88,6 +93,7 @@ def export(
             calibration=calibration,
         )
 
+    check_best_options(best, p95_ms, gate)
     staged = stage(names)
     if not gate:
         publish_variants(staged, repository)
@@ -98,6 +104,10 @@ def export(
     outcome = gate_and_publish(staged, baseline_of(staged, path, stage), repository, options, on_progress=tell)
     click.echo(f"published to {repository}", err=True)
     click.echo(table_from_staged(staged))
+    if p95_ms is not None:
+        models = [item.variant.name for item in staged if item.variant.name in outcome.published and runs_here(item)]
+        candidates = measure_published(repository, models, on_progress=tell)
+        click.echo(f"best: {choose_best(candidates, p95_ms, on_line=click.echo)}")
     if outcome.report:
         finish_with_report(outcome.report, options)
 

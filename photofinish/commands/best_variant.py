@@ -1,0 +1,71 @@
+"""`photofinish export --best`: the published variants measured on this machine, the best one named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from photofinish.errors import ConfigError, VerdictError
+
+if TYPE_CHECKING:
+    from export.staging import StagedVariant
+    from perf.best import Candidate
+
+SOURCE = "synthetic"
+CONCURRENCIES = (1, 4, 8)
+SECONDS = 5.0
+"""Per variant and concurrency."""
+
+
+def measure_published(
+    repository: Path, models: Sequence[str], *, on_progress: Callable[[str], None]
+) -> tuple[Candidate, ...]:
+    """Every one of these models under closed-loop load, served from the repository by the embedded server."""
+    from perf.bench import Bench, frames_from_source, served_models
+    from perf.best import candidates_from_section
+    from perf.sweep import run_sweep
+    from perf.watch import Watcher
+    from server.embedded import EmbeddedServer
+
+    frames = frames_from_source(SOURCE)
+    with EmbeddedServer(repository, models=tuple(models), on_progress=on_progress) as server:
+        at = server.endpoint
+        bench = Bench(
+            url=at.grpc_url,
+            models=served_models(at.grpc_url),
+            frames=frames,
+            source=SOURCE,
+            server={"kind": at.kind, "version": at.version},
+            watcher=Watcher(metrics_url=at.metrics_url, server_pid=at.pid),
+        )
+        section = run_sweep(bench, None, concurrencies=CONCURRENCIES, own_seconds=SECONDS, on_progress=on_progress)
+    return candidates_from_section(section)
+
+
+def choose_best(candidates: Sequence[Candidate], p95_ms: float, *, on_line: Callable[[str], None]) -> str:
+    """The best variant's name, its table printed; VerdictError when none keeps the limit."""
+    from perf.best import best_candidate, table_from_candidates
+
+    best = best_candidate(candidates, p95_ms=p95_ms)
+    on_line(table_from_candidates(candidates, best))
+    if best is None:
+        raise VerdictError(
+            f"no variant keeps a P95 of {p95_ms:g} ms on this machine; allow more, or use a smaller model or a GPU"
+        )
+    return best.model
+
+
+def runs_here(item: StagedVariant) -> bool:
+    """Whether the embedded server of this machine can serve the variant."""
+    from export.build import resolve_device
+
+    return "embedded" in item.variant.servers and (item.card.device == "cpu" or resolve_device("auto") == "cuda")
+
+
+def check_best_options(best: bool, p95_ms: float | None, gate: bool) -> None:
+    """ConfigError unless --best and --p95-ms come together, and with the gate: fast and wrong is not best."""
+    if best != (p95_ms is not None):
+        raise ConfigError("--best needs the limit it has to keep, and the limit needs --best: --best --p95-ms 20")
+    if best and not gate:
+        raise ConfigError("--best chooses among variants that kept their accuracy; leave --no-gate out")

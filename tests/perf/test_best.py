@@ -1,0 +1,83 @@
+"""The best variant under a latency limit, by rule and through the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from perf.best import Candidate, best_candidate, table_from_candidates
+from photofinish.cli import cli
+from photofinish.errors import ConfigError, VerdictError
+from tests.deploy.compose import CHECKOUT
+from tests.deploy.toy import toy_weights
+
+
+def candidate(model: str, frames_per_s: float, p95_ms: float | None, **changes: int) -> Candidate:
+    p95_ns = None if p95_ms is None else p95_ms * 1e6
+    values = {"in_flight": 1, "errors": 0, **changes}
+    return Candidate(model=model, frames_per_s=frames_per_s, p95_ns=p95_ns, **values)
+
+
+CANDIDATES = (
+    candidate("slow", 30, 40),
+    candidate("quick", 200, 6),
+    candidate("quick", 500, 18, in_flight=4),
+    candidate("wide", 900, 35, in_flight=8),
+    candidate("broken", 2000, 1, errors=3),
+    candidate("brief", 3000, None),
+)
+
+
+@pytest.mark.parametrize(
+    ("p95_ms", "expected"),
+    [(10, ("quick", 1)), (18, ("quick", 4)), (20, ("quick", 4)), (50, ("wide", 8)), (5, None)],
+)
+def test_most_frames_within_the_limit(p95_ms: float, expected: tuple[str, int] | None) -> None:
+    best = best_candidate(CANDIDATES, p95_ms=p95_ms)
+    assert (best and (best.model, best.in_flight)) == expected
+
+
+def test_nothing_measured_has_no_best() -> None:
+    assert best_candidate((), p95_ms=10) is None
+
+
+def test_table_marks_the_best_and_says_what_disqualified() -> None:
+    table = table_from_candidates(CANDIDATES, best_candidate(CANDIDATES, p95_ms=20)).splitlines()
+    assert table[0].split() == ["variant", "in", "flight", "FPS", "P95", "(ms)"]
+    assert table[1].split() == ["brief", "1", "3000", "too", "few"]
+    assert table[2].split() == ["broken", "1", "2000", "1.00", "3", "errors"]
+    assert [line.split()[-1] for line in table].count("best") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--best"], "--best needs the limit"),
+        (["--p95-ms", "20"], "the limit needs --best"),
+        (["--best", "--p95-ms", "20", "--no-gate"], "leave --no-gate out"),
+    ],
+)
+def test_options_that_do_not_go_together(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(cli, ["export", *arguments], standalone_mode=False)
+    assert isinstance(result.exception, ConfigError)
+    assert message in str(result.exception)
+
+
+def test_export_names_the_best_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real export, gate, server and load, with weights that cost next to nothing and two short cells a variant."""
+    monkeypatch.setattr("photofinish.commands.best_variant.SECONDS", 0.5)
+    monkeypatch.setattr("photofinish.commands.best_variant.CONCURRENCIES", (1, 2))
+    monkeypatch.chdir(tmp_path)
+    toy_weights(tmp_path / "toy.onnx")
+    line = ["export", "--weights", "toy.onnx", "--variants", str(CHECKOUT / "variants.toml"), "--gate-frames", "8"]
+    chosen = ["--variant", "onnx_fp32", "--variant", "onnx_fp16"]
+    result = CliRunner().invoke(cli, [*line, *chosen, "--best", "--p95-ms", "5000"], standalone_mode=False)
+    assert result.exception is None, result.output
+    assert (
+        result.stdout.splitlines()[-1] in ("best: toy_onnx_fp32", "best: toy_onnx_fp16") or "best: toy" in result.stdout
+    )
+    hopeless = CliRunner().invoke(cli, [*line, *chosen, "--best", "--p95-ms", "0.001"], standalone_mode=False)
+    assert isinstance(hopeless.exception, VerdictError)
+    assert "no variant keeps a P95 of 0.001 ms" in str(hopeless.exception)
