@@ -51,7 +51,6 @@ def serve_view(
     hosting: Hosting,
     *,
     metrics_url: str | None = None,
-    max_in_flight: int = 2,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[RunningView]:
     """Serve the split view of the server at `url` while the context is open.
@@ -62,7 +61,7 @@ def serve_view(
     with ExitStack() as stack:
         listener = open_listener(hosting.host, hosting.port)
         stack.callback(listener.close)
-        view = SplitView(url, choice, metrics_url=metrics_url, max_in_flight=max_in_flight)
+        view = SplitView(url, choice, metrics_url=metrics_url)
         stack.enter_context(view)
         if hosting.metrics_port is not None:
             metrics = MetricsServer(

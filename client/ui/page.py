@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
@@ -31,8 +28,7 @@ def view_html() -> str:
 
 def page_theme() -> gr.themes.Base:
     """A dark theme with the machine's own fonts: nothing is fetched from elsewhere."""
-    sans = ("system-ui", "sans-serif")
-    fonts = [gr.themes.Font(name) for name in sans]
+    fonts = [gr.themes.Font(name) for name in ("system-ui", "sans-serif")]
     return gr.themes.Base(primary_hue="sky", neutral_hue="slate", font=fonts, font_mono=[gr.themes.Font("monospace")])
 
 

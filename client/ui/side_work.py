@@ -58,27 +58,27 @@ class SideSpec:
     side: Side
     url: str
     model_name: str
-    min_confidence: float = 0.25
     timeout_s: float = 20.0
-    max_in_flight: int = 2
     is_paced: bool = False
 
 
-OpenPipeline = Callable[[SideSpec, Callable[[str], None]], AbstractContextManager[Pipeline]]
-"""Opens a side's pipeline; the second argument receives its notices."""
+IN_FLIGHT = {"cpu": 1, "cuda": 2}
+"""Requests of the optimised side under way at once, by the model's device. A second one fills the gap in which the
+client prepares and decodes while a GPU would idle; on a CPU it only waits behind the first and doubles the latency."""
 
 
-def pipeline_from_spec(spec: SideSpec, on_notice: Callable[[str], None]) -> AbstractContextManager[Pipeline]:
-    """The textbook pipeline for the baseline side, the optimised one for the other."""
+def pipeline_from_spec(
+    spec: SideSpec, card: ModelCard, on_notice: Callable[[str], None]
+) -> AbstractContextManager[Pipeline]:
+    """The textbook pipeline for the baseline side, the optimised one for the other. on_notice hears of a fall-back."""
     if spec.side == "baseline":
-        return BaselinePipeline(spec.url, spec.model_name, min_confidence=spec.min_confidence, timeout_s=spec.timeout_s)
+        return BaselinePipeline(spec.url, spec.model_name, timeout_s=spec.timeout_s)
     return OptimisedPipeline(
         spec.url,
         spec.model_name,
-        min_confidence=spec.min_confidence,
-        timeout_s=spec.timeout_s,
-        max_in_flight=spec.max_in_flight,
+        max_in_flight=IN_FLIGHT[card.device],
         drop_late=spec.is_paced,
+        timeout_s=spec.timeout_s,
         on_notice=on_notice,
     )
 
@@ -91,7 +91,6 @@ class SideWork:
     frames: PictureMemory
     panel: PictureMemory
     board: BoardMemory
-    open_pipeline: OpenPipeline = pipeline_from_spec
 
     def __call__(self, link: ChildLink) -> None:
         """Work through the newest frames. Raises what the pipeline raises; the owner starts it again."""
@@ -99,7 +98,7 @@ class SideWork:
         link.report_waiting(f"waiting for {spec.url}")
         card = _served_card(spec)
         notices: list[str] = []
-        with self.open_pipeline(spec, notices.append) as pipeline:
+        with pipeline_from_spec(spec, card, notices.append) as pipeline:
             link.report_running(card=card, transport=pipeline.transport, notices=())
             told = 0
             scribe = _Scribe(Board(self.board), PictureWriter(self.panel), card, counts_waiting=spec.is_paced)

@@ -14,7 +14,7 @@ from client.ui.board import Board, BoardMemory, SideNumbers, numbers_from_board
 from client.ui.child import ChildStatus, SupervisedChild
 from client.ui.composer import Composer, FrameHub
 from client.ui.gpu import MemoryMeter, MemoryReading, is_loopback, machine_line
-from client.ui.side_work import PANEL_WH, SIDES, OpenPipeline, Side, SideSpec, SideWork, pipeline_from_spec
+from client.ui.side_work import PANEL_WH, SIDES, Side, SideSpec, SideWork
 from client.ui.slots import FRAME_PIXELS, PictureMemory, PictureReader
 from client.ui.source_work import Pace, SourceWork
 
@@ -77,16 +77,12 @@ class SplitView:
         choice: Choice,
         *,
         metrics_url: str | None = None,
-        max_in_flight: int = 2,
-        open_pipeline: OpenPipeline = pipeline_from_spec,
         give_up_s: float = 600.0,
     ) -> None:
         """url: the server's gRPC address; metrics_url: its metrics address, for GPU memory."""
         self.url = url
         self.hub = FrameHub()
         self._choice = choice
-        self._max_in_flight = max_in_flight
-        self._open_pipeline = open_pipeline
         self._give_up_s = give_up_s
         self._frames = PictureMemory(max_pixels=FRAME_PIXELS)
         self._panels = {side: PictureMemory(max_pixels=PANEL_WH[0] * PANEL_WH[1]) for side in SIDES}
@@ -167,7 +163,6 @@ class SplitView:
                 side=side,
                 url=self.url,
                 model_name=choice.model_name(side),
-                max_in_flight=self._max_in_flight,
                 is_paced=choice.is_paced,
             )
             work = SideWork(
@@ -175,7 +170,6 @@ class SplitView:
                 frames=self._frames,
                 panel=self._panels[side],
                 board=self._board_memory[side],
-                open_pipeline=self._open_pipeline,
             )
             children[side] = child(f"the {side} process", work)
         self._children = children

@@ -14,7 +14,7 @@ from tests.client.fake_triton import Arrays, FakeModel
 BASELINE = "toy_torch_fp32_tensor"
 OPTIMISED = "toy_onnx_fp32"
 BASELINE_S = 0.12
-OPTIMISED_S = 0.03
+OPTIMISED_S = 0.025
 
 
 def slow_answer(output: str, seconds: float) -> Callable[[Arrays], Arrays]:
