@@ -42,7 +42,7 @@ def search_layers(
     measure_layer: Callable[[str], float],
     *,
     target: float,
-    max_share: float = 0.5,
+    max_share: float = 0.3,
     on_layer: Callable[[int, int], None],
 ) -> SearchResult:
     """The fewest of the worst layers whose restoration brings the disagreement to `target`.

@@ -47,6 +47,7 @@ class AccuracyResult:
     matched_share: float | None
     mean_box_error_px: float
     worst_box_error_px: float
+    mean_confidence_error: float
     worst_confidence_error: float
     worst_class: str
     worst_class_loss: float
@@ -175,6 +176,7 @@ def _result(
         matched_share=agreement.matched_share,
         mean_box_error_px=agreement.mean_box_error_px,
         worst_box_error_px=agreement.worst_box_error_px,
+        mean_confidence_error=agreement.mean_confidence_error,
         worst_confidence_error=agreement.worst_confidence_error,
         worst_class=worst if losses.get(worst, 0) > 0 else "",
         worst_class_loss=max(losses.get(worst, 0.0), 0.0),

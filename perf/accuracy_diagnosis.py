@@ -47,7 +47,7 @@ PROBES: Mapping[str, Callable[[Image], Image]] = {
 
 
 def diagnose(
-    name: str,
+    card: ModelCard,
     found: Sequence[Detections],
     baseline: Sequence[Detections],
     *,
@@ -64,16 +64,19 @@ def diagnose(
     before = _agreement(found[: len(frames)], baseline)
     for fault, change in PROBES.items():
         probed = [replace(frame, image_hwc_bgr=change(frame.image_hwc_bgr)) for frame in frames]
-        after = _agreement(detect(name, probed), baseline)
+        after = _agreement(detect(card.variant, probed), baseline)
         if after - before >= RECOVERED_SHARE * (1 - before):
-            return f"{fault} (the share of matching boxes rises from {before:.2f} to {after:.2f} when that is undone)"
+            return f"{fault} (undoing that raises the agreement from {before:.2f} to {after:.2f})"
     shown = figures_from_baseline(found, baseline)
-    if shown.boxes and shown.found_boxes <= COLLAPSED_SHARE * shown.boxes:
-        return (
-            f"it shows {shown.found_boxes} boxes, the baseline {shown.boxes}: the picture reaches the network "
-            "in a wrong scale (0..255 instead of 0..1, or divided twice), or its weights are damaged"
-        )
-    return ""
+    if not shown.boxes or shown.found_boxes > COLLAPSED_SHARE * shown.boxes:
+        return ""
+    collapse = f"it shows {shown.found_boxes} boxes, the baseline {shown.boxes}"
+    if card.precision == "int8":
+        return f"{collapse}: its INT8 ranges cut off what these pictures need"
+    return (
+        f"{collapse}: the picture reaches the network in a wrong scale (0..255 instead of 0..1, or divided twice), or "
+        "its weights are damaged"
+    )
 
 
 def advice(card: ModelCard, result: AccuracyResult) -> str:
@@ -88,7 +91,9 @@ def advice(card: ModelCard, result: AccuracyResult) -> str:
 
 
 def _agreement(found: Sequence[Detections], baseline: Sequence[Detections]) -> float:
-    return figures_from_baseline(found, baseline[: len(found)]).matched_share or 0.0
+    """Share of matching boxes, less what their confidences differ on average."""
+    figures = figures_from_baseline(found, baseline[: len(found)])
+    return (figures.matched_share or 0.0) - figures.mean_confidence_error
 
 
 def _same(a: Detections, b: Detections) -> bool:

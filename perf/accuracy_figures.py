@@ -42,6 +42,7 @@ class AgreementFigures:
     matched_share: float | None
     mean_box_error_px: float
     worst_box_error_px: float
+    mean_confidence_error: float
     worst_confidence_error: float
     class_lost: Mapping[int, int] = field(default_factory=dict)
 
@@ -74,7 +75,7 @@ def figures_from_baseline(found: Sequence[Detections], baseline: Sequence[Detect
     """How far the shown boxes agree, picture by picture."""
     matched, boxes, found_boxes = 0, 0, 0
     box_errors: list[float] = []
-    confidence_error = 0.0
+    confidence_errors: list[float] = []
     lost: dict[int, int] = {}
     for ours, theirs in zip(found, baseline, strict=True):
         shown, partners = theirs.at_least(SHOWN_CONFIDENCE), ours.at_least(PARTNER_CONFIDENCE)
@@ -88,7 +89,7 @@ def figures_from_baseline(found: Sequence[Detections], baseline: Sequence[Detect
             partner = partners.select(matches[pairs])
             own = shown.select(pairs)
             box_errors.extend(np.abs(partner.boxes_xyxy - own.boxes_xyxy).max(axis=1).tolist())
-            confidence_error = max(confidence_error, float(np.abs(partner.confidence - own.confidence).max()))
+            confidence_errors.extend(np.abs(partner.confidence - own.confidence).tolist())
         extra = ours.at_least(SHOWN_CONFIDENCE)
         found_boxes += len(extra)
         matched += int((match_detections(extra, theirs.at_least(PARTNER_CONFIDENCE)) >= 0).sum())
@@ -99,7 +100,8 @@ def figures_from_baseline(found: Sequence[Detections], baseline: Sequence[Detect
         matched_share=matched / total if total else None,
         mean_box_error_px=float(np.mean(box_errors)) if box_errors else 0.0,
         worst_box_error_px=max(box_errors, default=0.0),
-        worst_confidence_error=confidence_error,
+        mean_confidence_error=float(np.mean(confidence_errors)) if confidence_errors else 0.0,
+        worst_confidence_error=max(confidence_errors, default=0.0),
         class_lost=lost,
     )
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,9 +11,16 @@ from typing import Any
 from perf.accuracy import AccuracyResult, OnFrame, detections_from_server, ignore_frame, results_from_detections
 from perf.accuracy_data import Dataset
 from perf.accuracy_diagnosis import advice, diagnose
+from perf.accuracy_store import AccuracyStore, identity_from_variant
+from photofinish.detections import Detections
+from photofinish.frame import Frame
 from photofinish.model_card import ModelCard
 
 SCHEMA_VERSION = 1
+
+MEAN_CONFIDENCE_ERRORS: Mapping[str, float] = {"fp32": 0.01, "fp16": 0.02, "bf16": 0.03, "int8": 0.1, "fp8": 0.1}
+"""How far confidences of matching boxes may differ on average, by precision. mAP alone forgives a wrong input: a COCO
+detector keeps it with red and blue swapped."""
 
 Serve = Callable[[tuple[str, ...]], AbstractContextManager[str]]
 """`serve(model names)` gives the address of a server that has them, for the length of the block."""
@@ -86,49 +91,68 @@ def gate_variants(
 ) -> GateReport:
     """The verdict on every candidate; the server is started only for those that no earlier run has measured.
 
-    cache: a folder of earlier figures, by the hashes of artifact, baseline and data set.
+    cache: a folder of earlier detections and figures, by the hashes of artifact, baseline and data set.
     """
-    by_name = {item.name: item for item in candidates}
-    keys = {item.name: _cache_key(item, by_name[baseline], dataset) for item in candidates}
-    verdicts = {name: verdict for name, key in keys.items() if (verdict := _cached(cache, key, by_name[name]))}
-    missing = [item.name for item in candidates if item.name not in verdicts]
+    store = AccuracyStore(cache, dataset)
+    identities = {item.name: identity_from_variant(item.card, item.directory) for item in candidates}
+    known = {
+        item.name: store.result(identities[item.name], identities[baseline], name=item.name) for item in candidates
+    }
+    missing = [item for item in candidates if known[item.name] is None]
     if missing:
-        names = (baseline, *(name for name in missing if name != baseline))
-        with serve(names) as url:
-            found = {
-                name: detections_from_server(
-                    url, name, dataset.frames(), total=dataset.size, is_baseline=name == baseline, on_frame=on_frame
-                )
-                for name in names
-            }
-            results = results_from_detections(found, dataset, by_name[baseline].card, baseline=baseline)
-            for name in missing:
-                cause = ""
-                if _decide(results[name], by_name[name].floor) is False:
-                    cause = diagnose(
-                        name,
-                        found[name],
-                        found[baseline],
-                        dataset=dataset,
-                        detect=lambda model, frames: detections_from_server(
-                            url, model, frames, total=dataset.size, is_baseline=False
-                        ),
-                    )
-                verdicts[name] = verdict_from_result(results[name], by_name[name], cause)
-                _store(cache, keys[name], results[name], cause)
-    ordered = sorted(candidates, key=lambda item: item.name != baseline)
+        reference = next(item for item in candidates if item.name == baseline)
+        known.update(_measured(missing, reference, dataset, serve, store, identities, on_frame))
+    verdicts = [verdict_from_result(found[0], item, found[1]) for item in candidates if (found := known[item.name])]
     return GateReport(
         baseline=baseline,
         dataset=dataset.name,
         kind=dataset.kind,
-        verdicts=tuple(verdicts[item.name] for item in ordered),
+        verdicts=tuple(sorted(verdicts, key=lambda verdict: verdict.name != baseline)),
         cached=len(candidates) - len(missing),
     )
 
 
+def _measured(
+    missing: Sequence[Candidate],
+    baseline: Candidate,
+    dataset: Dataset,
+    serve: Serve,
+    store: AccuracyStore,
+    identities: Mapping[str, str],
+    on_frame: OnFrame,
+) -> dict[str, tuple[AccuracyResult, str]]:
+    """Figures and cause of refusal of each missing variant; the baseline's detections are measured only if unknown."""
+    found: dict[str, list[Detections]] = {}
+    wanted = {item.name: item for item in (baseline, *missing)}
+    for name in wanted:
+        if earlier := store.detections(identities[name]):
+            found[name] = earlier
+    served = tuple(name for name in wanted if name not in found or name != baseline.name)
+    with serve(served) as url:
+
+        def detect(name: str, frames: Iterable[Frame]) -> list[Detections]:
+            return detections_from_server(
+                url, name, frames, total=dataset.size, is_baseline=name == baseline.name, on_frame=on_frame
+            )
+
+        for name in wanted:
+            if name not in found:
+                found[name] = detect(name, dataset.frames())
+                store.keep_detections(identities[name], found[name])
+        results = results_from_detections(found, dataset, baseline.card, baseline=baseline.name)
+        measured = {}
+        for item in missing:
+            cause = ""
+            if _decide(results[item.name], item) is False:
+                cause = diagnose(item.card, found[item.name], found[baseline.name], dataset=dataset, detect=detect)
+            store.keep_result(identities[item.name], identities[baseline.name], results[item.name], cause)
+            measured[item.name] = (results[item.name], cause)
+    return measured
+
+
 def verdict_from_result(result: AccuracyResult, candidate: Candidate, cause: str) -> Verdict:
     """The decision, with a reason in one line when it is not a plain pass."""
-    decision = _decide(result, candidate.floor)
+    decision = _decide(result, candidate)
     if decision is None:
         reason = (
             "nothing to decide on: neither it nor the baseline shows a box on these frames; pass --data or --frames"
@@ -142,9 +166,15 @@ def verdict_from_result(result: AccuracyResult, candidate: Candidate, cause: str
     )
 
 
-def _decide(result: AccuracyResult, floor: float) -> bool | None:
-    """Whether the floor is kept; None when there is nothing to decide on."""
-    return None if result.share is None else result.share >= floor
+def _decide(result: AccuracyResult, candidate: Candidate) -> bool | None:
+    """Whether the variant keeps its floor and its confidences; None when there is nothing to decide on."""
+    if result.share is None:
+        return None
+    return result.share >= candidate.floor and result.mean_confidence_error <= _confidence_limit(candidate)
+
+
+def _confidence_limit(candidate: Candidate) -> float:
+    return MEAN_CONFIDENCE_ERRORS.get(candidate.card.precision, max(MEAN_CONFIDENCE_ERRORS.values()))
 
 
 def _refusal(result: AccuracyResult, candidate: Candidate, cause: str) -> str:
@@ -155,47 +185,14 @@ def _refusal(result: AccuracyResult, candidate: Candidate, cause: str) -> str:
         kept = f"{result.matched_share or 0:.1%} of its boxes match the baseline's"
         lost = f"class {result.worst_class} lost most ({result.worst_class_loss:.0f} boxes)"
     parts = [f"{kept}, its floor is {candidate.floor:.1%}"]
+    if result.mean_confidence_error > (limit := _confidence_limit(candidate)):
+        parts.append(
+            f"its confidences differ from the baseline's by {result.mean_confidence_error:.3f} on average, "
+            f"{candidate.card.precision} may differ by {limit:g}"
+        )
     if result.worst_class:
         parts.append(lost)
     if cause:
         parts.append(cause)
     parts.append(advice(candidate.card, result))
     return "; ".join(parts)
-
-
-def _cache_key(item: Candidate, baseline: Candidate, dataset: Dataset) -> str:
-    content = [_identity(item), _identity(baseline), dataset.kind, dataset.sha256, _code_hash()]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def _identity(item: Candidate) -> str:
-    """A hash of what decides a variant's answers: its files, backend, device and how its output is read."""
-    card = item.card
-    settings = [card.backend, card.device, card.contract, card.head, card.nms, card.tf32, list(card.input_wh)]
-    digest = hashlib.sha256(json.dumps(settings).encode())
-    for path in sorted(path for path in (item.directory / "1").rglob("*") if path.is_file()):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-def _code_hash() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("accuracy*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _cached(cache: Path, key: str, candidate: Candidate) -> Verdict | None:
-    try:
-        document: Mapping[str, Any] = json.loads((cache / f"{key}.json").read_text(encoding="utf-8"))
-        result = AccuracyResult(**{**document["result"], "variant": candidate.name})
-        return verdict_from_result(result, candidate, str(document["cause"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _store(cache: Path, key: str, result: AccuracyResult, cause: str) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
-    temporary = cache / f".{key}.new"
-    temporary.write_text(json.dumps({"result": asdict(result), "cause": cause}, indent=1), encoding="utf-8")
-    temporary.replace(cache / f"{key}.json")

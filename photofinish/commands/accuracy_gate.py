@@ -110,11 +110,15 @@ def _measure(
     baseline: StagedVariant,
     options: GateOptions,
     on_progress: Callable[[str], None],
-) -> GateReport:
+) -> GateReport | None:
     from perf.accuracy_gate import Candidate, gate_variants
     from perf.accuracy_progress import frame_bar
     from server.embedded import EmbeddedServer
 
+    measurable = [item for item in _with_baseline(staged, baseline) if _runs_here(item, on_progress)]
+    if len(measurable) < 2:
+        on_progress("accuracy was not measured: there is nothing to compare with the baseline")
+        return None
     staging = baseline.directory.parent
     dataset = dataset_from_options(options, baseline.card)
 
@@ -123,7 +127,6 @@ def _measure(
         with EmbeddedServer(staging, models=names, on_progress=on_progress) as server:
             yield server.endpoint.grpc_url
 
-    measurable = [item for item in _with_baseline(staged, baseline) if _runs_here(item, on_progress)]
     candidates = [
         Candidate(name=item.variant.name, floor=item.variant.min_map_share, card=item.card, directory=item.directory)
         for item in measurable

@@ -1,0 +1,91 @@
+"""What earlier runs of the gate measured, so that only what changed is measured again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perf.accuracy import AccuracyResult
+from perf.accuracy_data import Dataset
+from photofinish.detections import Detections
+from photofinish.model_card import ModelCard
+
+
+class AccuracyStore:
+    """Detections and figures on one data set, by the identity of the variants; a file of another shape is ignored."""
+
+    def __init__(self, folder: Path, dataset: Dataset) -> None:
+        self._folder = folder
+        self._dataset = [dataset.kind, dataset.sha256, _code_hash()]
+
+    def detections(self, identity: str) -> list[Detections] | None:
+        """The variant's detections of each frame; None when they are not known."""
+        try:
+            with np.load(self._path("detections", [identity], ".npz")) as arrays:
+                ends = np.cumsum(arrays["counts"])[:-1]
+                columns = [np.split(arrays[name], ends) for name in ("boxes_xyxy", "confidence", "class_id")]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            return None
+        return [
+            Detections(boxes_xyxy=boxes, confidence=confidence, class_id=class_id)
+            for boxes, confidence, class_id in zip(*columns, strict=True)
+        ]
+
+    def keep_detections(self, identity: str, found: Sequence[Detections]) -> None:
+        """Remember a variant's detections of all frames."""
+        path = self._path("detections", [identity], ".npz")
+        temporary = path.with_name(f".{path.name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(
+            temporary,
+            counts=np.array([len(item) for item in found]),
+            boxes_xyxy=np.concatenate([item.boxes_xyxy for item in found]),
+            confidence=np.concatenate([item.confidence for item in found]),
+            class_id=np.concatenate([item.class_id for item in found]),
+        )
+        temporary.replace(path)
+
+    def result(self, identity: str, baseline: str, *, name: str) -> tuple[AccuracyResult, str] | None:
+        """A variant's figures against that baseline and the cause of its refusal; None when they are not known."""
+        try:
+            document: dict[str, Any] = json.loads(
+                self._path("result", [identity, baseline], ".json").read_text("utf-8")
+            )
+            return AccuracyResult(**{**document["result"], "variant": name}), str(document["cause"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep_result(self, identity: str, baseline: str, result: AccuracyResult, cause: str) -> None:
+        """Remember a variant's figures."""
+        path = self._path("result", [identity, baseline], ".json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}")
+        temporary.write_text(json.dumps({"result": asdict(result), "cause": cause}, indent=1), encoding="utf-8")
+        temporary.replace(path)
+
+    def _path(self, what: str, identities: list[str], suffix: str) -> Path:
+        key = hashlib.sha256(json.dumps([what, *identities, *self._dataset]).encode()).hexdigest()
+        return self._folder / f"{what}-{key[:32]}{suffix}"
+
+
+def identity_from_variant(card: ModelCard, directory: Path) -> str:
+    """A hash of what decides a variant's answers: its files, backend, device and how its output is read."""
+    settings = [card.backend, card.device, card.contract, card.head, card.nms, card.tf32, list(card.input_wh)]
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for path in sorted(path for path in (directory / "1").rglob("*") if path.is_file()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _code_hash() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("accuracy*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
