@@ -84,6 +84,11 @@ def _compiled_program(model: ServedModel, sidecar: Path) -> Program:
             f"{sidecar} has packages for the batch sizes {sizes}, the config prepares {list(model.buckets)}; "
             "export the model again"
         )
+    if model.device == "cpu" and sizes != list(range(1, model.max_batch_size + 1)):
+        raise RefusedModelError(
+            f"{sidecar} has packages for the batch sizes {sizes}; on the CPU nothing is padded, so every size up to "
+            f"{model.max_batch_size} needs one: serve the TorchScript variant"
+        )
     try:
         calls = {
             # Single-threaded, or the package's own events would spoil the recording of a CUDA graph.
