@@ -19,6 +19,15 @@ AMBER_S = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignalLamps:
+    """A traffic light in the picture: centres of its green, amber and red lamp and their radius, in fixed point."""
+
+    centres: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    radius: int
+    green_start_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backdrop:
     """albedo: the town in white light; glow: what its lamps and windows add; ground: 255 where nothing
     stands; all (h, w, 3), blue first.
@@ -32,23 +41,31 @@ class Backdrop:
     ground: Pixels
     depth_m: npt.NDArray[np.float32]
     nearest_m: float
-    signals: tuple[Signal, ...]
+    signals: tuple[SignalLamps, ...]
 
-    def draw_signals(self, canvas: Pixels, town: Town, time_s: float) -> None:
+    def draw_signals(self, canvas: Pixels, time_s: float) -> None:
         """Light the traffic lights."""
         for signal in self.signals:
             since = (time_s - signal.green_start_s) % SIGNAL_CYCLE_S
             if since < GREEN_S:
-                colour, rise = (110, 220, 60), -0.26
+                colour, lamp = (110, 220, 60), 0
             elif since < GREEN_S + AMBER_S:
-                colour, rise = (40, 180, 250), 0.0
+                colour, lamp = (40, 180, 250), 1
             else:
-                colour, rise = (50, 50, 240), 0.26
-            x, y, z = signal.lamp
-            pixels, depth = town.view.project(np.array([[x, y, z + rise]]))
-            radius = max(1.0, 0.11 * town.view.focal_px / float(depth[0]))
-            centre = drawing_points(pixels)[0]
-            cv2.circle(canvas, centre, int(radius * 16), colour, -1, cv2.LINE_AA, SHIFT)
+                colour, lamp = (50, 50, 240), 2
+            cv2.circle(canvas, signal.centres[lamp], signal.radius, colour, -1, cv2.LINE_AA, SHIFT)
+
+
+def _signal_lamps(signal: Signal, view: View) -> SignalLamps:
+    x, y, z = signal.lamp
+    pixels, depth = view.project(np.array([[x, y, z + rise] for rise in (-0.26, 0.0, 0.26)]))
+    centres = [(int(px), int(py)) for px, py in drawing_points(pixels).tolist()]
+    radius = max(1.0, 0.11 * view.focal_px / float(depth[1]))
+    return SignalLamps(
+        centres=(centres[0], centres[1], centres[2]),
+        radius=int(radius * (1 << SHIFT)),
+        green_start_s=signal.green_start_s,
+    )
 
 
 def backdrop_from_town(town: Town) -> Backdrop:
@@ -83,7 +100,7 @@ def backdrop_from_town(town: Town) -> Backdrop:
         ground=np.repeat(np.where(np.isinf(depth), 255, 0).astype(np.uint8)[..., None], 3, axis=2),
         depth_m=depth,
         nearest_m=float(depth.min()),
-        signals=tuple(signals),
+        signals=tuple(_signal_lamps(signal, town.view) for signal in signals),
     )
 
 

@@ -67,7 +67,7 @@ class SyntheticCamera:
         time_s = START_S + index / self.frames_per_s
         self._set_light(light_step(time_s))
         canvas = self._lit.copy()
-        self._backdrop.draw_signals(canvas, self._town, time_s)
+        self._backdrop.draw_signals(canvas, time_s)
         projected = project_actors(self._traffic.actors(time_s), self._town, self._light)
         draw_shadows(canvas, self._lit, self._shade, projected, self._town, self._light)
         depth = self._backdrop.depth_m

@@ -14,6 +14,7 @@ from photofinish.synthetic.streets import Town
 from photofinish.synthetic.traffic import Actor
 from photofinish.synthetic.viewpoint import NEAR_M, Floats, drawing_points
 
+QUAD = 4
 EDGE_PX = 0.5
 """How far OpenCV's smooth edges reach beyond a face."""
 MIN_FACE_PX = 1.2
@@ -94,8 +95,13 @@ def project_actors(actors: list[Actor], town: Town, light: Light) -> list[Projec
     face_actor, turned_normal, corners = face_actor[visible], turned_normal[visible], corners[visible]
     order = np.concatenate([mesh.order for mesh in meshes])[visible]
     is_decal = order % 10 > 0
-    face_px = pixels[corners.T]
+    count = np.concatenate([mesh.corner_count for mesh in meshes])[visible]
+    face_px = pixels[corners[:, :QUAD].T]
     low, high = face_px.min(axis=0), face_px.max(axis=0)
+    # Few faces have more corners than a rectangle.
+    larger = np.flatnonzero(count > QUAD)
+    larger_px = pixels[corners[larger].T]
+    low[larger], high[larger] = larger_px.min(axis=0), larger_px.max(axis=0)
     radius_px = np.concatenate([mesh.radius for mesh in meshes])[visible] * size[face_actor]
     radius_px *= town.view.focal_px / depth[corners[:, 0]]
     low -= radius_px[:, None]
@@ -116,26 +122,31 @@ def project_actors(actors: list[Actor], town: Town, light: Light) -> list[Projec
     paint = np.concatenate([mesh.paint for mesh in meshes])[visible][chosen]
     shade = np.concatenate([mesh.shade for mesh in meshes])[visible][chosen]
     colours = _face_colours(actors, face_actor[chosen], turned_normal[chosen], paint, shade, town, light).tolist()
-    counts = np.concatenate([mesh.corner_count for mesh in meshes])[visible][chosen].tolist()
-    fixed = outline[corners[chosen]]
+    polygons = list(outline[corners[chosen, :QUAD]])
+    for face in np.flatnonzero(count[chosen] != QUAD).tolist():
+        polygons[face] = outline[corners[chosen[face], : count[chosen[face]]]]
     radii = np.rint(radius_px[chosen] * 16).astype(int).tolist()
     decals = is_decal[chosen].tolist()
     owners = face_actor[chosen]
-    bounds = np.searchsorted(ranks[owners], np.arange(len(actors) + 1))
-    by_rank = np.argsort(ranks)
+    # Faces lie in drawing order, so each actor's are neighbours.
+    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+    edges = [*firsts.tolist(), len(owners)]
+    boxes = np.concatenate(
+        [
+            np.minimum.reduceat(low[chosen], firsts, axis=0) - EDGE_PX,
+            np.maximum.reduceat(high[chosen], firsts, axis=0) + EDGE_PX,
+        ],
+        axis=1,
+    ).tolist()
     centre_depth = town.view.to_camera(place)[:, 2]
     projected: list[ProjectedActor] = []
-    for rank, owner in enumerate(by_rank.tolist()):
-        first, last = int(bounds[rank]), int(bounds[rank + 1])
-        if first == last:
-            continue
-        mine = chosen[first:last]
-        left, top = (low[mine].min(axis=0) - EDGE_PX).tolist()
-        right, bottom = (high[mine].max(axis=0) + EDGE_PX).tolist()
+    for number, owner in enumerate(owners[firsts].tolist()):
+        first, last = edges[number], edges[number + 1]
+        left, top, right, bottom = boxes[number]
         projected.append(
             ProjectedActor(
                 actor=actors[owner],
-                corners=[fixed[face, : counts[face]] for face in range(first, last)],
+                corners=polygons[first:last],
                 radii=radii[first:last],
                 colours=colours[first:last],
                 decals=decals[first:last],
@@ -266,7 +277,8 @@ def _behind_matrix(actors: list[Actor], place: Floats, eye: Floats) -> npt.NDArr
     corners = place[:, None] + picks[..., :1] * axes[0][:, None] + picks[..., 1:] * axes[1][:, None]
     behind = np.zeros((len(actors), len(actors)), dtype=np.bool_)
     for axis, (low, high) in zip(axes, ((0, 1), (2, 3)), strict=True):
-        offset = np.einsum("jkc,ic->ijk", corners, axis) - np.einsum("ic,ic->i", place, axis)[:, None, None]
+        offset = (axis @ corners.reshape(-1, 2).T).reshape(len(actors), len(actors), 4)
+        offset -= (place * axis).sum(axis=1)[:, None, None]
         camera = ((eye - place) * axis).sum(axis=1)
         for sign, bound in ((1.0, bounds[:, high]), (-1.0, -bounds[:, low])):
             beyond = (offset * sign).min(axis=2) >= bound[:, None] - 0.02

@@ -47,7 +47,7 @@ class TruthFinder:
             item, box = projected[index], clipped[index]
             share = _area(box) / max(_area(item.box), 1e-6) * item.shown_share
             if painted[index]:
-                seen, box = self._seen(box, index + 1)
+                seen, box = self._seen(box, index % 255 + 1)
                 share *= seen / max(areas[index], 1)
             if share >= MIN_VISIBLE_SHARE and self._is_large_enough(box):
                 boxes.append(box)
@@ -79,27 +79,29 @@ class TruthFinder:
             if rows.stop <= rows.start or columns.stop <= columns.start:
                 continue
             alone = np.zeros((rows.stop - rows.start, columns.stop - columns.start), dtype=np.uint8)
-            draw_silhouette(alone, projected[index], 255, (columns.start, rows.start))
+            draw_silhouette(alone, projected[index], index % 255 + 1, (columns.start, rows.start))
             areas[index] = cv2.countNonZero(alone)
             if behind_static[index]:
                 alone[static_depth[rows, columns] < projected[index].depth_m] = 0
-            self._owner[rows, columns][alone > 0] = index + 1
+            # Drawn later means nearer, and has the higher number.
+            cv2.max(self._owner[rows, columns], alone, dst=self._owner[rows, columns])
         return areas
 
     def _seen(self, box: Box, number: int) -> tuple[int, Box]:
         """Visible pixels of an actor, and its box cut to them where they end well inside it."""
         rows, columns = _pixels(box)
-        mine = self._owner[rows, columns] == number
-        seen = int(np.count_nonzero(mine))
+        if rows.stop <= rows.start or columns.stop <= columns.start:
+            return 0, (0.0, 0.0, 0.0, 0.0)
+        mine = cv2.inRange(self._owner[rows, columns], number, number)
+        seen = cv2.countNonZero(mine)
         if not seen:
             return 0, (0.0, 0.0, 0.0, 0.0)
-        across = np.flatnonzero(mine.any(axis=0))
-        down = np.flatnonzero(mine.any(axis=1))
+        x, y, width, height = cv2.boundingRect(mine)
         edges = (
-            float(columns.start + across[0]),
-            float(rows.start + down[0]),
-            float(columns.start + across[-1] + 1),
-            float(rows.start + down[-1] + 1),
+            float(columns.start + x),
+            float(rows.start + y),
+            float(columns.start + x + width),
+            float(rows.start + y + height),
         )
         left, top, right, bottom = (
             exact if abs(edge - exact) <= 1.5 else edge for exact, edge in zip(box, edges, strict=True)
