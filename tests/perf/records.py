@@ -156,7 +156,7 @@ def build_sweep(*, seed: int = 5) -> Section:
                     replace(
                         arm,
                         key=key,
-                        label=f"{arm.model}, {concurrency}",
+                        label=f"{arm.model} at concurrency {concurrency}",
                         concurrency=concurrency,
                         span="request",
                         generator=generator_name,

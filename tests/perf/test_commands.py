@@ -63,14 +63,14 @@ def _on(server: FakeTriton, out: Path, source: str) -> list[str]:
 
 def test_comparison_writes_its_evidence_and_keeps_limits(triton: FakeTriton, source: str, tmp_path: Path) -> None:
     out = tmp_path / "c.json"
-    words = ["--rounds", "5", "--seconds", "0.3", "--min-speedup", "1.2", "--rates", "20"]
+    words = ["--rounds", "5", "--seconds", "0.3", "--min-speedup", "1.2", "--rates", "20", "--arrivals", "poisson"]
     result = _invoke("comparison", *_on(triton, out, source), *words)
     assert isinstance(result.exception, (VerdictError, type(None))), result.output
     record = read_record(out)
     verdict = verdict_from_record(record)
     assert (result.exit_code == 0) == (not verdict.falls_short)
     assert [section.name for section in record.sections] == ["comparison", "paced 20"]
-    assert verdict.limits[0].outcome == "PASS"
+    assert verdict.limits[0].outcome != "FAIL"
     assert record.environment["server"] == {"kind": "external", "version": "2.51.0"}
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".csv", ".html"}
     assert "Frames per second" in result.output
@@ -98,13 +98,17 @@ def test_ladder_trace_and_sweep(triton: FakeTriton, source: str, tmp_path: Path)
     for name, words in (
         ("ladder", ("--rounds", "2", "--seconds", "0.1")),
         ("trace", ("--seconds", "0.1")),
-        ("sweep", ("--concurrency", "1,2", "--seconds", "0.4", "--no-perf-analyzer")),
+        ("sweep", ("--concurrency", "1,2", "--batch", "1,4,64", "--seconds", "0.4", "--no-perf-analyzer")),
     ):
         result = _invoke(name, *_on(triton, tmp_path / f"{name}.json", source), *words)
         assert isinstance(result.exception, (VerdictError, type(None))), result.output
         record = read_record(tmp_path / f"{name}.json")
         assert record.is_complete
         assert record.sections[0].kind == name
+    sweep = read_record(tmp_path / "sweep.json").sections[0]
+    assert len(sweep.arms) == 8
+    assert [item.label for item in sweep.not_run] == ["toy_torch_fp32_tensor, batch 64", "toy_onnx_fp32, batch 64"]
+    assert sweep.blocks_of("toy_onnx_fp32/4/2/photofinish")[0].samples.frames_per_request == 4
     assert "what changed" in _invoke("report", str(tmp_path / "ladder.json")).output
     assert "client prepare" in _invoke("report", str(tmp_path / "trace.json")).output
 
@@ -217,6 +221,11 @@ def test_the_standard_set_on_the_real_server(tmp_path: Path, source: str) -> Non
         assert block.observed.triton.requests >= block.samples.completed_count
         assert block.observed.server_cpu_cores
     assert all(block.reported for block in sweep.blocks if "perf_analyzer" in block.arm)
+    words = ["--repository", str(repository), "--out", str(tmp_path / "b.json"), "--source", source, "--batch", "4"]
+    assert _invoke("sweep", *words, "--concurrency", "2", "--seconds", "0.5").output
+    batches = read_record(tmp_path / "b.json").sections[0]
+    assert {block.samples.frames_per_request for block in batches.blocks} == {4}
+    assert batches.blocks[0].observed.triton.inferences >= 4 * batches.blocks[0].samples.completed_count
     engine = _invoke("engine", "--repository", str(repository), "--out", str(tmp_path / "e.json"), "--seconds", "0.2",
                      "--batch", "1,4,64")  # fmt: skip
     assert engine.exit_code == 0, engine.exception

@@ -53,6 +53,12 @@ def test_closed_loop_keeps_the_number_in_flight() -> None:
     assert samples.frames_per_s == pytest.approx(40 * NS_PER_S / samples.window_ns)
 
 
+def test_a_block_is_never_empty() -> None:
+    """However short it is and however late its threads start: the clock begins when they stand ready."""
+    for concurrency in (1, 16):
+        assert run_closed_loop(lambda index: None, concurrency=concurrency, seconds=1e-9).request_count == concurrency
+
+
 def test_closed_loop_ends_with_the_time() -> None:
     samples = run_closed_loop(lambda index: time.sleep(0.01), seconds=0.2)
     assert 0.2 <= samples.window_ns / NS_PER_S < 0.5
