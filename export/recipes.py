@@ -13,7 +13,7 @@ import onnx
 import torch
 
 from export.aoti import build_aoti_fp16
-from export.context import BuildContext, output_from_network
+from export.context import BuildContext, RecipeUnavailableError, output_from_network
 from export.frames import frames_network_from_source
 from export.onnx_session import output_from_onnx
 from export.precision import fp16_model_from_fp32
@@ -21,6 +21,8 @@ from export.quantise import build_onnx_int8
 from export.tensorrt_recipes import build_engine_fp8, build_engine_fp16, build_engine_int8
 from photofinish.errors import ExportError
 from photofinish.variant import Variant
+
+BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 
 Builder = Callable[[BuildContext, Variant, Path], dict[str, Any]]
 """`build(context, variant, out_path) -> parity`: write the artifact to `out_path`, return the parity figures.
@@ -54,6 +56,22 @@ def build_onnx_tensor(context: BuildContext, variant: Variant, out_path: Path) -
 def build_onnx_fp32(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
     """ONNX in the frames contract, FP32."""
     return _save_onnx(context, variant, context.frames_onnx, out_path, context.frames_nhwc)
+
+
+def build_onnx_for_bf16(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
+    """The FP32 graph for a server that computes it in bf16, where this machine's processor can."""
+    if not BF16_FLAGS & processor_flags():
+        raise RecipeUnavailableError(f"this processor has none of {', '.join(sorted(BF16_FLAGS))}; bf16 would be FP32")
+    return build_onnx_fp32(context, variant, out_path)
+
+
+def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """What the first processor can do, in the kernel's words; nothing where the kernel does not tell."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
 
 
 def build_onnx_fp16(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
@@ -128,6 +146,7 @@ RECIPES: Mapping[str, Builder] = {
     "onnx_tensor": build_onnx_tensor,
     "onnx_fp32": build_onnx_fp32,
     "onnx_fp16": build_onnx_fp16,
+    "onnx_for_bf16": build_onnx_for_bf16,
     "aoti_fp16": build_aoti_fp16,
     "onnx_int8": build_onnx_int8,
     "engine_fp16": build_engine_fp16,

@@ -135,7 +135,7 @@ def variants_from_toml(path: Path, *, model: str) -> tuple[Variant, ...]:
         baselines = [v.suffix for v in variants if v.role == "baseline" and kind in v.sources]
         if len(baselines) != 1:
             raise ConfigError(
-                f'{path}: exactly one variant for {kind} weights must have role = "baseline", '
+                f'{path}: exactly one variant must have role = "baseline" for {kind} weights, '
                 f"found {baselines or 'none'}"
             )
     return variants
