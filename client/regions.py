@@ -103,7 +103,7 @@ class SystemRegion:
 
 def region_name() -> str:
     """A name that no other region on this machine has."""
-    return f"photofinish_{os.getpid()}_{secrets.token_hex(6)}"
+    return f"photofinish-region-{os.getpid()}-{secrets.token_hex(6)}"
 
 
 def point_to_region(request: Any, name: str, byte_size: int) -> None:

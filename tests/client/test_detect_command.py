@@ -241,7 +241,7 @@ def run_until_broken(url: str, break_it: Callable[[], object]) -> tuple[int, str
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert not list(Path("/dev/shm").glob(f"photofinish_{process.pid}_*"))
+    assert not list(Path("/dev/shm").glob(f"photofinish-region-{process.pid}-*"))
     return process.returncode, out, err
 
 

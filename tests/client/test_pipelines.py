@@ -55,7 +55,8 @@ def flood(stop: threading.Event | None = None):
 
 
 def threads_left():
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("photofinish")]
+    ours = ("photofinish-reader", "photofinish-session", "photofinish-worker")
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(ours)]
 
 
 @pytest.mark.parametrize("kind", PIPELINES)

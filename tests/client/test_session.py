@@ -33,7 +33,7 @@ def served(server: FakeTriton) -> ServedModel:
 
 
 def shared_memory_names() -> set[str]:
-    return {path.name for path in Path("/dev/shm").glob(f"photofinish_{os.getpid()}_*")}
+    return {path.name for path in Path("/dev/shm").glob(f"photofinish-region-{os.getpid()}-*")}
 
 
 @pytest.mark.parametrize("transport", ["grpc", "system_shm", "auto"])
