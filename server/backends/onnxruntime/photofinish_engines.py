@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import onnxruntime as ort
 from photofinish_batches import Arrays, Part, bucket_for, run_joined, zeros_for
 from photofinish_cuda import Cuda, refuse_on_error
 from photofinish_device import DeviceBatch
 from photofinish_model import RefusedModelError, ServedModel
-from photofinish_onnx import check_session, cpu_session, cuda_session
+from photofinish_onnx import batch_dimension, check_session, cpu_session, cuda_session
 from photofinish_tensors import ArrayInput
 from photofinish_trace import StageTimes
 
@@ -40,7 +40,10 @@ class CpuEngine:
 
 
 class CudaEngine:
-    """An ONNX model on a GPU. A batch runs in the smallest prepared size that holds it; rows behind it are stale."""
+    """An ONNX model on a GPU: one session per prepared batch size, all on the same buffers.
+
+    A batch runs in the smallest size that holds it; the rows behind it are stale.
+    """
 
     def __init__(self, model: ServedModel) -> None:
         """Load the model, record its CUDA graphs and warm up every batch size. Raises RefusedModelError."""
@@ -55,11 +58,12 @@ class CudaEngine:
         self._times = StageTimes(model.name, self._cuda.synchronize)
         with refuse_on_error():
             used_before = self._cuda.used_bytes()
-            self._session = cuda_session(model, stream=self._cuda.stream, cuda_graphs=self._cuda_graphs)
-            check_session(model, self._session)
+            dimension = batch_dimension(model)
             self._batch = DeviceBatch(self._cuda, model)
-            self._runs = {size: self._binding(size) for size in model.buckets}
-            self._warm_up()
+            self._runs: dict[int, Callable[[], None]] = {}
+            for size in model.buckets:
+                self._runs[size] = self._prepare(size, {dimension: size} if dimension else {})
+                self._warm_up(size)
             self.gpu_bytes = self._cuda.used_bytes() - used_before
 
     def run(self, parts: Sequence[Part]) -> list[Arrays]:
@@ -68,7 +72,7 @@ class CudaEngine:
         sizes = self._batch.load(parts)
         self._times.mark("input")
         size = bucket_for(sum(sizes), self._model.buckets) if self._model.max_batch_size else 0
-        self._session.run_with_iobinding(*self._runs[size])
+        self._runs[size]()
         self._times.mark("engine")
         outputs = self._batch.fetch(sizes)
         self._times.mark("output")
@@ -80,9 +84,10 @@ class CudaEngine:
         (outputs,) = self.run([[ArrayInput(array) for array in arrays]])
         return [output.copy() for output in outputs]
 
-    def _binding(self, size: int) -> tuple[Any, ort.RunOptions]:
-        """What `run_with_iobinding` needs for one batch size."""
-        binding = self._session.io_binding()
+    def _prepare(self, size: int, fixed: dict[str, int]) -> Callable[[], None]:
+        """A session for one batch size, bound to the fixed buffers; the call starts one execution."""
+        session = cuda_session(self._model, stream=self._cuda.stream, cuda_graphs=self._cuda_graphs, fixed=fixed)
+        binding = session.io_binding()
         device = ("cuda", self._model.device_id)
         for io, address in zip(self._model.inputs, self._batch.input_addresses, strict=True):
             binding.bind_input(io.name, *device, io.dtype.type, io.shape(size), address)
@@ -91,17 +96,14 @@ class CudaEngine:
         options = ort.RunOptions()
         # The outputs are copied on the same stream, which is then waited for once.
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
-        if self._cuda_graphs:
-            options.add_run_config_entry("gpu_graph_id", str(max(size, 1)))
-        return binding, options
+        return partial(session.run_with_iobinding, binding, options)
 
-    def _warm_up(self) -> None:
-        """Run every batch size; the first run of each records its graph."""
-        for size in self._model.buckets:
-            try:
-                for _ in range(WARM_RUNS):
-                    self.run_arrays(zeros_for(self._model, size))
-            except Exception as exc:  # whatever the engine raises is the reason
-                what = "cannot be recorded as a CUDA graph" if self._cuda_graphs else "fails"
-                remedy = "; set cuda_graphs = false for this variant and export again" if self._cuda_graphs else ""
-                raise RefusedModelError(f"{self._model.name} {what} at batch {max(size, 1)}: {exc}{remedy}") from exc
+    def _warm_up(self, size: int) -> None:
+        """Run one batch size; the first run records its graph."""
+        try:
+            for _ in range(WARM_RUNS):
+                self.run_arrays(zeros_for(self._model, size))
+        except Exception as exc:  # whatever the engine raises is the reason
+            what = "cannot be recorded as a CUDA graph" if self._cuda_graphs else "fails"
+            remedy = "; set cuda_graphs = false for this variant and export again" if self._cuda_graphs else ""
+            raise RefusedModelError(f"{self._model.name} {what} at batch {max(size, 1)}: {exc}{remedy}") from exc

@@ -24,13 +24,39 @@ _CUDA_REMEDY = (
 
 def cpu_session(model: ServedModel) -> Any:
     """A session on the CPU with all cores. Raises RefusedModelError."""
-    return _session(model, ["CPUExecutionProvider"])
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = thread_count(model)
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return _session(model, options, ["CPUExecutionProvider"])
 
 
-def cuda_session(model: ServedModel, *, stream: int, cuda_graphs: bool) -> Any:
+def batch_dimension(model: ServedModel) -> str:
+    """The name of the model's batch dimension; "" without one. Raises RefusedModelError when config and model disagree.
+
+    Opens the model on the CPU, without optimising it, to look at its inputs and outputs.
+    """
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    session = _session(model, options, ["CPUExecutionProvider"])
+    check_session(model, session)
+    if not model.max_batch_size:
+        return ""
+    name = session.get_inputs()[0].shape[0]
+    if not isinstance(name, str):
+        raise RefusedModelError(
+            f"the batch dimension of {model.artifact()} has no name, so it cannot be fixed for the GPU; "
+            "export the model again"
+        )
+    return name
+
+
+def cuda_session(model: ServedModel, *, stream: int, cuda_graphs: bool, fixed: dict[str, int]) -> Any:
     """A session on the model's GPU that computes on `stream`. Raises RefusedModelError, also on a fall-back to the CPU.
 
-    stream: the CUDA stream's handle. cuda_graphs: record a graph for each `gpu_graph_id` on its first run.
+    stream: the CUDA stream's handle. cuda_graphs: record the first run and replay it. fixed: sizes of named dimensions;
+    with all shapes known nothing is left for the CPU, which CUDA graphs need, and cuDNN plans each convolution once.
     """
     available = ort.get_available_providers()
     if CUDA_PROVIDER not in available:
@@ -43,30 +69,32 @@ def cuda_session(model: ServedModel, *, stream: int, cuda_graphs: bool) -> Any:
         "user_compute_stream": str(stream),
         "enable_cuda_graph": "1" if cuda_graphs else "0",
         "use_tf32": "1" if model.card.get("tf32") else "0",
-        # EXHAUSTIVE searches again for every new batch size; DEFAULT is many times slower.
+        # EXHAUSTIVE searches for every session again; DEFAULT is many times slower.
         "cudnn_conv_algo_search": "HEURISTIC",
+        # The default doubles the arena each time, once for each batch size's session.
+        "arena_extend_strategy": "kSameAsRequested",
     }
+    options = ort.SessionOptions()
+    # Errors reach us as exceptions; cuDNN logs one for every kind of kernel that it tries and drops.
+    options.log_severity_level = 4
+    for name, size in fixed.items():
+        options.add_free_dimension_override_by_name(name, size)
     ort.preload_dlls()
-    session = _session(model, [(CUDA_PROVIDER, settings)])
+    session = _session(model, options, [(CUDA_PROVIDER, settings)])
     if session.get_providers()[0] != CUDA_PROVIDER:
         # The CUDA libraries may be those that torch brings along.
         try:
             import torch  # noqa: F401
         except ImportError:
             pass
-        session = _session(model, [(CUDA_PROVIDER, settings)])
+        session = _session(model, options, [(CUDA_PROVIDER, settings)])
     if (found := session.get_providers()[0]) != CUDA_PROVIDER:
         raise RefusedModelError(f"ONNX Runtime fell back to {found}, expected {CUDA_PROVIDER}; {_CUDA_REMEDY}")
     return session
 
 
-def _session(model: ServedModel, providers: list[Any]) -> Any:
+def _session(model: ServedModel, options: ort.SessionOptions, providers: list[Any]) -> Any:
     artifact = model.artifact()
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = thread_count(model)
-    options.inter_op_num_threads = 1
-    # Errors reach us as exceptions; on a GPU cuDNN logs one for every kind of kernel that it tries and drops.
-    options.log_severity_level = 4 if model.device == "cuda" else 3
     try:
         return ort.InferenceSession(str(artifact), options, providers=providers)
     except Exception as exc:  # ONNX Runtime raises classes of its own, all derived from Exception
