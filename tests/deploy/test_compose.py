@@ -73,7 +73,7 @@ def test_triton_waits_for_the_export_and_reads_its_repository() -> None:
     assert services["triton"]["depends_on"] == {"export": {"condition": "service_completed_successfully"}}
     assert "models:/models" in services["export"]["volumes"]
     assert "models:/models:ro" in services["triton"]["volumes"]
-    assert services["ui"]["depends_on"] == {"triton": {"condition": "service_healthy"}}
+    assert services["ui"]["depends_on"] == {"triton": {"condition": "service_healthy", "restart": True}}
 
 
 def test_shared_memory_reaches_from_the_split_view_to_triton() -> None:

@@ -158,6 +158,9 @@ class HostCuda:
 
     copy_to_device = copy_from_device = copy_on_device = copy
 
+    def make_current(self) -> None:
+        """There is one context."""
+
     def synchronize(self) -> None:
         """Nothing is ever pending."""
 
@@ -277,8 +280,8 @@ def test_every_bucket_is_warmed_up_before_the_first_request(backend: dict[str, M
     [
         (SummingLibrary(loads=False), {}, r"cannot load model\.plan on this GPU.*Rebuild it: photofinish export"),
         (SummingLibrary(largest=4), {}, "takes batches of 1 to 4, config.pbtxt states max_batch_size 8"),
-        (SummingLibrary(output_dtype="HALF"), {}, "output 'detections' is float16 in the engine"),
-        (SummingLibrary(), {"inputs": ()}, r"names the inputs \[\], the engine has \['frames'\]"),
+        (SummingLibrary(output_dtype="HALF"), {}, "output 'detections' is float16 in the model"),
+        (SummingLibrary(), {"inputs": ()}, r"names the inputs \[\], the model has \['frames'\]"),
     ],
     ids=["unloadable", "batch", "dtype", "names"],
 )
@@ -292,7 +295,7 @@ def test_engine_that_differs_from_its_config_is_refused(
 def test_config_with_other_dims_is_refused(backend: dict[str, ModuleType], engine: Path) -> None:
     outputs = (backend["model"].Io("detections", np.dtype(np.float32), (4,)),)
     with pytest.raises(
-        backend["model"].RefusedModelError, match=r"\[-1, 3\] in the engine, config.pbtxt states \[-1, 4\]"
+        backend["model"].RefusedModelError, match=r"the dims \[3\] in the model, config.pbtxt states \[4\]"
     ):
         opened(backend, engine, SummingLibrary(), HostCuda(), outputs=outputs)
 

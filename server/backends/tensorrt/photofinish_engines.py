@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from photofinish_agreement import Node, check_against_config
 from photofinish_batches import Arrays, Part, bucket_for, zeros_for
 from photofinish_cuda import refuse_on_error
 from photofinish_device import DeviceBatch
 from photofinish_graphs import GraphCuda
-from photofinish_model import Io, RefusedModelError, ServedModel
+from photofinish_model import RefusedModelError, ServedModel
 from photofinish_sidecar import check_sidecar, file_for_capability, import_library, read_sidecar
 from photofinish_tensors import ArrayInput
+from photofinish_trace import StageTimes
 
 WARM_RUNS = 3
 """Runs of each batch size before it is recorded: the library loads or compiles its kernels in the first ones."""
@@ -46,6 +48,7 @@ class CudaEngine:
         """Load the engine, warm up every batch size and record its graph. Raises RefusedModelError."""
         self._model = model
         self._cuda = cuda
+        self._times = StageTimes(model.name, cuda.synchronize)
         with refuse_on_error():
             used_before = cuda.used_bytes()
             # TensorRT's objects refer to each other: all of them live as long as this one.
@@ -57,7 +60,7 @@ class CudaEngine:
                     f"{record['library']} {record['library_version']} cannot load {path.name} on this GPU; the "
                     f"server's log has its reason. Rebuild it: {record['rebuild']}"
                 )
-            check_against_config(model, trt, self._engine)
+            check_engine(model, trt, self._engine)
             self._batch = DeviceBatch(cuda, model)
             self._context = _execution_context(trt, self._engine)
             for io, address in zip(model.inputs, self._batch.input_addresses, strict=True):
@@ -72,13 +75,19 @@ class CudaEngine:
 
     def run(self, parts: Sequence[Part]) -> list[Arrays]:
         """The outputs of each part, valid until the next run."""
+        self._times.begin()
         sizes = self._batch.load(parts)
+        self._times.mark("input")
         size = bucket_for(sum(sizes), self._model.buckets)
         if size in self._graphs:
             self._cuda.replay(self._graphs[size])
         else:
             self._launch(size)
-        return self._batch.fetch(sizes)
+        self._times.mark("engine")
+        outputs = self._batch.fetch(sizes)
+        self._times.mark("output")
+        self._times.end()
+        return outputs
 
     def run_arrays(self, arrays: Arrays) -> Arrays:
         """The outputs of one batch in host memory, copied."""
@@ -105,19 +114,14 @@ class CudaEngine:
             raise RefusedModelError(f"{self._model.name} {what} at batch {size}: {exc}{remedy}") from exc
 
 
-def check_against_config(model: ServedModel, trt: Any, engine: Any) -> None:
+def check_engine(model: ServedModel, trt: Any, engine: Any) -> None:
     """Raise RefusedModelError where the genuine backend would: names, dtypes, dims, batches outside the profile."""
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-    for kind, ios in (("INPUT", model.inputs), ("OUTPUT", model.outputs)):
-        mode = getattr(trt.TensorIOMode, kind)
-        found = [name for name in names if engine.get_tensor_mode(name) == mode]
-        if sorted(io.name for io in ios) != sorted(found):
-            raise RefusedModelError(
-                f"config.pbtxt names the {kind.lower()}s {[io.name for io in ios]}, the engine has {found}"
-            )
-        for io in ios:
-            dtype = engine.get_tensor_dtype(io.name).name
-            _check_io(kind.lower(), io, _DTYPES.get(dtype, dtype.lower()), tuple(engine.get_tensor_shape(io.name)))
+    inputs, outputs = (
+        {name: _node(engine, name) for name in names if engine.get_tensor_mode(name) == mode}
+        for mode in (trt.TensorIOMode.INPUT, trt.TensorIOMode.OUTPUT)
+    )
+    check_against_config(model, inputs, outputs)
     for io in model.inputs:
         smallest, _, largest = (shape[0] for shape in engine.get_tensor_profile_shape(io.name, 0))
         if smallest > 1 or largest < model.max_batch_size:
@@ -127,13 +131,9 @@ def check_against_config(model: ServedModel, trt: Any, engine: Any) -> None:
             )
 
 
-def _check_io(kind: str, io: Io, dtype: str, shape: tuple[int, ...]) -> None:
-    if dtype != io.dtype.name:
-        raise RefusedModelError(f"{kind} {io.name!r} is {dtype} in the engine, config.pbtxt states {io.dtype}")
-    if shape != (-1, *io.dims):
-        raise RefusedModelError(
-            f"{kind} {io.name!r} has the shape {list(shape)} in the engine, config.pbtxt states {[-1, *io.dims]}"
-        )
+def _node(engine: Any, name: str) -> Node:
+    dtype = engine.get_tensor_dtype(name).name
+    return Node(_DTYPES.get(dtype, dtype.lower()), tuple(engine.get_tensor_shape(name)))
 
 
 def _execution_context(trt: Any, engine: Any) -> Any:
