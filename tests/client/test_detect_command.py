@@ -15,8 +15,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from tritonclient.grpc import InferenceServerClient
 
+from client.session import TRANSPORT_CHOICES
+from photofinish.commands.detect import TRANSPORTS, detect
+from photofinish.errors import ConfigError
 from server.embedded import EmbeddedServer
 from tests.client.fake_triton import FakeModel, FakeTriton, wait_for
 from tests.client.test_pipelines import one_box, tensor_model
@@ -135,7 +139,7 @@ def test_metrics_can_be_scraped_meanwhile(server):
         assert process.stdout
         assert process.stderr
         url = process.stderr.readline().strip().removeprefix("metrics at ")
-        process.stdout.readline()
+        assert process.stdout.readline(), process.stderr.read()
         with urllib.request.urlopen(url, timeout=10) as response:
             text = response.read().decode()
     finally:
@@ -193,6 +197,22 @@ def test_saving_over_the_original(server, picture):
 
 def test_a_folder_that_cannot_be_made(server, picture):
     assert_one_clear_line(run(picture, "--url", server.url, "--save", picture / "out"), "cannot be made")
+
+
+def test_the_command_offers_every_transport():
+    assert TRANSPORTS == TRANSPORT_CHOICES
+
+
+def test_its_help_loads_nothing_heavy():
+    code = "import sys, photofinish.commands.detect; sys.exit(bool({'cv2', 'grpc', 'tritonclient'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_a_missing_extra_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "photofinish.commands.detect_run", None)
+    result = CliRunner().invoke(detect, ["0"])
+    assert isinstance(result.exception, ConfigError)
+    assert "pip install 'photofinish[client]'" in str(result.exception)
 
 
 def test_wrong_usage_is_exit_2(picture):

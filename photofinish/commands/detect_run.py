@@ -1,0 +1,93 @@
+"""What `photofinish detect` does: source, server, pipeline and printing put together."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from client.detecting import detect_in_source, json_from_result, text_from_result
+from client.frame_result import FrameResult
+from client.metrics import ClientMetrics, MetricsEndpoint
+from client.model_choice import choose_model
+from client.pipelines import open_pipeline
+from client.session import TransportChoice
+from client.sources import open_source
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    click.echo(text, err=True)
+
+
+def run_detect(
+    source: str,
+    *,
+    url: str | None,
+    variant: str | None,
+    repository: Path,
+    confidence: float,
+    save_folder: Path | None,
+    as_json: bool,
+    frame_limit: int | None,
+    transport: TransportChoice,
+    metrics_port: int | None,
+    timeout_s: float,
+) -> None:
+    """Detect in a source: lines on stdout, progress and a summary on stderr. Without url a server is started."""
+    server = contextlib.nullcontext(url) if url else _embedded(repository, variant)
+    metrics = ClientMetrics()
+    line_from_result = json_from_result if as_json else text_from_result
+    with _metrics_served(metrics, metrics_port), open_source(source, on_notice=say) as frames, server as address:
+        pipeline = open_pipeline(
+            address,
+            variant,
+            transport=transport,
+            drop_late=frames.is_live,
+            min_confidence=confidence,
+            timeout_s=timeout_s,
+            on_notice=say,
+            metrics=metrics,
+        )
+        total = frames.frame_count if frame_limit is None else min(frame_limit, frames.frame_count or frame_limit)
+        with pipeline, tqdm(total=total, unit="frame", disable=None, file=sys.stderr) as progress:
+            say(f"{pipeline.model.name} at {address}, pictures by {pipeline.transport}")
+
+            def report(result: FrameResult, name: str) -> None:
+                progress.update()
+                tqdm.write(line_from_result(result, name, pipeline.card.class_names), file=sys.stdout)
+
+            summary = detect_in_source(
+                frames, pipeline, save_folder=save_folder, frame_limit=frame_limit, on_result=report
+            )
+    say(summary.sentence())
+
+
+@contextlib.contextmanager
+def _metrics_served(metrics: ClientMetrics, port: int | None) -> Iterator[None]:
+    """Serve the metrics while the block lasts, if a port was given."""
+    if port is None:
+        yield
+        return
+    with MetricsEndpoint(metrics, port=port) as endpoint:
+        say(f"metrics at {endpoint.url}")
+        yield
+
+
+@contextlib.contextmanager
+def _embedded(repository: Path, variant: str | None) -> Iterator[str]:
+    """The address of a server of our own that serves just the chosen variant."""
+    from export.cards import card_from_directory
+    from server.embedded import EmbeddedServer
+    from server.repository import models_in
+
+    cards = {name: card_from_directory(repository / name) for name in models_in(repository)}
+    chosen = choose_model(
+        {name: card.role if card else "" for name, card in cards.items()}, variant, where=str(repository)
+    )
+    with EmbeddedServer(repository, models=(chosen,), on_progress=say) as server:
+        yield server.endpoint.grpc_url
