@@ -90,20 +90,20 @@ def test_paced_takes_the_time_the_recording_took(tmp_path):
     path = write_video(tmp_path / "clip.mp4", count=16, rate=40)
     begun = time.perf_counter()
     frames = frames_of(path, paced=True)
-    assert 0.36 < time.perf_counter() - begun < 3
+    assert 0.36 < time.perf_counter() - begun < 10
     assert frames[-1].index == 15
 
 
 def test_paced_skips_what_a_slow_reader_missed(tmp_path):
-    path = write_video(tmp_path / "clip.mp4", count=50, rate=50)
+    path = write_video(tmp_path / "clip.mp4", count=50, rate=20)
     with open_source(str(path), paced=True) as source:
         assert source.is_live
         frames = source.frames()
         first = next(frames)
-        time.sleep(0.3)
+        time.sleep(0.4)
         second = next(frames)
     assert first.index == 0
-    assert second.index >= 14
+    assert second.index >= 7
     assert abs(second.image_hwc_bgr.mean() - 5 * second.index) < 8
 
 
