@@ -13,6 +13,7 @@ from photofinish.model_card import ModelCard
 PREFERENCE: Mapping[str, Sequence[tuple[str, str]]] = {
     "cuda": (
         ("tensorrt", "fp16"),
+        ("tensorrt", "fp8"),
         ("tensorrt", "int8"),
         ("onnxruntime", "fp16"),
         ("onnxruntime", "fp32"),
@@ -22,8 +23,8 @@ PREFERENCE: Mapping[str, Sequence[tuple[str, str]]] = {
     "cpu": (
         ("openvino", "bf16"),
         ("openvino", "int8"),
-        ("openvino", "fp32"),
         ("onnxruntime", "fp32"),
+        ("openvino", "fp32"),
         ("onnxruntime", "int8"),
         ("pytorch", "fp32"),
         ("onnxruntime", "fp16"),

@@ -19,7 +19,9 @@ def screen_from_state(state: ViewState) -> dict[str, Any]:
     baseline, optimised = state.sides["baseline"], state.sides["optimised"]
     fps_ratio = _ratio(optimised.numbers.frames_per_s, baseline.numbers.frames_per_s)
     p50_ratio = _ratio(baseline.numbers.p50_ms, optimised.numbers.p50_ms)
-    texts = [(fps_ratio, "the frames per second"), (p50_ratio, "shorter P50 latency")]
+    texts = [(fps_ratio, "the frames per second"), _latency_words(p50_ratio)]
+    leading = p50_ratio if state.choice.is_paced else fps_ratio
+    is_won = leading is not None and leading > 1
     first, second = texts[::-1] if state.choice.is_paced else texts
     return {
         "model": _model_line(state),
@@ -28,7 +30,7 @@ def screen_from_state(state: ViewState) -> dict[str, Any]:
         "footnote": _footnote(state),
         "warnings": _warnings(state),
         "ratio": {"first": _times(first[0]), "first_words": first[1], "second": _times(second[0]),
-                  "second_words": second[1], "is_won": first[0] is not None and first[0] > 1},
+                  "second_words": second[1], "is_won": is_won},
         "sides": {side: _side(state, side) for side in SIDES},
         "numbers": {"fps_ratio": fps_ratio, "p50_ratio": p50_ratio},
     }  # fmt: skip
@@ -45,6 +47,13 @@ def format_significant(value: float | None) -> str:
 
 def _ratio(larger: float | None, smaller: float | None) -> float | None:
     return larger / smaller if larger and smaller else None
+
+
+def _latency_words(ratio: float | None) -> tuple[float | None, str]:
+    """baseline / optimised as a number of at least 1 with the word that fits it."""
+    if ratio is not None and ratio < 1:
+        return 1 / ratio, "longer P50 latency"
+    return ratio, "shorter P50 latency"
 
 
 def _times(ratio: float | None) -> str:

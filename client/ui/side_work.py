@@ -25,7 +25,7 @@ from photofinish.model_card import ModelCard
 Side = Literal["baseline", "optimised"]
 SIDES: tuple[Side, Side] = ("baseline", "optimised")
 PANEL_WH = (640, 360)
-PANEL_SCALE = 0.85
+PANEL_SCALE = 0.65
 """Size of lines and text in a panel: readable when the page shows it at its own size."""
 STREAM_ID = "split-view"
 PANEL_INTERVAL_NS = 15_000_000

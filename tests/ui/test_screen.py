@@ -54,6 +54,14 @@ def test_ratio_names_what_it_compares() -> None:
     assert ratio["is_won"]
 
 
+def test_a_slower_optimised_side_is_called_slower() -> None:
+    sides = {"baseline": build_side(10.0, 20.0), "optimised": build_side(5.0, 50.0)}
+    ratio = screen_from_state(build_state(sides=sides))["ratio"]
+    assert (ratio["first"], ratio["first_words"]) == ("0.5×", "the frames per second")
+    assert (ratio["second"], ratio["second_words"]) == ("2.5×", "longer P50 latency")
+    assert not ratio["is_won"]
+
+
 def test_at_a_camera_rate_latency_comes_first() -> None:
     choice = Choice(source="rtsp://camera/1", baseline="toy_a", optimised="toy_b")
     assert screen_from_state(build_state(choice=choice))["ratio"]["first_words"] == "shorter P50 latency"
