@@ -147,6 +147,9 @@ def _train(plan: TrainingPlan, data: Path, run: Path, *, resume: bool, on_progre
         )
 
     go_on = resume and last.is_file()
+    if go_on and _is_finished(last):
+        on_progress(f"{last} is the end of a finished training; evaluating it")
+        return last
     model = YOLO(str(last) if go_on else ARCHITECTURE, task="detect")
     model.add_callback("on_train_epoch_start", choose_validation)
     model.add_callback("on_train_epoch_end", report)
@@ -188,6 +191,13 @@ def _train(plan: TrainingPlan, data: Path, run: Path, *, resume: bool, on_progre
         erasing=0.0,
     )
     return last
+
+
+def _is_finished(checkpoint: Path) -> bool:
+    """Whether Ultralytics has stripped the checkpoint, which it does after the last epoch."""
+    import torch
+
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=False)["epoch"]) < 0
 
 
 def write_weights(checkpoint: Path, weights_path: Path) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.synthetic.ground import ground_texture, paint_ground
-from photofinish.synthetic.scenery import Blob, Item, Panel, Signal, paint_sky, scenery_items
+from photofinish.synthetic.pieces import Blob, Item, Panel, Signal
+from photofinish.synthetic.scenery import scenery_items
+from photofinish.synthetic.sky import paint_sky
 from photofinish.synthetic.streets import GREEN_S, SIGNAL_CYCLE_S, Town
 from photofinish.synthetic.viewpoint import SHIFT, Floats, Pixels, View, drawing_points, fill_polygon
 

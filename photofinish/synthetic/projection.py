@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.synthetic.light import PEDESTAL, Light
-from photofinish.synthetic.meshes import Paint
-from photofinish.synthetic.palette import FIXED_PAINTS
+from photofinish.synthetic.crowd import Crowd, Faces
+from photofinish.synthetic.draw_order import draw_ranks
+from photofinish.synthetic.light import Light
+from photofinish.synthetic.shading import face_colours
 from photofinish.synthetic.streets import Town
 from photofinish.synthetic.traffic import Actor
-from photofinish.synthetic.viewpoint import NEAR_M, Floats, drawing_points
+from photofinish.synthetic.viewpoint import NEAR_M, SHIFT, Floats, drawing_points
 
 QUAD = 4
+"""Corners of nearly every face."""
 EDGE_PX = 0.5
 """How far OpenCV's smooth edges reach beyond a face."""
 MIN_FACE_PX = 1.2
@@ -25,11 +27,11 @@ MIN_FACE_PX = 1.2
 class ProjectedActor:
     """One actor's picture.
 
-    faces: (corners_px (k, 2), colour, is_decal) from back to front, radius instead of corners for balls, see
-    radii. box: left, top, right, bottom of everything drawn, not clipped. depth_m along the optical axis.
-    shown_share: how much of it has come out of the tunnel. outline: all its corners, (v, 2); shadow: the same on the
-    ground, straight below and away from the sun, (2v, 2). blur_px: movement while the shutter is open. Corners,
-    outline and shadow are in OpenCV's fixed point.
+    corners: one polygon (k, 2) per face, from back to front, or a ball's centre (1, 2); radii: 0 except for balls;
+    colours: blue first; decals: whether a face lies on another one of its part. outline: all corners, (v, 2);
+    shadow: the same on the ground, straight below and away from the sun, (2v, 2). All these are in OpenCV's fixed
+    point. blur_px: movement while the shutter is open. box: left, top, right, bottom of everything drawn, not
+    clipped. depth_m along the optical axis. shown_share: how much of it has come out of the tunnel.
     """
 
     actor: Actor
@@ -50,115 +52,121 @@ def project_actors(actors: list[Actor], town: Town, light: Light) -> list[Projec
     actors = _within_view(actors, town)
     if not actors:
         return []
-    meshes = [actor.mesh for actor in actors]
-    vertex_actor = np.repeat(np.arange(len(actors)), [len(mesh.vertices) for mesh in meshes])
-    cos = np.cos([actor.heading_rad for actor in actors])
-    sin = np.sin([actor.heading_rad for actor in actors])
-    place = np.array([(*actor.position_xy, 0.0) for actor in actors])
-    size = np.array([actor.size for actor in actors])
-
-    def to_world(points: Floats, owner: npt.NDArray[np.intp]) -> Floats:
-        turned = np.empty_like(points)
-        turned[:, 0] = points[:, 0] * cos[owner] - points[:, 1] * sin[owner]
-        turned[:, 1] = points[:, 0] * sin[owner] + points[:, 1] * cos[owner]
-        turned[:, 2] = points[:, 2]
-        world: Floats = turned * size[owner, None] + place[owner]
-        return world
-
-    world = to_world(np.concatenate([mesh.vertices for mesh in meshes]), vertex_actor)
-    starts = np.concatenate([[0], np.cumsum([len(mesh.vertices) for mesh in meshes])])
-    limit_x, limit_y = town.reach_m
-    emerged = world.copy()
-    np.clip(emerged[:, 0], -limit_x, limit_x, out=emerged[:, 0])
-    np.minimum(emerged[:, 1], limit_y, out=emerged[:, 1])
-    shown = _shown_shares(world, emerged, starts)
-    pixels, depth = town.view.project(emerged)
-    outline = drawing_points(pixels)
-    under, cast = _shadow_outlines(emerged, town, light)
-    blur = _blur(actors, town, light).tolist()
-
-    face_counts = [len(mesh.paint) for mesh in meshes]
-    face_actor = np.repeat(np.arange(len(actors)), face_counts)
-    corners = np.concatenate([mesh.corners + start for mesh, start in zip(meshes, starts, strict=False)])
-    normal = np.concatenate([mesh.normal for mesh in meshes])
-    turned_normal = np.stack(
-        [
-            normal[:, 0] * cos[face_actor] - normal[:, 1] * sin[face_actor],
-            normal[:, 0] * sin[face_actor] + normal[:, 1] * cos[face_actor],
-            normal[:, 2],
-        ],
-        axis=1,
+    heading = [actor.heading_rad for actor in actors]
+    crowd = Crowd(
+        actors=actors,
+        place=np.array([(*actor.position_xy, 0.0) for actor in actors]),
+        cos=np.cos(heading),
+        sin=np.sin(heading),
+        size=np.array([actor.size for actor in actors]),
     )
-    eye = np.array(town.view.position)
-    towards = np.einsum("fc,fc->f", turned_normal, eye - emerged[corners[:, 0]])
-    visible = np.flatnonzero((towards > 0) | ~normal.any(axis=1))
-    face_actor, turned_normal, corners = face_actor[visible], turned_normal[visible], corners[visible]
-    order = np.concatenate([mesh.order for mesh in meshes])[visible]
-    is_decal = order % 10 > 0
-    count = np.concatenate([mesh.corner_count for mesh in meshes])[visible]
-    face_px = pixels[corners[:, :QUAD].T]
-    low, high = face_px.min(axis=0), face_px.max(axis=0)
-    # Few faces have more corners than a rectangle.
-    larger = np.flatnonzero(count > QUAD)
-    larger_px = pixels[corners[larger].T]
-    low[larger], high[larger] = larger_px.min(axis=0), larger_px.max(axis=0)
-    radius_px = np.concatenate([mesh.radius for mesh in meshes])[visible] * size[face_actor]
-    radius_px *= town.view.focal_px / depth[corners[:, 0]]
-    low -= radius_px[:, None]
-    high += radius_px[:, None]
-    is_seen = ~(is_decal & ((high - low).max(axis=1) < MIN_FACE_PX))
+    whole = crowd.to_world(crowd.joined("vertices"), crowd.owners("vertices"))
+    vertices = _outside_tunnels(whole, town)
+    starts = np.cumsum([0, *crowd.counts("vertices")])
+    shown = _shown_shares(whole, vertices, starts)
+    pixels, depth = town.view.project(vertices)
+    faces = _faces_in_order(crowd, vertices, pixels, depth, town)
 
-    ranks = _draw_order(actors, town)
-    part_start = np.concatenate([[0], np.cumsum([len(mesh.part_centre) for mesh in meshes])])
-    part_actor = np.repeat(np.arange(len(actors)), [len(mesh.part_centre) for mesh in meshes])
-    part_world = to_world(np.concatenate([mesh.part_centre for mesh in meshes]), part_actor)
-    part_distance = np.linalg.norm(part_world - eye, axis=1)
-    part_distance -= np.linalg.norm(place - eye, axis=1)[part_actor]
-    part = np.concatenate([mesh.part + start for mesh, start in zip(meshes, part_start, strict=False)])[visible]
-    key = ranks[face_actor] * 1000.0 + (order // 10) * 100.0 + 50.0 - part_distance[part] + (order % 10) * 1e-3
-    chosen = np.flatnonzero(is_seen)
-    chosen = chosen[np.argsort(key[chosen], kind="stable")]
-
-    paint = np.concatenate([mesh.paint for mesh in meshes])[visible][chosen]
-    shade = np.concatenate([mesh.shade for mesh in meshes])[visible][chosen]
-    colours = _face_colours(actors, face_actor[chosen], turned_normal[chosen], paint, shade, town, light).tolist()
-    polygons = list(outline[corners[chosen, :QUAD]])
-    for face in np.flatnonzero(count[chosen] != QUAD).tolist():
-        polygons[face] = outline[corners[chosen[face], : count[chosen[face]]]]
-    radii = np.rint(radius_px[chosen] * 16).astype(int).tolist()
-    decals = is_decal[chosen].tolist()
-    owners = face_actor[chosen]
+    outline = drawing_points(pixels)
+    under, cast = _shadow_outlines(vertices, town, light)
+    blur = _blur(actors, town, light).tolist()
+    colours = face_colours(crowd, faces, town, light).tolist()
+    polygons = _polygons(crowd, faces, outline)
+    radii = np.rint(faces.radius_px * (1 << SHIFT)).astype(int).tolist()
+    decals = faces.is_decal.tolist()
+    centre_depth = town.view.to_camera(crowd.place)[:, 2].tolist()
     # Faces lie in drawing order, so each actor's are neighbours.
-    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
-    edges = [*firsts.tolist(), len(owners)]
-    boxes = np.concatenate(
-        [
-            np.minimum.reduceat(low[chosen], firsts, axis=0) - EDGE_PX,
-            np.maximum.reduceat(high[chosen], firsts, axis=0) + EDGE_PX,
-        ],
-        axis=1,
-    ).tolist()
-    centre_depth = town.view.to_camera(place)[:, 2]
+    firsts = np.flatnonzero(np.diff(faces.owner, prepend=-1))
+    lefts_tops = (np.minimum.reduceat(faces.low, firsts, axis=0) - EDGE_PX).tolist()
+    rights_bottoms = (np.maximum.reduceat(faces.high, firsts, axis=0) + EDGE_PX).tolist()
+    edges = [*firsts.tolist(), len(faces.owner)]
     projected: list[ProjectedActor] = []
-    for number, owner in enumerate(owners[firsts].tolist()):
-        first, last = edges[number], edges[number + 1]
-        left, top, right, bottom = boxes[number]
+    for number, owner in enumerate(faces.owner[firsts].tolist()):
+        mine = slice(edges[number], edges[number + 1])
+        own_vertices = slice(starts[owner], starts[owner + 1])
         projected.append(
             ProjectedActor(
                 actor=actors[owner],
-                corners=polygons[first:last],
-                radii=radii[first:last],
-                colours=colours[first:last],
-                decals=decals[first:last],
-                outline=outline[starts[owner] : starts[owner + 1]],
-                shadow=np.concatenate([shadow[starts[owner] : starts[owner + 1]] for shadow in (under, cast)]),
+                corners=polygons[mine],
+                radii=radii[mine],
+                colours=colours[mine],
+                decals=decals[mine],
+                outline=outline[own_vertices],
+                shadow=np.concatenate([under[own_vertices], cast[own_vertices]]),
                 blur_px=(blur[owner][0], blur[owner][1]),
-                box=(left, top, right, bottom),
-                depth_m=float(centre_depth[owner]),
+                box=(*lefts_tops[number], *rights_bottoms[number]),
+                depth_m=centre_depth[owner],
                 shown_share=float(shown[owner]),
             )
         )
     return projected
+
+
+def _outside_tunnels(world: Floats, town: Town) -> Floats:
+    """World points (n, 3); those inside a tunnel are moved to its mouth, so that actors grow out of the dark."""
+    limit_x, limit_y = town.reach_m
+    emerged = world.copy()
+    np.clip(emerged[:, 0], -limit_x, limit_x, out=emerged[:, 0])
+    np.minimum(emerged[:, 1], limit_y, out=emerged[:, 1])
+    return emerged
+
+
+def _faces_in_order(crowd: Crowd, vertices: Floats, pixels: Floats, depth: Floats, town: Town) -> Faces:
+    """The faces that look at the camera, back to front: by actor, then by layer, part and decal rank."""
+    owner, corners = crowd.owners("paint"), crowd.indices("corners", "vertices")
+    normal = crowd.turn(crowd.joined("normal"), owner)
+    eye = np.array(town.view.position)
+    towards = np.einsum("fc,fc->f", normal, eye - vertices[corners[:, 0]])
+    index = np.flatnonzero((towards > 0) | ~normal.any(axis=1))
+    owner, corners = owner[index], corners[index]
+    order = crowd.joined("order")[index]
+    is_decal = order % 10 > 0
+    radius_px = crowd.joined("radius")[index] * crowd.size[owner]
+    radius_px *= town.view.focal_px / depth[corners[:, 0]]
+    low, high = _extents(corners, crowd.joined("corner_count")[index], pixels)
+    low -= radius_px[:, None]
+    high += radius_px[:, None]
+
+    part_owner = crowd.owners("part_centre")
+    part_distance = np.linalg.norm(crowd.to_world(crowd.joined("part_centre"), part_owner) - eye, axis=1)
+    part_distance -= np.linalg.norm(crowd.place - eye, axis=1)[part_owner]
+    part = crowd.indices("part", "part_centre")[index]
+    key = draw_ranks(crowd.actors, town)[owner] * 1000.0 + (order // 10) * 100.0
+    key += 50.0 - part_distance[part] + (order % 10) * 1e-3
+    chosen = np.flatnonzero(~(is_decal & ((high - low).max(axis=1) < MIN_FACE_PX)))
+    chosen = chosen[np.argsort(key[chosen], kind="stable")]
+    return Faces(
+        index=index[chosen],
+        owner=owner[chosen],
+        corners=corners[chosen],
+        normal=normal[index[chosen]],
+        low=low[chosen],
+        high=high[chosen],
+        radius_px=radius_px[chosen],
+        is_decal=is_decal[chosen],
+    )
+
+
+def _extents(
+    corners: npt.NDArray[np.int64], corner_count: npt.NDArray[np.int64], pixels: Floats
+) -> tuple[Floats, Floats]:
+    """Smallest and largest picture position of every face's corners, (f, 2) each."""
+    face_px = pixels[corners[:, :QUAD].T]
+    low, high = face_px.min(axis=0), face_px.max(axis=0)
+    # Few faces have more corners than a rectangle.
+    larger = np.flatnonzero(corner_count > QUAD)
+    larger_px = pixels[corners[larger].T]
+    low[larger], high[larger] = larger_px.min(axis=0), larger_px.max(axis=0)
+    return low, high
+
+
+def _polygons(crowd: Crowd, faces: Faces, outline: npt.NDArray[np.int32]) -> list[npt.NDArray[np.int32]]:
+    """The corners (k, 2) of every face as drawing points."""
+    polygons = list(outline[faces.corners[:, :QUAD]])
+    count = crowd.joined("corner_count")[faces.index]
+    for face in np.flatnonzero(count != QUAD).tolist():
+        polygons[face] = outline[faces.corners[face, : count[face]]]
+    return polygons
 
 
 def _within_view(actors: list[Actor], town: Town) -> list[Actor]:
@@ -211,79 +219,3 @@ def _shown_shares(world: Floats, emerged: Floats, starts: npt.NDArray[np.intp]) 
 
     share: Floats = extent(emerged) / np.maximum(extent(world), 1e-6)
     return share
-
-
-def _face_colours(
-    actors: list[Actor],
-    face_actor: npt.NDArray[np.intp],
-    normal: Floats,
-    paint: npt.NDArray[np.int64],
-    shade: Floats,
-    town: Town,
-    light: Light,
-) -> Floats:
-    """Flat shading of every face, (f, 3) blue first, darkened by the sensor's pedestal."""
-    table = np.empty((len(actors), len(Paint), 3))
-    for fixed, colour in FIXED_PAINTS.items():
-        table[:, fixed] = colour
-    for index, actor in enumerate(actors):
-        table[index, : len(actor.paints)] = actor.paints
-    facing = np.maximum(normal @ np.array(town.sun_xyz), 0.0)
-    flat = ~normal.any(axis=1)
-    facing[flat] = 0.6
-    brightness = shade * (0.68 + 0.10 * np.maximum(normal[:, 2], 0) + (0.20 + 0.32 * light.sun) * facing)
-    brightness[flat] = shade[flat] * (0.80 + 0.35 * light.sun * 0.6)
-    colours: Floats = table[face_actor, paint] * brightness[:, None] * np.array(light.gain_bgr)
-    if light.lamps > 0.2:
-        colours[paint == Paint.HEADLIGHT] = (225, 250, 255)
-        colours[paint == Paint.AMBER] = (90, 190, 255)
-        colours[paint == Paint.TAIL_LIGHT] = (50, 50, 225)
-    braking = np.array([actor.brakes for actor in actors])
-    colours[(paint == Paint.TAIL_LIGHT) & braking[face_actor]] = (60, 60, 255)
-    shaded: Floats = np.clip(colours - PEDESTAL, 0, 255)
-    return shaded
-
-
-def _draw_order(actors: list[Actor], town: Town) -> npt.NDArray[np.intp]:
-    """Rank of each actor, 0 is drawn first.
-
-    Farther actors come first, except where the edge of a footprint separates two actors: then the one on the
-    camera's side comes later, whatever their distances say. That keeps long buses right.
-    """
-    place = np.array([actor.position_xy for actor in actors])
-    eye = np.array(town.view.position[:2])
-    distance = np.hypot(*(place - eye).T)
-    behind = _behind_matrix(actors, place, eye)
-    waiting = behind.sum(axis=0).astype(np.int64)
-    left = np.ones(len(actors), dtype=np.bool_)
-    ranks = np.empty(len(actors), dtype=np.intp)
-    for rank in range(len(actors)):
-        ready = left & (waiting <= 0)
-        pool = ready if ready.any() else left
-        following = int(np.argmax(np.where(pool, distance, -1.0)))
-        ranks[following] = rank
-        left[following] = False
-        waiting -= behind[following]
-    return ranks
-
-
-def _behind_matrix(actors: list[Actor], place: Floats, eye: Floats) -> npt.NDArray[np.bool_]:
-    """Entry (i, j): i must be drawn before j, because an edge of one of them separates i from j and the camera."""
-    heading = np.array([actor.heading_rad for actor in actors])
-    size = np.array([actor.size for actor in actors])
-    bounds = np.array([actor.mesh.footprint for actor in actors]) * size[:, None]
-    axes = np.stack([np.stack([np.cos(heading), np.sin(heading)], 1), np.stack([-np.sin(heading), np.cos(heading)], 1)])
-    picks = bounds[:, [[0, 2], [0, 3], [1, 2], [1, 3]]]
-    corners = place[:, None] + picks[..., :1] * axes[0][:, None] + picks[..., 1:] * axes[1][:, None]
-    behind = np.zeros((len(actors), len(actors)), dtype=np.bool_)
-    for axis, (low, high) in zip(axes, ((0, 1), (2, 3)), strict=True):
-        offset = (axis @ corners.reshape(-1, 2).T).reshape(len(actors), len(actors), 4)
-        offset -= (place * axis).sum(axis=1)[:, None, None]
-        camera = ((eye - place) * axis).sum(axis=1)
-        for sign, bound in ((1.0, bounds[:, high]), (-1.0, -bounds[:, low])):
-            beyond = (offset * sign).min(axis=2) >= bound[:, None] - 0.02
-            camera_beyond = camera * sign >= bound
-            behind |= (beyond & ~camera_beyond[:, None]).T
-            behind |= beyond & camera_beyond[:, None]
-    np.fill_diagonal(behind, False)
-    return behind & ~behind.T

@@ -1,21 +1,19 @@
-"""What stands still in a town: houses, trees, lamps, signals, tunnels, hills and the sky."""
+"""What stands still in a town: houses, trees, lamps, traffic lights and tunnels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from photofinish.synthetic.palette import Colour, bgr
+from photofinish.synthetic.palette import bgr
+from photofinish.synthetic.pieces import Blob, Item, Panel, Signal, box_panels, patch, shaded
 from photofinish.synthetic.streets import Town
-from photofinish.synthetic.viewpoint import Floats, Pixels, View, fill_polygon
 
-SKY_TOP, SKY_LOW = bgr("#8fbbe0"), bgr("#e6eef2")
-HILLS = (bgr("#a9c0b0"), bgr("#8fae8f"), bgr("#7d9f78"))
 FACADES = ("#e8c9a0", "#d9a58c", "#b7c4b1", "#e3d9c6", "#c98f78", "#aebfcc", "#e6bfae", "#cfc2d6")
 ROOFS = ("#8c5b4c", "#6c6f7a", "#a1664f", "#5d6b74")
+AWNINGS = ("#d64545", "#3a6ea5", "#588157", "#e9c46a")
+AWNING_LIGHT = bgr("#f4f1e8")
 LEAVES = ("#6f9a5b", "#5e8c57", "#83a75c", "#9bb063", "#c59a4a")
 WINDOW = bgr("#54707f")
 WINDOW_LIT = bgr("#ffb347")
@@ -24,158 +22,49 @@ FRONT_M = 2.6
 STONE, DARKNESS = bgr("#a79c8e"), bgr("#23252b")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Panel:
-    """A flat piece of scenery: corners (n, 3); it hides what is behind it when solid; glow is added at night."""
-
-    corners: Floats
-    colour: Colour
-    solid: bool = True
-    glow: Colour | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blob:
-    """A ball of leaves or a lamp: drawn as a circle."""
-
-    centre: tuple[float, float, float]
-    radius: float
-    colour: Colour
-    solid: bool = True
-    glow: Colour | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """One piece of scenery: its pieces in drawing order, where it stands, its shadow's outline on the ground."""
-
-    place_xy: tuple[float, float]
-    pieces: tuple[Panel | Blob, ...]
-    outline: Floats
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
-    """A traffic light: where its lamp is, and when it turns green."""
-
-    lamp: tuple[float, float, float]
-    green_start_s: float
-
-
-def shaded(colour: Colour, factor: float) -> Colour:
-    """A colour made lighter or darker."""
-    return min(colour[0] * factor, 255.0), min(colour[1] * factor, 255.0), min(colour[2] * factor, 255.0)
-
-
-def paint_sky(image: Pixels, view: View, seed: int) -> None:
-    """Sky gradient, clouds and three rows of hills, down to the horizon."""
-    rng = np.random.default_rng([seed, 5])
-    width, height = view.size_wh
-    horizon = view.horizon_px
-    rows = int(np.clip(horizon + 2, 1, height))
-    share = np.clip((np.arange(rows) - horizon + height * 0.45) / (height * 0.45), 0, 1)[:, None, None]
-    clouds = np.zeros((rows, width), dtype=np.uint8)
-    for _ in range(9):
-        centre = (int(rng.uniform(0, width)), int(horizon - height * rng.uniform(0.05, 0.3)))
-        for _ in range(4):
-            at = (int(centre[0] + rng.normal(0, width * 0.03)), int(centre[1] + rng.normal(0, height * 0.006)))
-            size = (int(width * rng.uniform(0.02, 0.05)), int(height * rng.uniform(0.006, 0.016)) + 1)
-            cv2.ellipse(clouds, at, size, 0, 0, 360, 170, -1, cv2.LINE_AA)
-    cover = (cv2.blur(clouds, (height // 80 + 1, height // 80 + 1)) / 255.0)[..., None]
-    sky = np.array(SKY_TOP) * (1 - share) + np.array(SKY_LOW) * share
-    image[:rows] = (sky * (1 - cover) + 250 * cover).astype(np.uint8)
-    columns = np.arange(0, width + 8, 8)
-    bearing = view.yaw_rad + np.arctan((columns - width / 2) / view.focal_px)
-    for row, colour in enumerate(HILLS):
-        waves = sum(
-            np.sin(bearing * rate + rng.uniform(0, 7)) / (1 + index) for index, rate in enumerate((5.0, 11.0, 23.0))
-        )
-        rise = view.focal_px * (0.075 - 0.02 * row + 0.016 * np.asarray(waves))
-        top = np.stack([columns, horizon - rise], axis=1)
-        outline = np.concatenate([top, [[width + 8, height], [0, height]]])
-        fill_polygon(image, outline, colour)
-
-
-def _box(
-    x: tuple[float, float],
-    y: tuple[float, float],
-    z: tuple[float, float],
-    colour: Colour,
-    town: Town,
-    top: Colour | None = None,
-) -> list[Panel]:
-    """The sides of a box that the camera can see, shaded by the sun, and its top."""
-    eye, sun = town.view.position, town.sun_xyz
-    (x0, x1), (y0, y1), (z0, z1) = x, y, z
-    panels: list[Panel] = []
-    for at, axis, sign, corners in (
-        (x0, 0, -1.0, [(x0, y0), (x0, y1)]),
-        (x1, 0, 1.0, [(x1, y0), (x1, y1)]),
-        (y0, 1, -1.0, [(x0, y0), (x1, y0)]),
-        (y1, 1, 1.0, [(x0, y1), (x1, y1)]),
-    ):
-        if (eye[axis] - at) * sign > 0:
-            (ax, ay), (bx, by) = corners
-            light = 0.78 + 0.3 * max(0.0, sign * sun[axis])
-            quad = np.array([(ax, ay, z0), (bx, by, z0), (bx, by, z1), (ax, ay, z1)])
-            panels.append(Panel(corners=quad, colour=shaded(colour, light)))
-    if eye[2] > z1:
-        quad = np.array([(x0, y0, z1), (x1, y0, z1), (x1, y1, z1), (x0, y1, z1)])
-        panels.append(Panel(corners=quad, colour=shaded(top if top is not None else colour, 1.05)))
-    return panels
-
-
-def _patch(panel: Panel, span: tuple[float, float, float, float], colour: Colour, glow: Colour | None = None) -> Panel:
-    """A rectangle of a quad panel; spans are shares of its width and height."""
-    quad, (u0, u1, v0, v1) = panel.corners, span
-    corners = [
-        (1 - v) * ((1 - u) * quad[0] + u * quad[1]) + v * ((1 - u) * quad[3] + u * quad[2])
-        for u, v in ((u0, v0), (u1, v0), (u1, v1), (u0, v1))
-    ]
-    return Panel(corners=np.array(corners), colour=colour, solid=False, glow=glow)
-
-
 def _house(x: tuple[float, float], y: tuple[float, float], town: Town, rng: np.random.Generator) -> Item:
     facade = bgr(FACADES[int(rng.integers(len(FACADES)))])
     roof = bgr(ROOFS[int(rng.integers(len(ROOFS)))])
     floors = int(rng.integers(3, 6))
     height = 3.4 + 2.9 * (floors - 1)
     pieces: list[Panel | Blob] = []
-    for wall in _box(x, y, (0.0, height), facade, town, roof):
+    for wall in box_panels(x, y, (0.0, height), facade, town, roof):
         pieces.append(wall)
-        if abs(wall.corners[0, 2] - wall.corners[2, 2]) < 1:
-            continue
-        width = float(np.linalg.norm(wall.corners[1] - wall.corners[0]))
-        pieces.append(_patch(wall, (0.0, 1.0, 0.0, 3.0 / height), shaded(wall.colour, 0.82)))
-        pieces.append(_patch(wall, (0.0, 1.0, 1 - 0.45 / height, 1.0), shaded(wall.colour, 1.14)))
-        columns = max(2, round(width / 2.6))
-        for floor in range(floors):
-            base = 0.75 if floor == 0 else 3.4 + 2.9 * (floor - 1) + 0.75
-            tall, share = (2.0, 0.72) if floor == 0 else (1.55, 0.5)
-            for column in range(columns):
-                lit = WINDOW_LIT if rng.random() < 0.45 else None
-                u0 = (column + (1 - share) / 2) / columns
-                span = (u0, u0 + share / columns, base / height, (base + tall) / height)
-                rim_u, rim_v = 0.1 / width, 0.1 / height
-                frame = (span[0] - rim_u, span[1] + rim_u, span[2] - rim_v, span[3] + rim_v)
-                pieces.append(_patch(wall, frame, shaded(wall.colour, 1.12)))
-                tint = float(rng.uniform(0.85, 1.2))
-                pieces.append(_patch(wall, span, shaded(WINDOW, tint), lit))
-        if floors:
-            stripes = max(3, round(width / 0.7))
-            awning = bgr(("#d64545", "#3a6ea5", "#588157", "#e9c46a")[int(rng.integers(4))])
-            for stripe in range(stripes):
-                span = (stripe / stripes, (stripe + 1) / stripes, 2.62 / height, 3.1 / height)
-                pieces.append(_patch(wall, span, awning if stripe % 2 else bgr("#f4f1e8")))
+        is_upright = abs(wall.corners[0, 2] - wall.corners[2, 2]) > 1
+        if is_upright:
+            pieces.extend(_wall_details(wall, floors, height, rng))
     middle = ((x[0] + x[1]) / 2, (y[0] + y[1]) / 2)
     corners = [(a, b, c) for a in x for b in y for c in (0.0, height)]
     return Item(place_xy=middle, pieces=tuple(pieces), outline=np.array(corners))
 
 
+def _wall_details(wall: Panel, floors: int, height: float, rng: np.random.Generator) -> Iterator[Panel]:
+    """Ground floor, cornice, windows and a striped awning of one wall."""
+    width = float(np.linalg.norm(wall.corners[1] - wall.corners[0]))
+    yield patch(wall, (0.0, 1.0, 0.0, 3.0 / height), shaded(wall.colour, 0.82))
+    yield patch(wall, (0.0, 1.0, 1 - 0.45 / height, 1.0), shaded(wall.colour, 1.14))
+    columns = max(2, round(width / 2.6))
+    rim_u, rim_v = 0.1 / width, 0.1 / height
+    for floor in range(floors):
+        base = 0.75 if floor == 0 else 3.4 + 2.9 * (floor - 1) + 0.75
+        tall, share = (2.0, 0.72) if floor == 0 else (1.55, 0.5)
+        for column in range(columns):
+            lit = WINDOW_LIT if rng.random() < 0.45 else None
+            u0 = (column + (1 - share) / 2) / columns
+            u1, v0, v1 = u0 + share / columns, base / height, (base + tall) / height
+            yield patch(wall, (u0 - rim_u, u1 + rim_u, v0 - rim_v, v1 + rim_v), shaded(wall.colour, 1.12))
+            yield patch(wall, (u0, u1, v0, v1), shaded(WINDOW, float(rng.uniform(0.85, 1.2))), lit)
+    stripes = max(3, round(width / 0.7))
+    awning = bgr(AWNINGS[int(rng.integers(len(AWNINGS)))])
+    for stripe in range(stripes):
+        span = (stripe / stripes, (stripe + 1) / stripes, 2.62 / height, 3.1 / height)
+        yield patch(wall, span, awning if stripe % 2 else AWNING_LIGHT)
+
+
 def _tree(x: float, y: float, town: Town, rng: np.random.Generator) -> Item:
     leaf = bgr(LEAVES[int(rng.choice(len(LEAVES), p=[0.3, 0.28, 0.2, 0.14, 0.08]))])
     size = float(rng.uniform(0.85, 1.2))
-    trunk = _box((x - 0.14, x + 0.14), (y - 0.14, y + 0.14), (0.0, 2.2 * size), bgr("#7a5c45"), town)
+    trunk = box_panels((x - 0.14, x + 0.14), (y - 0.14, y + 0.14), (0.0, 2.2 * size), bgr("#7a5c45"), town)
     crown: list[Panel | Blob] = [*trunk]
     sun = np.array(town.sun_xyz)
     heap = [(0.0, 0.0, 3.0, 1.35), (0.75, 0.2, 2.75, 0.95), (-0.7, -0.25, 2.8, 1.0), (0.1, 0.35, 4.0, 0.95)]
@@ -199,7 +88,7 @@ def _post(
     x: float, y: float, height: float, town: Town, *, half: float = 0.07, extra: tuple[Panel | Blob, ...] = ()
 ) -> Item:
     steel = bgr("#4d5560")
-    pole = _box((x - half, x + half), (y - half, y + half), (0.0, height), steel, town)
+    pole = box_panels((x - half, x + half), (y - half, y + half), (0.0, height), steel, town)
     outline = np.array([(x + a, y + b, z) for a in (-half, half) for b in (-half, half) for z in (0.0, height)])
     return Item(place_xy=(x, y), pieces=(*pole, *extra), outline=outline)
 
@@ -323,7 +212,7 @@ def _street_furniture(town: Town) -> tuple[list[Item], list[Signal]]:
         (avenue.kerb_m + 0.45, cross.kerb_m + 0.45, 0.0),
         (-avenue.kerb_m - 0.45, cross.kerb_m + 0.45, 17.0),
     ):
-        head = _box((x - 0.17, x + 0.17), (y - 0.14, y + 0.14), (2.5, 3.4), bgr("#2b2e33"), town)
+        head = box_panels((x - 0.17, x + 0.17), (y - 0.14, y + 0.14), (2.5, 3.4), bgr("#2b2e33"), town)
         items.append(_post(x, y, 2.6, town, extra=tuple(head)))
         signals.append(Signal(lamp=(x, y - 0.15, 2.95), green_start_s=green))
     return items, signals
