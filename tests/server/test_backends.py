@@ -15,11 +15,9 @@ from tritonclient.utils import InferenceServerException
 from photofinish.errors import ModelRepositoryError
 from server.embedded import EmbeddedServer
 from tests.server.models import (
-    TORCH_IO,
     config_text,
     random_frames,
     save_doubling_onnx,
-    save_doubling_torchscript,
     write_model,
 )
 
@@ -153,27 +151,6 @@ def test_onnx_models_that_disagree_with_their_config_are_refused(tmp_path: Path)
     assert "no_artifact/1/model.onnx does not exist" in said
     assert "model bad_config cannot be loaded: failed to read text proto" in said
     assert "Expected integer, got: many" in said
-
-
-def test_torch_models_that_disagree_with_their_config_are_refused(tmp_path: Path) -> None:
-    changes = {
-        "wrong_input_name": {**TORCH_IO, "inputs": '{name: "INPUT__5" data_type: TYPE_UINT8 dims: [8, 8, 3]}'},
-        "wrong_output_name": {**TORCH_IO, "outputs": '{name: "result" data_type: TYPE_FP32 dims: [8, 8, 3]}'},
-        "wrong_output_dims": {**TORCH_IO, "outputs": '{name: "OUTPUT__0" data_type: TYPE_FP32 dims: [8, 8, 4]}'},
-        "wrong_output_dtype": {**TORCH_IO, "outputs": '{name: "OUTPUT__0" data_type: TYPE_FP16 dims: [8, 8, 3]}'},
-    }
-    for name, change in changes.items():
-        save_doubling_torchscript(write_model(tmp_path, name, config_text(name, "pytorch", **change), "model.pt"))
-    write_model(tmp_path, "not_torch", config_text("not_torch", "pytorch", **TORCH_IO), "model.pt").write_text("no")
-    said = refusal(tmp_path)
-    assert "wrong_input_name cannot be loaded: config.pbtxt names the inputs ['INPUT__5']; this program" in said
-    assert "name them ['INPUT__0'] or ['frames']" in said
-    assert (
-        "wrong_output_name cannot be loaded: config.pbtxt names the outputs ['result'], expected ['OUTPUT__0']" in said
-    )
-    assert "output 'OUTPUT__0' is float32 with shape (1, 8, 8, 3) for a batch of 1, config.pbtxt states float32" in said
-    assert "config.pbtxt states float16" in said
-    assert "not_torch cannot be loaded: torch" in said
 
 
 def test_card_for_another_device_is_refused(tmp_path: Path) -> None:
