@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from export.tensorrt_library import TensorRTLibrary
-from export.tensorrt_network import ParsedNetwork
+from export.tensorrt_network import EngineRefusedError, ParsedNetwork
 from export.tensorrt_progress import OnBuildStep, progress_monitor
 from photofinish.errors import ExportError
 
@@ -43,7 +43,7 @@ def build_engine(
 ) -> bytes:
     """The serialized engine. Ctrl-C ends the build at TensorRT's next step and is raised again as KeyboardInterrupt.
 
-    Raises ExportError with TensorRT's reason when it cannot build, or when `stop` was set.
+    Raises EngineRefusedError with TensorRT's reason when it cannot build, ExportError when `stop` was set.
     """
     stop = stop or threading.Event()
     config = _config(parsed, target, profile, tf32)
@@ -57,7 +57,7 @@ def build_engine(
         raise ExportError(f"the {library.name} build for {target} was stopped; nothing was written")
     if serialized is None:
         reason = trt_logger.last_error or "it gave no reason"
-        raise ExportError(
+        raise EngineRefusedError(
             f"{library.name} {library.version} cannot build an engine for {target}: {reason}; "
             "`photofinish -vv export …` shows its whole log"
         )

@@ -29,6 +29,10 @@ MAX_FP32_SHARE = 0.1
 _NAMED_IN_A_MESSAGE = 5
 
 
+class EngineRefusedError(ExportError):
+    """TensorRT cannot make this graph into an engine, or not one in the asked precision. Other variants may do."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPrecision:
     """One layer with weights: the precision it computes in, that of its result, and how many weights it has."""
@@ -89,7 +93,8 @@ class ParsedNetwork:
 def network_from_onnx(library: TensorRTLibrary, onnx_path: Path, logger: Any) -> ParsedNetwork:
     """The graph as a strongly typed TensorRT network.
 
-    Raises ExportError naming the operator and node that TensorRT does not take, or the reason it has no builder.
+    Raises EngineRefusedError naming the operator and node that TensorRT does not take, ExportError when the file is
+    missing or the library has no builder here.
     """
     trt = library.module
     if not onnx_path.is_file():
@@ -105,7 +110,7 @@ def network_from_onnx(library: TensorRTLibrary, onnx_path: Path, logger: Any) ->
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(onnx_path)):
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
-        raise ExportError(f"{library.name} {library.version} cannot read {onnx_path}: {_parser_text(errors)}")
+        raise EngineRefusedError(f"{library.name} {library.version} cannot read {onnx_path}: {_parser_text(errors)}")
     return ParsedNetwork(library=library, builder=builder, network=network, parser=parser)
 
 
@@ -133,21 +138,21 @@ def read_precision(library: TensorRTLibrary, network: Any) -> NetworkPrecision:
 
 
 def check_precision(precision: NetworkPrecision, wanted: str, onnx_path: Path) -> None:
-    """Raise ExportError, naming the layers that stayed behind, unless enough weights compute in `wanted`."""
+    """Raise EngineRefusedError, naming the layers that stayed behind, unless enough weights compute in `wanted`."""
     if not precision.layers:
-        raise ExportError(f"{onnx_path} has no layer with weights; pass the ONNX file of a trained network")
+        raise EngineRefusedError(f"{onnx_path} has no layer with weights; pass the ONNX file of a trained network")
     shares = precision.weight_shares
     behind = [layer for layer in precision.layers if layer.precision != wanted]
     least = MIN_WEIGHT_SHARE[wanted]
     if shares.get(wanted, 0.0) < least:
-        raise ExportError(
+        raise EngineRefusedError(
             f"{onnx_path} is asked for as {wanted} and computes in {precision}; at least {100 * least:.0f} % of the "
             f"weights must be {wanted}. Stayed behind: {_names(behind)}. {_REMEDY[wanted]}"
         )
     in_fp32 = [layer for layer in precision.layers if layer.result_precision == "fp32"]
     share = len(in_fp32) / len(precision.layers)
     if wanted != "fp32" and share > MAX_FP32_SHARE:
-        raise ExportError(
+        raise EngineRefusedError(
             f"{onnx_path} is asked for as {wanted} and {100 * share:.3g} % of its layers give fp32, at most "
             f"{100 * MAX_FP32_SHARE:.0f} % may: around {wanted} there must be fp16. "
             f"Stayed behind: {_names(in_fp32)}. {_REMEDY[wanted]}"
@@ -156,7 +161,7 @@ def check_precision(precision: NetworkPrecision, wanted: str, onnx_path: Path) -
 
 _REMEDY = {
     "fp32": "Export the FP32 graph.",
-    "fp16": "The precision is part of the graph: export the FP16 graph (recipe engine_fp16).",
+    "fp16": "The precision is part of the graph: take the FP16 graph that `photofinish export` makes.",
     "bf16": "The precision is part of the graph: export a BF16 graph.",
     "int8": "The precision is part of the graph: run `photofinish calibrate`, then export the quantised graph.",
     "fp8": "The precision is part of the graph: export a graph with FP8 quantisers.",

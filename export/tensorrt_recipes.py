@@ -15,6 +15,7 @@ from export.quantise import QuantisedModel, quantised_from_context
 from export.tensorrt_engine import EngineRequest, check_precision_on_target, engine_from_onnx
 from export.tensorrt_graph import fp8_model_from_int8, fp16_model_around_int8
 from export.tensorrt_library import choose_library, gpu_at_hand
+from export.tensorrt_network import EngineRefusedError
 from export.tensorrt_progress import build_bar
 from photofinish.engine_record import EngineRecord
 from photofinish.errors import ExportError
@@ -76,7 +77,7 @@ def _build(
     for target in context.targets or (None,):
         path = out_path if target is None else engine_path(out_path, target, context.targets)
         with build_bar(f"{variant.name} {target or ''}".strip()) as on_step:
-            records.append(engine_from_onnx(onnx_path, variant, path, replace(request, target=target, on_step=on_step)))
+            records.append(build_one_engine(onnx_path, variant, path, replace(request, target=target, on_step=on_step)))
     for record in records:
         if record.library == "tensorrt_rtx":
             context.on_progress(
@@ -87,6 +88,14 @@ def _build(
         record.target: _summary(record, engine_path(out_path, record.target, context.targets)) for record in records
     }
     return {**parity, "measured_on": "onnx"}
+
+
+def build_one_engine(onnx_path: Path, variant: Variant, path: Path, request: EngineRequest) -> EngineRecord:
+    """The engine's record. A graph that TensorRT refuses leaves this variant out, not the others."""
+    try:
+        return engine_from_onnx(onnx_path, variant, path, request)
+    except EngineRefusedError as exc:
+        raise RecipeUnavailableError(str(exc)) from exc
 
 
 def _summary(record: EngineRecord, path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import signal
@@ -13,12 +14,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from export.context import BuildContext, RecipeUnavailableError
 from export.source import sha256_from_file
 from export.tensorrt_build import attach_timing_cache, keep_timing_cache, profile_from_buckets, timing_cache_name
 from export.tensorrt_engine import EngineRequest, check_precision_on_target, engine_from_onnx
 from export.tensorrt_graph import fp16_model_around_int8
 from export.tensorrt_library import Gpu, TensorRTLibrary, choose_library
-from export.tensorrt_progress import tensorrt_logger
+from export.tensorrt_progress import build_bar, tensorrt_logger
+from export.tensorrt_recipes import build_one_engine
 from export.tensorrt_targets import target_from_text
 from photofinish.engine_record import record_from_engine, require_engine
 from photofinish.errors import ConfigError, ExportError
@@ -78,7 +81,7 @@ def test_fp32_graph_asked_for_as_fp16_is_refused(fp32_path: Path, tmp_path: Path
         ExportError, match=r"asked for as fp16 and computes in fp32 100 %.*Stayed behind: .*model\."
     ) as e:
         build(fp32_path, tmp_path / "1" / "model.plan")
-    assert "export the FP16 graph" in str(e.value)
+    assert "take the FP16 graph that `photofinish export` makes" in str(e.value)
     assert not (tmp_path / "1").exists()
 
 
@@ -250,3 +253,32 @@ def test_precision_the_gpu_lacks_is_said_plainly() -> None:
 )
 def test_profile_comes_from_the_buckets(buckets: tuple[int, ...], profile: tuple[int, int, int]) -> None:
     assert profile_from_buckets(buckets) == profile
+
+
+def test_graph_that_tensorrt_refuses_leaves_one_variant_out(context: BuildContext, tmp_path: Path) -> None:
+    """A user's own graph may have what TensorRT lacks; the export goes on with the other variants."""
+    model = onnx.load_from_string(context.frames_onnx.SerializeToString())
+    output = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["before_odd" if name == output else name for name in node.output]
+    model.graph.node.append(helper.make_node("Identity", ["before_odd"], [output]))
+    model.graph.node.append(helper.make_node("Unheard", ["before_odd"], ["lost"], name="odd_one", domain="example"))
+    model.opset_import.append(helper.make_opsetid("example", 1))
+    onnx.save(model, tmp_path / "odd.onnx")
+    request = EngineRequest(target="sm120", timing_cache_dir=tmp_path)
+    with pytest.raises(RecipeUnavailableError, match="operator Unheard at node 'odd_one'"):
+        build_one_engine(tmp_path / "odd.onnx", engine_variant(), tmp_path / "1" / "model.plan", request)
+    assert not (tmp_path / "1").exists()
+
+
+def test_bar_moves_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream, drawn in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr("sys.stderr", stream)
+        with build_bar("toy sm120") as move:
+            move(0.5, "Timing graph nodes")
+            move(0.4, "an earlier phase")
+        assert ("toy sm120" in stream.getvalue()) is drawn
