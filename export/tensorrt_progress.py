@@ -133,4 +133,4 @@ def build_bar(title: str) -> Iterator[OnBuildStep]:
         yield move
 
 
-_BAR = "{desc}: {percentage:3.0f} %|{bar}| {elapsed} {postfix}"
+_BAR = "{desc}: {percentage:3.0f} %|{bar}| {elapsed}{postfix}"
