@@ -77,8 +77,8 @@ def config_from_variant(
     if variant.backend == "openvino":
         # The genuine backend's default is model.xml; it reads ONNX as well.
         fields["default_model_filename"] = variant.artifact_name
-    if variant.max_queue_delay_us:
-        # No delay, no batching: the baseline serves one request at a time, as the guides do.
+    if variant.role != "baseline":
+        # The baseline serves one request at a time, as the guides do.
         fields["dynamic_batching"] = {"max_queue_delay_microseconds": variant.max_queue_delay_us}
     if variant.backend == "tensorrt":
         fields |= engine_fields(

@@ -71,9 +71,10 @@ def test_a_classifier_gives_scores(variants: dict[str, Variant]) -> None:
     assert list(config.output[0].dims) == [10]
 
 
-def test_no_queue_delay_means_no_dynamic_batching(variants: dict[str, Variant]) -> None:
+def test_all_but_the_baseline_batch_what_queues(variants: dict[str, Variant]) -> None:
     assert not _config(variants["torch_fp32_tensor"]).HasField("dynamic_batching")
-    assert _config(variants["onnx_fp32"]).dynamic_batching.max_queue_delay_microseconds == 500
+    assert _config(variants["onnx_fp32"]).HasField("dynamic_batching")
+    assert _config(variants["onnx_fp32"]).dynamic_batching.max_queue_delay_microseconds == 0
 
 
 def test_the_cpu_is_warmed_with_one_picture_and_the_gpu_with_every_bucket(variants: dict[str, Variant]) -> None:
