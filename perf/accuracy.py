@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from client.pipelines import BaselinePipeline, OptimisedPipeline
 from client.triton import TritonClient
@@ -28,10 +29,20 @@ def ignore_frame(name: str, done: int, total: int) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What one model found in each frame, and the median time of its requests."""
+
+    detections: Sequence[Detections]
+    request_p50_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyResult:
     """One variant on one data set. map figures are None without labels; map_share is of the baseline's mAP50-95.
 
     worst_class: the class that lost most against the baseline (mAP50-95, or boxes without a partner), "" for none.
+    request_p50_ms: median from sending to the answer, one request at a time, on these frames: a hint at what the
+    variant costs on this machine. `photofinish perf` measures speed.
     """
 
     variant: str
@@ -51,6 +62,7 @@ class AccuracyResult:
     worst_confidence_error: float
     worst_class: str
     worst_class_loss: float
+    request_p50_ms: float
     class_map50_95: Mapping[str, float]
 
     @property
@@ -69,18 +81,18 @@ def measure_accuracy(
 ) -> dict[str, AccuracyResult]:
     """The figures of the baseline and of every named model, by name; all see the same frames."""
     names = [baseline, *(name for name in model_names if name != baseline)]
-    found = {
-        name: detections_from_server(
+    answers = {
+        name: answers_from_server(
             url, name, dataset.frames(), total=dataset.size, is_baseline=name == baseline, on_frame=on_frame
         )
         for name in names
     }
     with TritonClient(url, timeout_s=REQUEST_TIMEOUT_S) as client:
         card = client.model(baseline).require_card()
-    return results_from_detections(found, dataset, card, baseline=baseline)
+    return results_from_answers(answers, dataset, card, baseline=baseline)
 
 
-def detections_from_server(
+def answers_from_server(
     url: str,
     model_name: str,
     frames: Iterable[Frame],
@@ -88,25 +100,30 @@ def detections_from_server(
     total: int,
     is_baseline: bool,
     on_frame: OnFrame = ignore_frame,
-) -> list[Detections]:
+) -> Answers:
     """The model's detections of confidence 0.001 or more for each frame, by the pipeline of its role."""
     pipeline: BaselinePipeline | OptimisedPipeline
     if is_baseline:
         pipeline = BaselinePipeline(url, model_name, min_confidence=MIN_CONFIDENCE, timeout_s=REQUEST_TIMEOUT_S)
     else:
-        pipeline = OptimisedPipeline(url, model_name, min_confidence=MIN_CONFIDENCE, timeout_s=REQUEST_TIMEOUT_S)
-    found = []
+        pipeline = OptimisedPipeline(
+            url, model_name, min_confidence=MIN_CONFIDENCE, timeout_s=REQUEST_TIMEOUT_S, max_in_flight=1
+        )
+    found: list[Detections] = []
+    times_ns: list[int] = []
     with pipeline:
         for result in pipeline.run(frames):
             found.append(result.detections)
+            times_ns.append(result.wire_ns)
             on_frame(model_name, len(found), total)
-    return found
+    return Answers(detections=found, request_p50_ns=int(median(times_ns)) if times_ns else 0)
 
 
-def results_from_detections(
-    found: Mapping[str, Sequence[Detections]], dataset: Dataset, card: ModelCard, *, baseline: str
+def results_from_answers(
+    answers: Mapping[str, Answers], dataset: Dataset, card: ModelCard, *, baseline: str
 ) -> dict[str, AccuracyResult]:
-    """The figures of each model from its detections of the data set's frames. card: the baseline's."""
+    """The figures of each model from its answers to the data set's frames. card: the baseline's."""
+    found = {name: item.detections for name, item in answers.items()}
     if card.task == "classify" and dataset.has_truth:
         raise ConfigError(
             f"{card.model} is a classifier and {dataset.name} has boxes; use --frames with pictures without labels"
@@ -124,6 +141,7 @@ def results_from_detections(
             name,
             dataset,
             card.class_names,
+            answers[name].request_p50_ns / 1e6,
             figures_from_baseline(detections, found[baseline]),
             truth_figures.get(name),
             truth_figures.get(baseline),
@@ -153,6 +171,7 @@ def _result(
     name: str,
     dataset: Dataset,
     model_classes: Sequence[str],
+    request_p50_ms: float,
     agreement: AgreementFigures,
     figures: TruthFigures | None,
     reference: TruthFigures | None,
@@ -180,5 +199,6 @@ def _result(
         worst_confidence_error=agreement.worst_confidence_error,
         worst_class=worst if losses.get(worst, 0) > 0 else "",
         worst_class_loss=max(losses.get(worst, 0.0), 0.0),
+        request_p50_ms=request_p50_ms,
         class_map50_95=figures.class_map50_95 if figures else {},
     )

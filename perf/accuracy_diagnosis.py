@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from perf.accuracy import AccuracyResult
+from perf.accuracy import AccuracyResult, Answers
 from perf.accuracy_data import Dataset
 from perf.accuracy_figures import figures_from_baseline
 from photofinish.detections import Detections
@@ -23,7 +23,7 @@ RECOVERED_SHARE = 0.5
 COLLAPSED_SHARE = 0.1
 
 Image = npt.NDArray[np.uint8]
-Detect = Callable[[str, Iterable[Frame]], list[Detections]]
+Ask = Callable[[str, Iterable[Frame]], Answers]
 
 
 def _from_normalised(image: Image, mean: Sequence[float], deviation: Sequence[float]) -> Image:
@@ -48,23 +48,24 @@ PROBES: Mapping[str, Callable[[Image], Image]] = {
 
 def diagnose(
     card: ModelCard,
-    found: Sequence[Detections],
-    baseline: Sequence[Detections],
+    answers: Answers,
+    baseline_answers: Answers,
     *,
     dataset: Dataset,
-    detect: Detect,
+    ask: Ask,
 ) -> str:
     """What is probably wrong with a refused variant, "" when no sign and no probe tells.
 
-    detect: `(model name, frames) -> detections`, through the server.
+    ask: `(model name, frames) -> answers`, through the server.
     """
+    found, baseline = answers.detections, baseline_answers.detections
     if len(found) > 1 and all(_same(found[0], other) for other in found[1:]):
         return "it gives the same answer to every picture: its head is zeroed, or the picture does not reach it"
     frames = list(islice(dataset.frames(), PROBE_FRAMES))
     before = _agreement(found[: len(frames)], baseline)
     for fault, change in PROBES.items():
         probed = [replace(frame, image_hwc_bgr=change(frame.image_hwc_bgr)) for frame in frames]
-        after = _agreement(detect(card.variant, probed), baseline)
+        after = _agreement(ask(card.variant, probed).detections, baseline)
         if after - before >= RECOVERED_SHARE * (1 - before):
             return f"{fault} (undoing that raises the agreement from {before:.2f} to {after:.2f})"
     shown = figures_from_baseline(found, baseline)

@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from perf.accuracy import AccuracyResult, OnFrame, detections_from_server, ignore_frame, results_from_detections
+from perf.accuracy import AccuracyResult, Answers, OnFrame, answers_from_server, ignore_frame, results_from_answers
 from perf.accuracy_data import Dataset
 from perf.accuracy_diagnosis import advice, diagnose
 from perf.accuracy_store import AccuracyStore, identity_from_variant
-from photofinish.detections import Detections
 from photofinish.frame import Frame
 from photofinish.model_card import ModelCard
 
@@ -41,6 +40,8 @@ class Verdict:
     """One variant after the gate. reason: why it was refused, or why nothing could be decided; else ""."""
 
     name: str
+    backend: str
+    precision: str
     floor: float
     passed: bool
     reason: str
@@ -91,7 +92,7 @@ def gate_variants(
 ) -> GateReport:
     """The verdict on every candidate; the server is started only for those that no earlier run has measured.
 
-    cache: a folder of earlier detections and figures, by the hashes of artifact, baseline and data set.
+    cache: a folder of earlier answers and figures, by the hashes of artifact, baseline and data set.
     """
     store = AccuracyStore(cache, dataset)
     identities = {item.name: identity_from_variant(item.card, item.directory) for item in candidates}
@@ -121,30 +122,30 @@ def _measured(
     identities: Mapping[str, str],
     on_frame: OnFrame,
 ) -> dict[str, tuple[AccuracyResult, str]]:
-    """Figures and cause of refusal of each missing variant; the baseline's detections are measured only if unknown."""
-    found: dict[str, list[Detections]] = {}
+    """Figures and cause of refusal of each missing variant; the baseline is asked only if its answers are unknown."""
+    answers: dict[str, Answers] = {}
     wanted = {item.name: item for item in (baseline, *missing)}
     for name in wanted:
-        if earlier := store.detections(identities[name]):
-            found[name] = earlier
-    served = tuple(name for name in wanted if name not in found or name != baseline.name)
+        if earlier := store.answers(identities[name]):
+            answers[name] = earlier
+    served = tuple(name for name in wanted if name not in answers or name != baseline.name)
     with serve(served) as url:
 
-        def detect(name: str, frames: Iterable[Frame]) -> list[Detections]:
-            return detections_from_server(
+        def ask(name: str, frames: Iterable[Frame]) -> Answers:
+            return answers_from_server(
                 url, name, frames, total=dataset.size, is_baseline=name == baseline.name, on_frame=on_frame
             )
 
         for name in wanted:
-            if name not in found:
-                found[name] = detect(name, dataset.frames())
-                store.keep_detections(identities[name], found[name])
-        results = results_from_detections(found, dataset, baseline.card, baseline=baseline.name)
+            if name not in answers:
+                answers[name] = ask(name, dataset.frames())
+                store.keep_answers(identities[name], answers[name])
+        results = results_from_answers(answers, dataset, baseline.card, baseline=baseline.name)
         measured = {}
         for item in missing:
             cause = ""
             if _decide(results[item.name], item) is False:
-                cause = diagnose(item.card, found[item.name], found[baseline.name], dataset=dataset, detect=detect)
+                cause = diagnose(item.card, answers[item.name], answers[baseline.name], dataset=dataset, ask=ask)
             store.keep_result(identities[item.name], identities[baseline.name], results[item.name], cause)
             measured[item.name] = (results[item.name], cause)
     return measured
@@ -162,7 +163,13 @@ def verdict_from_result(result: AccuracyResult, candidate: Candidate, cause: str
     else:
         reason = _refusal(result, candidate, cause)
     return Verdict(
-        name=candidate.name, floor=candidate.floor, passed=decision is not False, reason=reason, result=result
+        name=candidate.name,
+        backend=candidate.card.backend,
+        precision=candidate.card.precision,
+        floor=candidate.floor,
+        passed=decision is not False,
+        reason=reason,
+        result=result,
     )
 
 

@@ -5,46 +5,49 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from perf.accuracy import AccuracyResult
+from perf.accuracy import AccuracyResult, Answers
 from perf.accuracy_data import Dataset
 from photofinish.detections import Detections
 from photofinish.model_card import ModelCard
 
 
 class AccuracyStore:
-    """Detections and figures on one data set, by the identity of the variants; a file of another shape is ignored."""
+    """Answers and figures on one data set, by the identity of the variants; a file of another shape is ignored."""
 
     def __init__(self, folder: Path, dataset: Dataset) -> None:
         self._folder = folder
         self._dataset = [dataset.kind, dataset.sha256, _code_hash()]
 
-    def detections(self, identity: str) -> list[Detections] | None:
-        """The variant's detections of each frame; None when they are not known."""
+    def answers(self, identity: str) -> Answers | None:
+        """The variant's answers; None when they are not known."""
         try:
-            with np.load(self._path("detections", [identity], ".npz")) as arrays:
+            with np.load(self._path("answers", [identity], ".npz")) as arrays:
                 ends = np.cumsum(arrays["counts"])[:-1]
+                request_p50_ns = int(arrays["request_p50_ns"])
                 columns = [np.split(arrays[name], ends) for name in ("boxes_xyxy", "confidence", "class_id")]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             return None
-        return [
+        detections = [
             Detections(boxes_xyxy=boxes, confidence=confidence, class_id=class_id)
             for boxes, confidence, class_id in zip(*columns, strict=True)
         ]
+        return Answers(detections=detections, request_p50_ns=request_p50_ns)
 
-    def keep_detections(self, identity: str, found: Sequence[Detections]) -> None:
-        """Remember a variant's detections of all frames."""
-        path = self._path("detections", [identity], ".npz")
+    def keep_answers(self, identity: str, answers: Answers) -> None:
+        """Remember a variant's answers to all frames."""
+        found = answers.detections
+        path = self._path("answers", [identity], ".npz")
         temporary = path.with_name(f".{path.name}")
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(
             temporary,
+            request_p50_ns=np.array(answers.request_p50_ns),
             counts=np.array([len(item) for item in found]),
             boxes_xyxy=np.concatenate([item.boxes_xyxy for item in found]),
             confidence=np.concatenate([item.confidence for item in found]),

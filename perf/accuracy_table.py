@@ -13,9 +13,11 @@ HEADER = (
     "floor",
     "matched",
     "box error mean/worst (px)",
-    "confidence error",
+    "confidence error mean/worst",
+    "request P50 (ms)",
     "verdict",
 )
+BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "fp8": 8}
 KIND_NOTES = {
     "labelled": "against labels",
     "synthetic": "against the camera's exact boxes",
@@ -28,7 +30,29 @@ def table_from_report(report: GateReport) -> str:
     rows = [HEADER, *(_cells(verdict, report.baseline) for verdict in report.verdicts)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([f"accuracy through the server: {report.dataset} ({KIND_NOTES[report.kind]})", *lines])
+    title = f"accuracy through the server: {report.dataset} ({KIND_NOTES[report.kind]})"
+    return "\n".join([title, *lines, *slower_lines(report)])
+
+
+def slower_lines(report: GateReport) -> list[str]:
+    """One line for each variant in a lower precision that is slower here than one in a higher precision."""
+    lines = []
+    for verdict in report.verdicts:
+        others = [
+            other
+            for other in report.verdicts
+            if other.name != report.baseline
+            and other.backend == verdict.backend
+            and BITS[other.precision] > BITS[verdict.precision]
+            and other.result.request_p50_ms < verdict.result.request_p50_ms
+        ]
+        if others and verdict.name != report.baseline:
+            best = min(others, key=lambda other: other.result.request_p50_ms)
+            lines.append(
+                f"{verdict.name} is slower than {best.name} on this machine: one request takes "
+                f"{number(verdict.result.request_p50_ms)} ms against {number(best.result.request_p50_ms)} ms"
+            )
+    return lines
 
 
 def markdown_from_report(report: GateReport) -> str:
@@ -48,7 +72,8 @@ def _cells(verdict: Verdict, baseline: str) -> tuple[str, ...]:
         MISSING if is_baseline else f"{verdict.floor:.0%}",
         MISSING if result.matched_share is None else f"{result.matched_share:.2%}",
         f"{number(result.mean_box_error_px)} / {number(result.worst_box_error_px)}",
-        number(result.worst_confidence_error),
+        f"{number(result.mean_confidence_error)} / {number(result.worst_confidence_error)}",
+        number(result.request_p50_ms),
         _word(verdict, is_baseline),
     )
 

@@ -15,6 +15,7 @@ from export.cards import CONFIG_NAME, card_from_directory
 from export.config import config_from_variant, io_from_variant
 from export.staging import StagedVariant, write_record
 from perf.accuracy_gate import GateReport, Verdict
+from perf.accuracy_table import slower_lines, table_from_report
 from photofinish.commands.accuracy_gate import GateOptions, GateOutcome, error_from_report, gate_and_publish
 from photofinish.variant import Variant, variants_from_toml
 from tests.accuracy.wrecks import WRECKS
@@ -145,3 +146,17 @@ def test_the_baseline_agrees_with_itself(gated: Gated) -> None:
     result = gated.verdict("good_fp32").result
     assert (result.map_share, result.matched_share, result.worst_box_error_px) == (1.0, 1.0, 0.0)
     assert gated.report.verdicts[0].name == gated.baseline.variant.name
+
+
+def test_the_table_shows_every_variant_and_what_is_slow(gated: Gated) -> None:
+    lines = table_from_report(gated.report).splitlines()
+    assert "against labels" in lines[0]
+    assert sum("REFUSED" in line for line in lines) == len(WRECKS)
+    slow = replace(gated.verdict("good_fp16"), precision="int8", name="toy_onnx_int8")
+    slow = replace(slow, result=replace(slow.result, request_p50_ms=41.0))
+    fast = replace(gated.verdict("good_fp16"), precision="fp32", name="toy_onnx_fp32")
+    fast = replace(fast, result=replace(fast.result, request_p50_ms=28.0))
+    report = replace(gated.report, verdicts=(gated.report.verdicts[0], fast, slow))
+    assert slower_lines(report) == [
+        "toy_onnx_int8 is slower than toy_onnx_fp32 on this machine: one request takes 41.0 ms against 28.0 ms"
+    ]

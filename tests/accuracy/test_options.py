@@ -1,0 +1,98 @@
+"""Which frames the gate looks at, and what it decides without labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from perf.accuracy import Answers, results_from_answers
+from perf.accuracy_data import SourceDataset, SyntheticDataset
+from perf.accuracy_gate import Candidate, verdict_from_result
+from photofinish.commands.accuracy_gate import DEFAULT_FRAMES, GateOptions, dataset_from_options
+from photofinish.detections import Detections, empty_detections
+from photofinish.errors import ConfigError, SourceError
+from photofinish.synthetic import CLASS_NAMES
+from tests.accuracy.test_calibration_folder import fill
+from tests.accuracy.test_labels import write_data
+from tests.builders import build_card, build_detections
+
+CAR = (10.0, 10.0, 50.0, 50.0, 0.9, 0)
+
+
+def test_the_synthetic_camera_has_truth_only_for_models_that_know_its_classes() -> None:
+    known = dataset_from_options(GateOptions(), build_card(class_names=CLASS_NAMES))
+    assert (known.kind, known.size) == ("synthetic", DEFAULT_FRAMES)
+    assert dataset_from_options(GateOptions(size=3), build_card()).kind == "unlabelled"
+
+
+def test_data_and_frames_together_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--data and --frames were both given"):
+        dataset_from_options(GateOptions(data=tmp_path, frames="x"), build_card())
+
+
+def test_data_of_other_classes_is_refused(tmp_path: Path) -> None:
+    path = write_data(tmp_path, {"a": "0 0.5 0.5 0.2 0.4"}, document="val: images/val\nnames: [car, zebra]\n")
+    with pytest.raises(ConfigError, match=r"classes that toy\.pt does not know: zebra"):
+        dataset_from_options(GateOptions(data=path), build_card())
+
+
+def test_unlabelled_pictures_are_the_same_each_time(tmp_path: Path) -> None:
+    dataset = dataset_from_options(GateOptions(frames=str(fill(tmp_path, 9)), size=3), build_card())
+    assert (dataset.kind, dataset.size) == ("unlabelled", 3)
+    assert [frame.index for frame in dataset.frames()] == [0, 1, 2]
+    assert dataset.sha256 == SourceDataset(str(tmp_path), 3).sha256
+    fill(tmp_path / "other", 2)
+    assert SourceDataset(str(tmp_path / "other"), 3).sha256 != dataset.sha256
+
+
+def test_empty_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="holds no pictures"):
+        SourceDataset(str(tmp_path), 3)
+
+
+def judged(found: Detections, baseline: Detections, *, floor: float = 0.95) -> tuple[bool, str]:
+    dataset = SyntheticDataset(1, labelled=False)
+    answers = {
+        "toy_onnx_int8": Answers(detections=[found], request_p50_ns=1),
+        "toy_torch": Answers(detections=[baseline], request_p50_ns=1),
+    }
+    results = results_from_answers(answers, dataset, build_card(), baseline="toy_torch")
+    card = build_card(variant="toy_onnx_int8", precision="int8", calibration={"frames": 40, "origin": "yard"})
+    candidate = Candidate(name="toy_onnx_int8", floor=floor, card=card, directory=Path())
+    verdict = verdict_from_result(results["toy_onnx_int8"], candidate, "")
+    return verdict.passed, verdict.reason
+
+
+def test_without_labels_agreement_decides() -> None:
+    car = build_detections([CAR])
+    assert judged(car, car) == (True, "")
+    passed, reason = judged(empty_detections(), car)
+    assert not passed
+    assert "0.0% of its boxes match the baseline's, its floor is 95.0%; class car lost most (1 boxes)" in reason
+    assert "its INT8 ranges come from 40 frames (yard)" in reason
+
+
+def test_without_any_box_nothing_is_decided() -> None:
+    passed, reason = judged(empty_detections(), empty_detections())
+    assert passed
+    assert reason.startswith("nothing to decide on")
+
+
+def test_other_confidences_are_refused_though_every_box_matches() -> None:
+    passed, reason = judged(build_detections([(*CAR[:4], 0.6, 0)]), build_detections([CAR]))
+    assert not passed
+    assert "its confidences differ from the baseline's by 0.300 on average, int8 may differ by 0.1" in reason
+
+
+def test_labels_on_which_the_baseline_finds_nothing_are_refused() -> None:
+    dataset = SyntheticDataset(2)
+    answers = {"toy_torch": Answers(detections=[empty_detections()] * 2, request_p50_ns=1)}
+    with pytest.raises(ConfigError, match="finds none of the labelled objects"):
+        results_from_answers(answers, dataset, build_card(class_names=CLASS_NAMES), baseline="toy_torch")
+
+
+def test_classifiers_have_no_boxes_to_label() -> None:
+    answers = {"toy_torch": Answers(detections=[empty_detections()], request_p50_ns=1)}
+    with pytest.raises(ConfigError, match="is a classifier"):
+        results_from_answers(answers, SyntheticDataset(1), build_card(task="classify"), baseline="toy_torch")
