@@ -84,7 +84,12 @@ def load_chart(section: Section, *, lang: str = "en") -> str:
     """P50 (full line) and P95 (dashed) of every variant over the number of requests in flight."""
     summaries = summaries_from_section(section)
     generators = {item.arm.generator for item in summaries}
-    shown = [item for item in summaries if item.arm.generator == "perf_analyzer" or len(generators) == 1]
+    smallest = min(item.arm.batch_size for item in summaries)
+    shown = [
+        item
+        for item in summaries
+        if item.arm.batch_size == smallest and (item.arm.generator == "perf_analyzer" or len(generators) == 1)
+    ]
     models = list(dict.fromkeys(item.arm.model for item in shown))
     levels = sorted({item.arm.concurrency for item in shown})
     prefix = _common_prefix(models)

@@ -9,6 +9,7 @@ The slow-down is real waiting after each request, a tenth of the median that a f
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,9 @@ from perf.summary import summaries_from_section
 from photofinish.errors import ConfigError
 
 SLOW_DOWN = 0.10
+_DRIFT_S = 2.0
+_DRIFT_SHARE = 0.05
+"""The synthetic machine's speed wanders by about this share, over about these seconds."""
 STATISTIC_KEYS = ("p50", "mean", "p95", "frames_per_s")
 
 
@@ -45,14 +49,20 @@ class Tally:
 
 
 def noisy_sender(seed: int, *, median_s: float = 0.004) -> Sender:
-    """Waits as a server does: skewed service times, slow drift, bursts now and then. Sleeps, so it is real time."""
+    """Waits as a server on a busy machine does: skewed service times, drift over seconds, bursts now and then.
+
+    Both sides of a comparison get the same one: drift belongs to the machine, not to a side. It sleeps in real time.
+    """
     generator = np.random.default_rng(seed)
-    drift = 0.0
+    drift, drifted_at = 0.0, time.perf_counter()
 
     def send(index: int) -> None:
-        nonlocal drift
-        drift = 0.98 * drift + generator.normal(0, 0.004)
-        service_s = median_s * float(np.exp(drift + generator.normal(0, 0.08)))
+        nonlocal drift, drifted_at
+        now = time.perf_counter()
+        kept = math.exp(-(now - drifted_at) / _DRIFT_S)
+        drift = kept * drift + generator.normal(0, _DRIFT_SHARE * math.sqrt(1 - kept**2))
+        drifted_at = now
+        service_s = median_s * math.exp(drift + generator.normal(0, 0.08))
         if generator.random() < 0.01:
             service_s += float(generator.exponential(median_s))
         _wait(service_s)
@@ -104,9 +114,9 @@ def check_discrimination(
         sections = []
         for run in range(runs):
             on_progress(f"{name}: comparison {run + 1} of {runs}")
-            first, second = make_sender(2 * run + 1), make_sender(2 * run + 2)
-            chosen = slowed(second, extra) if extra else second
-            sections.append(compare_once(first, chosen, rounds=rounds, block_s=block_s, seed=run))
+            sender = make_sender(run + 1)
+            second = slowed(sender, extra) if extra else sender
+            sections.append(compare_once(sender, second, rounds=rounds, block_s=block_s, seed=run))
         tallies[name] = tally_from_sections(sections)
     return tallies
 

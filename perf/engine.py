@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from perf.comparison import Progress
-from perf.load import Sender, run_closed_loop
+from perf.load import run_closed_loop
 from perf.record import Arm, Block, Load, NotRun, Section
+from perf.samples import Samples
+from perf.watch import Watcher
 from photofinish.errors import ConfigError, PhotofinishError
 from photofinish.model_card import ModelCard
 from photofinish.variant import ARTIFACT_NAMES
@@ -42,6 +45,7 @@ def measure_engines(
     batch_sizes: Sequence[int] = (1,),
     seconds: float = 4.0,
     seed: int = 0,
+    nvml: Any | None = None,
     on_progress: Progress,
     on_section: Callable[[Section], None] = lambda section: None,
 ) -> Section:
@@ -51,6 +55,7 @@ def measure_engines(
     a detector's time does not depend on its pixels.
     """
     load = Load(mode="loop", block_s=seconds, seed=seed)
+    watcher = Watcher(nvml=nvml, no_server=True)
     arms: list[Arm] = []
     blocks: list[Block] = []
     not_run: list[NotRun] = []
@@ -66,9 +71,9 @@ def measure_engines(
                 on_progress(f"engine: {label}: not run: {exc}")
                 continue
             arm = _arm(card, batch_size)
-            samples = run_closed_loop(_sender(loop), seconds=seconds, frames_per_request=batch_size)
+            samples, observed = watcher.watch("", partial(_timed, loop, seconds, batch_size))
             arms.append(arm)
-            blocks.append(Block(arm=arm.key, round=0, began_ns=0, samples=samples))
+            blocks.append(Block(arm=arm.key, round=0, began_ns=0, samples=samples, observed=observed))
             on_section(_section(load, arms, blocks, not_run, complete=False))
     section = _section(load, arms, blocks, not_run, complete=True)
     on_section(section)
@@ -81,7 +86,7 @@ def loop_from_artifact(artifact: Artifact, batch_size: int, seed: int) -> Loop:
     make = _LOOPS.get(card.backend)
     if make is None:
         raise ConfigError(f"no bare loop for backend {card.backend}; there is one for {', '.join(_LOOPS)}")
-    if not artifact.path.is_file():
+    if card.backend != "pytorch" and not artifact.path.is_file():
         raise ConfigError(f"{artifact.path} does not exist; run `photofinish export`")
     if batch_size > card.batch_buckets[-1]:
         raise ConfigError(f"{card.variant} takes batches of {card.batch_buckets[-1]} at most")
@@ -103,17 +108,22 @@ def _input(card: ModelCard, batch_size: int, seed: int) -> npt.NDArray[Any]:
 def _torch_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
     torch = _import("torch", "export")
     card = artifact.card
-    if (artifact.directory / "model.json").is_file():
-        raise ConfigError("a compiled AOTInductor package has no bare loop here yet")
     if card.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("exported for a GPU, and torch sees none here")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = card.tf32
-    module = torch.jit.load(str(artifact.path), map_location=card.device).eval()
     picture = torch.from_numpy(pixels).to(card.device)
+    compiled = artifact.directory / f"model_b{len(pixels)}.pt2"
+    if compiled.is_file():
+        module = torch._inductor.aoti_load_package(str(compiled))
+    elif artifact.path.is_file():
+        module = torch.jit.load(str(artifact.path), map_location=card.device).eval()
+    else:
+        raise ConfigError(f"{artifact.directory} holds neither {artifact.path.name} nor {compiled.name}")
+    execute = _captured(torch, module, picture) if card.cuda_graphs else lambda: module(picture)
 
     def run() -> object:
         with torch.inference_mode():
-            output = module(picture)
+            output = execute()
         if card.device == "cuda":
             torch.cuda.synchronize()
         return output
@@ -121,11 +131,25 @@ def _torch_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
     return run
 
 
+def _captured(torch: Any, module: Any, picture: Any) -> Loop:
+    """The module's work as one CUDA graph, warmed on a stream of its own first, as PyTorch asks for."""
+    with torch.inference_mode():
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                module(picture)
+        stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            module(picture)
+    return lambda: graph.replay()
+
+
 def _onnx_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
     ort = _import("onnxruntime", "server")
     card = artifact.card
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     if card.device != "cuda":
         session = ort.InferenceSession(str(artifact.path), options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
@@ -138,6 +162,9 @@ def _onnx_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
         "use_tf32": "1" if card.tf32 else "0",
         "cudnn_conv_algo_search": "HEURISTIC",
     }
+    for name in _open_dimensions(ort, artifact.path):
+        # With an open batch dimension some shape operators stay on the CPU, and no graph can be captured.
+        options.add_free_dimension_override_by_name(name, len(pixels))
     session = ort.InferenceSession(str(artifact.path), options, providers=[("CUDAExecutionProvider", settings)])
     if session.get_providers()[0] != "CUDAExecutionProvider":
         raise ConfigError("ONNX Runtime fell back to the CPU; `photofinish doctor` says why")
@@ -147,6 +174,15 @@ def _onnx_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
     binding.bind_ortvalue_input(source.name, ort.OrtValue.ortvalue_from_numpy(pixels, "cuda", 0))
     binding.bind_ortvalue_output(sink.name, ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, "cuda", 0))
     return lambda: session.run_with_iobinding(binding)
+
+
+def _open_dimensions(ort: Any, path: Path) -> set[str]:
+    """Names of the input dimensions that the model leaves open: the batch."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return {side for item in session.get_inputs() for side in item.shape if isinstance(side, str)}
 
 
 def _openvino_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
@@ -207,8 +243,8 @@ def _section(
     )
 
 
-def _sender(loop: Loop) -> Sender:
+def _timed(loop: Loop, seconds: float, batch_size: int) -> Samples:
     def send(index: int) -> None:
         loop()
 
-    return send
+    return run_closed_loop(send, seconds=seconds, frames_per_request=batch_size)

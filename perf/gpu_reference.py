@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.detections import Detections, detections_from_rows, match_detections
+from photofinish.errors import ConfigError
 from photofinish.letterbox import Letterbox
 from photofinish.model_card import ModelCard
 
@@ -20,10 +22,13 @@ Array = npt.NDArray[Any]
 def fresh_frames(count: int, input_wh: tuple[int, int], seed: int) -> npt.NDArray[np.uint8]:
     """Pictures (count, height, width, 3) RGB that no earlier run has seen: crops of real photos under noise."""
     import cv2
-    import ultralytics
 
     generator = np.random.default_rng(seed)
-    assets = Path(ultralytics.__file__).parent / "assets"
+    # Found without importing it: a first import writes to stdout.
+    package = importlib.util.find_spec("ultralytics")
+    if package is None or package.origin is None:
+        raise ConfigError("ultralytics is not installed, whose photos are used; pip install 'photofinish[export]'")
+    assets = Path(package.origin).parent / "assets"
     photos: list[Any] = [cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) for path in sorted(assets.glob("*.jpg"))]
     frames = []
     for index in range(count):
@@ -67,7 +72,8 @@ class Checker:
     def __init__(self, card: ModelCard, reference: npt.NDArray[np.float32]) -> None:
         self.card = card
         self.expected = [detections_of(rows, card) for rows in reference]
-        self.tolerance = {"fp32": 0.005}.get(card.precision, 0.05) if not card.tf32 else 0.05
+        # Wide enough for each precision's own error on noisy pictures, so that what fails is a row of another picture.
+        self.tolerance = 0.03 if card.precision == "fp32" and not card.tf32 else 0.1
         self.compared = 0
         self.wrong: list[str] = []
         self.worst_confidence = 0.0

@@ -72,6 +72,7 @@ class GpuWatch:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         count = nvml.nvmlDeviceGetCount() if nvml else 0
+        self._handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)] if nvml else []
         self._readings = [_Readings() for _ in range(count)]
         self.observations: tuple[GpuObservation, ...] = ()
 
@@ -101,7 +102,7 @@ class GpuWatch:
     def _sample(self, index: int, readings: _Readings) -> None:
         nvml = self._nvml
         assert nvml is not None
-        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        handle = self._handles[index]
         for values, read in (
             (readings.utilisation, lambda: float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)),
             (readings.power_w, lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
@@ -122,10 +123,11 @@ class GpuWatch:
             _log.debug("NVML does not tell: %s", exc)
 
     def _summed_up(self, index: int) -> GpuObservation:
-        nvml, readings = self._nvml, self._readings[index]
+        nvml, readings, handle = self._nvml, self._readings[index], self._handles[index]
         assert nvml is not None
-        handle = nvml.nvmlDeviceGetHandleByIndex(index)
-        name = nvml.nvmlDeviceGetName(handle)
+        names: list[Any] = []
+        self._append(names, lambda: nvml.nvmlDeviceGetName(handle))
+        name = names[0] if names else "lost GPU"
         by_process = self._bytes_by_process(handle)
         memory_bytes, method = self._memory(index, by_process, readings.device_bytes)
         known = self._server.pids() if self._server else set()

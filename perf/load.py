@@ -35,39 +35,47 @@ class _Request:
 
 
 class _Workers:
-    """Threads that work until they are told to stop; the first unexpected exception reaches the owner."""
+    """Threads that work until they are told to stop; the first unexpected exception reaches the owner.
 
-    def __init__(self, count: int, work: Callable[[_Workers], None]) -> None:
+    The clock starts when all of them stand ready, so that a busy machine cannot eat a block by starting them late.
+    """
+
+    def __init__(self, count: int, work: Callable[[_Workers], None], clock: Callable[[], int]) -> None:
         self.stopping = threading.Event()
+        self.begin_ns = 0
         self.requests: list[_Request] = []
         self._errors_in_a_row = 0
         self._failure: BaseException | None = None
         self._work = work
+        self._clock = clock
+        self._all_started = threading.Barrier(count, action=self._begin)
         self._threads = [threading.Thread(target=self._run, name=f"sender-{n}", daemon=True) for n in range(count)]
 
     def run(self) -> None:
         """Start all, wait for all. Ctrl-C stops the senders before it goes on."""
-        for thread in self._threads:
-            thread.start()
         try:
+            for thread in self._threads:
+                thread.start()
             for thread in self._threads:
                 thread.join()
         finally:
             self.stopping.set()
+            self._all_started.abort()
             for thread in self._threads:
-                thread.join()
+                if thread.ident is not None:
+                    thread.join()
         if self._failure is not None:
             raise self._failure
 
-    def send(self, sender: Sender, index: int, scheduled_ns: int, backlogged: bool, clock: Callable[[], int]) -> int:
+    def send(self, sender: Sender, index: int, scheduled_ns: int, backlogged: bool) -> int:
         """Send one request and keep its times; returns when it was done."""
         error: InferenceError | None = None
-        sent_ns = clock()
+        sent_ns = self._clock()
         try:
             sender(index)
         except InferenceError as exc:
             error = exc
-        done_ns = clock()
+        done_ns = self._clock()
         self.requests.append(
             _Request(scheduled_ns, sent_ns, done_ns, backlogged, type(error).__name__ if error else None)
         )
@@ -76,9 +84,15 @@ class _Workers:
             raise error
         return done_ns
 
+    def _begin(self) -> None:
+        self.begin_ns = self._clock()
+
     def _run(self) -> None:
         try:
+            self._all_started.wait()
             self._work(self)
+        except threading.BrokenBarrierError:
+            return
         except BaseException as exc:
             self._failure = self._failure or exc
             self.stopping.set()
@@ -99,21 +113,20 @@ def run_closed_loop(
     """
     if concurrency < 1 or (seconds is None and requests is None):
         raise ValueError(f"need concurrency of at least 1 and seconds or requests, got {concurrency}")
-    begin_ns = clock()
-    deadline_ns = begin_ns + int((seconds if seconds is not None else 1e9) * NS_PER_S)
+    length_ns = int((seconds if seconds is not None else 1e9) * NS_PER_S)
     indices = iter(range(requests)) if requests is not None else itertools.count()
 
     def work(workers: _Workers) -> None:
-        due_ns = clock()
-        while due_ns < deadline_ns and not workers.stopping.is_set():
+        due_ns = workers.begin_ns
+        while due_ns < workers.begin_ns + length_ns and not workers.stopping.is_set():
             index = next(indices, None)
             if index is None:
                 return
-            due_ns = workers.send(sender, index, due_ns, False, clock)
+            due_ns = workers.send(sender, index, due_ns, False)
 
-    workers = _Workers(concurrency, work)
+    workers = _Workers(concurrency, work, clock)
     workers.run()
-    return _samples(workers.requests, begin_ns, frames_per_request)
+    return _samples(workers.requests, workers.begin_ns, frames_per_request)
 
 
 def run_open_loop(
@@ -132,22 +145,21 @@ def run_open_loop(
     the schedule's own length, which throughput is taken over unless the last result came later.
     """
     indices = itertools.count()
-    begin_ns = clock()
 
     def work(workers: _Workers) -> None:
         while not workers.stopping.is_set():
             index = next(indices)
             if index >= len(offsets_ns):
                 return
-            due_ns = begin_ns + offsets_ns[index]
+            due_ns = workers.begin_ns + offsets_ns[index]
             backlogged = clock() > due_ns
             if not backlogged and not _wait_until(due_ns, workers.stopping, clock, sleep):
                 return
-            workers.send(sender, index, due_ns, backlogged, clock)
+            workers.send(sender, index, due_ns, backlogged)
 
-    workers = _Workers(min(max_in_flight, max(1, len(offsets_ns))), work)
+    workers = _Workers(min(max_in_flight, max(1, len(offsets_ns))), work, clock)
     workers.run()
-    return _samples(workers.requests, begin_ns, frames_per_request, int(seconds * NS_PER_S))
+    return _samples(workers.requests, workers.begin_ns, frames_per_request, int(seconds * NS_PER_S))
 
 
 def arrival_offsets(arrivals: Arrivals, *, rate_rps: float, seconds: float, seed: int = 0) -> tuple[int, ...]:

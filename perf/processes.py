@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 
@@ -50,8 +51,9 @@ class ProcessTree:
 
 
 def own_cpu_s() -> float:
-    """CPU seconds this process has used so far."""
-    return time.process_time()
+    """CPU seconds this process and the programs it ran to their end, such as perf_analyzer, have used so far."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 def machine_cpu_s() -> float:

@@ -67,6 +67,7 @@ def report_parts(record: Record, *, lang: str = "en") -> list[Part]:
     for section in record.sections:
         if section.kind == "engine" and section.blocks:
             parts += [*_heading("h_engine", lang), Part(kind="table", table=engine_rows(section, lang=lang))]
+            parts += _not_run_parts(section, lang)
     if primary is not None and primary.blocks:
         parts += _heading("h_timeline", lang)
         parts.append(Part(kind="chart", draw=partial(timeline_chart, primary, lang=lang)))
@@ -161,15 +162,12 @@ def _paced_parts(record: Record, primary: Section | None, lang: str) -> list[Par
 
 
 def _ladder_parts(section: Section, lang: str) -> list[Part]:
-    parts = [
+    return [
         *_heading("h_ladder", lang),
         Part(kind="chart", draw=partial(ladder_chart, section, lang=lang)),
         Part(kind="table", table=ladder_rows(section, lang=lang), style="wide prose"),
+        *_not_run_parts(section, lang),
     ]
-    if section.not_run:
-        listed = "; ".join(f"{item.label}: {item.reason}" for item in section.not_run)
-        parts.append(Part(kind="text", text=f"{word('h_not_run', lang)}: {listed}."))
-    return parts
 
 
 def _stage_parts(section: Section, lang: str) -> list[Part]:
@@ -189,13 +187,18 @@ def _sweep_parts(section: Section, lang: str) -> list[Part]:
         parts += [
             Part(
                 kind="text",
-                text=word("note_disagreement", lang, model=model, concurrency=concurrency, ratio=times(ratio)),
+                text=word("note_disagreement", lang, row=row, ratio=times(ratio)),
             )
-            for model, concurrency, ratio in differing
+            for row, ratio in differing
         ]
     elif len({arm.generator for arm in section.arms}) > 1:
         parts.append(Part(kind="text", text=word("note_generators", lang)))
-    return parts
+    return [*parts, *_not_run_parts(section, lang)]
+
+
+def _not_run_parts(section: Section, lang: str) -> list[Part]:
+    listed = "; ".join(f"{item.label}: {item.reason}" for item in section.not_run)
+    return [Part(kind="text", text=f"{word('h_not_run', lang)}: {listed}.")] if listed else []
 
 
 def _heading(key: str, lang: str) -> list[Part]:

@@ -17,7 +17,7 @@ from perf.environment import utc_now
 from perf.formatting import milliseconds
 from perf.harness import measure_harness
 from perf.ladder import ladder_setups
-from perf.load import run_closed_loop
+from perf.load import Arrivals, run_closed_loop
 from perf.perf_analyzer_program import PerfAnalyzer
 from perf.record import Harness, Load, NotRun, Record, Section, SectionKind, write_record
 from perf.report_files import write_reports
@@ -44,7 +44,9 @@ class Plan:
     ladder_block_s: float = 1.0
     sweep_s: float = 4.0
     concurrencies: tuple[int, ...] = (1, 4, 8)
+    batch_sizes: tuple[int, ...] = (1,)
     transport: TransportChoice = "auto"
+    arrivals: Arrivals = "paced"
     seed: int = 0
 
     def scaled(self, factor: float) -> Plan:
@@ -113,7 +115,7 @@ def compare_paced(run: Run, baseline: ServedModel, optimised: ServedModel) -> No
     """The same pair at the rates of cameras; a GPU clocks down between frames."""
     plan = run.plan
     for rate in plan.rates:
-        load = Load(mode="open", block_s=plan.paced_block_s, rounds=plan.rounds, rate_rps=rate, arrivals="paced",
+        load = Load(mode="open", block_s=plan.paced_block_s, rounds=plan.rounds, rate_rps=rate, arrivals=plan.arrivals,
                     seed=plan.seed)  # fmt: skip
         setups = pair_setups(baseline, optimised, plan.transport)
         run.keep(_measured(run, setups, load, name=f"paced {rate:g}"))
@@ -153,6 +155,7 @@ def sweep_variants(run: Run, program: PerfAnalyzer | None) -> None:
         run.bench,
         program,
         concurrencies=run.plan.concurrencies,
+        batch_sizes=run.plan.batch_sizes,
         seconds=run.plan.sweep_s,
         own_seconds=run.plan.sweep_s / 2,
         transport=run.plan.transport,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,15 +15,45 @@ from perf.comparison import reason_to_stop
 from perf.load import run_closed_loop
 from perf.perf_analyzer_program import PerfAnalyzer
 from perf.perf_analyzer_run import run_perf_analyzer, write_input_data
-from perf.record import Arm, Block, Load, Section
+from perf.record import Arm, Block, Generator, Load, NotRun, Section
 from perf.samples import Samples
 from perf.senders import inputs_from_frames, request_sender
 from photofinish.errors import PhotofinishError
 
 DEFAULT_CONCURRENCIES = (1, 4, 8)
+TIMEOUT_S = 60.0
+"""A batch of 32 on two cores takes seconds."""
 _DISTINCT_INPUTS = 4
 _MIN_REQUESTS = 20
 _WARM_UP_PER_SENDER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One row of the sweep, for one load generator."""
+
+    model: ServedModel
+    batch_size: int
+    concurrency: int
+
+    @property
+    def text(self) -> str:
+        """The cell in words."""
+        batch = f", batch {self.batch_size}" if self.batch_size > 1 else ""
+        return f"{self.model.name} at concurrency {self.concurrency}{batch}"
+
+    def arm(self, generator: Generator, transport: str) -> Arm:
+        """The arm of this cell."""
+        return arm_from_model(
+            self.model,
+            key=f"{self.model.name}/{self.batch_size}/{self.concurrency}/{generator}",
+            label=self.text,
+            transport=transport,
+            concurrency=self.concurrency,
+            batch_size=self.batch_size,
+            span="request",
+            generator=generator,
+        )
 
 
 def run_sweep(
@@ -31,29 +61,37 @@ def run_sweep(
     program: PerfAnalyzer | None,
     *,
     concurrencies: Sequence[int] = DEFAULT_CONCURRENCIES,
+    batch_sizes: Sequence[int] = (1,),
     seconds: float = 8.0,
     own_seconds: float = 4.0,
     transport: Transport | Literal["auto"] = "auto",
     on_progress: Progress,
     on_section: Callable[[Section], None] = lambda section: None,
 ) -> Section:
-    """The section of kind "sweep": one block per variant, concurrency and generator.
+    """The section of kind "sweep": one block per variant, batch size, concurrency and generator.
 
+    A batch size that a model does not take is left out, and said so in the section.
     Our own loop runs first, warm; its rate says how many requests perf_analyzer sends in `seconds`. on_section gets
     the section so far after every cell, so that an interrupted sweep leaves what it has.
     """
     load = Load(mode="closed", block_s=seconds)
-    section = Section(kind="sweep", name="sweep", load=load, arms=(), blocks=(), complete=False)
-    cells = [(model, concurrency) for model in bench.models for concurrency in concurrencies]
+    wanted = [Cell(model, batch, concurrency) for model in bench.models for batch in batch_sizes
+              for concurrency in concurrencies]  # fmt: skip
+    cells = [cell for cell in wanted if cell.batch_size <= max(cell.model.max_batch_size, 1)]
+    too_large = dict.fromkeys((cell.model.name, cell.batch_size) for cell in wanted if cell not in cells)
+    not_run = tuple(
+        NotRun(label=f"{name}, batch {size}", reason="the model takes smaller batches only") for name, size in too_large
+    )
+    section = Section(kind="sweep", name="sweep", load=load, arms=(), blocks=(), not_run=not_run, complete=False)
     try:
         with tempfile.TemporaryDirectory(prefix="photofinish-perf-") as folder:
-            for position, (model, concurrency) in enumerate(cells):
-                on_progress(f"sweep {position + 1}/{len(cells)}: {model.name} at concurrency {concurrency}")
-                own, own_block = _run_own(bench, model, concurrency, own_seconds, transport)
+            for position, cell in enumerate(cells):
+                on_progress(f"sweep {position + 1}/{len(cells)}: {cell.text}")
+                own, own_block = _run_own(bench, cell, own_seconds, transport)
                 section = _with_block(section, own, own_block)
                 if program is not None:
-                    input_data = _input_file(bench, model, Path(folder))
-                    arm, block = _run_perf_analyzer(bench, program, model, own, own_block.samples, seconds, input_data)
+                    input_data = _input_file(bench, cell.model, Path(folder))
+                    arm, block = _run_perf_analyzer(bench, program, cell, own, own_block.samples, seconds, input_data)
                     section = _with_block(section, arm, block)
                 on_section(section)
     except (KeyboardInterrupt, PhotofinishError) as exc:
@@ -70,63 +108,46 @@ def _with_block(section: Section, arm: Arm, block: Block) -> Section:
     return replace(section, arms=tuple(arms), blocks=(*section.blocks, block))
 
 
-def _run_own(
-    bench: Bench, model: ServedModel, concurrency: int, seconds: float, transport: Transport | Literal["auto"]
-) -> tuple[Arm, Block]:
+def _run_own(bench: Bench, cell: Cell, seconds: float, transport: Transport | Literal["auto"]) -> tuple[Arm, Block]:
+    model, concurrency = cell.model, cell.concurrency
     inputs = inputs_from_frames(model, bench.frames[:_DISTINCT_INPUTS])
     with (
-        Session(bench.url, model, transport=transport, slots=concurrency) as session,
+        Session(
+            bench.url, model, transport=transport, slots=concurrency, batch_size=cell.batch_size, timeout_s=TIMEOUT_S
+        ) as session,
         request_sender(session, inputs, concurrency) as sender,
     ):
         run_closed_loop(sender, concurrency=concurrency, requests=_WARM_UP_PER_SENDER * concurrency)
         samples, observed = bench.watcher.watch(
-            model.name, lambda: run_closed_loop(sender, concurrency=concurrency, seconds=seconds)
+            model.name,
+            lambda: run_closed_loop(
+                sender, concurrency=concurrency, seconds=seconds, frames_per_request=cell.batch_size
+            ),
         )
-        arm = arm_from_model(
-            model,
-            key=f"{model.name}/{concurrency}/photofinish",
-            label=f"{model.name}, {concurrency}",
-            transport=session.transport,
-            concurrency=concurrency,
-            span="request",
-        )
+        arm = cell.arm("photofinish", session.transport)
     return arm, Block(arm=arm.key, round=0, began_ns=0, samples=samples, observed=observed)
 
 
 def _run_perf_analyzer(
-    bench: Bench,
-    program: PerfAnalyzer,
-    model: ServedModel,
-    own: Arm,
-    own_samples: Samples,
-    seconds: float,
-    input_data: Path,
+    bench: Bench, program: PerfAnalyzer, cell: Cell, own: Arm, own_samples: Samples, seconds: float, input_data: Path
 ) -> tuple[Arm, Block]:
-    concurrency = own.concurrency
-    requests = max(_MIN_REQUESTS, concurrency * 2, int(own_samples.frames_per_s * seconds))
+    rate_rps = own_samples.frames_per_s / cell.batch_size
     result, observed = bench.watcher.watch(
-        model.name,
+        cell.model.name,
         lambda: run_perf_analyzer(
             program,
-            model=model.name,
+            model=cell.model.name,
             url=bench.url,
             input_data=input_data,
-            concurrency=concurrency,
-            requests=requests,
-            warm_up=_WARM_UP_PER_SENDER * concurrency,
+            concurrency=cell.concurrency,
+            requests=max(_MIN_REQUESTS, cell.concurrency * 2, int(rate_rps * seconds)),
+            warm_up=_WARM_UP_PER_SENDER * cell.concurrency,
             shared_memory=own.transport == "system_shm",
+            batch_size=cell.batch_size,
             timeout_s=20 * seconds + 120,
         ),
     )
-    arm = arm_from_model(
-        model,
-        key=f"{model.name}/{concurrency}/perf_analyzer",
-        label=f"{model.name}, {concurrency}",
-        transport=own.transport,
-        concurrency=concurrency,
-        span="request",
-        generator="perf_analyzer",
-    )
+    arm = cell.arm("perf_analyzer", own.transport)
     block = Block(arm=arm.key, round=0, began_ns=0, samples=result.samples, observed=observed, reported=result.figures)
     return arm, block
 

@@ -117,6 +117,7 @@ def sweep_rows(section: Section, *, lang: str = "en") -> Table:
     header = [
         word("variant", lang),
         word("generator", lang),
+        word("batch", lang),
         word("concurrency", lang),
         word("requests", lang),
         word("fps", lang),
@@ -135,6 +136,7 @@ def sweep_rows(section: Section, *, lang: str = "en") -> Table:
             [
                 arm.model,
                 arm.generator,
+                str(arm.batch_size),
                 str(arm.concurrency),
                 _counts(item, lang),
                 number(item.frames_per_s),
@@ -263,7 +265,8 @@ def _flattened(key: str, value: object) -> list[list[str]]:
 
 
 def _is_baseline_of(other: Arm, arm: Arm) -> bool:
-    return other.role == "baseline" and (other.concurrency, other.generator) == (arm.concurrency, arm.generator)
+    same = (arm.concurrency, arm.batch_size, arm.generator)
+    return other.role == "baseline" and (other.concurrency, other.batch_size, other.generator) == same
 
 
 def _counts(item: ArmSummary, lang: str) -> str:

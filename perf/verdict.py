@@ -20,6 +20,7 @@ Validity = Literal["VALID", "INVALID"]
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
 MAX_HALVES_DIFFERENCE = 0.10
+MIN_HALF_SAMPLES = 20
 MAX_ERROR_SHARE = 0.001
 MAX_OTHER_CPU_SHARE = 0.15
 MIN_KEPT_RATE_SHARE = 0.97
@@ -150,10 +151,13 @@ def _machine_reasons(section: Section, record: Record) -> list[Reason]:
 
 
 def _halves_difference(blocks: tuple[Block, ...]) -> float | None:
-    """How far the median of the later half of the rounds lies from that of the earlier half, as a share."""
+    """How far the median of the later half of the rounds lies from that of the earlier half, as a share.
+
+    None where a half has too few samples for its median to mean anything.
+    """
     middle = len(blocks) // 2
     halves = [[block.samples.latency_ns for block in side] for side in (blocks[:middle], blocks[middle:])]
-    if not all(side and sum(len(values) for values in side) for side in halves):
+    if not all(sum(len(values) for values in side) >= MIN_HALF_SAMPLES for side in halves):
         return None
     first, second = (float(np.median(np.concatenate(side))) for side in halves)
     return abs(second / first - 1)

@@ -17,11 +17,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watcher:
-    """What is there to watch. metrics_url: "host:port" or "" for none. server_pid: 0 for a server elsewhere."""
+    """What is there to watch. metrics_url: "host:port" or "" for none. server_pid: 0 for none of our own.
+
+    no_server: all work is done in this process, so that whatever else uses the CPU is foreign.
+    """
 
     metrics_url: str = ""
     server_pid: int = 0
     nvml: Any | None = None
+    no_server: bool = False
     idle_gpu_bytes: Mapping[int, int] = field(default_factory=dict)
 
     def watch(self, model: str, work: Callable[[], T]) -> tuple[T, Observation]:
@@ -35,7 +39,8 @@ class Watcher:
             result = work()
             client_cores = client_meter.cores()
             server_cores = server_meter.cores() if server_meter else None
-            other_cores = machine_meter.cores() - client_cores - server_cores if server_cores is not None else None
+            known = server_cores is not None or self.no_server
+            other_cores = machine_meter.cores() - client_cores - (server_cores or 0.0) if known else None
         return result, Observation(
             gpus=gpus.observations,
             client_cpu_cores=client_cores,

@@ -235,8 +235,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "perf_analyzer 与自带闭环压测处处相差不超过 10 %。",
     ),
     "note_disagreement": (
-        "{model} at concurrency {concurrency}: perf_analyzer's median is {ratio} of ours.",
-        "{model} 在并发 {concurrency} 时：perf_analyzer 的中位数是我们的 {ratio}。",
+        "{row}: perf_analyzer's median is {ratio} of ours.",
+        "{row}：perf_analyzer 的中位数是我们的 {ratio}。",
     ),
     "note_overloaded": (
         "{arm} cannot keep {rate} frames a second: it reached {fps}; its latency would depend on how long one waits.",

@@ -30,14 +30,16 @@ def perf() -> None:
 @click.option("--optimised", help="The other side. Default: the fastest variant here.")
 @click.option("--rates", default="30,5", show_default=True, help="Frames a second of the paced comparisons.")
 @click.option("--concurrency", default="1,4,8", show_default=True, help="Requests in flight in the sweep.")
+@click.option("--batch", default="1", show_default=True, help="Pictures in a request of the sweep, e.g. 1,32.")
 @click.option("--no-perf-analyzer", is_flag=True, help="Our own load generator only.")
-def standard(baseline: str | None, optimised: str | None, rates: str, concurrency: str, no_perf_analyzer: bool,
-             transport: Any, limits: dict[str, float], **options: Any) -> None:  # fmt: skip
+def standard(baseline: str | None, optimised: str | None, rates: str, concurrency: str, batch: str,
+             no_perf_analyzer: bool, transport: Any, limits: dict[str, float], **options: Any) -> None:  # fmt: skip
     """The standard set: comparison flat out and paced, ladder, perf_analyzer sweep. About four minutes on two cores."""
     from perf.runs import Plan, choose_pair, climb_ladder, compare_flat_out, compare_paced, sweep_variants
 
     program = None if no_perf_analyzer else find_program()
-    plan = Plan(transport=transport, rates=positive_numbers(rates), concurrencies=whole_numbers(concurrency))
+    plan = Plan(transport=transport, rates=positive_numbers(rates), concurrencies=whole_numbers(concurrency),
+                batch_sizes=whole_numbers(batch))  # fmt: skip
     with open_run(plan=plan, limits=limits, **options) as run:
         pair = choose_pair(run.bench, baseline, optimised, progress)
         run.measure(
@@ -58,15 +60,16 @@ def standard(baseline: str | None, optimised: str | None, rates: str, concurrenc
 @click.option("--baseline", help="The side to beat. Default: the variant whose role is baseline.")
 @click.option("--optimised", help="The other side. Default: the fastest variant here.")
 @click.option("--rates", default="", help="Also at these frame rates, e.g. 30,5.")
+@click.option("--arrivals", type=click.Choice(["paced", "poisson"]), default="paced", show_default=True)
 @click.option("--rounds", type=click.IntRange(2), default=10, show_default=True, help="Blocks a side.")
 @click.option("--seconds", type=float, default=2.0, show_default=True, help="One block's length.")
-def comparison(baseline: str | None, optimised: str | None, rates: str, rounds: int, seconds: float,
+def comparison(baseline: str | None, optimised: str | None, rates: str, arrivals: Any, rounds: int, seconds: float,
                transport: Any, limits: dict[str, float], **options: Any) -> None:  # fmt: skip
     """Two variants in alternating blocks, with a confidence interval on every gain."""
     from perf.runs import Plan, choose_pair, compare_flat_out, compare_paced
 
-    plan = Plan(transport=transport, rates=positive_numbers(rates), rounds=rounds, block_s=seconds,
-                paced_block_s=seconds)  # fmt: skip
+    plan = Plan(transport=transport, rates=positive_numbers(rates), arrivals=arrivals, rounds=rounds,
+                block_s=seconds, paced_block_s=seconds)  # fmt: skip
     with open_run(plan=plan, limits=limits, **options) as run:
         pair = choose_pair(run.bench, baseline, optimised, progress)
         run.measure([lambda run: compare_flat_out(run, *pair), lambda run: compare_paced(run, *pair)])
@@ -92,14 +95,16 @@ def ladder(rounds: int, seconds: float, transport: Any, **options: Any) -> None:
 @bench_options
 @out_options("results/sweep.json")
 @click.option("--concurrency", default="1,4,8", show_default=True, help="Requests in flight, one row each.")
+@click.option("--batch", default="1", show_default=True, help="Pictures in a request, e.g. 1,32.")
 @click.option("--seconds", type=float, default=8.0, show_default=True, help="perf_analyzer's time per row, about.")
 @click.option("--no-perf-analyzer", is_flag=True, help="Our own load generator only.")
-def sweep(concurrency: str, seconds: float, no_perf_analyzer: bool, transport: Any, **options: Any) -> None:
+def sweep(concurrency: str, batch: str, seconds: float, no_perf_analyzer: bool, transport: Any, **options: Any) -> None:
     """perf_analyzer over every variant, with our own closed loop beside it."""
     from perf.runs import Plan, sweep_variants
 
     program = None if no_perf_analyzer else find_program()
-    plan = Plan(transport=transport, concurrencies=whole_numbers(concurrency), sweep_s=seconds)
+    levels, batches = whole_numbers(concurrency), whole_numbers(batch)
+    plan = Plan(transport=transport, concurrencies=levels, batch_sizes=batches, sweep_s=seconds)
     with open_run(plan=plan, **options) as run:
         run.measure([lambda run: sweep_variants(run, program)])
         finish(run)
