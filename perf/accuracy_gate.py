@@ -15,8 +15,6 @@ from perf.accuracy_store import AccuracyStore, identity_from_variant
 from photofinish.frame import Frame
 from photofinish.model_card import ModelCard
 
-SCHEMA_VERSION = 1
-
 MEAN_CONFIDENCE_ERRORS: Mapping[str, float] = {"fp32": 0.01, "fp16": 0.02, "bf16": 0.03, "int8": 0.1, "fp8": 0.1}
 """How far confidences of matching boxes may differ on average, by precision. mAP alone forgives a wrong input: a COCO
 detector keeps it with red and blue swapped."""
@@ -68,17 +66,6 @@ class GateReport:
     def refused(self) -> tuple[Verdict, ...]:
         """The variants that must not be served."""
         return tuple(verdict for verdict in self.verdicts if not verdict.passed)
-
-    def to_document(self) -> dict[str, Any]:
-        """The report as JSON holds it."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "accuracy",
-            "baseline": self.baseline,
-            "dataset": self.dataset,
-            "dataset_kind": self.kind,
-            "verdicts": [asdict(verdict) for verdict in self.verdicts],
-        }
 
 
 def gate_variants(

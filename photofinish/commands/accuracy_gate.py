@@ -113,6 +113,7 @@ def _measure(
 ) -> GateReport | None:
     from perf.accuracy_gate import Candidate, gate_variants
     from perf.accuracy_progress import frame_bar
+    from perf.accuracy_report import document_from_report
     from server.embedded import EmbeddedServer
 
     measurable = [item for item in _with_baseline(staged, baseline) if _runs_here(item, on_progress)]
@@ -141,7 +142,7 @@ def _measure(
             on_frame=on_frame,
         )
     path = options.work / "gate" / f"{baseline.card.model}.json"
-    path.write_text(json.dumps(report.to_document(), indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(document_from_report(report, candidates), indent=1) + "\n", encoding="utf-8")
     on_progress(f"accuracy report: {path}")
     return report
 

@@ -18,6 +18,7 @@ from client.source import Source
 from photofinish.commands.calibrate import calibrate
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame
+from tests.client.test_rtsp import rtsp_server, system_python  # noqa: F401
 
 
 def scene(number: int) -> np.ndarray:
@@ -164,3 +165,14 @@ def test_command_on_a_real_video(test_data: Path, tmp_path: Path) -> None:
     assert len(found) >= 8
     assert found[-1] > 250
     assert (tmp_path / "contact_sheet.jpg").is_file()
+
+
+def test_command_on_a_real_rtsp_stream(system_python: str, tmp_path: Path) -> None:  # noqa: F811
+    with rtsp_server(system_python) as port:
+        address = f"rtsp://127.0.0.1:{port}/cam"
+        options = ["--frames", "3", "--duration", "3", "--min-distance", "0", "--out", str(tmp_path)]
+        result = CliRunner().invoke(calibrate, [address, *options])
+    assert result.exit_code == 0, result.output
+    first, second, third = indices(tmp_path)
+    assert first < second < third
+    assert third - first >= 25

@@ -160,3 +160,12 @@ def test_the_table_shows_every_variant_and_what_is_slow(gated: Gated) -> None:
     assert slower_lines(report) == [
         "toy_onnx_int8 is slower than toy_onnx_fp32 on this machine: one request takes 41.0 ms against 28.0 ms"
     ]
+
+
+def test_the_report_holds_everything_for_a_sceptic(gated: Gated) -> None:
+    name = gated.baseline.card.model
+    document = json.loads((gated.options.work / "gate" / f"{name}.json").read_text())
+    assert document["weights_sha256"] == gated.baseline.card.weights_sha256
+    assert len(document["verdicts"]) == len(gated.staged)
+    assert document["verdicts"][0]["result"]["class_map50_95"]
+    assert document["environment"]["packages"]
