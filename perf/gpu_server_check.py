@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,32 +107,34 @@ def latencies_ms(
 
 
 def throughput(
-    url: str, model: ServedModel, frames: Array, batch_size: int, clients: int, seconds: float
+    url: str, model: ServedModel, frames: Array, transport: Any, batch_size: int, clients: int, seconds: float
 ) -> dict[str, Any]:
-    """Images per second with `clients` requests of `batch_size` in flight, through system shared memory."""
+    """Images per second with `clients` requests of `batch_size` in flight."""
     stop = threading.Event()
     counts = [0] * clients
 
-    def client(index: int) -> None:
-        with Session(url, model, transport="system_shm", slots=1, batch_size=batch_size, timeout_s=60) as session:
-            slot = session.acquire()
-            slot.input_array[:] = np.resize(frames, slot.input_array.shape)
-            while not stop.is_set():
-                session.infer(slot)
-                counts[index] += batch_size
-            session.release(slot)
+    def client(index: int, session: Session) -> None:
+        slot = session.acquire()
+        slot.input_array[:] = np.resize(frames, slot.input_array.shape)
+        while not stop.is_set():
+            session.infer(slot)
+            counts[index] += batch_size
+        session.release(slot)
 
-    threads = [threading.Thread(target=client, args=(index,)) for index in range(clients)]
-    for thread in threads:
-        thread.start()
-    time.sleep(1.0)
-    before, begun = sum(counts), time.perf_counter()
-    time.sleep(seconds)
-    images, spent = sum(counts) - before, time.perf_counter() - begun
-    stop.set()
-    for thread in threads:
-        thread.join()
-    return {"batch": batch_size, "clients": clients, "images_per_s": round(images / spent, 1)}
+    with ExitStack() as opened, ThreadPoolExecutor(clients) as pool:
+        sessions = [
+            opened.enter_context(Session(url, model, transport=transport, slots=1, batch_size=batch_size, timeout_s=60))
+            for _ in range(clients)
+        ]
+        running = [pool.submit(client, index, session) for index, session in enumerate(sessions)]
+        time.sleep(1.0)
+        before, begun = sum(counts), time.perf_counter()
+        time.sleep(seconds)
+        images, spent = sum(counts) - before, time.perf_counter() - begun
+        stop.set()
+        for future in running:
+            future.result()
+    return {"transport": transport, "batch": batch_size, "clients": clients, "images_per_s": round(images / spent, 1)}
 
 
 def main() -> int:
@@ -193,7 +195,9 @@ def run(repository: Path, names: tuple[str, ...], clients: int, seconds: float, 
                     for transport in transports
                 },
                 "throughput": [
-                    attempt(partial(throughput, url, model, pictures, batch, threads, seconds))
+                    attempt(partial(throughput, url, model, pictures, transport, batch, threads, seconds))
+                    for transport in transports
+                    if transport != "grpc"
                     for batch, threads in loads
                 ],
             }

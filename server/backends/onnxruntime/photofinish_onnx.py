@@ -71,12 +71,15 @@ def cuda_session(model: ServedModel, *, stream: int, cuda_graphs: bool, fixed: d
         "use_tf32": "1" if model.card.get("tf32") else "0",
         # EXHAUSTIVE searches for every session again; DEFAULT is many times slower.
         "cudnn_conv_algo_search": "HEURISTIC",
-        # The default doubles the arena each time, once for each batch size's session.
+        # Each batch size has an arena: it must not double at need, nor keep room for the largest algorithms.
         "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_use_max_workspace": "0",
     }
     options = ort.SessionOptions()
     # Errors reach us as exceptions; cuDNN logs one for every kind of kernel that it tries and drops.
     options.log_severity_level = 4
+    # A plan of the memory would be a second copy of it beside what the first run took.
+    options.enable_mem_pattern = False
     for name, size in fixed.items():
         options.add_free_dimension_override_by_name(name, size)
     ort.preload_dlls()

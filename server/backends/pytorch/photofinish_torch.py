@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ def load_program(model: ServedModel) -> Program:
     allow_tf32 = bool(model.card.get("tf32"))
     torch.backends.cuda.matmul.allow_tf32 = allow_tf32
     torch.backends.cudnn.allow_tf32 = allow_tf32
+    if not allow_tf32:
+        # NVIDIA's libraries obey this whatever a framework asks for.
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
     device = torch_device(model)
     sidecar = model.folder / SIDECAR
     return _compiled_program(model, sidecar) if sidecar.is_file() else _torchscript_program(model, device)

@@ -118,6 +118,11 @@ class SharedPages:
         for start, end in _shared_mappings():
             self._register(start, end)
 
+    @property
+    def are_locked(self) -> bool:
+        """Whether any of it is page-locked; else every request goes by the staging buffer."""
+        return any(is_registered for _, _, is_registered in self._known)
+
     def hold(self, address: int, size: int) -> bool:
         """Whether the GPU may read these bytes directly. Triton's region moves when it grows, so look again."""
         for start, end, is_registered in self._known:

@@ -6,6 +6,7 @@ Copied beside each model.py in the server's backend directory: imports nothing o
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,6 +26,8 @@ class DeviceBatch:
         self._cuda = cuda
         self._model = model
         self._pages = SharedPages(cuda)
+        way = "directly from page-locked shared memory" if self._pages.are_locked else "by way of a staging buffer"
+        sys.stderr.write(f"photofinish: {model.name}: requests are copied to the GPU {way}\n")
         self._input_row_bytes = [_row_bytes(io) for io in model.inputs]
         self._output_row_bytes = [_row_bytes(io) for io in model.outputs]
         self.input_addresses = [cuda.allocate(size * rows) for size in self._input_row_bytes]
