@@ -129,14 +129,16 @@ def default_baseline(known: tuple[Variant, ...], kind: str) -> Variant:
 
 
 def default_candidates(known: tuple[Variant, ...], kind: str, device: str) -> tuple[Variant, ...]:
-    """Optimised variants whose library is installed, best first. INT8 needs calibration: name it with --optimised."""
+    """Optimised variants that this machine can make, best first. INT8 and FP8 must be named: they need calibration."""
     from client.ui.choosing import rank
+    from export.recipes import BF16_FLAGS, processor_flags
 
+    left_out = {"int8", "fp8"} if BF16_FLAGS & processor_flags() else {"int8", "fp8", "bf16"}
     fitting = [
         variant
         for variant in known
         if variant.role == "optimised"
-        and variant.precision != "int8"
+        and variant.precision not in left_out
         and device in variant.devices
         and "embedded" in variant.servers
         and source_kind(kind) in variant.sources
