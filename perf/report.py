@@ -48,7 +48,8 @@ def report_parts(record: Record, *, lang: str = "en") -> list[Part]:
     if primary is not None and len(summaries_from_section(primary)) >= 2:
         parts.append(Part(kind="table", table=headline_rows(primary, lang=lang)))
     parts += verdict_parts(verdict, lang)
-    if primary is not None and any(block.samples.completed_count for block in primary.blocks):
+    has_latency = primary is not None and any(block.samples.completed_count for block in primary.blocks)
+    if primary is not None and has_latency:
         parts += _heading("h_distribution", lang)
         parts.append(Part(kind="chart", draw=partial(distribution_chart, primary, lang=lang)))
     sweeps = [section for section in record.sections if section.kind == "sweep" and section.blocks]
@@ -68,7 +69,7 @@ def report_parts(record: Record, *, lang: str = "en") -> list[Part]:
         if section.kind == "engine" and section.blocks:
             parts += [*_heading("h_engine", lang), Part(kind="table", table=engine_rows(section, lang=lang))]
             parts += _not_run_parts(section, lang)
-    if primary is not None and primary.blocks:
+    if primary is not None and has_latency:
         parts += _heading("h_timeline", lang)
         parts.append(Part(kind="chart", draw=partial(timeline_chart, primary, lang=lang)))
     parts += _heading("h_method", lang)

@@ -57,7 +57,7 @@ def open_bench(
 
     frames = frames_from_source(source)
     idle_bytes = device_bytes_in_use(nvml)
-    with EmbeddedServer(repository, on_progress=progress) as server:
+    with EmbeddedServer(repository, models=models_named(repository, names), on_progress=progress) as server:
         at = server.endpoint
         yield Bench(
             url=at.grpc_url,
@@ -67,6 +67,14 @@ def open_bench(
             server={"kind": at.kind, "version": at.version},
             watcher=Watcher(metrics_url=at.metrics_url, server_pid=at.pid, nvml=nvml, idle_gpu_bytes=idle_bytes),
         )
+
+
+def models_named(repository: Path, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The models of a repository by name or suffix, so that no other one is loaded; () for all of them."""
+    held = sorted(path.parent.name for path in repository.glob("*/config.pbtxt"))
+    if unknown := [name for name in names if not any(model == name or model.endswith(f"_{name}") for model in held)]:
+        raise ConfigError(f"{', '.join(unknown)} not found in {repository}, which holds {held}")
+    return tuple(model for model in held if any(model == name or model.endswith(f"_{name}") for name in names))
 
 
 def server_version(url: str) -> str:

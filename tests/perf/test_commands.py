@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from perf.record import read_record
 from perf.verdict import verdict_from_record
 from photofinish.cli import cli
+from photofinish.commands.perf_bench import models_named
 from photofinish.errors import ConfigError, PhotofinishError, ServerUnavailableError, VerdictError
 from tests.builders import build_card, build_frame
 from tests.client.fake_triton import Arrays, FakeModel, FakeTriton, no_detections
@@ -154,6 +155,18 @@ def test_bad_input_gets_one_clear_line(
     result = _invoke(*_with_default(words, _on(triton, tmp_path / "c.json", source)))
     assert isinstance(result.exception, error)
     assert said in str(result.exception)
+
+
+def test_only_the_named_variants_are_loaded(tmp_path: Path) -> None:
+    repository = write_toy_repository(tmp_path)
+    assert models_named(repository, ()) == ()
+    assert models_named(repository, ("onnx_fp32",)) == ("toy_onnx_fp32",)
+    assert models_named(repository, ("toy_torch_fp32_tensor", "onnx_fp32")) == (
+        "toy_onnx_fp32",
+        "toy_torch_fp32_tensor",
+    )
+    with pytest.raises(ConfigError, match="trt_fp16 not found"):
+        models_named(repository, ("trt_fp16",))
 
 
 def test_no_server_there_and_no_repository(tmp_path: Path) -> None:

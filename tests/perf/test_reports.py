@@ -141,10 +141,25 @@ def test_a_record_with_nothing_or_half_of_it_still_makes_a_report(tmp_path: Path
         build_record(sections=(replace(section, blocks=section.blocks[:1], complete=False, stopped_by="Ctrl-C"),)),
         build_record(sections=(replace(build_sweep(), blocks=()), replace(build_ladder(), blocks=()))),
     )
+    halves = (*halves, _all_failed())
     for index, half in enumerate(halves):
         written = write_reports(half, tmp_path / f"{index}.json", lang="zh")
         assert [path.name for path in written] == [f"{index}.zh.{kind}" for kind in ("md", "csv", "html")]
         assert "INVALID" in terminal_report(half) or index == 3
+
+
+def _all_failed() -> Record:
+    """A server that answered nothing in time, in any section."""
+    sections = []
+    for section in (build_comparison(), build_ladder(), build_sweep()):
+        blocks = []
+        for block in section.blocks:
+            count = block.samples.request_count
+            errors = {"RequestTimeoutError": count}
+            samples = replace(block.samples, failed=tuple(range(count)), error_counts=errors)
+            blocks.append(replace(block, samples=samples))
+        sections.append(replace(section, blocks=tuple(blocks)))
+    return build_record(sections=tuple(sections))
 
 
 def test_three_significant_digits() -> None:
