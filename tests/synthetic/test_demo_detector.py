@@ -31,6 +31,15 @@ def test_weights_are_small_and_the_results_are_theirs() -> None:
     assert set(results["evaluation"]["per_class"]) == set(CLASS_NAMES)
 
 
+def test_the_readme_tells_the_measured_figures() -> None:
+    evaluation = json.loads(RESULTS.read_text(encoding="utf-8"))["evaluation"]
+    readme = (WEIGHTS.parent / "README.md").read_text(encoding="utf-8")
+    figures = [evaluation["map50_95"], evaluation["map50"]]
+    figures += [evaluation["per_class"][name]["map50_95"] for name in CLASS_NAMES]
+    row = " | ".join(f"{figure:.3f}" for figure in figures)
+    assert f"| {row} |" in readme
+
+
 def test_splits_share_no_seed() -> None:
     splits = json.loads(RESULTS.read_text(encoding="utf-8"))["splits"]
     ranges = sorted((split["first_seed"], split["first_seed"] + split["seed_count"]) for split in splits)

@@ -99,3 +99,8 @@ def test_a_very_short_run_writes_weights_and_results(tmp_path: Path, monkeypatch
     assert written["weights"]["bytes"] == weights.stat().st_size <= 6_000_000
     assert len(written["training_curve"]) == 1
     assert written["evaluation"]["frames"] == 2
+    weights.unlink()
+    again = CliRunner().invoke(cli, ["train-demo", *arguments, "--resume"], catch_exceptions=False)
+    assert again.exit_code == 0
+    assert "is the end of a finished training" in again.stderr
+    assert weights.is_file()
