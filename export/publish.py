@@ -8,6 +8,7 @@ from pathlib import Path
 
 from export.cards import card_from_directory
 from export.staging import StagedVariant, copy_variant, replaced_directory
+from photofinish.engine_record import require_engines
 from photofinish.errors import ModelRepositoryError
 
 
@@ -15,7 +16,8 @@ def publish_variants(staged: Iterable[StagedVariant], repository: Path) -> tuple
     """Copy each staged variant into the repository, one rename each; the published names.
 
     Variants of the same model that other weights made are withdrawn: comparing them with these would be wrong.
-    Directories without our card are never touched: one in the way raises ModelRepositoryError.
+    Directories without our card are never touched: one in the way raises ModelRepositoryError, and so does an engine
+    that is not what its sidecar and its card say.
     """
     variants = list(staged)
     for item in variants:
@@ -24,6 +26,7 @@ def publish_variants(staged: Iterable[StagedVariant], repository: Path) -> tuple
             raise ModelRepositoryError(
                 f"{target} exists and was not made by Photofinish; move it away, or export under another --model-name"
             )
+        require_engines(item.directory / "1", item.card.engines, precision=item.card.precision)
     for item in variants:
         with replaced_directory(repository / item.variant.name) as directory:
             copy_variant(item.directory, directory)

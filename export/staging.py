@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from export.cards import RECORD_NAME
+from photofinish.engine_record import require_engines
 from photofinish.errors import ModelRepositoryError
 from photofinish.model_card import ModelCard, card_from_parameter
 from photofinish.variant import Variant
@@ -73,6 +74,7 @@ def fresh_card(directory: Path, wanted_fingerprint: str) -> ModelCard | None:
         if record["fingerprint"] != wanted_fingerprint:
             return None
         card = card_from_parameter(json.dumps(record["card"]))
+        require_engines(directory / "1", card.engines, precision=card.precision)
     except (OSError, ValueError, KeyError, TypeError, ModelRepositoryError):
         return None
     return card if record.get("files") == _file_sizes(directory) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Literal
@@ -96,7 +97,10 @@ def engine_mismatches(
     A wanted value of None is not compared. The engine's own bytes always are.
     """
     found = []
-    actual = sha256_from_engine(engine_path)
+    try:
+        actual = sha256_from_engine(engine_path)
+    except OSError as exc:
+        return (f"it cannot be read ({exc.strerror})",)
     if actual != record.engine_sha256:
         found.append(
             f"the file is not the one its sidecar describes (SHA-256 {actual[:12]}, not {record.engine_sha256[:12]})"
@@ -125,6 +129,21 @@ def require_engine(engine_path: Path, **wanted: object) -> EngineRecord:
     if found := engine_mismatches(engine_path, record, **wanted):  # type: ignore[arg-type]
         raise ModelRepositoryError(f"{engine_path} cannot be used: {'; '.join(found)}. Rebuild it: {record.rebuild}")
     return record
+
+
+def require_engines(folder: Path, engines: Mapping[str, Mapping[str, str]], *, precision: str) -> None:
+    """Raise ModelRepositoryError unless every engine of a model card lies in `folder` and may be used.
+
+    engines: as in ModelCard.engines, by GPU architecture. Nothing is required of a card without engines.
+    """
+    for target, engine in engines.items():
+        require_engine(
+            folder / engine["file"],
+            target=target,
+            precision=precision,
+            library=engine["library"],
+            library_version=engine["library_version"],
+        )
 
 
 def sha256_from_engine(path: Path) -> str:

@@ -7,8 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.engine_record import EngineRecord, record_from_engine, record_path, require_engine, write_record
+from export import staging
+from export.publish import publish_variants
+from photofinish.engine_record import (
+    EngineRecord,
+    record_from_engine,
+    record_path,
+    require_engine,
+    require_engines,
+    write_record,
+)
 from photofinish.errors import ModelRepositoryError
+from tests.builders import build_card
+from tests.tensorrt.variants import engine_variant
 
 
 @pytest.fixture
@@ -87,3 +98,32 @@ def test_missing_sidecar(engine: Path) -> None:
     record_path(engine).unlink()
     with pytest.raises(ModelRepositoryError, match=r"has no sidecar model\.plan\.json"):
         require_engine(engine)
+
+
+CARD_ENGINES = {"sm120": {"file": "model.plan", "library": "tensorrt_rtx", "library_version": "1.7.1.116"}}
+
+
+def test_engines_of_a_card(engine: Path) -> None:
+    require_engines(engine.parent, CARD_ENGINES, precision="fp16")
+    require_engines(engine.parent, {}, precision="fp32")
+    with pytest.raises(ModelRepositoryError, match="built in fp16, wanted int8"):
+        require_engines(engine.parent, CARD_ENGINES, precision="int8")
+    engine.unlink()
+    with pytest.raises(ModelRepositoryError, match="cannot be read"):
+        require_engines(engine.parent, CARD_ENGINES, precision="fp16")
+
+
+def test_wrong_engine_is_stale_in_staging_and_never_published(engine: Path, tmp_path: Path) -> None:
+    card = build_card(variant="toy_trt_fp16", backend="tensorrt", precision="fp16", engines=CARD_ENGINES)
+    staged = tmp_path / "staging" / "toy_trt_fp16"
+    (staged / "1").mkdir(parents=True)
+    for path in (engine, record_path(engine)):
+        path.rename(staged / "1" / path.name)
+    staging.write_record(staged, "made from this", card)
+    assert staging.fresh_card(staged, "made from this") == card
+    (staged / "1" / "model.plan").write_bytes(b"enginX")
+    assert staging.fresh_card(staged, "made from this") is None
+    item = staging.StagedVariant(variant=engine_variant(), directory=staged, card=card, rebuilt=False)
+    with pytest.raises(ModelRepositoryError, match="not the one its sidecar describes"):
+        publish_variants([item], tmp_path / "repository")
+    assert not (tmp_path / "repository").exists()
