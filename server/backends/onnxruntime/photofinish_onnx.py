@@ -75,8 +75,9 @@ def cuda_session(model: ServedModel, *, stream: int, cuda_graphs: bool, fixed: d
         "arena_extend_strategy": "kSameAsRequested",
         "cudnn_conv_use_max_workspace": "0",
     }
-    options = ort.SessionOptions()
     # Errors reach us as exceptions; cuDNN logs one for every kind of kernel that it tries and drops.
+    ort.set_default_logger_severity(4)
+    options = ort.SessionOptions()
     options.log_severity_level = 4
     # A plan of the memory would be a second copy of it beside what the first run took.
     options.enable_mem_pattern = False
