@@ -252,7 +252,7 @@ def test_a_real_server_that_breaks_in_mid_stream(coco_repository):
 
 def run_until_broken(url: str, break_it: Callable[[], object]) -> tuple[int, str, str]:
     """Run on an endless source and break something after five frames; nothing may be left in /dev/shm."""
-    process = start("synthetic?width=320&height=192", "--url", url)
+    process = start("synthetic?width=320&height=192", "--url", url, "--timeout", 60)
     try:
         assert process.stdout
         for _ in range(5):
@@ -269,7 +269,7 @@ def test_without_url_the_embedded_server_is_started(coco_repository):
     from ultralytics.utils import ASSETS
 
     repository, names = coco_repository
-    code, out, err = run(ASSETS / "bus.jpg", "--repository", repository, "--json", timeout_s=280)
+    code, out, err = run(ASSETS / "bus.jpg", "--repository", repository, "--json", "--timeout", 60, timeout_s=280)
     assert code == 0, err
     (document,) = map(json.loads, out.splitlines())
     assert sorted(item["class"] for item in document["detections"]) == ["bus", *["person"] * 4]
