@@ -175,7 +175,6 @@ class SupervisedChild:
                 try:
                     kind, payload = receiver.recv()
                 except (EOFError, OSError):
-                    process.join(5.0)
                     return error or _exit_reason(self.name, process)
                 error = self._apply(kind, payload) or error
             elif ready:
@@ -198,6 +197,7 @@ class SupervisedChild:
 
 
 def _exit_reason(name: str, process: BaseProcess) -> str:
+    process.join(5.0)  # a dying process closes its pipes a moment before its exit code is known
     code = process.exitcode
     if code is not None and code < 0:
         return f"{name} was ended by {signal.Signals(-code).name}"
