@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -54,6 +55,7 @@ def measure_engines(
     On a GPU the input already lies on the device and every execution is waited for. Input is noise of the right shape:
     a detector's time does not depend on its pixels.
     """
+    _settle_tf32([artifact.card for artifact in artifacts])
     load = Load(mode="loop", block_s=seconds, seed=seed)
     watcher = Watcher(nvml=nvml, no_server=True)
     arms: list[Arm] = []
@@ -94,6 +96,19 @@ def loop_from_artifact(artifact: Artifact, batch_size: int, seed: int) -> Loop:
     for _ in range(_WARM_UPS):
         loop()
     return loop
+
+
+def _settle_tf32(cards: Sequence[ModelCard]) -> None:
+    """Switch TF32 off for the whole process unless the variants ask for it.
+
+    torch's own switches leave cuDNN's convolutions in TF32 on some GPUs; only this variable, read at CUDA's first
+    use, turns it off (measured on an H100 with torch 2.11).
+    """
+    asked = {card.tf32 for card in cards if card.device == "cuda"}
+    if len(asked) > 1:
+        raise ConfigError("variants with and without TF32 cannot share a process; use --variant, in two runs")
+    if asked == {False}:
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
 
 
 def _input(card: ModelCard, batch_size: int, seed: int) -> npt.NDArray[Any]:

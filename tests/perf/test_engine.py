@@ -1,0 +1,83 @@
+"""The bare loops: what they refuse, and that an execution is finished when it returns."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from perf import engine
+from perf.engine import Artifact, loop_from_artifact, measure_engines
+from photofinish.errors import ConfigError
+from tests.builders import build_card
+from tests.perf.toy_repository import write_toy_repository
+
+
+def _artifact(folder: Path, **card: object) -> Artifact:
+    return Artifact(card=build_card(**card), directory=folder / "toy_onnx_fp32" / "1")
+
+
+@pytest.mark.parametrize(
+    ("card", "batch_size", "said"),
+    [
+        ({"backend": "tensorrt"}, 1, "no bare loop for backend tensorrt"),
+        ({"backend": "openvino", "batch_buckets": (1, 2)}, 4, "batches of 2 at most"),
+        ({"device": "cuda"}, 1, "no CUDA provider"),
+        ({"backend": "pytorch", "device": "cuda"}, 1, "torch sees none"),
+        ({"backend": "pytorch"}, 1, r"holds neither model\.pt nor model_b1\.pt2"),
+    ],
+)
+def test_what_cannot_run_here_is_said(tmp_path: Path, card: dict[str, object], batch_size: int, said: str) -> None:
+    write_toy_repository(tmp_path)
+    if card.get("device") == "cuda" and _has_gpu():
+        pytest.skip("a GPU is there")
+    with pytest.raises(ConfigError, match=said):
+        loop_from_artifact(_artifact(tmp_path, **card), batch_size, 0)
+
+
+def test_every_artifact_and_batch_is_measured_or_said_why_not(tmp_path: Path) -> None:
+    write_toy_repository(tmp_path)
+    lines: list[str] = []
+    section = measure_engines(
+        [_artifact(tmp_path, batch_buckets=(1, 4)), _artifact(tmp_path, variant="other", backend="tensorrt")],
+        batch_sizes=(1, 4, 8),
+        seconds=0.05,
+        on_progress=lines.append,
+    )
+    assert [arm.batch_size for arm in section.arms] == [1, 4]
+    assert [item.label for item in section.not_run] == [
+        "toy_onnx_fp32, batch 8", "other, batch 1", "other, batch 4", "other, batch 8",
+    ]  # fmt: skip
+    assert all(block.samples.completed_count > 0 for block in section.blocks)
+    assert section.blocks[1].samples.frames_per_request == 4
+    assert section.blocks[0].observed.other_cpu_cores is not None
+    assert any("not run" in line for line in lines)
+
+
+def test_a_missing_library_names_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(engine.importlib, "import_module", missing)
+    write_toy_repository(tmp_path)
+    with pytest.raises(ConfigError, match=r"onnxruntime is not installed; run `pip install 'photofinish\[server\]'`"):
+        loop_from_artifact(_artifact(tmp_path), 1, 0)
+
+
+def test_tf32_is_off_unless_all_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    cards = [build_card(device="cuda", tf32=value) for value in (False, True)]
+    with pytest.raises(ConfigError, match="in two runs"):
+        engine._settle_tf32(cards)
+    engine._settle_tf32([build_card(), cards[1]])
+    assert "NVIDIA_TF32_OVERRIDE" not in os.environ
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    engine._settle_tf32(cards[:1])
+    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return bool(torch.cuda.is_available())
