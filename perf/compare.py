@@ -20,7 +20,16 @@ from photofinish.errors import ConfigError
 
 MUST_MATCH = ("cpu", "cpu_cores", "driver", "cuda_driver", "distribution")
 """Keys of the environment that make two runs different machines."""
-PACKAGES_MUST_MATCH = ("onnxruntime", "onnxruntime-gpu", "openvino", "torch", "tensorrt", "tensorrt-cu13")
+PACKAGES_MUST_MATCH = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "torch",
+    "tensorrt",
+    "tensorrt-cu13",
+    "tensorrt-cu13-bindings",
+    "tensorrt-rtx-cu13-bindings",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

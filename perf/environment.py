@@ -26,6 +26,8 @@ _PACKAGES = (
     "torch",
     "tensorrt",
     "tensorrt-cu13",
+    "tensorrt-cu13-bindings",
+    "tensorrt-rtx-cu13-bindings",
     "ultralytics",
 )
 
