@@ -22,6 +22,7 @@ from server.triton_files import TritonFiles
 
 STOP_TIMEOUT_S = 10.0
 _SHM_PREFIX = "photofinish_"
+_FOLDER_PREFIX = "photofinish-server-"
 
 
 class ServerProcess:
@@ -31,13 +32,13 @@ class ServerProcess:
         self, files: TritonFiles, repository: Path, models: tuple[str, ...], ports: Ports, log_path: Path
     ) -> None:
         """Start it; it does not answer yet. Raises ServerError when it cannot be started."""
-        remove_stale_shared_memory()
+        remove_leftovers()
         try:
             log_path.parent.mkdir(parents=True, exist_ok=True)
             log_path.write_bytes(b"")
         except OSError as exc:
             raise ServerError(f"the log {log_path} cannot be written: {exc}; choose another place") from exc
-        run_folder = Path(tempfile.mkdtemp(prefix="photofinish-server-"))
+        run_folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}_"))
         try:
             fill_run_folder(run_folder, files)
         except ServerError:
@@ -96,12 +97,20 @@ class ServerProcess:
         return f"its log says {error}; see {self.log_path}" if error else f"see {self.log_path}"
 
 
-def remove_stale_shared_memory() -> None:
-    """Remove shared memory that servers of dead Photofinish processes left when their supervisor was killed."""
+def remove_leftovers() -> None:
+    """Remove shared memory and run folders of dead Photofinish processes whose supervisor was killed as well."""
     for path in SHARED_MEMORY.glob(f"{_SHM_PREFIX}[0-9]*_*"):
-        owner = path.name.removeprefix(_SHM_PREFIX).split("_", 1)[0]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+        if _is_ownerless(path.name.removeprefix(_SHM_PREFIX)):
             remove_shared_memory(path.name)
+    for path in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}[0-9]*_*"):
+        if _is_ownerless(path.name.removeprefix(_FOLDER_PREFIX)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_ownerless(rest: str) -> bool:
+    """Whether the process whose id begins `rest` is gone."""
+    owner = rest.split("_", 1)[0]
+    return owner.isdigit() and not Path(f"/proc/{owner}").exists()
 
 
 def default_log_path() -> Path:

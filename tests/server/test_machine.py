@@ -1,12 +1,13 @@
 """What the server needs of the machine, and its words when that is missing."""
 
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
 from photofinish.errors import ModelRepositoryError, ServerError
-from server import triton_files
+from server import process, supervisor, triton_files
 from server.log import last_error, loaded_models, unread_models
 from server.ports import LOOPBACK, choose_ports
 from server.repository import models_in
@@ -80,3 +81,20 @@ def test_log_lines_are_understood() -> None:
     assert unread_models(LOG) == {"b": "failed to read b, 1:20: Expected string, got: x"}
     assert "Poll failed" in last_error(LOG)
     assert last_error("") == ""
+
+
+def test_leftovers_of_dead_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(process, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(supervisor, "SHARED_MEMORY", tmp_path)
+    dead, alive = 2**22 + 1, os.getpid()  # above the kernel's largest process id
+    for owner in (dead, alive):
+        (tmp_path / f"photofinish_{owner}_ab_region").touch()
+        (tmp_path / f"photofinish-server-{owner}_ab").mkdir()
+    (tmp_path / "photofinish_of_somebody_else").touch()
+    process.remove_leftovers()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"photofinish-server-{alive}_ab",
+        f"photofinish_{alive}_ab_region",
+        "photofinish_of_somebody_else",
+    ]
