@@ -15,7 +15,7 @@ import onnx
 import torch
 
 from export.frames import frames_network_from_source
-from export.onnx_batch import BATCH
+from export.onnx_batch import BATCH, model_with_dynamic_batch
 from export.onnx_frames import frames_model_from_tensor_model
 from export.onnx_session import output_from_onnx
 from export.parity import check_raw, check_rows, check_scores
@@ -63,7 +63,9 @@ class BuildContext:
     def rebuild_command(self, variant: Variant) -> str:
         """The command that makes this variant again."""
         targets = "".join(f" --target {target}" for target in self.targets)
-        calibration = f" --calibration {self.calibration}" if self.calibration and variant.precision in ("int8", "fp8") else ""
+        calibration = (
+            f" --calibration {self.calibration}" if self.calibration and variant.precision in ("int8", "fp8") else ""
+        )
         weights = self.weights_spec or self.source.weights
         return f"photofinish export --weights {weights} --variant {variant.suffix}{targets}{calibration}"
 
@@ -114,7 +116,10 @@ class BuildContext:
                 output_names=["output0"],
                 dynamic_axes={"images": {0: BATCH}, "output0": {0: BATCH}},
             )
-        return onnx.load(path)
+        dims = (3, height, width)
+        return model_with_dynamic_batch(
+            onnx.load(path), self.source.weights, input_dims=dims, names=("images", "output0")
+        )
 
     @cached_property
     def frames_onnx(self) -> onnx.ModelProto:

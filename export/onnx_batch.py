@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from export.onnx_session import output_from_onnx
+from export.onnx_session import folded_model, output_from_onnx
 from photofinish.errors import ExportError
 
 BATCH = "batch"
@@ -19,48 +19,101 @@ def model_with_dynamic_batch(
 ) -> ModelProto:
     """A new model with input `names[0]` [batch, *input_dims] and one output `names[1]`, run to prove the batch.
 
-    Only the first output is kept. A batch that was fixed is freed where it stands in reshapes; ExportError when the
-    graph still does not treat pictures alike.
+    Only the first output is kept. All shapes but the batch are worked out beforehand where the graph allows it: what
+    computes shapes at run time stays on the CPU, and a CUDA graph cannot hold it. ExportError when the graph does
+    not treat pictures alike.
     """
-    freed = ModelProto()
-    freed.CopyFrom(model)
-    graph = freed.graph
+    given = _normal_model(model, input_dims, names)
+    fixed_batch = _dims(given.graph.input[0])[0]
+    reference = _Reference(given, input_dims)
+    try:
+        return reference.proved(_freed_model(folded_model(_with_batch(given, fixed_batch or 1))), what)
+    except ExportError:
+        if fixed_batch:
+            raise
+        return reference.proved(given, what)
+
+
+class _Reference:
+    """Two random pictures, and what the model that was given makes of each alone."""
+
+    def __init__(self, model: ModelProto, input_dims: tuple[int, ...]) -> None:
+        pixels = np.random.default_rng(0).integers(0, 256, (2, *input_dims)).astype(np.uint8)
+        is_uint8 = model.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8
+        self._batch = pixels if is_uint8 else pixels.astype(np.float32) / 255
+        step = _dims(model.graph.input[0])[0] or 1
+        repeated = [np.repeat(picture[None], step, axis=0) for picture in self._batch]
+        self._alone = np.concatenate([output_from_onnx(model, batch, at_once=True)[:1] for batch in repeated])
+
+    def proved(self, model: ModelProto, what: str) -> ModelProto:
+        """The model with a dynamic batch in its signature; ExportError unless it gives each picture the same output."""
+        dynamic = _with_batch(model, None)
+        remedy = "export it again with a dynamic batch (Ultralytics: dynamic=True)"
+        try:
+            together = output_from_onnx(dynamic, self._batch, at_once=True)
+        except ExportError as exc:
+            raise ExportError(f"{what} cannot run more than one picture at a time ({exc}); {remedy}") from exc
+        # Rows with equal confidence may swap places, so values are compared in order of size.
+        if together.shape != self._alone.shape or not np.allclose(
+            np.sort(together.reshape(2, -1)), np.sort(self._alone.reshape(2, -1)), rtol=1e-3, atol=MAX_DIFFERENCE
+        ):
+            raise ExportError(f"{what} gives pictures in a batch other results than one by one; {remedy}")
+        output = dynamic.graph.output[0]
+        output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, [BATCH, *together.shape[1:]]))
+        return dynamic
+
+
+def _normal_model(model: ModelProto, input_dims: tuple[int, ...], names: tuple[str, str]) -> ModelProto:
+    """A copy with our names, one output, fixed picture dims and constants as initializers; its batch is as it was."""
+    normal = ModelProto()
+    normal.CopyFrom(model)
+    graph = normal.graph
     _constants_to_initializers(graph)
     constants = {item.name for item in graph.initializer}
     image = next(item for item in graph.input if item.name not in constants)
-    fixed_batch = image.type.tensor_type.shape.dim[0].dim_value
-    if fixed_batch:
-        _free_reshapes(graph, fixed_batch)
+    batch = _dims(image)[0] or BATCH
+    input_type = image.type.tensor_type.elem_type
     _keep_first_output(graph)
     _rename(graph, {image.name: names[0], graph.output[0].name: names[1]})
-    input_type = image.type.tensor_type.elem_type
     del graph.input[:]
-    graph.input.append(helper.make_tensor_value_info(names[0], input_type, [BATCH, *input_dims]))
+    graph.input.append(helper.make_tensor_value_info(names[0], input_type, [batch, *input_dims]))
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info(names[1], TensorProto.FLOAT, None))
     del graph.value_info[:]
-    raw_dims = _proved_output_dims(freed, what, input_dims, input_type)
-    del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(names[1], TensorProto.FLOAT, [BATCH, *raw_dims]))
+    return normal
+
+
+def _with_batch(model: ModelProto, batch: int | None) -> ModelProto:
+    """A copy whose input has this batch, dynamic when None, and no shapes recorded elsewhere."""
+    changed = ModelProto()
+    changed.CopyFrom(model)
+    image = changed.graph.input[0]
+    dims = [batch or BATCH, *_dims(image)[1:]]
+    image.CopyFrom(helper.make_tensor_value_info(image.name, image.type.tensor_type.elem_type, dims))
+    output = changed.graph.output[0]
+    output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, None))
+    del changed.graph.value_info[:]
+    return changed
+
+
+def _dims(value: onnx.ValueInfoProto) -> list[int]:
+    """Its dims, 0 for a dynamic one."""
+    return [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+
+
+def _freed_model(model: ModelProto) -> ModelProto:
+    """A copy of a model with fixed shapes whose reshapes infer their first dimension."""
+    freed = onnx.shape_inference.infer_shapes(model)
+    graph = freed.graph
+    shapes = {item.name: _dims(item) for item in [*graph.value_info, *graph.output]}
+    constants = {item.name for item in graph.initializer}
+    for number, node in enumerate(graph.node):
+        shape = shapes.get(node.output[0], [])
+        if node.op_type == "Reshape" and node.input[1] in constants and shape and all(shape):
+            name = f"{node.input[1]}_any_batch_{number}"
+            graph.initializer.append(numpy_helper.from_array(np.array([-1, *shape[1:]], np.int64), name))
+            node.input[1] = name
     return freed
-
-
-def _proved_output_dims(model: ModelProto, what: str, input_dims: tuple[int, ...], input_type: int) -> tuple[int, ...]:
-    """The output's dims without the batch; ExportError unless two pictures give what each gives alone."""
-    pixels = np.random.default_rng(0).integers(0, 256, (2, *input_dims)).astype(np.uint8)
-    batch = pixels if input_type == TensorProto.UINT8 else pixels.astype(np.float32) / 255
-    remedy = "export it again with a dynamic batch (Ultralytics: dynamic=True)"
-    alone = output_from_onnx(model, batch)
-    try:
-        together = output_from_onnx(model, batch, at_once=True)
-    except ExportError as exc:
-        raise ExportError(f"{what} cannot run more than one picture at a time ({exc}); {remedy}") from exc
-    # Rows with equal confidence may swap places, so values are compared in order of size.
-    if together.shape != alone.shape or not np.allclose(
-        np.sort(together.reshape(2, -1)), np.sort(alone.reshape(2, -1)), rtol=1e-3, atol=MAX_DIFFERENCE
-    ):
-        raise ExportError(f"{what} gives pictures in a batch other results than one by one; {remedy}")
-    return tuple(int(side) for side in together.shape[1:])
 
 
 def _constants_to_initializers(graph: onnx.GraphProto) -> None:
@@ -76,21 +129,6 @@ def _constants_to_initializers(graph: onnx.GraphProto) -> None:
             kept.append(node)
     del graph.node[:]
     graph.node.extend(kept)
-
-
-def _free_reshapes(graph: onnx.GraphProto, batch: int) -> None:
-    """Let a Reshape to [batch, ...] infer its first dimension (-1), or copy its input's (0) where another is -1."""
-    constants = {item.name: item for item in graph.initializer}
-    for number, node in enumerate(graph.node):
-        if node.op_type != "Reshape" or node.input[1] not in constants:
-            continue
-        shape = numpy_helper.to_array(constants[node.input[1]]).copy()
-        if shape.ndim != 1 or len(shape) < 2 or shape[0] != batch:
-            continue
-        shape[0] = 0 if -1 in shape[1:] else -1
-        name = f"{node.input[1]}_any_batch_{number}"
-        graph.initializer.append(numpy_helper.from_array(shape, name))
-        node.input[1] = name
 
 
 def _keep_first_output(graph: onnx.GraphProto) -> None:

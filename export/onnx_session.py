@@ -1,7 +1,8 @@
-"""Run an ONNX model on the CPU, to compare it."""
+"""ONNX Runtime on the CPU: run a model to compare it, and work out what is constant in it."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +45,25 @@ def output_from_onnx(
     except ORT_ERRORS as exc:
         raise ExportError(f"ONNX Runtime cannot run the model: {str(exc).splitlines()[0][:300]}") from exc
     return np.concatenate(outputs).astype(np.float32)
+
+
+def folded_model(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A model of standard operators in which all that is known beforehand is a constant. Shapes should be fixed."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    with tempfile.TemporaryDirectory(prefix="photofinish-fold-") as folder:
+        path = Path(folder) / "folded.onnx"
+        options.optimized_model_filepath = str(path)
+        try:
+            ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except ORT_ERRORS as exc:
+            raise ExportError(f"ONNX Runtime cannot load the model: {str(exc).splitlines()[0][:300]}") from exc
+        folded = onnx.load(path)
+    if foreign := {node.op_type for node in folded.graph.node if node.domain not in ("", "ai.onnx")}:
+        raise ExportError(f"ONNX Runtime put its own operators {sorted(foreign)} into the model")
+    kept = [item for item in folded.opset_import if item.domain in ("", "ai.onnx")]
+    del folded.opset_import[:]
+    folded.opset_import.extend(kept)
+    folded.ir_version = model.ir_version
+    return folded

@@ -58,6 +58,16 @@ def test_artifacts_take_any_batch(tiny_staging: Tiny) -> None:
             assert module(batch).shape[0] == 3
 
 
+def test_onnx_computes_no_shapes_at_run_time(tiny_staging: Tiny) -> None:
+    """Such nodes run on the CPU, and ONNX Runtime then refuses to record a CUDA graph."""
+    for item in tiny_staging[1]:
+        if item.variant.backend == "onnxruntime":
+            model = onnx.load(item.directory / "1" / "model.onnx")
+            operators = {node.op_type for node in model.graph.node}
+            assert not operators & {"Shape", "Size", "NonZero", "ConstantOfShape", "Range", "Loop", "If"}
+            assert {opset.domain for opset in model.opset_import} <= {"", "ai.onnx"}
+
+
 def test_a_trace_tied_to_its_device_is_refused(variants: dict[str, Variant], tmp_path: Path) -> None:
     class _Tied(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
