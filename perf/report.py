@@ -8,7 +8,7 @@ from functools import partial
 from typing import Literal
 
 from perf.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
-from perf.formatting import number, times
+from perf.formatting import number, tick_label, times
 from perf.record import Record, Section
 from perf.stages import stage_rows
 from perf.statistics import min_samples
@@ -88,12 +88,17 @@ def text_parts(record: Record, *, lang: str = "en") -> list[Part]:
 
 
 def headline(record: Record, *, lang: str = "en") -> tuple[str, str]:
-    """The one sentence a reader takes away, and its confidence; ("", "") without a comparison."""
+    """The one sentence a reader takes away, and its confidence; ("", "") without a comparison.
+
+    A run that is not valid claims nothing.
+    """
     primary = primary_comparison(record)
     summaries = summaries_from_section(primary) if primary else ()
     gain = summaries[1].gain("p50") if len(summaries) >= 2 else None
     if gain is None:
         return "", ""
+    if verdict_from_record(record).validity == "INVALID":
+        return word("headline_invalid", lang), ""
     sure = word("interval_note", lang, low=number(gain.low), high=number(gain.high))
     if gain.low != gain.high and gain.holds(1.0):
         return word("headline_none", lang), sure
@@ -152,11 +157,11 @@ def _paced_parts(record: Record, primary: Section | None, lang: str) -> list[Par
     parts = _heading("h_paced", lang) if paced else []
     for section in paced:
         if section.load.rate_rps:
-            parts.append(Part(kind="text", text=word("paced_name", lang, rate=number(section.load.rate_rps)) + ":"))
+            parts.append(Part(kind="text", text=word("paced_name", lang, rate=tick_label(section.load.rate_rps)) + ":"))
         parts.append(Part(kind="table", table=comparison_rows(section, lang=lang)))
         for item in summaries_from_section(section):
             if is_overloaded(section, item):
-                values = {"arm": item.arm.label, "rate": number(section.load.rate_rps)}
+                values = {"arm": item.arm.label, "rate": tick_label(section.load.rate_rps)}
                 note = word("note_overloaded", lang, fps=number(item.frames_per_s), **values)
                 parts.append(Part(kind="text", text=note))
     return parts

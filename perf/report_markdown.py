@@ -14,7 +14,7 @@ def markdown_report(record: Record, *, lang: str = "en") -> str:
     said, sure = headline(record, lang=lang)
     lines = [f"# {word('report', lang)}"]
     if said:
-        lines.append(f"**{said}** ({sure})")
+        lines.append(f"**{said}** ({sure})" if sure else f"**{said}**")
     lines += [text for part in text_parts(record, lang=lang) if (text := _part_text(part))]
     return "\n\n".join(lines) + "\n"
 

@@ -24,7 +24,7 @@ def sweep_table(section: Section, *, lang: str = "en") -> str:
 def terminal_report(record: Record, *, lang: str = "en") -> str:
     """The whole report as text: everything but the pictures."""
     said, sure = headline(record, lang=lang)
-    lines = [word("report", lang), f"{said} ({sure})" if said else "", ""]
+    lines = [word("report", lang), f"{said} ({sure})" if sure else said, ""]
     return "\n".join([*lines, *(text for part in text_parts(record, lang=lang) if (text := _part_text(part)))])
 
 

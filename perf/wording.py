@@ -72,6 +72,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "title": ("Baseline against optimised", "基线与优化后的对比"),
     "report": ("Photofinish report", "Photofinish 报告"),
     "headline": ("{gain} lower median latency", "中位延迟降低为 1/{plain}"),
+    "headline_invalid": ("Not valid: no gain is claimed", "无效：不声称任何提升"),
     "headline_none": ("No difference in median latency shown", "未见中位延迟差异"),
     "headline_slower": ("{inverse}× higher median latency", "中位延迟为基线的 {inverse} 倍"),
     "interval_note": ("95 % confidence [{low}, {high}]", "95 % 置信区间 [{low}, {high}]"),

@@ -135,3 +135,4 @@ def test_the_headline_claims_no_more_than_was_shown() -> None:
     assert slower[0].startswith(("1.9", "2.0"))
     assert slower[0].endswith("higher median latency")
     assert headline(build_record(sections=())) == ("", "")
+    assert headline(_drifting()) == ("Not valid: no gain is claimed", "")
