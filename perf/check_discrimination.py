@@ -8,6 +8,7 @@ The slow-down is real waiting after each request, a tenth of the median that a f
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import numpy.typing as npt
 
 from client.pipelines import OptimisedPipeline
 from perf.bench import frames_from_source, served_models
@@ -26,9 +28,10 @@ from perf.comparison import contender_from_sender, run_comparison
 from perf.environment import environment_fingerprint, utc_now
 from perf.load import Sender, run_closed_loop
 from perf.record import Arm, Load, Section
+from perf.schedule import block_order
 from perf.senders import frame_sender
-from perf.statistics import Interval, nearest_rank
-from perf.summary import summaries_from_section
+from perf.statistics import Interval, nearest_rank, ratio_interval
+from perf.summary import latency_statistic, summaries_from_section
 from photofinish.errors import ConfigError
 
 SLOW_DOWN = 0.10
@@ -121,6 +124,30 @@ def check_discrimination(
     return tallies
 
 
+def simulated_coverage(
+    runs: int, *, rounds: int = 10, block_s: float = 0.3, median_s: float = 0.004
+) -> dict[str, float]:
+    """The share of A/A comparisons whose interval holds 1, on the synthetic machine without waiting for it."""
+    held = dict.fromkeys(("p50", "mean", "p95"), 0)
+    for run in range(runs):
+        generator = np.random.default_rng(run)
+        blocks: dict[str, list[npt.NDArray[np.float64]]] = {"a": [], "b": []}
+        now_s = drifted_at_s = drift = 0.0
+        for key in itertools.chain.from_iterable(block_order(("a", "b"), rounds=rounds, seed=run)):
+            end_s, services = now_s + block_s, []
+            while now_s < end_s:
+                kept = math.exp(-(now_s - drifted_at_s) / _DRIFT_S)
+                drift = kept * drift + generator.normal(0, _DRIFT_SHARE * math.sqrt(1 - kept**2))
+                drifted_at_s = now_s
+                burst_s = generator.exponential(median_s) if generator.random() < 0.01 else 0.0
+                services.append(median_s * math.exp(drift + generator.normal(0, 0.08)) + burst_s)
+                now_s += services[-1]
+            blocks[key].append(np.array(services))
+        for statistic in held:
+            held[statistic] += ratio_interval(blocks["a"], blocks["b"], latency_statistic(statistic)).holds(1.0)
+    return {key: count / runs for key, count in held.items()}
+
+
 @contextmanager
 def served_sender(url: str, variant: str, source: str) -> Iterator[Callable[[int], Sender]]:
     """Makes senders of whole frames to one served variant; all share one pipeline."""
@@ -150,8 +177,21 @@ def _wait(seconds: float) -> None:
 @click.option("--rounds", default=10, show_default=True)
 @click.option("--seconds", default=0.6, show_default=True, help="One block's length.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tallies as JSON.")
-def main(url: str | None, variant: str, source: str, runs: int, rounds: int, seconds: float, out: Path | None) -> None:
+@click.option("--simulate", type=int, help="Only the interval's coverage over this many simulated A/A comparisons.")
+def main(
+    url: str | None,
+    variant: str,
+    source: str,
+    runs: int,
+    rounds: int,
+    seconds: float,
+    out: Path | None,
+    simulate: int | None,
+) -> None:
     """Twenty comparisons of a thing with itself, twenty with it a tenth slower."""
+    if simulate:
+        click.echo(json.dumps(simulated_coverage(simulate)))
+        return
 
     def progress(line: str) -> None:
         click.echo(line, err=True)

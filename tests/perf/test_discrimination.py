@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from click.testing import CliRunner
 
-from perf.check_discrimination import check_discrimination, main, noisy_sender, tally_from_sections
+from perf.check_discrimination import check_discrimination, main, noisy_sender, simulated_coverage, tally_from_sections
 from tests.perf.records import build_comparison
 
 
@@ -31,3 +31,8 @@ def test_the_script_prints_its_tallies() -> None:
     result = CliRunner().invoke(main, ["--runs", "1", "--rounds", "2", "--seconds", "0.05"])
     assert result.exit_code == 0, result.output
     assert '"held_one"' in result.output
+
+
+def test_the_interval_holds_as_often_as_it_says() -> None:
+    coverage = simulated_coverage(60)
+    assert all(share >= 0.85 for share in coverage.values())
