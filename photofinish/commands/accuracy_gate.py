@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from photofinish.errors import AccuracyGateError, ConfigError
+from photofinish.errors import AccuracyGateError, ConfigError, ServerError
 
 if TYPE_CHECKING:
     from export.staging import StagedVariant
@@ -125,7 +125,13 @@ def _measure(
 
     @contextmanager
     def serve(names: tuple[str, ...]) -> Iterator[str]:
-        with EmbeddedServer(staging, models=names, on_progress=on_progress) as server:
+        with ExitStack() as stack:
+            try:
+                server = stack.enter_context(EmbeddedServer(staging, models=names, on_progress=on_progress))
+            except ServerError as exc:
+                # Triton 2.51 can abort (boost lock_exception) when models load side by side on a busy machine.
+                on_progress(f"{exc}; one more attempt")
+                server = stack.enter_context(EmbeddedServer(staging, models=names, on_progress=on_progress))
             yield server.endpoint.grpc_url
 
     candidates = [
