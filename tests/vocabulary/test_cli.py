@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from photofinish import __version__
+from photofinish.cli import COMMANDS, cli
+
+
+def photofinish(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "photofinish.cli", *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_version_goes_to_stdout() -> None:
+    result = photofinish("--version")
+    assert result.returncode == 0
+    assert __version__ in result.stdout
+    assert result.stderr == ""
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    result = photofinish("fly")
+    assert result.returncode == 2
+    assert "No such command 'fly'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help_and_loads(name: str) -> None:
+    command = cli.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    assert command.help, f"{name} needs a docstring: it is its help text"
+
+
+def test_help_of_the_base_command_needs_no_heavy_library() -> None:
+    code = (
+        "import sys, photofinish.cli as c; "
+        "heavy = {'torch', 'ultralytics', 'gradio', 'tritonclient', 'onnx'} & set(sys.modules); "
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["detect", "ui"])
+def test_client_commands_need_no_torch(name: str) -> None:
+    module = COMMANDS[name].partition(":")[0]
+    code = (
+        f"import sys, {module}; heavy = {{'torch', 'ultralytics', 'onnx'}} & set(sys.modules); "
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
