@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -131,6 +132,7 @@ class GpuWatch:
         by_process = self._bytes_by_process(handle)
         memory_bytes, method = self._memory(index, by_process, readings.device_bytes)
         known = self._server.pids() if self._server else set()
+        ours = known | ProcessTree(os.getpid()).pids()
         return GpuObservation(
             index=index,
             name=name.decode() if isinstance(name, bytes) else str(name),
@@ -142,7 +144,7 @@ class GpuWatch:
             sm_clock_min_mhz=min(readings.sm_clock_mhz, default=None),
             temperature_max_c=max(readings.temperature_c, default=None),
             throttle_reasons=tuple(sorted(readings.reasons)),
-            foreign_processes=len(set(by_process) - known) if known & set(by_process) else 0,
+            foreign_processes=len(set(by_process) - ours) if known & set(by_process) else 0,
         )
 
     def _memory(self, index: int, by_process: Mapping[int, int], device: list[int]) -> tuple[int | None, str]:

@@ -8,6 +8,7 @@ Record
 
 from __future__ import annotations
 
+import gzip
 import json
 import tempfile
 from collections.abc import Callable
@@ -169,11 +170,15 @@ def write_record(record: Record, path: Path) -> None:
         raise ConfigError(f"{path} cannot be written: {exc}; choose another place with --out") from exc
 
 
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
 def read_record(path: Path) -> Record:
-    """The record in a file of any schema version so far. Raises ConfigError that says what is wrong with it."""
+    """The record in a file, gzipped or not, of any schema version so far. Raises ConfigError that says what is wrong with it."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
+        raw = path.read_bytes()
+        values = json.loads(gzip.decompress(raw) if raw.startswith(_GZIP_MAGIC) else raw)
+    except (OSError, ValueError, EOFError) as exc:
         raise ConfigError(
             f"{path} cannot be read as a record: {exc}; give a JSON file that `photofinish perf` wrote"
         ) from exc

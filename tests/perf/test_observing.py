@@ -180,6 +180,8 @@ def test_memory_is_the_models_own_processes_where_they_can_be_told_apart(child: 
     gpu = _watched(FakeNvml({child.pid: 700, os.getpid(): 200, 999_999_999: 50}), model="toy_fp16", server=tree)
     assert (gpu.memory_bytes, gpu.memory_method) == (700, "NVML, the model's own processes")
     assert gpu.foreign_processes == 1
+    served = _watched(FakeNvml({child.pid: 700, os.getpid(): 200}), model="toy_fp16", server=ProcessTree(child.pid))
+    assert served.foreign_processes == 0, "the client itself, with its CUDA shared memory, is not foreign"
     whole = _watched(FakeNvml({child.pid: 700, os.getpid(): 200}), model="absent", server=tree)
     assert (whole.memory_bytes, whole.memory_method) == (900, "NVML, the whole server with all its models")
 

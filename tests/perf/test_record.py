@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,14 @@ def test_a_record_reads_back_as_it_was_written(tmp_path: Path) -> None:
     write_record(record, path)
     assert read_record(path) == record
     assert [item.name for item in path.parent.iterdir()] == ["record.json"]
+
+
+def test_a_gzipped_record_reads_the_same(tmp_path: Path) -> None:
+    plain = tmp_path / "run.json"
+    write_record(build_record(), plain)
+    packed = tmp_path / "run.json.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert read_record(packed) == read_record(plain)
 
 
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
