@@ -174,7 +174,10 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_record(path: Path) -> Record:
-    """The record in a file, gzipped or not, of any schema version so far. Raises ConfigError that says what is wrong with it."""
+    """The record in a file, gzipped or not, of any schema version so far.
+
+    Raises ConfigError that says what is wrong with it.
+    """
     try:
         raw = path.read_bytes()
         values = json.loads(gzip.decompress(raw) if raw.startswith(_GZIP_MAGIC) else raw)
