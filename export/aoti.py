@@ -38,16 +38,20 @@ def build_aoti_fp16(context: BuildContext, variant: Variant, out_path: Path) -> 
         device="cuda",
         on_progress=lambda line: context.on_progress(f"{variant.name}: {line}"),
     )
-    sidecar = {
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-        "gpu": torch.cuda.get_device_name(),
-        "compute_capability": ".".join(str(part) for part in torch.cuda.get_device_capability()),
-        "batch_sizes": list(packages),
-    }
+    sidecar = {**this_gpu(), "batch_sizes": list(packages)}
     (out_path.parent / SIDECAR_NAME).write_text(json.dumps(sidecar, indent=1), encoding="utf-8")
     size, package = next(iter(packages.items()))
     return context.check_output(variant, output_from_package(package, context.frames_nhwc, size=size, device="cuda"))
+
+
+def this_gpu() -> dict[str, str]:
+    """What a package is tied to: PyTorch's and CUDA's version, the GPU and its compute capability."""
+    return {
+        "torch": torch.__version__,
+        "cuda": str(torch.version.cuda),
+        "gpu": torch.cuda.get_device_name(),
+        "compute_capability": ".".join(str(part) for part in torch.cuda.get_device_capability()),
+    }
 
 
 def compile_packages(

@@ -134,6 +134,10 @@ def _job_from_variant(variant: Variant, request: _Request, staging: Path) -> _Jo
     }
     if variant.backend == "tensorrt":
         settings["engines"] = engine_settings(request.targets)
+    if variant.recipe == "aoti_fp16" and request.device == "cuda":
+        from export.aoti import this_gpu
+
+        settings["gpu"] = this_gpu()
     if variant.precision in ("int8", "fp8") and request.calibration:
         settings["calibration"] = folder_fingerprint(request.calibration)
     return _Job(

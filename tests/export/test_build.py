@@ -211,18 +211,18 @@ def test_onnx_weights_give_their_own_baseline(save_raw_onnx: SaveOnnx, tmp_path:
     assert "torch_fp32_tensor" not in cards
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
-def test_a_torchvision_classifier_goes_the_same_way(tmp_path: Path, name: str) -> None:
+def test_a_torchvision_classifier_goes_the_same_way(tmp_path: Path) -> None:
+    suffixes = ["torch_fp32_tensor", "onnx_fp32", "onnx_fp16"]
     staged = stage_variants(
-        f"torchvision:{name}",
+        "torchvision:resnet18",
         variants_path=CHECKOUT / "variants.toml",
-        names=SUFFIXES,
+        names=tuple(suffixes),
         device="cpu",
         input_size=64,
         staging=tmp_path,
         on_progress=print,
     )
-    assert [item.variant.suffix for item in staged] == list(SUFFIXES)
+    assert [item.variant.suffix for item in staged] == suffixes
     for item in staged:
         assert (item.card.task, item.card.head, item.card.untrained) == ("classify", "scores", True)
         assert item.card.parity["pictures"] == 2
