@@ -40,6 +40,7 @@ def done(view: SplitView) -> dict[str, int]:
 
 def test_both_sides_work_and_their_numbers_agree_with_the_server(served: FakeTriton) -> None:
     before = own_children()
+    shared_before = set(Path("/dev/shm").iterdir())
     with SplitView(served.url, choice()) as view:
         wait_for(lambda: min(done(view).values()) >= 20, START_S)
         asked = {name: sum(request.model_name == name for request in served.requests) for name in (BASELINE, OPTIMISED)}
@@ -57,7 +58,8 @@ def test_both_sides_work_and_their_numbers_agree_with_the_server(served: FakeTri
         assert len(own_children() - before) >= 3
     pids = {os.getpid(), *(part["pid"] for part in sides.values())}
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids - {os.getpid()}))
-    assert not [path for path in Path("/dev/shm").iterdir() if any(f"{pid}" in path.name.split("_") for pid in pids)]
+    left = set(Path("/dev/shm").iterdir()) - shared_before
+    assert not [path for path in left if any(f"{pid}" in path.name.split("_") for pid in pids)]
 
 
 def test_a_killed_worker_is_shown_and_comes_back(served: FakeTriton) -> None:
