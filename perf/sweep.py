@@ -13,7 +13,7 @@ from client.triton import ServedModel
 from perf.bench import Bench, Progress, arm_from_model
 from perf.comparison import reason_to_stop
 from perf.load import run_closed_loop
-from perf.perf_analyzer_program import PerfAnalyzer
+from perf.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError
 from perf.perf_analyzer_run import run_perf_analyzer, write_input_data
 from perf.record import Arm, Block, Generator, Load, NotRun, Section
 from perf.samples import Samples
@@ -26,6 +26,7 @@ TIMEOUT_S = 60.0
 _DISTINCT_INPUTS = 4
 _MIN_REQUESTS = 20
 _WARM_UP_PER_SENDER = 3
+_PERF_ANALYZER_TRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,9 @@ def run_sweep(
                 section = _with_block(section, own, own_block)
                 if program is not None:
                     input_data = _input_file(bench, cell.model, Path(folder))
-                    arm, block = _run_perf_analyzer(bench, program, cell, own, own_block.samples, seconds, input_data)
-                    section = _with_block(section, arm, block)
+                    section = _with_perf_analyzer(
+                        section, bench, program, cell, own, own_block.samples, seconds, input_data, on_progress
+                    )
                 on_section(section)
     except (KeyboardInterrupt, PhotofinishError) as exc:
         on_section(replace(section, stopped_by=reason_to_stop(exc)))
@@ -106,6 +108,33 @@ def _with_block(section: Section, arm: Arm, block: Block) -> Section:
     """The section with one more arm; perf_analyzer's stand first."""
     arms = sorted((*section.arms, arm), key=lambda item: item.generator == "photofinish")
     return replace(section, arms=tuple(arms), blocks=(*section.blocks, block))
+
+
+def _with_perf_analyzer(
+    section: Section,
+    bench: Bench,
+    program: PerfAnalyzer,
+    cell: Cell,
+    own: Arm,
+    own_samples: Samples,
+    seconds: float,
+    input_data: Path,
+    on_progress: Progress,
+) -> Section:
+    """The section with perf_analyzer's arm, or with the reason why it has none while the server still answers.
+
+    Tried twice: perf_analyzer was seen to end with exit code 0 and an empty profile, and not when asked again.
+    """
+    for attempt in range(_PERF_ANALYZER_TRIES):
+        try:
+            return _with_block(
+                section, *_run_perf_analyzer(bench, program, cell, own, own_samples, seconds, input_data)
+            )
+        except PerfAnalyzerError as exc:
+            reason = str(exc)
+            on_progress(f"perf_analyzer, try {attempt + 1} of {_PERF_ANALYZER_TRIES}: {reason}")
+    missing = NotRun(label=f"perf_analyzer, {cell.text}", reason=reason)
+    return replace(section, not_run=(*section.not_run, missing))
 
 
 def _run_own(bench: Bench, cell: Cell, seconds: float, transport: Transport | Literal["auto"]) -> tuple[Arm, Block]:

@@ -1,0 +1,51 @@
+"""What becomes of a sweep when perf_analyzer fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perf import sweep
+from perf.perf_analyzer_program import PerfAnalyzerError
+from perf.record import Section
+from tests.perf.records import build_record
+
+
+class Cell:
+    text = "toy at concurrency 1"
+
+
+def section_after(monkeypatch: pytest.MonkeyPatch, answers: list[Any]) -> tuple[Section, list[str]]:
+    """An empty sweep after perf_analyzer gave the answers, errors among them, in turn."""
+    full = next(item for item in build_record().sections if item.kind == "sweep")
+    arm = next(item for item in full.arms if item.generator == "perf_analyzer")
+    block = full.blocks_of(arm.key)[0]
+
+    def run(*_: object) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return arm, block
+
+    monkeypatch.setattr(sweep, "_run_perf_analyzer", run)
+    said: list[str] = []
+    empty = Section(kind="sweep", name="sweep", load=full.load, arms=(), blocks=(), not_run=(), complete=False)
+    unused: Any = None
+    after = sweep._with_perf_analyzer(empty, unused, unused, Cell(), unused, unused, 1.0, Path(), said.append)  # type: ignore[arg-type]
+    return after, said
+
+
+def test_an_empty_profile_is_asked_for_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    after, said = section_after(monkeypatch, [PerfAnalyzerError("empty profile"), "fine"])
+    assert len(after.arms) == len(after.blocks) == 1
+    assert after.not_run == ()
+    assert "try 1 of 2: empty profile" in said[0]
+
+
+def test_what_fails_twice_is_named_and_the_sweep_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    after, _ = section_after(monkeypatch, [PerfAnalyzerError("empty profile"), PerfAnalyzerError("empty again")])
+    assert after.arms == ()
+    assert after.not_run[0].label == "perf_analyzer, toy at concurrency 1"
+    assert after.not_run[0].reason == "empty again"
