@@ -9,11 +9,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from photofinish.errors import PhotofinishError
 
@@ -29,7 +30,7 @@ class ChildLink:
     """The child's end: what it may tell its owner, and whether it shall stop."""
 
     def __init__(self, messages: Connection, words: Any) -> None:
-        """messages: one-way pipe to the owner; words: shared [stop, heartbeat]."""
+        """messages: pipe to the owner and back; words: shared [stop, heartbeat]."""
         self._messages = messages
         self._words = words
 
@@ -50,6 +51,14 @@ class ChildLink:
     def report_error(self, message: str) -> None:
         """Say why the work ends."""
         self._messages.send(("error", message))
+
+    def request(self, wish: object) -> None:
+        """Ask the owner for something; `answer` brings what it says."""
+        self._messages.send(("request", wish))
+
+    def answer(self, timeout_s: float) -> Any:
+        """The owner's next answer, never None; None when there was none in time."""
+        return self._messages.recv() if self._messages.poll(timeout_s) else None
 
 
 Work = Callable[[ChildLink], None]
@@ -81,6 +90,16 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
 
+class RequestHandler(Protocol):
+    """The owner's part in what a child asks for. Called from the thread that supervises the child."""
+
+    def hear(self, wish: Any, answer: Callable[[object], None]) -> None:
+        """The child asks. `answer` may be called later, from any thread; once the child has ended it does nothing."""
+
+    def end(self) -> None:
+        """The child has ended, whyever: it asks for nothing any more and holds nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildStatus:
     """What to show of a child. message: plain words, "" when all is well; facts: what it told of its work."""
@@ -96,11 +115,19 @@ class SupervisedChild:
     """Keeps one process at its work: restarts it after a delay when it ends, and gives up after `give_up_s`."""
 
     def __init__(
-        self, name: str, work: Work, *, give_up_s: float = 600.0, silence_s: float = 60.0, grace_s: float = 5.0
+        self,
+        name: str,
+        work: Work,
+        *,
+        requests: RequestHandler | None = None,
+        give_up_s: float = 600.0,
+        silence_s: float = 60.0,
+        grace_s: float = 5.0,
     ) -> None:
         """name: how the screen calls it. silence_s: without a sign of life for so long, it is ended and restarted."""
         self.name = name
         self._work = work
+        self._requests = requests
         self._give_up_s = give_up_s
         self._silence_s = silence_s
         self._grace_s = grace_s
@@ -154,7 +181,7 @@ class SupervisedChild:
         """Run the process until it ends; why it ended, in plain words."""
         context = multiprocessing.get_context("spawn")
         words = context.RawArray(ctypes.c_int64, 2)
-        receiver, sender = context.Pipe(duplex=False)
+        receiver, sender = context.Pipe(duplex=True)
         process = context.Process(target=_child_main, args=(self._work, sender, words), daemon=True)
         process.start()
         sender.close()
@@ -163,6 +190,8 @@ class SupervisedChild:
             return self._watch(process, receiver, words)
         finally:
             words[0] = 1
+            if self._requests is not None:
+                self._requests.end()
             _end(process, self._grace_s if self._closing.is_set() else 0.0)
             receiver.close()
 
@@ -176,7 +205,10 @@ class SupervisedChild:
                     kind, payload = receiver.recv()
                 except (EOFError, OSError):
                     return error or _exit_reason(self.name, process)
-                error = self._apply(kind, payload) or error
+                if kind == "request":
+                    self._pass_on(payload, receiver)
+                else:
+                    error = self._apply(kind, payload) or error
             elif ready:
                 return error or _exit_reason(self.name, process)
             if words[1] != heartbeat:
@@ -184,6 +216,14 @@ class SupervisedChild:
             elif time.monotonic() - heard > self._silence_s:
                 return f"{self.name} gave no sign of life for {self._silence_s:.0f} s and was ended"
         return "stopped"
+
+    def _pass_on(self, wish: Any, receiver: Connection) -> None:
+        def answer(payload: object) -> None:
+            with suppress(OSError):  # the child has ended; its supervision is about to notice
+                receiver.send(payload)
+
+        if self._requests is not None:
+            self._requests.hear(wish, answer)
 
     def _apply(self, kind: str, payload: Any) -> str:
         """Take one message into the status; the text of an error, else ""."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from client.triton import TritonClient
 from client.ui.source_work import Pace
 from client.ui.split_view import Choice
+from client.ui.turns import TurnMode
 from photofinish.errors import ConfigError
 from photofinish.model_card import ModelCard
 
@@ -61,7 +62,13 @@ def _place(card: ModelCard) -> tuple[bool, int]:
 
 
 def choice_from_server(
-    url: str, *, source: str, baseline: str | None = None, optimised: str | None = None, pace: Pace = "free"
+    url: str,
+    *,
+    source: str,
+    baseline: str | None = None,
+    optimised: str | None = None,
+    pace: Pace = "free",
+    turns: TurnMode = "auto",
 ) -> Choice:
     """What to run on the server at `url`; names left out are chosen, and the two sides run the same model.
 
@@ -73,7 +80,7 @@ def choice_from_server(
     left = _named(baseline, cards, url) if baseline else baselines(cards)[0]
     same = {name: card for name, card in cards.items() if card.weights_sha256 == cards[left].weights_sha256}
     right = _named(optimised, cards, url) if optimised else candidates(same)[0]
-    return Choice(source=source, baseline=left, optimised=right, pace=pace)
+    return Choice(source=source, baseline=left, optimised=right, pace=pace, turns=turns)
 
 
 def _named(name: str, cards: Mapping[str, ModelCard], url: str) -> str:

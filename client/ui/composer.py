@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from client.ui.board import Board
-from client.ui.side_work import PANEL_WH, SIDES, Side
+from client.ui.scribe import PANEL_WH
+from client.ui.side_work import SIDES, Side
 from client.ui.slots import PictureReader
 
 Layout = Literal["wide", "tall"]

@@ -34,6 +34,7 @@ class BoardCollector(Collector):
             labels = [side, self._variants(side), STREAM_ID]
             done.add_metric(labels, board.frames_done)
             dropped.add_metric([*labels, "late"], board.frames_dropped)
+            dropped.add_metric([*labels, "turn"], board.frames_passed)
             latency.add_metric(labels, _cumulative_buckets(board), board.latency_sum_s)
         yield from (done, dropped, latency)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import gradio as gr
 from client.ui.choosing import baselines, candidates, served_cards
 from client.ui.side_work import SIDES
 from client.ui.source_work import Pace
-from client.ui.split_view import Choice, SplitView
+from client.ui.split_view import SplitView
 from photofinish.errors import PhotofinishError
 
 ASSETS = Path(__file__).resolve().parent / "assets"
@@ -56,7 +57,9 @@ def build_page(view: SplitView, *, is_public: bool) -> gr.Blocks:
     def start(source: str, baseline: str, optimised: str, pace: str) -> None:
         if is_public and source not in sources:
             raise gr.Error(f"Choose one of the sources {', '.join(sources)}: this page is shared.")
-        view.choose(Choice(source=source.strip(), baseline=baseline, optimised=optimised, pace=PACES[pace]))
+        view.choose(
+            replace(view.choice, source=source.strip(), baseline=baseline, optimised=optimised, pace=PACES[pace])
+        )
 
     with gr.Blocks(title="Photofinish", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(view_html(), padding=False)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from client.ui.board import WINDOW_S
+from client.ui.board import TURNS_WINDOW_S, WINDOW_S, SideNumbers
 from client.ui.side_work import SIDES, Side
 from client.ui.split_view import SideState, ViewState
 from photofinish.model_card import ModelCard
 
+TURNS = "This machine has no GPU: the sides take turns, rates count each side's own turns."
+TURNS_ASKED_FOR = "The sides take turns, rates count each side's own turns."
 UNTRAINED = "This model is untrained: its boxes mean nothing. The speed is real."
 _DASH = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
@@ -28,6 +30,7 @@ def screen_from_state(state: ViewState) -> dict[str, Any]:
         "machine": state.machine,
         "source": _source_line(state),
         "footnote": _footnote(state),
+        "turns": _turns(state),
         "warnings": _warnings(state),
         "ratio": {"first": _times(first[0]), "first_words": first[1], "second": _times(second[0]),
                   "second_words": second[1], "is_won": is_won},
@@ -91,8 +94,21 @@ def _source_line(state: ViewState) -> str:
 
 
 def _footnote(state: ViewState) -> str:
-    begin = "the picture being there" if state.choice.is_paced else "taking a frame up"
-    return f"Both sides run at once on one server. Last {WINDOW_S:.0f} seconds; latency runs from {begin} to its boxes."
+    if state.takes_turns:
+        how, window_s = "One side works at a time", TURNS_WINDOW_S
+    else:
+        how, window_s = "Both sides run at once", WINDOW_S
+    counts_waiting = state.choice.is_paced and not state.takes_turns
+    begin = "the picture being there" if counts_waiting else "taking a frame up"
+    return f"{how} on one server. Last {window_s:.0f} seconds; latency runs from {begin} to its boxes."
+
+
+def _turns(state: ViewState) -> str:
+    """What to say of turns in the middle of the page; "" when the sides work at once."""
+    if not state.takes_turns:
+        return ""
+    cards = [_card(state.sides[side]) for side in SIDES]
+    return TURNS_ASKED_FOR if any(card and card.device != "cpu" for card in cards) else TURNS
 
 
 def _warnings(state: ViewState) -> list[str]:
@@ -131,19 +147,25 @@ def _side(state: ViewState, side: Side) -> dict[str, Any]:
         "accuracy": _accuracy(card),
         "live_accuracy": _live_accuracy(part),
         "done": f"{numbers.frames_done:,}",
-        "dropped": f"{numbers.frames_dropped:,}",
+        "dropped": _dropped(numbers, state.takes_turns),
+        "drops_label": "Done / late / other's turn" if state.takes_turns else "Done / dropped",
         "numbers": {
             "frames_per_s": numbers.frames_per_s,
             "p50_ms": numbers.p50_ms,
             "p95_ms": numbers.p95_ms,
             "frames_done": numbers.frames_done,
             "frames_dropped": numbers.frames_dropped,
+            "frames_passed": numbers.frames_passed,
             "recall": numbers.recall,
             "precision": numbers.precision,
             "restarts": part.child.restarts,
             "pid": part.child.pid,
         },
     }
+
+
+def _dropped(numbers: SideNumbers, takes_turns: bool) -> str:
+    return f"{numbers.frames_dropped:,} / {numbers.frames_passed:,}" if takes_turns else f"{numbers.frames_dropped:,}"
 
 
 _BACKENDS = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "tensorrt": "TensorRT"}
@@ -154,7 +176,7 @@ def _how(part: SideState, card: ModelCard | None) -> str:
     transport = str(part.child.facts.get("transport", ""))
     words = [_BACKENDS.get(card.backend, card.backend), card.precision.upper()] if card else []
     if transport:
-        words.append(_TRANSPORTS.get(transport, transport))
+        words.append(_TRANSPORTS.get(transport.removesuffix("_http"), transport))
     return " · ".join(words)
 
 

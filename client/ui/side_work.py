@@ -8,28 +8,20 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from client.drawing import draw_detections
 from client.pipelines import BaselinePipeline, FrameResult, OptimisedPipeline
 from client.triton import TritonClient
-from client.ui.board import NO_TRUTH, Board, BoardMemory
+from client.ui.board import Board, BoardMemory
 from client.ui.child import ChildLink
-from client.ui.slots import PictureMemory, PictureReader, PictureWriter
-from photofinish.detections import Detections, match_detections
+from client.ui.scribe import Scribe
+from client.ui.slots import Picture, PictureMemory, PictureReader, PictureWriter
+from client.ui.turns import TurnMode, TurnTaker
+from photofinish.errors import ModelNotFoundError
 from photofinish.frame import Frame
-from photofinish.letterbox import Letterbox, letterboxed_from_image
 from photofinish.model_card import ModelCard
 
 Side = Literal["baseline", "optimised"]
 SIDES: tuple[Side, Side] = ("baseline", "optimised")
-PANEL_WH = (640, 360)
-PANEL_SCALE = 0.65
-"""Size of lines and text in a panel: readable when the page shows it at its own size."""
 STREAM_ID = "split-view"
-PANEL_INTERVAL_NS = 15_000_000
-"""A panel is redrawn at most this often: 66 times a second, above what the stream shows."""
 
 _POLL_S = 0.0005
 
@@ -46,6 +38,10 @@ class Pipeline(Protocol):
         """Results in frame order."""
         ...
 
+    def process(self, frame: Frame) -> FrameResult:
+        """The result of one frame."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideSpec:
@@ -53,13 +49,16 @@ class SideSpec:
 
     is_paced: frames come at a camera's rate. Then late frames are dropped and latency runs from the moment the
     picture was there; otherwise it runs from the moment the pipeline took the frame up.
+    other_model: what the other side runs; turns: whether the two take turns.
     """
 
     side: Side
     url: str
     model_name: str
+    other_model: str
     timeout_s: float = 20.0
     is_paced: bool = False
+    turns: TurnMode = "auto"
 
 
 IN_FLIGHT = {"cpu": 1, "cuda": 2}
@@ -96,117 +95,92 @@ class SideWork:
         """Work through the newest frames. Raises what the pipeline raises; the owner starts it again."""
         spec = self.spec
         link.report_waiting(f"waiting for {spec.url}")
-        card = _served_card(spec)
+        card, takes_turns = _arrangement(spec)
         notices: list[str] = []
         with pipeline_from_spec(spec, card, notices.append) as pipeline:
-            link.report_running(card=card, transport=pipeline.transport, notices=())
+            link.report_running(card=card, transport=pipeline.transport, notices=(), takes_turns=takes_turns)
             told = 0
-            scribe = _Scribe(Board(self.board), PictureWriter(self.panel), card, counts_waiting=spec.is_paced)
-            for result in pipeline.run(self._newest_frames(link)):
-                scribe.take(result)
+            scribe = Scribe(Board(self.board), PictureWriter(self.panel), card, counts_waiting=spec.is_paced)
+            work = self._work_in_turns if takes_turns else self._work_at_once
+            for _ in work(link, pipeline, scribe):
                 if len(notices) != told:
                     told = len(notices)
                     link.report_running(transport=pipeline.transport, notices=tuple(notices))
 
-    def _newest_frames(self, link: ChildLink) -> Iterator[Frame]:
+    def _work_at_once(self, link: ChildLink, pipeline: Pipeline, scribe: Scribe) -> Iterator[None]:
+        """Frame after frame, whatever the other side does."""
         reader = PictureReader(self.frames, reader=SIDES.index(self.spec.side))
+        for result in pipeline.run(self._newest_frames(reader, link)):
+            scribe.take(result)
+            yield
+
+    def _work_in_turns(self, link: ChildLink, pipeline: Pipeline, scribe: Scribe) -> Iterator[None]:
+        """One frame per turn. Waiting for turn and picture, and drawing, count neither as work nor as latency."""
+        reader = PictureReader(self.frames, reader=SIDES.index(self.spec.side), on_demand=True)
+        turns = TurnTaker(link)
         last = reader.newest if self.spec.is_paced else 0
-        while not link.is_stopping:
-            picture = reader.read(after=last)
+        asked_at = reader.newest_index
+        asks = False
+        while asks or self._is_wanted(reader, last, link):
+            if not turns.take():
+                return
+            if reader.newest <= last:
+                reader.take()
+            picture = _next_picture(reader, last, link)
             if picture is None:
-                time.sleep(_POLL_S)
-                continue
+                return
             last = picture.sequence
-            yield Frame(
-                image_hwc_bgr=picture.image_hwc_bgr,
-                stream_id=STREAM_ID,
-                index=picture.index,
-                captured_ns=picture.captured_ns,
-                truth=picture.truth,
-            )
+            began_ns = time.perf_counter_ns()
+            result = pipeline.process(_frame_from_picture(picture))
+            turn_ns = result.finished_ns - began_ns
+            scribe.take_turn(result, turn_ns=turn_ns, asked_at=asked_at)
+            asked_at = reader.newest_index
+            asks = not self.spec.is_paced or reader.newest > last
+            turns.give_back(turn_ns, asks=asks)
+            yield
+
+    def _is_wanted(self, reader: PictureReader, last: int, link: ChildLink) -> bool:
+        """Whether to ask for a turn: at a camera's rate not before there is a newer picture; False to stop."""
+        while self.spec.is_paced and reader.newest <= last and not link.is_stopping:
+            time.sleep(_POLL_S)
+        return not link.is_stopping
+
+    def _newest_frames(self, reader: PictureReader, link: ChildLink) -> Iterator[Frame]:
+        last = reader.newest if self.spec.is_paced else 0
+        while (picture := _next_picture(reader, last, link)) is not None:
+            last = picture.sequence
+            yield _frame_from_picture(picture)
 
 
-def _served_card(spec: SideSpec) -> ModelCard:
+def _next_picture(reader: PictureReader, last: int, link: ChildLink) -> Picture | None:
+    """The newest picture after `last`, waiting for one; None to stop."""
+    while not link.is_stopping:
+        picture = reader.read(after=last)
+        if picture is not None:
+            return picture
+        time.sleep(_POLL_S)
+    return None
+
+
+def _frame_from_picture(picture: Picture) -> Frame:
+    return Frame(
+        image_hwc_bgr=picture.image_hwc_bgr,
+        stream_id=STREAM_ID,
+        index=picture.index,
+        captured_ns=picture.captured_ns,
+        truth=picture.truth,
+    )
+
+
+def _arrangement(spec: SideSpec) -> tuple[ModelCard, bool]:
+    """The card of the side's model, and whether the sides take turns: in `auto` where both models share the CPU."""
     with TritonClient(spec.url, timeout_s=spec.timeout_s) as client:
         client.wait_until_ready(spec.timeout_s)
-        return client.model(spec.model_name).require_card()
-
-
-class _Scribe:
-    """Counts results and draws panels."""
-
-    def __init__(self, board: Board, panel: PictureWriter, card: ModelCard, *, counts_waiting: bool) -> None:
-        self._board = board
-        self._panel = panel
-        self._class_names = card.class_names
-        self._truth_classes: npt.NDArray[np.int32] | None = None
-        self._has_looked_for_truth = False
-        self._counts_waiting = counts_waiting
-        self._last_index: int | None = None
-        self._drawn_ns = 0
-
-    def take(self, result: FrameResult) -> None:
-        frame = result.frame
-        gap = 0 if self._last_index is None else frame.index - self._last_index - 1
-        self._last_index = frame.index
-        truth_count, matched = self._judge(result.detections, frame.truth)
-        self._board.record(
-            finished_ns=result.finished_ns,
-            latency_ns=result.latency_ns if self._counts_waiting else result.service_ns,
-            found=len(result.detections),
-            truth=truth_count,
-            matched=matched,
-            dropped=max(gap, 0),
-        )
-        if result.finished_ns - self._drawn_ns >= PANEL_INTERVAL_NS:
-            self._drawn_ns = result.finished_ns
-            image = panel_from_result(frame.image_hwc_bgr, result.detections, self._class_names)
-            self._panel.write(image, index=frame.index, captured_ns=frame.captured_ns)
-
-    def _judge(self, found: Detections, truth: Detections | None) -> tuple[int, int]:
-        """Objects in the frame and how many of them were found; NO_TRUTH when nobody knows."""
-        if truth is None:
-            return NO_TRUTH, 0
-        if not self._has_looked_for_truth:
-            self._has_looked_for_truth = True
-            self._truth_classes = _truth_classes(self._class_names)
-        if self._truth_classes is None:
-            return NO_TRUTH, 0
-        mapped = Detections(
-            boxes_xyxy=truth.boxes_xyxy,
-            confidence=truth.confidence,
-            class_id=self._truth_classes[truth.class_id].astype(np.int32),
-        )
-        return len(mapped), int((match_detections(found, mapped) >= 0).sum())
-
-
-def _truth_classes(class_names: tuple[str, ...]) -> npt.NDArray[np.int32] | None:
-    """For each class of the synthetic camera the model's class number, or None unless the model knows all of them."""
-    from photofinish.synthetic import CLASS_NAMES
-
-    if not set(CLASS_NAMES) <= set(class_names):
-        return None
-    return np.array([class_names.index(name) for name in CLASS_NAMES], dtype=np.int32)
-
-
-def panel_from_result(
-    image_hwc_bgr: npt.NDArray[np.uint8], detections: Detections, class_names: tuple[str, ...]
-) -> npt.NDArray[np.uint8]:
-    """The picture at panel size with its boxes: (360, 640, 3) uint8, padded with black."""
-    panel, letterbox = letterboxed_from_image(image_hwc_bgr, PANEL_WH)
-    _blacken_padding(panel, letterbox)
-    scaled = Detections(
-        boxes_xyxy=letterbox.boxes_to_target(detections.boxes_xyxy),
-        confidence=detections.confidence,
-        class_id=detections.class_id,
-    )
-    return draw_detections(panel, scaled, class_names, scale=PANEL_SCALE)
-
-
-def _blacken_padding(panel: npt.NDArray[np.uint8], letterbox: Letterbox) -> None:
-    left, top = letterbox.offset_xy
-    width, height = letterbox.resized_wh
-    inside = panel[top : top + height, left : left + width].copy() if (left or top) else None
-    if inside is not None:
-        panel[...] = 0
-        panel[top : top + height, left : left + width] = inside
+        card = client.model(spec.model_name).require_card()
+        if spec.turns != "auto":
+            return card, spec.turns == "on"
+        try:
+            other = client.model(spec.other_model).card
+        except ModelNotFoundError:
+            return card, False
+    return card, card.device == "cpu" and other is not None and other.device == "cpu"

@@ -38,6 +38,7 @@ _HEADER = np.dtype(
     ]
 )
 _NO_TRUTH = -1
+_ON_DEMAND = 1 + READER_COUNT
 _READ_ATTEMPTS = 8
 
 
@@ -48,7 +49,7 @@ class PictureMemory:
         """Reserve room for SLOT_COUNT pictures of at most `max_pixels` pixels."""
         context = multiprocessing.get_context("spawn")
         self.max_pixels = max_pixels
-        self.words: Any = context.RawArray(ctypes.c_int64, 1 + READER_COUNT)
+        self.words: Any = context.RawArray(ctypes.c_int64, 2 + READER_COUNT)
         self.headers: Any = context.RawArray(ctypes.c_uint8, _HEADER.itemsize * SLOT_COUNT)
         self.pixels: Any = context.RawArray(ctypes.c_uint8, max_pixels * 3 * SLOT_COUNT)
 
@@ -106,7 +107,12 @@ class PictureWriter(_Views):
 
     def is_taken(self) -> bool:
         """Whether a reader has the newest picture, or there is none yet."""
-        return int(self.words[1:].max()) >= int(self.words[0])
+        return int(self.words[1:_ON_DEMAND].max()) >= int(self.words[0])
+
+    @property
+    def is_on_demand(self) -> bool:
+        """Whether the readers want the next picture made when they have taken the last, and not before."""
+        return bool(self.words[_ON_DEMAND])
 
 
 def _write_truth(rows: npt.NDArray[np.float32], truth: Detections) -> int:
@@ -117,16 +123,31 @@ def _write_truth(rows: npt.NDArray[np.float32], truth: Detections) -> int:
 
 
 class PictureReader(_Views):
-    """Reads the newest picture. `reader` is this process's place (0 or 1) in the record of who took what."""
+    """Reads the newest picture. `reader` is this process's place (0 or 1) in the record of who took what.
 
-    def __init__(self, memory: PictureMemory, *, reader: int = 0) -> None:
+    on_demand: no picture is made ahead; `take` asks for the next one, and reading alone does not.
+    """
+
+    def __init__(self, memory: PictureMemory, *, reader: int = 0, on_demand: bool = False) -> None:
         super().__init__(memory)
         self._reader = reader
+        self._on_demand = on_demand
+        if on_demand:
+            self.words[_ON_DEMAND] = 1
 
     @property
     def newest(self) -> int:
         """Sequence number of the newest picture, 0 when there is none."""
         return int(self.words[0])
+
+    @property
+    def newest_index(self) -> int:
+        """Frame index of the newest picture, -1 when there is none."""
+        return int(self.headers[self.newest % SLOT_COUNT]["index"]) if self.newest else -1
+
+    def take(self) -> None:
+        """Let a source that waits for its readers go on to the next picture."""
+        self.words[1 + self._reader] = self.newest
 
     def read(self, *, after: int = 0) -> Picture | None:
         """The newest picture, or None unless its sequence number is larger than `after`."""
@@ -136,7 +157,8 @@ class PictureReader(_Views):
                 return None
             picture = self._copy(sequence)
             if picture is not None:
-                self.words[1 + self._reader] = sequence
+                if not self._on_demand:
+                    self.words[1 + self._reader] = sequence
                 return picture
         return None
 

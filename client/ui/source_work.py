@@ -43,11 +43,15 @@ class SourceWork:
             has_reported = False
             link.report_waiting(notice)
 
+        def wait_until_taken() -> None:
+            while not writer.is_taken() and not link.is_stopping:
+                time.sleep(_POLL_S)
+
         with open_source(self.source, loop=True, paced=self.pace == "camera", on_notice=tell) as source:
             waits = not source.is_live
             for frame in source.frames():
-                while waits and not writer.is_taken() and not link.is_stopping:
-                    time.sleep(_POLL_S)
+                if waits:
+                    wait_until_taken()
                 if link.is_stopping:
                     return
                 image, truth, is_reduced = _reduced(frame)
@@ -61,6 +65,8 @@ class SourceWork:
                         is_live=source.is_live,
                         is_reduced=is_reduced,
                     )
+                if waits and writer.is_on_demand:  # making the next picture now would slow the side that works
+                    wait_until_taken()
         raise SourceError(f"{self.source} gives no more frames")
 
 

@@ -14,9 +14,11 @@ from client.ui.board import Board, BoardMemory, SideNumbers, numbers_from_board
 from client.ui.child import ChildStatus, SupervisedChild
 from client.ui.composer import Composer, FrameHub
 from client.ui.gpu import MemoryMeter, MemoryReading, is_loopback, machine_line
-from client.ui.side_work import PANEL_WH, SIDES, Side, SideSpec, SideWork
+from client.ui.scribe import PANEL_WH
+from client.ui.side_work import SIDES, Side, SideSpec, SideWork
 from client.ui.slots import FRAME_PIXELS, PictureMemory, PictureReader
 from client.ui.source_work import Pace, SourceWork
+from client.ui.turns import TurnKeeper, TurnMode, TurnSeat
 
 STALE_AFTER_S = 2.0
 """A side without a result for so long shows a dimmed picture."""
@@ -31,6 +33,7 @@ class Choice:
     baseline: str
     optimised: str
     pace: Pace = "free"
+    turns: TurnMode = "auto"
 
     @property
     def is_paced(self) -> bool:
@@ -63,6 +66,11 @@ class ViewState:
     machine: str
     source: ChildStatus
     sides: Mapping[Side, SideState]
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether the sides work one at a time."""
+        return any(side.child.facts.get("takes_turns") for side in self.sides.values())
 
 
 class SplitView:
@@ -135,15 +143,17 @@ class SplitView:
         """How everything is now."""
         now_ns = time.perf_counter_ns()
         choice, children = self._choice, self._children
+        source = children["source"].status
+        offered_per_s = source.facts.get("frames_per_s") if choice.is_paced else None
         return ViewState(
             choice=choice,
             machine=self._machine,
-            source=children["source"].status,
+            source=source,
             sides={
                 side: SideState(
                     model_name=choice.model_name(side),
                     child=children[side].status,
-                    numbers=numbers_from_board(self.boards[side], now_ns),
+                    numbers=numbers_from_board(self.boards[side], now_ns, offered_per_s=offered_per_s),
                     memory=self._memory.reading(choice.model_name(side)),
                     is_live=self.is_live(side),
                 )
@@ -158,12 +168,16 @@ class SplitView:
         children = {
             "source": child(SOURCE_NAME, SourceWork(source=choice.source, pace=choice.pace, frames=self._frames))
         }
+        keeper = TurnKeeper()
+        others: Mapping[Side, Side] = {"baseline": "optimised", "optimised": "baseline"}
         for side in SIDES:
             spec = SideSpec(
                 side=side,
                 url=self.url,
                 model_name=choice.model_name(side),
+                other_model=choice.model_name(others[side]),
                 is_paced=choice.is_paced,
+                turns=choice.turns,
             )
             work = SideWork(
                 spec=spec,
@@ -171,7 +185,7 @@ class SplitView:
                 panel=self._panels[side],
                 board=self._board_memory[side],
             )
-            children[side] = child(f"the {side} process", work)
+            children[side] = child(f"the {side} process", work, requests=TurnSeat(keeper, side))
         self._children = children
         for started in children.values():
             started.__enter__()

@@ -17,6 +17,8 @@ from photofinish.variant import Variant, default_variants_path, select_variants,
 if TYPE_CHECKING:
     from threading import Event
 
+    from client.ui.source_work import Pace
+    from client.ui.turns import TurnMode
     from server.embedded import EmbeddedServer, ServerEndpoint
 
 GATE_FRAMES = 40
@@ -46,6 +48,9 @@ class Pair:
 @click.option("--headless", is_flag=True, help="No page: measure both pipelines in turn, print their table, end.")
 @click.option("--seconds", type=click.FloatRange(2, 600), default=20.0, show_default=True, help="For --headless.")
 @click.option("--pace", type=click.Choice(["free", "camera"]), default="free", show_default=True, help="As in `ui`.")
+@click.option(
+    "--turns", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True, help="As in `ui`."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the page.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the page; default: the first free from 7860.")
 @click.option("--share", is_flag=True, help="Print a public link for judges, through Gradio's tunnel.")
@@ -58,7 +63,8 @@ def demo(
     device: str,
     headless: bool,
     seconds: float,
-    pace: str,
+    pace: Pace,
+    turns: TurnMode,
     host: str,
     port: int | None,
     share: bool,
@@ -69,7 +75,7 @@ def demo(
     if headless:
         click.echo(compare_headless(pair, source=source, seconds=seconds))
     else:
-        show_view(pair, source=source, pace=pace, host=host, port=port, share=share)
+        show_view(pair, source=source, pace=pace, turns=turns, host=host, port=port, share=share)
 
 
 def tell(line: str) -> None:
@@ -198,19 +204,16 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
     return "\n\n".join(table for table in tables if table)
 
 
-def show_view(pair: Pair, *, source: str, pace: str, host: str, port: int | None, share: bool) -> None:
+def show_view(
+    pair: Pair, *, source: str, pace: Pace, host: str, port: int | None, share: bool, turns: TurnMode = "auto"
+) -> None:
     """Serve and show until Ctrl-C. A server that ends by itself is started again, SERVER_RESTARTS times at most."""
     from client.ui.app import Hosting, serve_view, stopped_by_signals
     from client.ui.server import open_listener
     from client.ui.split_view import Choice
 
     open_listener(host, port).close()  # a taken port is told before the models load
-    choice = Choice(
-        source=source,
-        baseline=pair.baseline,
-        optimised=pair.optimised,
-        pace="camera" if pace == "camera" else "free",
-    )
+    choice = Choice(source=source, baseline=pair.baseline, optimised=pair.optimised, pace=pace, turns=turns)
     with server_of(pair) as server, stopped_by_signals() as stop, ExitStack() as stack:
         at = server.endpoint
         hosting = Hosting(host=host, port=port, share=share)

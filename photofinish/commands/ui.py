@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from client.ui.source_work import Pace
+    from client.ui.turns import TurnMode
 
 LOOPBACK = "127.0.0.1"
 
@@ -20,6 +26,13 @@ LOOPBACK = "127.0.0.1"
     show_default=True,
     help="Recordings: as fast as the faster side takes frames, or at their own rate.",
 )
+@click.option(
+    "--turns",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Whether one side works at a time; auto: where both models run on the CPU.",
+)
 @click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the page; default: the first free from 7860.")
 @click.option("--share", is_flag=True, help="Print a public link for judges, through Gradio's tunnel.")
@@ -31,7 +44,8 @@ def ui(
     source: str,
     baseline: str | None,
     optimised: str | None,
-    pace: str,
+    pace: Pace,
+    turns: TurnMode,
     host: str,
     port: int | None,
     share: bool,
@@ -42,9 +56,7 @@ def ui(
     from client.ui.app import Hosting, serve_view, stopped_by_signals
     from client.ui.choosing import choice_from_server
 
-    chosen = choice_from_server(
-        url, source=source, baseline=baseline, optimised=optimised, pace="camera" if pace == "camera" else "free"
-    )
+    chosen = choice_from_server(url, source=source, baseline=baseline, optimised=optimised, pace=pace, turns=turns)
     hosting = Hosting(host=host, port=port, share=share, metrics_host=metrics_host, metrics_port=metrics_port)
     with (
         stopped_by_signals() as stop,

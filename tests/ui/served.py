@@ -30,18 +30,20 @@ def slow_answer(output: str, seconds: float) -> Callable[[Arrays], Arrays]:
     return answer
 
 
-def toy_models(*, untrained: bool = False) -> tuple[FakeModel, FakeModel]:
+def toy_models(*, untrained: bool = False, device: str = "cpu") -> tuple[FakeModel, FakeModel]:
     """A baseline that takes BASELINE_S and an optimised variant that takes OPTIMISED_S per request."""
     baseline = FakeModel(
         name=BASELINE,
-        card=build_card(variant=BASELINE, role="baseline", backend="pytorch", contract="tensor", untrained=untrained),
+        card=build_card(
+            variant=BASELINE, role="baseline", backend="pytorch", contract="tensor", untrained=untrained, device=device
+        ),
         inputs=(("INPUT__0", "FP32", (3, 64, 64)),),
         outputs=(("OUTPUT__0", "FP32", (MAX_ROWS, ROW_WIDTH)),),
         infer=slow_answer("OUTPUT__0", BASELINE_S),
     )
     optimised = FakeModel(
         name=OPTIMISED,
-        card=build_card(variant=OPTIMISED, untrained=untrained),
+        card=build_card(variant=OPTIMISED, untrained=untrained, device=device),
         infer=slow_answer("detections", OPTIMISED_S),
     )
     return baseline, optimised

@@ -6,7 +6,8 @@ import pytest
 
 from client.ui.board import Board, BoardMemory
 from client.ui.composer import ACCENTS_BGR, LAYOUTS, Composer, FrameHub, Layout, finish_line, finish_strip
-from client.ui.side_work import PANEL_WH, SIDES, Side
+from client.ui.scribe import PANEL_WH
+from client.ui.side_work import SIDES, Side
 from client.ui.slots import PictureMemory, PictureReader, PictureWriter
 from tests.client.fake_triton import wait_for
 
