@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from client.regions import TransportError, point_to_region, region_name
+from client.regions import TransportError, region_name
 from photofinish.errors import InferenceError
 
 HANDLE_BYTES = 64
@@ -81,15 +81,14 @@ class CudaRegion:
             self._free()
             raise
 
-    def fill_request(self, request: Any, byte_size: int) -> None:
-        """Copy the pictures to the GPU, wait until they are there, and name the region."""
+    def deliver(self, byte_size: int) -> None:
+        """Copy the pictures to the GPU and wait until they are there."""
         runtime = self._runtime
         check(runtime, "cudaSetDevice", self._device_id)
         to_device = runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
         source = self.array.ctypes.data
         check(runtime, "cudaMemcpyAsync", self._device_pointer, source, byte_size, to_device, self._stream)
         check(runtime, "cudaStreamSynchronize", self._stream)
-        point_to_region(request, self.name, byte_size)
 
     def close(self) -> None:
         """Make the server let go, then free; a server that is gone already has let go."""

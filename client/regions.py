@@ -22,12 +22,16 @@ class TransportError(ConfigError):
 
 
 class InputRegion(Protocol):
-    """The memory of one slot. `array` is what the caller writes pictures into."""
+    """The memory of one slot. `array` is what the caller writes pictures into.
+
+    name: what requests call it by; "" when pictures travel inside the request.
+    """
 
     array: npt.NDArray[Any]
+    name: str
 
-    def fill_request(self, request: Any, byte_size: int) -> None:
-        """Make the ModelInferRequest carry, or point to, the first `byte_size` bytes of `array`."""
+    def deliver(self, byte_size: int) -> None:
+        """Bring the first `byte_size` bytes of `array` to where the server reads them."""
 
     def close(self) -> None:
         """Give the memory back, here and on the server."""
@@ -36,16 +40,13 @@ class InputRegion(Protocol):
 class BytesRegion:
     """Pictures travel inside the gRPC message."""
 
+    name = ""
+
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
         self.array = np.zeros(shape, dtype=dtype)
 
-    def fill_request(self, request: Any, byte_size: int) -> None:
-        """Copy the bytes into the message."""
-        content = self.array.reshape(-1).view(np.uint8)[:byte_size].tobytes()
-        if request.raw_input_contents:
-            request.raw_input_contents[0] = content
-        else:
-            request.raw_input_contents.append(content)
+    def deliver(self, byte_size: int) -> None:
+        """Nothing to do: the message carries them."""
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -89,9 +90,8 @@ class SystemRegion:
             path.unlink()
         self.array: npt.NDArray[Any] = np.frombuffer(memory, dtype=dtype).reshape(shape)
 
-    def fill_request(self, request: Any, byte_size: int) -> None:
-        """Name the region and how much of it counts; no pixel is copied."""
-        point_to_region(request, self.name, byte_size)
+    def deliver(self, byte_size: int) -> None:
+        """Nothing to do: the server reads the same memory."""
 
     def close(self) -> None:
         """Make the server let go; a server that is gone already has. The memory goes with its last view."""
@@ -104,10 +104,3 @@ class SystemRegion:
 def region_name() -> str:
     """A name that no other region on this machine has."""
     return f"photofinish-region-{os.getpid()}-{secrets.token_hex(6)}"
-
-
-def point_to_region(request: Any, name: str, byte_size: int) -> None:
-    """Make the ModelInferRequest's input refer to the first bytes of a registered region."""
-    parameters = request.inputs[0].parameters
-    parameters["shared_memory_region"].string_param = name
-    parameters["shared_memory_byte_size"].int64_param = byte_size

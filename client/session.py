@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import grpc
 import numpy as np
@@ -15,23 +15,39 @@ import numpy.typing as npt
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from client.cuda_region import CudaRegion
+from client.grpc_caller import GrpcCaller, call_grpc
+from client.http_caller import HttpCaller, http_neighbour
 from client.regions import BytesRegion, InputRegion, SystemRegion, TransportError
-from client.tensors import DTYPES, array_from_response
-from client.translation import error_from_rpc
+from client.tensors import DTYPES
 from client.triton import ServedModel, channel_options, grpc_target
 from photofinish.errors import ConfigError, InferenceError, RequestTimeoutError
 
-Transport = Literal["grpc", "system_shm", "cuda_shm"]
-"""How a picture reaches the server: inside the message, or through memory or GPU memory shared on one machine."""
+Transport = Literal["grpc", "system_shm", "cuda_shm", "system_shm_http", "cuda_shm_http"]
+"""How a picture reaches the server, and over what it is asked for.
+
+`grpc`: the picture inside a gRPC message. `system_shm`, `cuda_shm`: the picture in memory, or GPU memory, that both
+share on one machine, and a short request over gRPC; with `_http` that request goes over HTTP, which costs less.
+"""
 
 TransportChoice = Transport | Literal["auto"]
 """A transport, or the first of AUTOMATIC_ORDER that this machine and the server accept."""
 TRANSPORT_CHOICES: tuple[str, ...] = ("auto", *get_args(Transport))
-AUTOMATIC_ORDER: tuple[Transport, ...] = ("system_shm", "grpc")
+AUTOMATIC_ORDER: tuple[Transport, ...] = ("system_shm_http", "system_shm", "grpc")
+HTTP_CHECK_TIMEOUT_S = 2.0
 
 
 def ignore_notice(text: str) -> None:
     """Drop a notice."""
+
+
+class Caller(Protocol):
+    """How one slot asks for its inference."""
+
+    def call(self, count: int, byte_size: int, timeout_s: float) -> npt.NDArray[np.float32]:
+        """The first output, batch first, of the slot's first `count` pictures, which take `byte_size` bytes."""
+
+    def close(self) -> None:
+        """Close what belongs to this slot alone."""
 
 
 class Slot:
@@ -40,23 +56,25 @@ class Slot:
     sent_ns and received_ns: perf_counter_ns around the latest call.
     """
 
-    def __init__(self, region: InputRegion, request: Any) -> None:
+    def __init__(self, region: InputRegion, caller: Caller) -> None:
         self.input_array = region.array
         self.sent_ns = 0
         self.received_ns = 0
         self._region = region
-        self._request = request
+        self._caller = caller
 
-    def prepare_request(self, count: int) -> Any:
-        """The ModelInferRequest for the first `count` pictures of this slot."""
-        tensor = self._request.inputs[0]
-        if tensor.shape[0] != count:
-            tensor.shape[0] = count
-        self._region.fill_request(self._request, self.input_array[:count].nbytes)
-        return self._request
+    def infer(self, count: int, timeout_s: float) -> npt.NDArray[np.float32]:
+        """Send the first `count` pictures and wait for the first output."""
+        self.sent_ns = time.perf_counter_ns()
+        byte_size = self.input_array[:count].nbytes
+        self._region.deliver(byte_size)
+        output = self._caller.call(count, byte_size, timeout_s)
+        self.received_ns = time.perf_counter_ns()
+        return output
 
     def close(self) -> None:
         """Give the slot's memory back."""
+        self._caller.close()
         self._region.close()
 
 
@@ -64,7 +82,8 @@ class Session:
     """Sends pictures to one model. Slots are acquired, written, submitted and released; results are float32.
 
     The request of a slot is built once; sending costs one blocking call in a thread of the session's own pool,
-    which measured less time and less spread than gRPC's futures. Safe to use from several threads.
+    which measured less time and less spread than gRPC's futures. Requests over HTTP need Triton's HTTP endpoint on the
+    port below gRPC's, as Triton has it by default. Safe to use from several threads.
     """
 
     def __init__(
@@ -97,6 +116,7 @@ class Session:
         self._running: set[Future[npt.NDArray[np.float32]]] = set()
         self._slots: list[Slot] = []
         self.transport: Transport = "grpc"
+        self._is_closed = False
         try:
             self._allocate(transport, slots, on_notice)
         except BaseException:
@@ -138,14 +158,13 @@ class Session:
 
     def infer(self, slot: Slot, count: int | None = None) -> npt.NDArray[np.float32]:
         """As `submit`, waiting for the result in the caller's thread."""
-        slot.sent_ns = time.perf_counter_ns()
-        request = slot.prepare_request(self.batch_size if count is None else count)
-        response = self._call("ModelInfer", request)
-        slot.received_ns = time.perf_counter_ns()
-        return array_from_response(response)
+        if self._is_closed:
+            raise InferenceError("the session is closed", model=self.model.name, url=self.url)
+        return slot.infer(self.batch_size if count is None else count, self.timeout_s)
 
     def close(self) -> None:
         """Wait for what is in flight (bounded by its deadline), give the memory back, close the connection."""
+        self._is_closed = True
         wait(set(self._running), timeout=self.timeout_s)
         for slot in self._slots:
             slot.close()
@@ -155,16 +174,19 @@ class Session:
 
     def _allocate(self, wanted: TransportChoice, slots: int, on_notice: Callable[[str], None]) -> None:
         candidates = AUTOMATIC_ORDER if wanted == "auto" else (wanted,)
-        for position, transport in enumerate(candidates):
+        notice = ""
+        for transport in candidates:
             try:
                 self._slots = self._make_slots(transport, slots)
             except (TransportError, InferenceError) as exc:
-                if position == len(candidates) - 1:
+                if transport == candidates[-1]:
                     raise
-                on_notice(f"no {transport} with the server, pictures go by {candidates[position + 1]} instead ({exc})")
+                notice = f"no {transport} with the server, pictures go by {{}} instead ({exc})"
             else:
                 self.transport = transport
                 break
+        if notice:
+            on_notice(notice.format(self.transport))
         for slot in self._slots:
             self._free.put(slot)
 
@@ -180,20 +202,25 @@ class Session:
         return made
 
     def _make_slot(self, transport: Transport) -> Slot:
-        tensor = self.model.inputs[0]
         shape = (self.batch_size, *self.model.input_dims())
-        dtype = DTYPES[tensor.datatype]
+        dtype = DTYPES[self.model.inputs[0].datatype]
         region: InputRegion
         if transport == "grpc":
             region = BytesRegion(shape, dtype)
-        elif transport == "system_shm":
+        elif transport.startswith("system_shm"):
             region = SystemRegion(shape, dtype, register=self._register_system, unregister=self._unregister_system)
         else:
             region = CudaRegion(shape, dtype, register=self._register_cuda, unregister=self._unregister_cuda)
-        request = service_pb2.ModelInferRequest(model_name=self.model.name)
-        request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=list(shape))
-        request.outputs.add(name=self.model.outputs[0].name)
-        return Slot(region, request)
+        if not transport.endswith("_http"):
+            return Slot(region, GrpcCaller(self._stub, self.url, self.model, region))
+        caller = HttpCaller(http_neighbour(self.url), self.model, region.name)
+        try:
+            caller.check_same_server(transport.partition("_")[0], min(self.timeout_s, HTTP_CHECK_TIMEOUT_S))
+        except BaseException:
+            caller.close()
+            region.close()
+            raise
+        return Slot(region, caller)
 
     def _register_system(self, name: str, key: str, byte_size: int) -> None:
         request = service_pb2.SystemSharedMemoryRegisterRequest(name=name, key=key, byte_size=byte_size)
@@ -212,9 +239,4 @@ class Session:
         self._call("CudaSharedMemoryUnregister", service_pb2.CudaSharedMemoryUnregisterRequest(name=name))
 
     def _call(self, method: str, request: Any) -> Any:
-        try:
-            return getattr(self._stub, method)(request, timeout=self.timeout_s)
-        except grpc.RpcError as exc:
-            raise error_from_rpc(exc, url=self.url, model=self.model.name) from exc
-        except ValueError as exc:  # grpc says "Cannot invoke RPC on closed channel!"
-            raise InferenceError("the session is closed", model=self.model.name, url=self.url) from exc
+        return call_grpc(self._stub, method, request, self.url, self.model, self.timeout_s)

@@ -21,14 +21,34 @@ class Ports:
 
 
 def choose_ports(*, grpc: int, http: int, metrics: int) -> Ports:
-    """The given ports, with a free one in place of each 0. Raises ServerError when a given port is taken."""
+    """The given ports, with a free one in place of each 0. Raises ServerError when a given port is taken.
+
+    Where both may be chosen, HTTP is one below gRPC, as in Triton's defaults: clients look for it there.
+    """
     given = {"--grpc-port": grpc, "--http-port": http, "--metrics-port": metrics}
     wanted = [port for port in given.values() if port]
     if len(set(wanted)) != len(wanted):
         raise ServerError(f"each endpoint needs a port of its own, got {given}; 0 takes any free one")
+    if not grpc and not http:
+        http, grpc = _neighbours()
+        given |= {"--grpc-port": grpc, "--http-port": http}
     with ExitStack() as sockets:
         chosen = [_bound_port(option, port, sockets) for option, port in given.items()]
     return Ports(grpc=chosen[0], http=chosen[1], metrics=chosen[2])
+
+
+def _neighbours() -> tuple[int, int]:
+    """Two free ports, one after the other."""
+    for _ in range(100):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind((LOOPBACK, 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind((LOOPBACK, port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port, port + 1
+    raise ServerError(f"no two neighbouring ports are free on {LOOPBACK}; pass --http-port and --grpc-port")
 
 
 def _bound_port(option: str, port: int, sockets: ExitStack) -> int:

@@ -71,14 +71,16 @@ def test_shared_memory_and_grpc_give_the_same(served_coco: ServedCoco) -> None:
 
     frame = Frame(image_hwc_bgr=image_from_file(ASSETS / "bus.jpg"), stream_id="bus", index=0, captured_ns=0)
     found = []
-    for transport in ("grpc", "system_shm"):
+    for transport in ("grpc", "system_shm", "system_shm_http"):
         with OptimisedPipeline(
             served_coco.url, served_coco.names["onnx_fp32"], transport=transport, timeout_s=TIMEOUT_S
         ) as pipeline:
             found.append(pipeline.process(frame).detections)
+    assert len(found[0]) == len(PICTURES["bus.jpg"])
     np.testing.assert_array_equal(found[0].boxes_xyxy, found[1].boxes_xyxy)
+    np.testing.assert_array_equal(found[0].boxes_xyxy, found[2].boxes_xyxy)
 
 
 def test_auto_takes_shared_memory_of_the_embedded_server(served_coco: ServedCoco) -> None:
     with OptimisedPipeline(served_coco.url, served_coco.names["onnx_fp16"]) as pipeline:
-        assert pipeline.transport == "system_shm"
+        assert pipeline.transport == "system_shm_http"

@@ -194,7 +194,7 @@ def test_the_server_ends_with_its_parent(repository: Path, tmp_path: Path, numbe
         assert int(parent.stdout.readline())
         assert shared_memory_of(parent.pid)
         parent.send_signal(number)
-        parent.wait(DEADLINE_S)
+        parent.wait(2 * DEADLINE_S)  # an orderly stop may wait for the server first
     wait_until(lambda: not server_processes(repository), "server and stubs are gone")
     wait_until(lambda: not shared_memory_of(parent.pid), "shared memory is gone")
 
