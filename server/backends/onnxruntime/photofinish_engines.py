@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import onnxruntime as ort
 from photofinish_batches import Arrays, Part, bucket_for, run_joined, zeros_for
@@ -40,9 +42,12 @@ class CpuEngine:
 
 
 class CudaEngine:
-    """An ONNX model on a GPU: one session per prepared batch size, all on the same buffers.
+    """An ONNX model on a GPU: every prepared batch size bound to the same fixed buffers.
 
-    A batch runs in the smallest size that holds it; the rows behind it are stale.
+    With CUDA graphs one session holds a graph for each size, so weights and working memory are there once. Where
+    such a session is refused, and without graphs, each size has a session with all shapes fixed: a session that meets
+    another size plans its convolutions anew. A batch runs in the smallest size that holds it; the rows behind it are
+    stale.
     """
 
     def __init__(self, model: ServedModel) -> None:
@@ -61,8 +66,11 @@ class CudaEngine:
             dimension = batch_dimension(model)
             self._batch = DeviceBatch(self._cuda, model)
             self._runs: dict[int, Callable[[], None]] = {}
-            for size in model.buckets:
-                self._runs[size] = self._prepare(size, {dimension: size} if dimension else {})
+            shared = self._shared_session() if dimension and self._cuda_graphs else None
+            # The largest first: what it leaves free is enough for the smaller ones.
+            for size in reversed(model.buckets):
+                fixed = {dimension: size} if dimension else {}
+                self._runs[size] = self._bind(shared or self._session(fixed), size, graph_id=size if shared else 0)
                 self._warm_up(size)
             self.gpu_bytes = self._cuda.used_bytes() - used_before
 
@@ -84,9 +92,24 @@ class CudaEngine:
         (outputs,) = self.run([[ArrayInput(array) for array in arrays]])
         return [output.copy() for output in outputs]
 
-    def _prepare(self, size: int, fixed: dict[str, int]) -> Callable[[], None]:
-        """A session for one batch size, bound to the fixed buffers; the call starts one execution."""
-        session = cuda_session(self._model, stream=self._cuda.stream, cuda_graphs=self._cuda_graphs, fixed=fixed)
+    def _shared_session(self) -> Any | None:
+        """A session for all batch sizes; None where ONNX Runtime cannot record it with an open batch dimension."""
+        try:
+            return self._session({})
+        except RefusedModelError as exc:
+            if "cuda graph" not in str(exc).lower():
+                raise
+            sys.stderr.write(f"photofinish: {self._model.name}: one session for each batch size ({exc})\n")
+            return None
+
+    def _session(self, fixed: dict[str, int]) -> Any:
+        return cuda_session(self._model, stream=self._cuda.stream, cuda_graphs=self._cuda_graphs, fixed=fixed)
+
+    def _bind(self, session: Any, size: int, graph_id: int) -> Callable[[], None]:
+        """One batch size bound to the fixed buffers; the call starts one execution.
+
+        graph_id: which of a shared session's graphs; 0 for a session's only one.
+        """
         binding = session.io_binding()
         device = ("cuda", self._model.device_id)
         for io, address in zip(self._model.inputs, self._batch.input_addresses, strict=True):
@@ -96,6 +119,7 @@ class CudaEngine:
         options = ort.RunOptions()
         # The outputs are copied on the same stream, which is then waited for once.
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        options.add_run_config_entry("gpu_graph_id", str(graph_id))
         return partial(session.run_with_iobinding, binding, options)
 
     def _warm_up(self, size: int) -> None:

@@ -64,8 +64,11 @@ class CudaEngine:
                 for io, address in zip(model.inputs, self._batch.input_addresses, strict=True)
             ]
             self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, list[torch.Tensor]]] = {}
-            for size in model.buckets:
+            # The largest first: what its graph leaves free in the pool is enough for the smaller ones.
+            for size in reversed(model.buckets):
                 self._prepare(size)
+            if self._graphs:
+                torch.cuda.empty_cache()  # the warm-up's memory; graphs have their own
             self.gpu_bytes = self._cuda.used_bytes() - used_before
 
     def run(self, parts: Sequence[Part]) -> list[Arrays]:

@@ -31,6 +31,24 @@ Part = list[Input]
 """The inputs of one request."""
 
 
+class ArrayInput:
+    """An array in the place of a request's input, for warm-up and checks."""
+
+    __slots__ = ("_array", "shape")
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = np.ascontiguousarray(array)
+        self.shape = array.shape
+
+    def array(self) -> np.ndarray:
+        """The array."""
+        return self._array
+
+    def location(self) -> tuple[int, bool]:
+        """The address, and that it is not on a GPU."""
+        return self._array.__array_interface__["data"][0], False
+
+
 def run_joined(parts: Sequence[Part], run: Callable[[Arrays], Arrays]) -> list[Arrays]:
     """Run the inputs of all parts as one batch in host memory. Outputs are views of the batch's."""
     if len(parts) == 1:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from photofinish_batches import ArrayInput as ArrayInput
 from photofinish_model import RefusedModelError, ServedModel
 
 CPU_DEVICES = (1, 3)
@@ -75,24 +76,6 @@ class TensorInput:
             return self._array.__array_interface__["data"][0], False
         head = _DlTensor.from_address(_capsule_pointer(self._capsule, b"dltensor"))
         return head.data + head.byte_offset, head.device_type not in CPU_DEVICES
-
-
-class ArrayInput:
-    """An array in the place of a request's input, for warm-up and checks."""
-
-    __slots__ = ("_array", "shape")
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = np.ascontiguousarray(array)
-        self.shape = array.shape
-
-    def array(self) -> np.ndarray:
-        """The array."""
-        return self._array
-
-    def location(self) -> tuple[int, bool]:
-        """The address, and that it is not on a GPU."""
-        return self._array.__array_interface__["data"][0], False
 
 
 def tensor_from_array(name: str, array: np.ndarray) -> Any:

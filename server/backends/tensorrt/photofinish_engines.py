@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from photofinish_agreement import Node, check_against_config
-from photofinish_batches import Arrays, Part, bucket_for, zeros_for
+from photofinish_batches import ArrayInput, Arrays, Part, bucket_for, zeros_for
 from photofinish_cuda import refuse_on_error
 from photofinish_device import DeviceBatch
 from photofinish_graphs import GraphCuda
 from photofinish_model import RefusedModelError, ServedModel
 from photofinish_sidecar import check_sidecar, file_for_capability, import_library, read_sidecar
-from photofinish_tensors import ArrayInput
 from photofinish_trace import StageTimes
 
 WARM_RUNS = 3
@@ -78,16 +77,23 @@ class CudaEngine:
         self._times.begin()
         sizes = self._batch.load(parts)
         self._times.mark("input")
-        size = bucket_for(sum(sizes), self._model.buckets)
-        if size in self._graphs:
-            self._cuda.replay(self._graphs[size])
-        else:
-            self._launch(size)
+        self.start(bucket_for(sum(sizes), self._model.buckets))
         self._times.mark("engine")
         outputs = self._batch.fetch(sizes)
         self._times.mark("output")
         self._times.end()
         return outputs
+
+    def start(self, size: int) -> None:
+        """Start an execution of one prepared batch size on what lies in the input buffers."""
+        if size in self._graphs:
+            self._cuda.replay(self._graphs[size])
+        else:
+            self._launch(size)
+
+    def wait(self) -> None:
+        """Return when everything that was started is done."""
+        self._cuda.synchronize()
 
     def run_arrays(self, arrays: Arrays) -> Arrays:
         """The outputs of one batch in host memory, copied."""
