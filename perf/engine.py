@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perf.comparison import Progress
+from perf.engine_tensorrt import tensorrt_loop
 from perf.load import run_closed_loop
 from perf.record import Arm, Block, Load, NotRun, Section
 from perf.samples import Samples
@@ -29,10 +30,14 @@ _WARM_UPS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """One variant of the repository. directory: the version directory that holds the model file."""
+    """One variant of the repository. directory: the version directory that holds the model file.
+
+    backends: the folder of the embedded server's backends, whose engine class TensorRT engines run in.
+    """
 
     card: ModelCard
     directory: Path
+    backends: Path | None = None
 
     @property
     def path(self) -> Path:
@@ -211,10 +216,17 @@ def _openvino_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
     return lambda: request.infer([pixels], share_inputs=True, share_outputs=True)
 
 
+def _tensorrt_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
+    if artifact.backends is None:
+        raise ConfigError("the embedded server's backends were not given; run it by `photofinish perf engine`")
+    return tensorrt_loop(artifact.card, artifact.directory, pixels, artifact.backends)
+
+
 _LOOPS: Mapping[str, Callable[[Artifact, npt.NDArray[Any]], Loop]] = {
     "pytorch": _torch_loop,
     "onnxruntime": _onnx_loop,
     "openvino": _openvino_loop,
+    "tensorrt": _tensorrt_loop,
 }
 
 

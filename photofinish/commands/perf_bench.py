@@ -89,6 +89,7 @@ def artifacts_in(repository: Path, names: tuple[str, ...]) -> list[Artifact]:
     """The variants of a repository on disk, by name or suffix; all of them when none is named."""
     from export.cards import card_from_directory
     from perf.engine import Artifact
+    from server.run_folder import BACKENDS
 
     found = []
     for directory in sorted(path.parent for path in repository.glob("*/config.pbtxt")):
@@ -97,7 +98,7 @@ def artifacts_in(repository: Path, names: tuple[str, ...]) -> list[Artifact]:
             version = max(
                 (path for path in directory.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)
             )
-            found.append(Artifact(card=card, directory=version))
+            found.append(Artifact(card=card, directory=version, backends=BACKENDS))
     if not found:
         raise ConfigError(f"{repository} holds no variant {' or '.join(names)}".rstrip() + "; run `photofinish export`")
     return found

@@ -21,7 +21,7 @@ def _artifact(folder: Path, **card: object) -> Artifact:
 @pytest.mark.parametrize(
     ("card", "batch_size", "said"),
     [
-        ({"backend": "tensorrt"}, 1, "no bare loop for backend tensorrt"),
+        ({"backend": "tensorrt"}, 1, r"model\.plan does not exist; run `photofinish export`"),
         ({"backend": "openvino", "batch_buckets": (1, 2)}, 4, "batches of 2 at most"),
         ({"device": "cuda"}, 1, "no CUDA provider"),
         ({"backend": "pytorch", "device": "cuda"}, 1, "torch sees none"),
