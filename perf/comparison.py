@@ -10,6 +10,7 @@ from perf.load import Arrivals, Sender, arrival_offsets, run_closed_loop, run_op
 from perf.record import Arm, Block, Load, NotRun, Section, SectionKind
 from perf.samples import Samples
 from perf.schedule import block_order
+from perf.warming import STRETCH_S, lead_in, warm_until_steady
 from perf.watch import Watcher
 from photofinish.errors import PhotofinishError
 
@@ -21,19 +22,22 @@ Progress = Callable[[str], None]
 class Contender:
     """An arm and how one block of it is run: seconds and the round's seed in, samples out.
 
-    stages: lists that the sender appends a request's stages to, in nanoseconds; emptied after each block.
+    warm_up runs once, lead_in before each block; neither is counted. stages: lists that the sender appends a request's
+    stages to, in nanoseconds; emptied before and after each block.
     """
 
     arm: Arm
     run_block: Callable[[float, int], Samples]
     warm_up: Callable[[], None] = lambda: None
+    lead_in: Callable[[], None] = lambda: None
     stages: Stages = field(default_factory=dict)
 
 
-def contender_from_sender(
-    arm: Arm, sender: Sender, load: Load, *, warm_up_requests: int = 5, stages: Stages | None = None
-) -> Contender:
-    """A contender under closed-loop or open-loop load, as `load` says."""
+def contender_from_sender(arm: Arm, sender: Sender, load: Load, *, stages: Stages | None = None) -> Contender:
+    """A contender under closed-loop or open-loop load, as `load` says.
+
+    Paced blocks have no lead-in: requests sent as fast as they go would heat what the camera's rate lets cool.
+    """
 
     def run_block(seconds: float, seed: int) -> Samples:
         if load.mode == "closed":
@@ -47,9 +51,15 @@ def contender_from_sender(
         )
 
     def warm_up() -> None:
-        run_closed_loop(sender, concurrency=arm.concurrency, requests=warm_up_requests * arm.concurrency)
+        warm_until_steady(sender, concurrency=arm.concurrency, stretch_s=min(STRETCH_S, load.block_s))
 
-    return Contender(arm=arm, run_block=run_block, warm_up=warm_up, stages=stages if stages is not None else {})
+    def before_block() -> None:
+        if load.mode == "closed":
+            lead_in(sender, concurrency=arm.concurrency)
+
+    return Contender(
+        arm=arm, run_block=run_block, warm_up=warm_up, lead_in=before_block, stages=stages if stages is not None else {}
+    )
 
 
 def run_comparison(
@@ -64,7 +74,7 @@ def run_comparison(
     on_section: Callable[[Section], None] = lambda section: None,
     clock: Callable[[], int] = time.perf_counter_ns,
 ) -> Section:
-    """The section. Every arm is warmed, uncounted, and then takes one block in each of `load.rounds` rounds.
+    """The section. Every arm is warmed until steady, uncounted, and takes one block in each of `load.rounds` rounds.
 
     on_section gets the section so far after every block. Ctrl-C or a lost server leaves it with what was measured and
     what stopped it, and is raised again.
@@ -84,6 +94,8 @@ def run_comparison(
                 f"{name}: round {number + 1} of {load.rounds}: {', '.join(by_key[key].arm.label for key in keys)}"
             )
             for key in keys:
+                by_key[key].lead_in()
+                _empty(by_key[key].stages)
                 block = _run_block(by_key[key], load, number, clock() - began_ns, watcher)
                 section = replace(section, blocks=(*section.blocks, block))
                 on_section(section)

@@ -22,11 +22,12 @@ from perf.tables import (
     headline_rows,
     ladder_rows,
     limit_rows,
+    part_rows,
     stage_table,
     sweep_rows,
 )
 from perf.verdict import Verdict, is_overloaded, primary_comparison, verdict_from_record
-from perf.wording import word
+from perf.wording import recorded, section_title, word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class Part:
     text: str = ""
     table: Table | None = None
     draw: Callable[[], str] | None = None
-    style: Literal["wide", "wide prose"] = "wide"
+    style: Literal["wide", "wide prose", "short"] = "wide"
 
 
 def report_parts(record: Record, *, lang: str = "en") -> list[Part]:
@@ -90,14 +91,14 @@ def text_parts(record: Record, *, lang: str = "en") -> list[Part]:
 def headline(record: Record, *, lang: str = "en") -> tuple[str, str]:
     """The one sentence a reader takes away, and its confidence; ("", "") without a comparison.
 
-    A run that is not valid claims nothing.
+    A comparison that is not valid claims nothing; whether the other parts are valid stands beside it.
     """
     primary = primary_comparison(record)
     summaries = summaries_from_section(primary) if primary else ()
     gain = summaries[1].gain("p50") if len(summaries) >= 2 else None
     if gain is None:
         return "", ""
-    if verdict_from_record(record).validity == "INVALID":
+    if primary is None or not verdict_from_record(record).is_valid(primary.name):
         return word("headline_invalid", lang), ""
     sure = word("interval_note", lang, low=number(gain.low), high=number(gain.high))
     if gain.low != gain.high and gain.holds(1.0):
@@ -108,18 +109,30 @@ def headline(record: Record, *, lang: str = "en") -> tuple[str, str]:
 
 
 def verdict_parts(verdict: Verdict, lang: str) -> list[Part]:
-    """VALID or INVALID with reasons and advice, then the limits."""
+    """VALID or INVALID as a whole and part by part, reasons with advice, then the limits."""
     comma, stop = (", ", ".") if lang == "en" else ("，", "。")
     judged = comma.join(word(key, lang) for key in (verdict.validity, verdict.outcome) if key)
     parts = [*_heading("h_verdict", lang), Part(kind="text", text=judged + stop)]
+    if len(verdict.parts) > 1:
+        parts.append(Part(kind="table", table=part_rows(verdict, lang=lang), style="short"))
     if not verdict.reasons:
         parts.append(Part(kind="text", text=word("valid_note", lang)))
     for reason in verdict.reasons:
-        said, advice = (word(f"{kind}_{reason.key}", lang, **reason.values) for kind in ("reason", "advice"))
+        values = {key: _said(key, value, lang) for key, value in reason.values.items()}
+        said, advice = (word(f"{kind}_{reason.key}", lang, **values) for kind in ("reason", "advice"))
         parts.append(Part(kind="text", text=f"{said}; {advice}{stop}" if lang == "en" else f"{said}；{advice}{stop}"))
     if verdict.limits:
         parts.append(Part(kind="table", table=limit_rows(verdict, lang=lang)))
     return parts
+
+
+def _said(key: str, value: object, lang: str) -> object:
+    """A value of a reason in the report's language."""
+    if key == "section":
+        return section_title(str(value), lang)
+    if isinstance(value, str):
+        return ", ".join(recorded(part, lang) for part in value.split(", "))
+    return value
 
 
 def method_notes(record: Record, lang: str) -> list[str]:
@@ -135,16 +148,17 @@ def method_notes(record: Record, lang: str) -> list[str]:
         notes.append(word("note_harness", lang, closed=number(closed), open=number(opened)))
     methods = {gpu.memory_method for section in record.sections for block in section.blocks
                for gpu in block.observed.gpus}  # fmt: skip
-    notes += [word("note_memory", lang, method=method) for method in sorted(methods)]
+    notes += [word("note_memory", lang, method=recorded(method, lang)) for method in sorted(methods)]
     if measured := next((arm.accuracy for arm in arms if arm.accuracy.get("dataset")), None):
-        values = {key: measured.get(key, "?") for key in ("kind", "dataset", "frames")}
+        values = {key: recorded(str(measured.get(key, "?")), lang) for key in ("kind", "dataset", "frames")}
         notes.append(word("note_accuracy", lang, **values))
     if any(arm.untrained for arm in arms):
         notes.append(word("note_untrained", lang))
     if any(arm.tf32 for arm in arms if arm.role == "baseline"):
         notes.append(word("note_tf32", lang))
     if server := record.environment.get("server"):
-        notes.append(word("note_server_kind", lang, kind=server.get("kind", "?"), version=server.get("version", "?")))
+        kind, version = (recorded(str(server.get(key, "?")), lang) for key in ("kind", "version"))
+        notes.append(word("note_server_kind", lang, kind=kind, version=version))
     return [*notes, *record.notes]
 
 
@@ -157,7 +171,7 @@ def _paced_parts(record: Record, primary: Section | None, lang: str) -> list[Par
     parts = _heading("h_paced", lang) if paced else []
     for section in paced:
         if section.load.rate_rps:
-            parts.append(Part(kind="text", text=word("paced_name", lang, rate=tick_label(section.load.rate_rps)) + ":"))
+            parts.append(Part(kind="text", text=word("paced_name", lang, rate=tick_label(section.load.rate_rps))))
         parts.append(Part(kind="table", table=comparison_rows(section, lang=lang)))
         for item in summaries_from_section(section):
             if is_overloaded(section, item):
@@ -193,7 +207,7 @@ def _sweep_parts(section: Section, lang: str) -> list[Part]:
         parts += [
             Part(
                 kind="text",
-                text=word("note_disagreement", lang, row=row, ratio=times(ratio)),
+                text=word("note_disagreement", lang, row=recorded(row, lang), ratio=times(ratio)),
             )
             for row, ratio in differing
         ]
@@ -203,8 +217,9 @@ def _sweep_parts(section: Section, lang: str) -> list[Part]:
 
 
 def _not_run_parts(section: Section, lang: str) -> list[Part]:
-    listed = "; ".join(f"{item.label}: {item.reason}" for item in section.not_run)
-    return [Part(kind="text", text=f"{word('h_not_run', lang)}: {listed}.")] if listed else []
+    colon, semicolon, stop = (": ", "; ", ".") if lang == "en" else ("：", "；", "。")
+    items = [f"{recorded(item.label, lang)}{colon}{recorded(item.reason, lang)}" for item in section.not_run]
+    return [Part(kind="text", text=f"{word('h_not_run', lang)}{colon}{semicolon.join(items)}{stop}")] if items else []
 
 
 def _heading(key: str, lang: str) -> list[Part]:

@@ -9,7 +9,7 @@ from perf.record import Record
 from perf.report import Part, headline, report_parts
 from perf.tables import Table
 from perf.verdict import verdict_from_record
-from perf.wording import word
+from perf.wording import section_title, word
 
 _INTERVAL = re.compile(r"^(.+) (\[[^\]]+\])$")
 _STYLE = """
@@ -42,6 +42,7 @@ tr:last-child td { border-bottom: 0; }
 .wide th:first-child, .wide td:first-child { padding-left: 0; }
 .wide th { white-space: normal; }
 .ci { font-weight: 400; color: var(--faint); white-space: nowrap; }
+.short { width: auto; } .short td:last-child, .short th:last-child { text-align: left; }
 .prose th:nth-child(2), .prose td:nth-child(2) { white-space: normal; text-align: left; min-width: 170px; }
 .facts td { white-space: normal; overflow-wrap: anywhere; text-align: left; vertical-align: top; font-size: 13px; }
 .facts td:first-child { color: var(--faint); width: 36%; padding-right: 12px; }
@@ -68,6 +69,12 @@ def html_report(record: Record, *, lang: str = "en") -> str:
     verdict = verdict_from_record(record)
     said, sure = headline(record, lang=lang)
     pills = [(word(verdict.validity, lang), verdict.validity == "INVALID")]
+    if verdict.validity == "INVALID" and len(verdict.parts) > 1:
+        pills += [
+            (word("in_part", lang, part=section_title(part.name, lang), verdict=word(part.validity, lang)),
+             part.validity == "INVALID")
+            for part in verdict.parts
+        ]  # fmt: skip
     if verdict.outcome:
         pills.append((word(verdict.outcome, lang), verdict.outcome != "PASS"))
     body = "\n".join(_part_html(part, index) for index, part in enumerate(report_parts(record, lang=lang)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -165,9 +164,11 @@ def ratio_interval(
     """statistic(numerator) / statistic(denominator) over all samples, with its block-bootstrap interval.
 
     Block i of both sides belongs to one round; whole rounds are drawn with replacement, so that drift and the
-    correlation inside a block stay in the interval. Unpaired, each side is drawn for itself. With few rounds the plain
-    percentile interval is too narrow; its tails are widened to Student's t (Hesterberg 2015, "What Teachers Should
-    Know about the Bootstrap", the expanded percentile interval).
+    correlation inside a block stay in the interval. Unpaired, each side is drawn for itself. The bootstrap gives the
+    standard error of the log ratio; Student's t with one degree fewer than there are rounds makes the interval, because
+    the bootstrap's own percentiles are too narrow for few rounds (Hesterberg 2015, "What Teachers Should Know about the
+    Bootstrap", section 5: t interval with bootstrap standard error). Raises ValueError for a statistic that is not
+    positive: it has no ratio.
     """
     sizes = (len(numerator_blocks), len(denominator_blocks))
     if min(sizes) < 2 or (paired and sizes[0] != sizes[1]):
@@ -175,13 +176,14 @@ def ratio_interval(
     generator = np.random.default_rng(seed)
     above = _drawn_counts(generator, sizes[0], resamples)
     below = above if paired else _drawn_counts(generator, sizes[1], resamples)
-    ratios = statistic(numerator_blocks, above) / statistic(denominator_blocks, below)
-    tail = expanded_tail(min(sizes), level)
-    return Interval(
-        estimate=float(ratios[0]),
-        low=float(np.quantile(ratios[1:], tail)),
-        high=float(np.quantile(ratios[1:], 1 - tail)),
-    )
+    figures = (statistic(numerator_blocks, above), statistic(denominator_blocks, below))
+    if not all(np.all(side > 0) for side in figures):
+        raise ValueError("a ratio needs positive figures, got 0 or less")
+    ratios = figures[0] / figures[1]
+    error = float(np.std(np.log(ratios[1:])))
+    reach = expansion(min(sizes), level) * error if error > _TOLERANCE else 0.0
+    estimate = float(ratios[0])
+    return Interval(estimate=estimate, low=estimate * math.exp(-reach), high=estimate * math.exp(reach))
 
 
 def _drawn_counts(generator: np.random.Generator, blocks: int, resamples: int) -> Counts:
@@ -195,7 +197,9 @@ def value_interval(blocks: Sequence[Values], statistic: BlockStatistic) -> Inter
     return ratio_interval(blocks, [np.ones(len(block)) for block in blocks], statistic)
 
 
-def expanded_tail(blocks: int, level: float) -> float:
-    """The share of the bootstrap distribution to leave out on each side, for this many blocks."""
-    reach = math.sqrt(blocks / (blocks - 1)) * student_t_quantile((1 + level) / 2, blocks - 1)
-    return NormalDist().cdf(-reach)
+def expansion(blocks: int, level: float) -> float:
+    """How many bootstrap standard errors an interval reaches to each side, for this many blocks.
+
+    Student's t, and sqrt(n / (n - 1)) because the bootstrap divides by n where a standard error divides by n - 1.
+    """
+    return math.sqrt(blocks / (blocks - 1)) * student_t_quantile((1 + level) / 2, blocks - 1)

@@ -8,7 +8,7 @@ from perf.stages import STAGES, stage_rows
 from perf.statistics import Interval
 from perf.summary import PERCENTILES, ArmSummary, summaries_from_section
 from perf.verdict import Verdict, is_overloaded
-from perf.wording import CHANGE_NOUNS, has_word, word
+from perf.wording import CHANGE_NOUNS, has_word, recorded, section_title, word
 
 Table = tuple[list[str], list[list[str]]]
 _LATENCIES = ("mean", *PERCENTILES)
@@ -184,6 +184,12 @@ def stage_table(section: Section, *, lang: str = "en") -> Table:
     return header, rows
 
 
+def part_rows(verdict: Verdict, *, lang: str = "en") -> Table:
+    """One row per part: VALID or INVALID."""
+    rows = [[section_title(part.name, lang), word(part.validity, lang)] for part in verdict.parts]
+    return [word("part", lang), word("judged", lang)], rows
+
+
 def limit_rows(verdict: Verdict, *, lang: str = "en") -> Table:
     """One row per limit: what was wanted, what was found, what follows."""
     header = [word("h_limits", lang), word("limit", lang), word("found", lang), word("outcome", lang)]
@@ -220,7 +226,8 @@ def change_text(change: str, lang: str) -> str:
 
 def _change_in(part: str, lang: str) -> str:
     noun = next((noun for noun in CHANGE_NOUNS if part.startswith(f"{noun} ")), "")
-    return f"{word(f'change_{noun}', lang)} {part.removeprefix(f'{noun} ')}" if noun else part
+    sides = [recorded(side, lang) for side in part.removeprefix(f"{noun} ").split(" → ")]
+    return f"{word(f'change_{noun}', lang)} {' → '.join(sides)}" if noun else part
 
 
 def gain_text(item: ArmSummary, key: str, lang: str = "en") -> str:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from perf.harness import MAX_OVERHEAD_NS, is_sender_late
-from perf.record import Arm, Block, Record, Section
+from perf.record import Arm, Record, Section
 from perf.samples import NS_PER_MS
 from perf.schedule import MIN_ROUNDS
 from perf.statistics import Interval, min_samples, resampled_mean, value_interval
+from perf.steadiness import drift_of
 from perf.summary import ArmSummary, latency_statistic, summaries_from_section
 from photofinish.errors import ConfigError
 
 Validity = Literal["VALID", "INVALID"]
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
-MAX_HALVES_DIFFERENCE = 0.10
-MIN_HALF_SAMPLES = 20
+MAX_DRIFT = 0.10
+MAX_GAIN_UNCERTAINTY = 0.15
+"""A gain of 2 is then known to lie between 1.74 and 2.3."""
 MAX_ERROR_SHARE = 0.001
 MAX_OTHER_CPU_SHARE = 0.15
 MIN_KEPT_RATE_SHARE = 0.97
@@ -36,6 +38,9 @@ class Reason:
     values: Mapping[str, Any]
 
 
+_EMPTY = Reason(key="empty", values={})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitResult:
     """One limit, what was found, and what follows. found: the interval, None when it was not measured."""
@@ -47,16 +52,38 @@ class LimitResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The judgement over a record."""
+class PartVerdict:
+    """The judgement over one section, by its name."""
 
+    name: str
     reasons: tuple[Reason, ...]
-    limits: tuple[LimitResult, ...]
 
     @property
     def validity(self) -> Validity:
         """INVALID when there is any reason."""
         return "INVALID" if self.reasons else "VALID"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The judgement over a record, part by part."""
+
+    parts: tuple[PartVerdict, ...]
+    limits: tuple[LimitResult, ...]
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Those of all parts; that nothing was measured is a reason too."""
+        return tuple(reason for part in self.parts for reason in part.reasons) if self.parts else (_EMPTY,)
+
+    @property
+    def validity(self) -> Validity:
+        """INVALID as a whole when any part is."""
+        return "INVALID" if self.reasons else "VALID"
+
+    def is_valid(self, name: str) -> bool:
+        """Whether the part of that name was measured and is VALID."""
+        return any(part.name == name and not part.reasons for part in self.parts)
 
     @property
     def outcome(self) -> Outcome | None:
@@ -72,14 +99,12 @@ class Verdict:
 
 def verdict_from_record(record: Record) -> Verdict:
     """The judgement, computed from the raw samples alone."""
-    reasons: list[Reason] = []
-    if not record.sections:
-        reasons.append(Reason(key="empty", values={}))
-    for section in record.sections:
-        reasons += _section_reasons(section, record)
+    parts = tuple(
+        PartVerdict(name=section.name, reasons=tuple(_section_reasons(section, record))) for section in record.sections
+    )
     primary = primary_comparison(record)
     limits = tuple(_limit_result(name, limit, primary) for name, limit in record.limits.items())
-    return Verdict(reasons=tuple(reasons), limits=limits)
+    return Verdict(parts=parts, limits=limits)
 
 
 def primary_comparison(record: Record) -> Section | None:
@@ -120,12 +145,7 @@ def _comparison_reasons(section: Section, record: Record) -> list[Reason]:
     late = [item.arm.label for item in summaries if any(is_sender_late(block.samples) for block in item.blocks)]
     if late and section.load.mode == "open":
         reasons.append(Reason(key="late_sender", values={"section": section.name, "arm": ", ".join(late)}))
-    steady = [item for item in summaries if not is_overloaded(section, item)]
-    moved = [(difference, item.arm) for item in steady if (difference := _halves_difference(item.blocks)) is not None]
-    worst = max(moved, key=lambda pair: pair[0], default=None)
-    if worst and worst[0] > MAX_HALVES_DIFFERENCE:
-        percents = {"percent": round(100 * worst[0]), "limit": round(100 * MAX_HALVES_DIFFERENCE)}
-        reasons.append(_reason("unstable", section, worst[1], percents))
+    reasons += _spread_reasons(section, [item for item in summaries if not is_overloaded(section, item)])
     medians = [median for item in summaries if (median := item.latency["p50"])]
     if record.harness and medians:
         closed_ns, open_ns = record.harness.closed_loop_p95_ns, record.harness.open_loop_p95_ns
@@ -150,17 +170,23 @@ def _machine_reasons(section: Section, record: Record) -> list[Reason]:
     return reasons
 
 
-def _halves_difference(blocks: tuple[Block, ...]) -> float | None:
-    """How far the median of the later half of the rounds lies from that of the earlier half, as a share.
+def _spread_reasons(section: Section, steady: Sequence[ArmSummary]) -> list[Reason]:
+    """A drift that noise does not explain; noise that leaves a gain too uncertain. Of each the worst arm is named."""
+    reasons = []
+    drifts = [(abs(found), item.arm) for item in steady if (found := drift_of(item.blocks, families=len(steady)))]
+    drift, arm = max(drifts, key=lambda pair: pair[0], default=(0.0, None))
+    if arm and drift > MAX_DRIFT:
+        reasons.append(_reason("unstable", section, arm, _percents(drift, MAX_DRIFT)))
+    gains = [(item.gain("p50"), item.arm) for item in steady if not item.is_first]
+    widths = [(gain.high / gain.estimate - 1, arm) for gain, arm in gains if gain and gain.low < gain.high]
+    width, arm = max(widths, key=lambda pair: pair[0], default=(0.0, None))
+    if arm and width > MAX_GAIN_UNCERTAINTY:
+        reasons.append(_reason("imprecise", section, arm, _percents(width, MAX_GAIN_UNCERTAINTY)))
+    return reasons
 
-    None where a half has too few samples for its median to mean anything.
-    """
-    middle = len(blocks) // 2
-    halves = [[block.samples.latency_ns for block in side] for side in (blocks[:middle], blocks[middle:])]
-    if not all(sum(len(values) for values in side) >= MIN_HALF_SAMPLES for side in halves):
-        return None
-    first, second = (float(np.median(np.concatenate(side))) for side in halves)
-    return abs(second / first - 1)
+
+def _percents(found: float, limit: float) -> dict[str, int]:
+    return {"percent": round(100 * found), "limit": round(100 * limit)}
 
 
 def _limit_result(name: str, limit: float, section: Section | None) -> LimitResult:
@@ -192,6 +218,8 @@ def _figure(name: str, section: Section, baseline: ArmSummary, candidate: ArmSum
         return None if memory is None else _point(memory / 2**20)
     blocks = section.blocks_of(candidate.arm.key)
     if name == "min_fps":
+        if not all(block.samples.completed_count for block in blocks):
+            return None
         return value_interval([np.array([block.samples.frames_per_s]) for block in blocks], resampled_mean)
     key = name.removesuffix("_ms")
     if candidate.latency[key] is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from perf.recorded_words import translated
 from photofinish.errors import ConfigError
 
 LANGUAGES = ("en", "zh")
@@ -96,6 +97,16 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "PASS": ("PASS", "通过"),
     "FAIL": ("FAIL", "未通过"),
     "INCONCLUSIVE": ("INCONCLUSIVE", "无法判定"),
+    "part": ("part", "部分"),
+    "judged": ("verdict", "结论"),
+    "in_part": ("{verdict}: {part}", "{part}：{verdict}"),
+    "section_comparison": ("comparison", "对比"),
+    "section_pipelines": ("pipelines", "流水线"),
+    "section_ladder": ("ladder", "阶梯"),
+    "section_sweep": ("sweep", "并发扫描"),
+    "section_trace": ("trace", "耗时分解"),
+    "section_engine": ("engine", "引擎"),
+    "section_paced": ("paced {rate}", "每秒 {rate} 帧"),
     "valid_note": ("No reason was found to doubt these figures.", "未发现质疑这些数字的理由。"),
     "reason_empty": ("nothing was measured", "没有任何测量"),
     "advice_empty": ("run it again", "请重新运行"),
@@ -125,12 +136,21 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "请为客户端留出一个核，或降低速率",
     ),
     "reason_unstable": (
-        "{section}: the median moved by up to {percent} % between the halves of the run ({arm}; limit {limit} %)",
-        "{section}：前后两半的中位数最多相差 {percent} %（{arm}，限值 {limit} %）",
+        "{section}: the median drifted by {percent} % from the first half of the rounds to the second ({arm}; limit "
+        "{limit} %)",
+        "{section}：中位数从前半到后半漂移了 {percent} %（{arm}，限值 {limit} %）",
     ),
     "advice_unstable": (
-        "wait until the machine is warm and idle, or measure longer",
-        "请等机器预热且空闲后再测，或延长测量",
+        "wait until the machine is warm and idle, then measure again",
+        "请等机器预热且空闲后再测",
+    ),
+    "reason_imprecise": (
+        "{section}, {arm}: the gain in median latency is known only to within {percent} % (limit {limit} %)",
+        "{section}，{arm}：中位延迟的提升只精确到 {percent} %（限值 {limit} %）",
+    ),
+    "advice_imprecise": (
+        "raise --rounds, or measure while the machine does nothing else",
+        "请增大 --rounds，或在机器空闲时测量",
     ),
     "reason_harness": (
         "{section}: the load generator itself costs {us} µs per request here (P95)",
@@ -164,6 +184,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "rung_contract": ("frames contract", "帧契约"),
     "rung_client": ("reused requests", "复用请求"),
     "rung_transport": ("shared memory", "共享内存"),
+    "rung_http": ("requests over HTTP", "HTTP 请求"),
     "rung_engine": ("ONNX Runtime", "ONNX Runtime"),
     "rung_precision": ("FP16", "FP16"),
     "rung_cuda_graphs": ("CUDA graphs", "CUDA 图"),
@@ -252,6 +273,21 @@ def word(key: str, lang: str = "en", **values: Any) -> str:
     if lang not in LANGUAGES:
         raise ConfigError(f"language must be of {list(LANGUAGES)}, got {lang!r}")
     return _WORDS[key][LANGUAGES.index(lang)].format(**values)
+
+
+def section_title(name: str, lang: str = "en") -> str:
+    """A section's name in the report's language; `paced 30` is the one at 30 frames a second."""
+    if name.startswith("paced "):
+        return word("section_paced", lang, rate=name.removeprefix("paced "))
+    return word(f"section_{name}", lang) if has_word(f"section_{name}") else name
+
+
+def recorded(text: str, lang: str) -> str:
+    """A text out of a record in the report's language: a rung's label or a sentence; a name as it stands."""
+    if lang == "en":
+        return text
+    rungs = {english: chinese for key, (english, chinese) in _WORDS.items() if key.startswith("rung_")}
+    return rungs.get(text) or translated(text, lang)
 
 
 def has_word(key: str) -> bool:

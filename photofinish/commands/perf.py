@@ -34,7 +34,7 @@ def perf() -> None:
 @click.option("--no-perf-analyzer", is_flag=True, help="Our own load generator only.")
 def standard(baseline: str | None, optimised: str | None, rates: str, concurrency: str, batch: str,
              no_perf_analyzer: bool, transport: Any, limits: dict[str, float], **options: Any) -> None:  # fmt: skip
-    """The standard set: comparison flat out and paced, ladder, perf_analyzer sweep. About four minutes on two cores."""
+    """The standard set: comparison flat out and paced, ladder, perf_analyzer sweep. About five minutes."""
     from perf.runs import Plan, choose_pair, climb_ladder, compare_flat_out, compare_paced, sweep_variants
 
     program = None if no_perf_analyzer else find_program()
@@ -61,15 +61,15 @@ def standard(baseline: str | None, optimised: str | None, rates: str, concurrenc
 @click.option("--optimised", help="The other side. Default: the fastest variant here.")
 @click.option("--rates", default="", help="Also at these frame rates, e.g. 30,5.")
 @click.option("--arrivals", type=click.Choice(["paced", "poisson"]), default="paced", show_default=True)
-@click.option("--rounds", type=click.IntRange(2), default=10, show_default=True, help="Blocks a side.")
-@click.option("--seconds", type=float, default=2.0, show_default=True, help="One block's length.")
+@click.option("--rounds", type=click.IntRange(2), default=20, show_default=True, help="Blocks a side.")
+@click.option("--seconds", type=float, default=1.0, show_default=True, help="One block's length.")
 def comparison(baseline: str | None, optimised: str | None, rates: str, arrivals: Any, rounds: int, seconds: float,
                transport: Any, limits: dict[str, float], **options: Any) -> None:  # fmt: skip
     """Two variants in alternating blocks, with a confidence interval on every gain."""
     from perf.runs import Plan, choose_pair, compare_flat_out, compare_paced
 
     plan = Plan(transport=transport, rates=positive_numbers(rates), arrivals=arrivals, rounds=rounds,
-                block_s=seconds, paced_block_s=seconds)  # fmt: skip
+                paced_rounds=rounds, block_s=seconds, paced_block_s=seconds)  # fmt: skip
     with open_run(plan=plan, limits=limits, **options) as run:
         pair = choose_pair(run.bench, baseline, optimised, progress)
         run.measure([lambda run: compare_flat_out(run, *pair), lambda run: compare_paced(run, *pair)])
@@ -79,8 +79,8 @@ def comparison(baseline: str | None, optimised: str | None, rates: str, arrivals
 @perf.command()
 @bench_options
 @out_options("results/ladder.json")
-@click.option("--rounds", type=click.IntRange(2), default=5, show_default=True, help="Blocks a rung.")
-@click.option("--seconds", type=float, default=2.0, show_default=True, help="One block's length.")
+@click.option("--rounds", type=click.IntRange(2), default=16, show_default=True, help="Blocks a rung.")
+@click.option("--seconds", type=float, default=0.6, show_default=True, help="One block's length.")
 def ladder(rounds: int, seconds: float, transport: Any, **options: Any) -> None:
     """Every step from the baseline to everything switched on, one change per rung."""
     from perf.runs import Plan, climb_ladder
@@ -113,12 +113,12 @@ def sweep(concurrency: str, batch: str, seconds: float, no_perf_analyzer: bool, 
 @perf.command()
 @bench_options
 @out_options("results/trace.json")
-@click.option("--seconds", type=float, default=2.0, show_default=True, help="One block's length; five blocks each.")
+@click.option("--seconds", type=float, default=1.0, show_default=True, help="One block's length; ten blocks each.")
 def trace(seconds: float, transport: Any, **options: Any) -> None:
     """Where one request's time goes, in microseconds, for every variant."""
     from perf.runs import Plan, trace_stages
 
-    with open_run(plan=Plan(transport=transport, rounds=5, block_s=seconds), **options) as run:
+    with open_run(plan=Plan(transport=transport, rounds=10, block_s=seconds), **options) as run:
         run.measure([trace_stages])
         finish(run)
 

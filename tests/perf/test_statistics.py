@@ -11,7 +11,7 @@ import pytest
 from perf.statistics import (
     binomial_cdf,
     carried_percentile,
-    expanded_tail,
+    expansion,
     min_samples,
     nearest_rank,
     percentile_upper_bound,
@@ -83,10 +83,25 @@ def test_upper_bound_covers_the_true_percentile() -> None:
     assert percentile_upper_bound(np.arange(129), 0.95) is None
 
 
-def test_expanded_tail_by_hand() -> None:
-    # 6 blocks: sqrt(6/5) * t(0.975, 5) = 1.0954 * 2.5706 = 2.8159 -> Phi(-2.8159) = 0.00243
-    assert expanded_tail(6, 0.95) == pytest.approx(0.00243, abs=2e-5)
-    assert expanded_tail(10_000, 0.95) == pytest.approx(0.025, abs=1e-4)
+def test_expansion_by_hand() -> None:
+    # 6 blocks: sqrt(6/5) * t(0.975, 5) = 1.0954 * 2.5706 = 2.8159
+    assert expansion(6, 0.95) == pytest.approx(2.8159, abs=1e-4)
+    assert expansion(10_000, 0.95) == pytest.approx(1.9603, abs=1e-3)
+
+
+@pytest.mark.parametrize("rounds", [5, 10, 20])
+def test_the_interval_is_students_t_where_that_is_exact(rounds: int) -> None:
+    """One value a block: the mean of n numbers close to each other, for which scipy has the t interval."""
+    values = np.random.default_rng(rounds).normal(10, 0.05, rounds)
+    ours = value_interval([np.array([value]) for value in values], resampled_mean)
+    low, high = scipy_stats.t.interval(0.95, rounds - 1, values.mean(), scipy_stats.sem(values))
+    assert ours.estimate == pytest.approx(values.mean())
+    assert (ours.high - ours.low) == pytest.approx(high - low, rel=0.05)
+
+
+def test_what_is_not_positive_has_no_ratio() -> None:
+    with pytest.raises(ValueError, match="positive"):
+        ratio_interval([np.zeros(3)] * 2, [np.ones(3)] * 2, resampled_mean)
 
 
 def test_ratio_of_equal_constant_sides_is_one() -> None:
@@ -146,9 +161,7 @@ def test_bootstrap_spread_is_scipys() -> None:
     generator = np.random.default_rng(2)
     values = generator.normal(10, 1, 40)
     ours = value_interval([np.array([value]) for value in values], resampled_mean)
-    level = 1 - 2 * expanded_tail(40, 0.95)
-    theirs = scipy_stats.bootstrap(
-        (values,), np.mean, n_resamples=4000, method="percentile", confidence_level=level, rng=generator
-    ).confidence_interval
-    assert ours.estimate == pytest.approx(values.mean())
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.06)
+    theirs = scipy_stats.bootstrap((values,), lambda sample, axis: np.log(sample.mean(axis)), n_resamples=4000, rng=1)
+    reach = expansion(40, 0.95) * theirs.standard_error
+    assert math.log(ours.high / ours.estimate) == pytest.approx(reach, rel=0.05)
+    assert math.log(ours.estimate / ours.low) == pytest.approx(reach, rel=0.05)
