@@ -19,7 +19,7 @@ from client.regions import TransportError
 from client.tensors import DTYPES
 from client.translation import translate_status
 from client.triton import ServedModel
-from photofinish.errors import InferenceError, RequestTimeoutError, ServerUnavailableError
+from photofinish.errors import InferenceError, RequestTimeoutError
 
 _HEADERS_END = b"\r\n\r\n"
 _MAX_HEADERS = 1 << 16
@@ -46,8 +46,9 @@ def http_neighbour(grpc_url: str) -> tuple[str, int]:
 class HttpConnection:
     """One kept connection, one request at a time. Opened at the first request, and again after a failure."""
 
-    def __init__(self, address: tuple[str, int], *, model: str) -> None:
-        self.url = f"{address[0]}:{address[1]}"
+    def __init__(self, address: tuple[str, int], *, model: str, url: str) -> None:
+        """url: what errors call the server, the address that the user gave. model: what they say was asked for."""
+        self.url = url
         self._address = address
         self._model = model
         self._socket: socket.socket | None = None
@@ -73,11 +74,7 @@ class HttpConnection:
             raise RequestTimeoutError(text, model=self._model, url=self.url) from exc
         except (OSError, EOFError, ValueError) as exc:
             self.close()
-            raise ServerUnavailableError(
-                f"no answer from {self.url}: {exc}; start a server with `photofinish serve`, or correct --url",
-                model=self._model,
-                url=self.url,
-            ) from exc
+            raise translate_status("UNAVAILABLE", str(exc), url=self.url, model=self._model) from exc
         if status != 200:
             raise translate_status(_STATUSES.get(status, ""), _reason(body, status), url=self.url, model=self._model)
         return headers, body
@@ -118,15 +115,16 @@ class HttpConnection:
             raise ConnectionError("the connection is closed")
         self._socket.settimeout(_left_s(deadline))
         if not (data := self._socket.recv(1 << 18)):
-            raise EOFError("it closed the connection")
+            raise EOFError("socket closed")
         return data
 
 
 class HttpCaller:
     """Runs one slot's inference over a connection of its own. region: the name of the slot's shared memory."""
 
-    def __init__(self, address: tuple[str, int], model: ServedModel, region: str) -> None:
-        self._connection = HttpConnection(address, model=model.name)
+    def __init__(self, grpc_url: str, model: ServedModel, region: str) -> None:
+        self._address = http_neighbour(grpc_url)
+        self._connection = HttpConnection(self._address, model=model.name, url=grpc_url)
         self._model = model
         self._region = region
         self._messages: dict[int, bytes] = {}
@@ -151,7 +149,8 @@ class HttpCaller:
         try:
             self._connection.ask(_get(f"/v2/{kind}sharedmemory/region/{self._region}/status"), timeout_s)
         except InferenceError as exc:
-            raise TransportError(f"no HTTP endpoint of the same server at {self._connection.url}: {exc}") from exc
+            host, port = self._address
+            raise TransportError(f"no HTTP endpoint of the same server at {host}:{port}: {exc}") from exc
 
     def close(self) -> None:
         """Close the connection."""
@@ -171,7 +170,7 @@ class HttpCaller:
             "outputs": [{"name": sink.name, "parameters": {"binary_data": True}}],
         }
         content = json.dumps(body, separators=(",", ":")).encode()
-        first = f"POST /v2/models/{quote(self._model.name)}/infer HTTP/1.1\r\nHost: {self._connection.url}\r\n"
+        first = f"POST /v2/models/{quote(self._model.name)}/infer HTTP/1.1\r\nHost: {self._address[0]}\r\n"
         return f"{first}Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
 
 

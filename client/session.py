@@ -16,7 +16,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from client.cuda_region import CudaRegion
 from client.grpc_caller import GrpcCaller, call_grpc
-from client.http_caller import HttpCaller, http_neighbour
+from client.http_caller import HttpCaller
 from client.regions import BytesRegion, InputRegion, SystemRegion, TransportError
 from client.tensors import DTYPES
 from client.triton import ServedModel, channel_options, grpc_target
@@ -213,7 +213,7 @@ class Session:
             region = CudaRegion(shape, dtype, register=self._register_cuda, unregister=self._unregister_cuda)
         if not transport.endswith("_http"):
             return Slot(region, GrpcCaller(self._stub, self.url, self.model, region))
-        caller = HttpCaller(http_neighbour(self.url), self.model, region.name)
+        caller = HttpCaller(self.url, self.model, region.name)
         try:
             caller.check_same_server(transport.partition("_")[0], min(self.timeout_s, HTTP_CHECK_TIMEOUT_S))
         except BaseException:

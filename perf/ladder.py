@@ -51,7 +51,8 @@ RUNGS: tuple[Rung, ...] = (
         pipeline="baseline",
     ),
     Rung(key="client", label="reused requests", wants=None, transport="grpc"),
-    Rung(key="transport", label="shared memory", wants=None),
+    Rung(key="transport", label="shared memory", wants=None, transport="system_shm"),
+    Rung(key="http", label="requests over HTTP", wants=None),
     Rung(
         key="engine",
         label="ONNX Runtime",
@@ -105,7 +106,7 @@ RUNGS: tuple[Rung, ...] = (
         key="cuda_shm",
         label="CUDA shared memory",
         wants=None,
-        transport="cuda_shm",
+        transport="cuda_shm_http",
         in_flight=IN_FLIGHT,
         batch_size=BATCH_SIZE,
         only_cuda=True,

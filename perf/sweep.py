@@ -171,7 +171,7 @@ def _run_perf_analyzer(
             concurrency=cell.concurrency,
             requests=max(_MIN_REQUESTS, cell.concurrency * 2, int(rate_rps * seconds)),
             warm_up=_WARM_UP_PER_SENDER * cell.concurrency,
-            shared_memory=own.transport == "system_shm",
+            shared_memory=own.transport.startswith("system_shm"),
             batch_size=cell.batch_size,
             timeout_s=20 * seconds + 120,
         ),

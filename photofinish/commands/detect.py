@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
+from photofinish.commands.perf_options import TRANSPORTS
 from photofinish.errors import ConfigError
-
-TRANSPORTS = ("auto", "grpc", "system_shm", "cuda_shm")
 
 
 @click.command()

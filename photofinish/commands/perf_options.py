@@ -17,6 +17,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+TRANSPORTS = ("auto", "grpc", "system_shm", "cuda_shm", "system_shm_http", "cuda_shm_http")
+"""client.session's choices, known here without loading the client; a test compares them."""
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -41,7 +43,7 @@ def bench_options(command: Command) -> Command:
             click.option("--source", default="synthetic", show_default=True, help="Where the frames come from."),
             click.option(
                 "--transport",
-                type=click.Choice(["auto", "grpc", "system_shm", "cuda_shm"]),
+                type=click.Choice(TRANSPORTS),
                 default="auto",
                 show_default=True,
                 help="How pictures reach the server.",

@@ -26,6 +26,7 @@ from tests.builders import build_card
 GET = b"GET /v2 HTTP/1.1\r\n\r\n"
 HANG_UP = b""
 SILENCE = None
+URL = "triton:8001"
 
 
 def answer(body: bytes, status: int = 200, **headers: object) -> bytes:
@@ -84,11 +85,15 @@ def toy() -> ServedModel:
     )
 
 
+def caller_at(address: tuple[str, int], region: str) -> HttpCaller:
+    return HttpCaller(f"{address[0]}:{address[1] + 1}", toy(), region)
+
+
 @pytest.mark.parametrize("piece", [1, 7, 1 << 20])
 def test_the_output_arrives_however_the_answer_is_cut(piece):
     rows = np.arange(60, dtype=np.float32).reshape(2, 5, 6)
     with scripted(inference(rows), inference(rows * 2), piece=piece) as (address, heard):
-        caller = HttpCaller(address, toy(), "region-7")
+        caller = caller_at(address, "region-7")
         np.testing.assert_array_equal(caller.call(2, 48, 5), rows)
         np.testing.assert_array_equal(caller.call(2, 48, 5), rows * 2)
         caller.close()
@@ -102,7 +107,7 @@ def test_the_output_arrives_however_the_answer_is_cut(piece):
 
 def test_half_precision_becomes_float32():
     with scripted(inference(np.full((1, 5, 6), 0.5, np.float16), "FP16")) as (address, _):
-        found = HttpCaller(address, toy(), "region").call(1, 24, 5)
+        found = caller_at(address, "region").call(1, 24, 5)
     assert found.dtype == np.float32
     assert (found == 0.5).all()
 
@@ -120,12 +125,12 @@ def test_half_precision_becomes_float32():
 def test_a_refusal_is_the_same_error_as_over_grpc(status, words, error):
     refusal = answer(json.dumps({"error": words}).encode(), status)
     with scripted(refusal) as (address, _), pytest.raises(error, match=words[:20]):
-        HttpCaller(address, toy(), "region").call(1, 24, 5)
+        caller_at(address, "region").call(1, 24, 5)
 
 
 def test_a_page_of_something_else_is_named_by_its_status():
     with scripted(answer(b"<html>", 502)) as (address, _), pytest.raises(RequestRejectedError, match="HTTP status 502"):
-        HttpCaller(address, toy(), "region").call(1, 24, 5)
+        caller_at(address, "region").call(1, 24, 5)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +139,7 @@ def test_a_page_of_something_else_is_named_by_its_status():
 )
 def test_what_is_not_http_is_an_unavailable_server(reply):
     with scripted(reply) as (address, _), pytest.raises(ServerUnavailableError, match="no answer from"):
-        HttpConnection(address, model="toy").ask(GET, 5)
+        HttpConnection(address, model="toy", url=URL).ask(GET, 5)
 
 
 @pytest.mark.parametrize(
@@ -143,12 +148,12 @@ def test_what_is_not_http_is_an_unavailable_server(reply):
 def test_another_output_than_the_models_is_an_error_of_ours(body):
     reply = answer(body, Inference_Header_Content_Length=len(body))
     with scripted(reply) as (address, _), pytest.raises(InferenceError, match="something else than toy's output"):
-        HttpCaller(address, toy(), "region").call(1, 24, 5)
+        caller_at(address, "region").call(1, 24, 5)
 
 
 def test_a_connection_closed_while_idle_is_opened_again_once():
     with scripted(answer(b"first"), HANG_UP, answer(b"second")) as (address, heard):
-        connection = HttpConnection(address, model="toy")
+        connection = HttpConnection(address, model="toy", url=URL)
         assert connection.ask(GET, 5)[1] == b"first"
         assert connection.ask(GET, 5)[1] == b"second"
         assert len(heard) == 2
@@ -156,16 +161,16 @@ def test_a_connection_closed_while_idle_is_opened_again_once():
 
 def test_a_server_that_hangs_up_twice_is_unavailable():
     with scripted(answer(b"first"), HANG_UP, HANG_UP) as (address, _):
-        connection = HttpConnection(address, model="toy")
+        connection = HttpConnection(address, model="toy", url=URL)
         connection.ask(GET, 5)
-        with pytest.raises(ServerUnavailableError, match="closed the connection"):
+        with pytest.raises(ServerUnavailableError, match="the server at triton:8001 went away"):
             connection.ask(GET, 5)
 
 
 def test_a_silent_server_is_a_timeout_and_the_next_request_is_answered():
     with scripted(SILENCE, answer(b"late")) as (address, _):
-        connection = HttpConnection(address, model="toy")
-        with pytest.raises(RequestTimeoutError, match="0.1 s"):
+        connection = HttpConnection(address, model="toy", url=URL)
+        with pytest.raises(RequestTimeoutError, match=r"0\.1 s"):
             connection.ask(GET, 0.1)
 
 
@@ -173,14 +178,14 @@ def test_nobody_listens():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
     with pytest.raises(ServerUnavailableError, match="photofinish serve"):
-        HttpConnection(address, model="toy").ask(GET, 5)
+        HttpConnection(address, model="toy", url=URL).ask(GET, 5)
 
 
 def test_another_server_on_the_neighbouring_port_is_found_out():
     refusal = answer(json.dumps({"error": "Unable to find system shared memory region: 'region'"}).encode(), 404)
     with scripted(refusal) as (address, heard):
         with pytest.raises(TransportError, match="no HTTP endpoint of the same server"):
-            HttpCaller(address, toy(), "region").check_same_server("system", 5)
+            caller_at(address, "region").check_same_server("system", 5)
         assert heard[0].startswith(b"GET /v2/systemsharedmemory/region/region/status HTTP/1.1")
 
 

@@ -34,13 +34,14 @@ TENSORRT = _model("toy_trt_fp16", precision="fp16", backend="tensorrt", device="
 def test_all_rungs_change_one_thing_each_on_a_cpu() -> None:
     setups, not_run = ladder_setups((BASELINE, TORCH, ONNX, FP16_CPU, INT8))
     assert [setup.key for setup in setups] == [
-        "baseline", "contract", "client", "transport", "engine", "precision", "int8", "pipelining", "batching",
+        "baseline", "contract", "client", "transport", "http", "engine", "precision", "int8", "pipelining", "batching",
     ]  # fmt: skip
     assert [setup.change for setup in setups] == [
         "",
         "contract tensor → frames",
         "client baseline → optimised",
-        "transport grpc → auto",
+        "transport grpc → system_shm",
+        "transport system_shm → auto",
         "engine pytorch → onnxruntime",
         "precision fp32 → fp16",
         "precision fp16 → int8",
@@ -59,7 +60,7 @@ def test_on_a_gpu_precision_and_graphs_come_together_and_are_called_so() -> None
     assert by_key["cuda_graphs"].change == "precision fp32 → fp16, CUDA graphs off → on"
     assert by_key["tensorrt"].change == "engine onnxruntime → tensorrt, CUDA graphs on → off"
     assert "FP16" in [item.label for item in not_run]
-    assert setups[-1].change == "transport auto → cuda_shm"
+    assert setups[-1].change == "transport auto → cuda_shm_http"
 
 
 def test_without_a_baseline_only_named_rungs_remain() -> None:
