@@ -94,6 +94,7 @@ def engine_from_onnx(
         profile=profile,
         tf32=variant.tf32,
         weight_shares={name: round(share, 4) for name, share in precision.weight_shares.items()},
+        layer_outputs=precision.layer_outputs,
         calibration_sha256=request.calibration_sha256,
         build_s=round(build_s, 2),
         built_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -26,6 +26,8 @@ MIN_WEIGHT_SHARE = {"fp32": 0.99, "fp16": 0.95, "bf16": 0.95, "int8": 0.6, "fp8"
 """The least share of the weights that must compute in the asked precision, else the build is refused."""
 MAX_FP32_SHARE = 0.1
 """The most of the layers with weights that may give FP32 in any lower precision: INT8 has FP16 around it."""
+_NO_ARITHMETIC = ("CONSTANT", "CAST", "QUANTIZE", "DEQUANTIZE", "SHAPE", "SHUFFLE", "IDENTITY")
+"""Layers that hold, convert or rearrange values."""
 _NAMED_IN_A_MESSAGE = 5
 
 
@@ -46,10 +48,13 @@ class LayerPrecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkPrecision:
-    """The layers with weights, in graph order, and the number of all layers."""
+    """The layers with weights, in graph order, and what all layers give.
+
+    layer_outputs: how many layers of any kind but constants and conversions give each precision, most first.
+    """
 
     layers: tuple[LayerPrecision, ...]
-    layer_count: int
+    layer_outputs: dict[str, int]
 
     @property
     def weight_shares(self) -> dict[str, float]:
@@ -67,12 +72,14 @@ class NetworkPrecision:
         return {name: count / len(self.layers) for name, count in counts.most_common()}
 
     def __str__(self) -> str:
-        """E.g. `fp16 100 % of the weights (102 of 106 layers)`."""
+        """E.g. `fp16 100 % of the weights (102 of 102 layers); of all layers 300 give fp16, 41 fp32`."""
         counts = Counter(layer.precision for layer in self.layers)
-        return ", ".join(
+        weights = ", ".join(
             f"{name} {100 * share:.3g} % of the weights ({counts[name]} of {len(self.layers)} layers)"
             for name, share in self.weight_shares.items()
         )
+        outputs = ", ".join(f"{count} give {name}" for name, count in self.layer_outputs.items())
+        return f"{weights}; of all layers {outputs}" if outputs else weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +141,9 @@ def read_precision(library: TensorRTLibrary, network: Any) -> NetworkPrecision:
                     weight_count=count,
                 )
             )
-    return NetworkPrecision(layers=tuple(found), layer_count=len(layers))
+    outputs = Counter(_precision_name(layer.get_output(0)) for layer in layers if layer.type.name not in _NO_ARITHMETIC)
+    kept = {name: count for name, count in outputs.most_common() if name in PRECISION_NAMES.values()}
+    return NetworkPrecision(layers=tuple(found), layer_outputs=kept)
 
 
 def check_precision(precision: NetworkPrecision, wanted: str, onnx_path: Path) -> None:

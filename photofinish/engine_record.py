@@ -23,6 +23,7 @@ class EngineRecord:
     target: the GPU architecture, e.g. "sm120"; gpu_name: the GPU it was built on, "" when built without one.
     profile: smallest, preferred and largest batch. onnx_sha256: the graph it was built from.
     weight_shares: share of the weights per precision, as read from the strongly typed network.
+    layer_outputs: how many of its layers, of any kind but constants and conversions, give each precision.
     calibration_sha256: the INT8 calibration's hash, "" without one. rebuild: the command that makes it again.
     """
 
@@ -37,6 +38,7 @@ class EngineRecord:
     profile: tuple[int, int, int]
     tf32: bool
     weight_shares: dict[str, float] = field(default_factory=dict)
+    layer_outputs: dict[str, int] = field(default_factory=dict)
     calibration_sha256: str = ""
     build_s: float
     built_at: str
