@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import count
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,8 @@ SYNTHETIC_SEEDS = (9001, 9002, 9003, 9004, 9005, 9006)
 """Apart from the seeds of training, calibration and the demo's default scene."""
 SYNTHETIC_STEP = 40
 """Frames between two that are taken from one camera, so that they differ."""
+MAX_KEPT = 240
+"""Frames kept in a temporary file, 2.8 MB each at 720p; twice what the gate looks at by default."""
 
 
 class Dataset(ABC):
@@ -48,11 +51,12 @@ class Dataset(ABC):
 
 
 class SyntheticDataset(Dataset):
-    """Frames of several towns of the synthetic camera, with their exact boxes."""
+    """Frames of several towns of the synthetic camera, with their exact boxes. The first MAX_KEPT are rendered once."""
 
     def __init__(self, size: int, *, labelled: bool = True, seeds: tuple[int, ...] = SYNTHETIC_SEEDS) -> None:
         """labelled: False for models that do not know the camera's classes; the truth is then withheld."""
         self._seeds = seeds
+        self._kept = _FrameFile()
         recipe = f"synthetic {size} {seeds} {SYNTHETIC_STEP}"
         super().__init__(
             kind="synthetic" if labelled else "unlabelled",
@@ -64,14 +68,51 @@ class SyntheticDataset(Dataset):
 
     def frames(self) -> Iterator[Frame]:
         """The frames, one town after the other."""
+        position = 0
+        while position < len(self._kept):
+            yield self._kept.read(position)
+            position += 1
+        for frame in self._rendered_from(position):
+            if frame.index == len(self._kept) < MAX_KEPT:
+                self._kept.append(frame)
+            yield frame
+
+    def _rendered_from(self, first: int) -> Iterator[Frame]:
         sizes = [len(range(town, self.size, len(self._seeds))) for town in range(len(self._seeds))]
-        number = count()
+        begin = 0
         for seed, size in zip(self._seeds, sizes, strict=True):
-            camera = SyntheticCamera(seed=seed) if size else None
-            for position in range(size):
+            wanted = range(max(first - begin, 0), size)
+            camera = SyntheticCamera(seed=seed) if wanted else None
+            for position in wanted:
                 if camera is not None:
-                    frame = replace(camera.frame(position * SYNTHETIC_STEP), index=next(number), stream_id="gate")
+                    frame = replace(camera.frame(position * SYNTHETIC_STEP), index=begin + position, stream_id="gate")
                     yield frame if self.has_truth else replace(frame, truth=None)
+            begin += size
+
+
+class _FrameFile:
+    """Frames in an unnamed temporary file: every variant sees them again, and memory is not filled with them."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()
+        self._frames: list[tuple[int, Frame]] = []
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def append(self, frame: Frame) -> None:
+        offset = self._file.seek(0, os.SEEK_END)
+        self._file.write(np.ascontiguousarray(frame.image_hwc_bgr).data)
+        # A picture of the same shape that takes no memory stands for the one in the file.
+        shape = frame.image_hwc_bgr.shape
+        self._frames.append((offset, replace(frame, image_hwc_bgr=np.broadcast_to(np.uint8(0), shape))))
+
+    def read(self, position: int) -> Frame:
+        offset, frame = self._frames[position]
+        image = np.empty(frame.image_hwc_bgr.shape, dtype=np.uint8)
+        self._file.seek(offset)
+        self._file.readinto(image.data.cast("B"))
+        return replace(frame, image_hwc_bgr=image)
 
 
 def _first_picture(seed: int) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from perf.accuracy_data import SyntheticDataset, in_dataset_classes, map_classes
 from perf.accuracy_figures import figures_from_baseline, figures_from_truth
 from photofinish.detections import empty_detections
 from photofinish.errors import ConfigError
-from photofinish.synthetic import CLASS_NAMES
+from photofinish.frame import Frame
+from photofinish.synthetic import CLASS_NAMES, SyntheticCamera
 from tests.builders import build_detections
 
 NAMES = ("car", "bus")
@@ -108,3 +111,27 @@ def test_synthetic_frames_repeat_with_their_truth() -> None:
         np.testing.assert_array_equal(a.image_hwc_bgr, b.image_hwc_bgr)
     assert all(frame.truth is None for frame in SyntheticDataset(1, labelled=False).frames())
     assert dataset.sha256 != SyntheticDataset(8).sha256
+
+
+def test_synthetic_frames_are_rendered_once_also_when_a_reader_stops_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[int] = []
+    render = SyntheticCamera.frame
+
+    def counted(camera: SyntheticCamera, index: int) -> Frame:
+        rendered.append(index)
+        return render(camera, index)
+
+    monkeypatch.setattr(SyntheticCamera, "frame", counted)
+    monkeypatch.setattr("perf.accuracy_data.MAX_KEPT", 6)
+    dataset = SyntheticDataset(8)
+    rendered.clear()  # the picture in the hash
+    early = list(itertools.islice(dataset.frames(), 3))
+    whole = list(dataset.frames())
+    again = list(dataset.frames())
+    assert len(rendered) == 8 + 2, "the 8 frames once, and again the 2 that are not kept"
+    assert [frame.index for frame in again] == list(range(8))
+    for a, b in zip([*early, *whole], [*again[:3], *again], strict=True):
+        np.testing.assert_array_equal(a.image_hwc_bgr, b.image_hwc_bgr)
+        assert a.truth is not None
+        assert b.truth is not None
+        np.testing.assert_array_equal(a.truth.boxes_xyxy, b.truth.boxes_xyxy)
