@@ -8,6 +8,7 @@ from functools import partial
 from typing import Literal
 
 from perf.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
+from perf.classic_table import classic_rows
 from perf.formatting import number, tick_label, times
 from perf.record import Record, Section
 from perf.stages import stage_rows
@@ -201,7 +202,10 @@ def _stage_parts(section: Section, lang: str) -> list[Part]:
 
 
 def _sweep_parts(section: Section, lang: str) -> list[Part]:
-    parts = [*_heading("h_sweep", lang), Part(kind="table", table=sweep_rows(section, lang=lang))]
+    parts: list[Part] = []
+    if classic := classic_rows(section, lang=lang):
+        parts += [*_heading("h_classic", lang), Part(kind="table", table=classic)]
+    parts += [*_heading("h_sweep", lang), Part(kind="table", table=sweep_rows(section, lang=lang))]
     differing = generator_disagreements(section)
     if differing:
         parts += [

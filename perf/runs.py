@@ -13,7 +13,7 @@ from typing import Literal
 from client.session import Session, Transport
 from client.triton import ServedModel
 from perf.bench import Bench, Progress
-from perf.comparison import run_comparison
+from perf.comparison import Contender, run_comparison
 from perf.contenders import Setup, open_contender
 from perf.environment import utc_now
 from perf.formatting import milliseconds
@@ -205,7 +205,7 @@ def choose_pair(
 
 def _measured(run: Run, setups: Sequence[Setup], load: Load, *, name: str, not_run: tuple[NotRun, ...] = ()) -> Section:
     with ExitStack() as stack:
-        contenders = []
+        contenders: list[Contender] = []
         for setup in setups:
             try:
                 contender = stack.enter_context(open_contender(run.bench, setup, load))
@@ -218,7 +218,9 @@ def _measured(run: Run, setups: Sequence[Setup], load: Load, *, name: str, not_r
                 reason = "the server's HTTP endpoint is not on the port below its gRPC port"
                 not_run = (*not_run, NotRun(label=setup.label, reason=reason))
             else:
-                contenders.append(contender)
+                before = contenders[-1].arm.transport if contenders else ""
+                change = contender.arm.change.replace("auto →", f"{before} →")
+                contenders.append(replace(contender, arm=replace(contender.arm, change=change)))
         return run_comparison(
             contenders,
             load=load,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from client.regions import TransportError
 from client.session import Session, Transport
 from client.triton import ServedModel
 from perf.bench import Bench, Progress, arm_from_model
@@ -16,16 +17,18 @@ from perf.load import run_closed_loop
 from perf.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError
 from perf.perf_analyzer_run import run_perf_analyzer, write_input_data
 from perf.record import Arm, Block, Generator, Load, NotRun, Section
-from perf.samples import Samples
+from perf.samples import NS_PER_S, Samples
 from perf.senders import inputs_from_frames, request_sender
-from photofinish.errors import PhotofinishError
+from perf.warming import LEAD_IN_REQUESTS
+from photofinish.errors import InferenceError, PhotofinishError
 
 DEFAULT_CONCURRENCIES = (1, 4, 8)
 TIMEOUT_S = 60.0
 """A batch of 32 on two cores takes seconds."""
 _DISTINCT_INPUTS = 4
-_MIN_REQUESTS = 20
-_WARM_UP_PER_SENDER = 3
+MIN_REQUESTS = 20
+"""What either load generator sends at least, however long it takes: a median of three requests is none."""
+_MAX_OWN_S = 30.0
 _PERF_ANALYZER_TRIES = 2
 
 
@@ -141,12 +144,12 @@ def _run_own(bench: Bench, cell: Cell, seconds: float, transport: Transport | Li
     model, concurrency = cell.model, cell.concurrency
     inputs = inputs_from_frames(model, bench.frames[:_DISTINCT_INPUTS])
     with (
-        Session(
-            bench.url, model, transport=transport, slots=concurrency, batch_size=cell.batch_size, timeout_s=TIMEOUT_S
-        ) as session,
+        _open_session(bench, cell, transport) as session,
         request_sender(session, inputs, concurrency) as sender,
     ):
-        run_closed_loop(sender, concurrency=concurrency, requests=_WARM_UP_PER_SENDER * concurrency)
+        warm = run_closed_loop(sender, concurrency=concurrency, requests=LEAD_IN_REQUESTS * concurrency)
+        needed_s = MIN_REQUESTS * warm.window_ns / max(warm.completed_count, 1) / NS_PER_S
+        seconds = max(seconds, min(_MAX_OWN_S, needed_s))
         samples, observed = bench.watcher.watch(
             model.name,
             lambda: run_closed_loop(
@@ -155,6 +158,25 @@ def _run_own(bench: Bench, cell: Cell, seconds: float, transport: Transport | Li
         )
         arm = cell.arm("photofinish", session.transport)
     return arm, Block(arm=arm.key, round=0, began_ns=0, samples=samples, observed=observed)
+
+
+def _open_session(bench: Bench, cell: Cell, transport: Transport | Literal["auto"]) -> Session:
+    """Over gRPC, as perf_analyzer sends: shared memory where the server takes it; another transport if asked for."""
+    choices: tuple[Transport, ...] = ("system_shm", "grpc") if transport == "auto" else (transport,)
+    for choice in choices:
+        try:
+            return Session(
+                bench.url,
+                cell.model,
+                transport=choice,
+                slots=cell.concurrency,
+                batch_size=cell.batch_size,
+                timeout_s=TIMEOUT_S,
+            )
+        except (TransportError, InferenceError):
+            if choice == choices[-1]:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _run_perf_analyzer(
@@ -169,8 +191,8 @@ def _run_perf_analyzer(
             url=bench.url,
             input_data=input_data,
             concurrency=cell.concurrency,
-            requests=max(_MIN_REQUESTS, cell.concurrency * 2, int(rate_rps * seconds)),
-            warm_up=_WARM_UP_PER_SENDER * cell.concurrency,
+            requests=max(MIN_REQUESTS, cell.concurrency * 2, int(rate_rps * seconds)),
+            warm_up=LEAD_IN_REQUESTS * cell.concurrency,
             shared_memory=own.transport.startswith("system_shm"),
             batch_size=cell.batch_size,
             timeout_s=20 * seconds + 120,

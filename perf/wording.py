@@ -50,6 +50,9 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "optimised": ("Optimised", "优化后"),
     "total": ("total", "合计"),
     "batch": ("batch", "批大小"),
+    "precision": ("precision", "精度"),
+    "gain_latency": ("P50 gain over {reference}", "P50 提升（相对 {reference}）"),
+    "gain_throughput": ("throughput gain over {reference}", "吞吐提升（相对 {reference}）"),
     "images_per_s": ("images/s", "图/秒"),
     # rows of the headline table
     "row_fps": ("Frames per second", "每秒帧数"),
@@ -85,6 +88,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "h_stages": ("Where the time goes", "时间花在哪里"),
     "h_timeline": ("The run over time", "测量过程"),
     "h_sweep": ("Every variant, by load", "各变体随并发"),
+    "h_classic": ("Precision against batch size", "精度与批大小"),
     "h_engine": ("The engines alone, without a server", "不经服务器的引擎耗时"),
     "h_fingerprint": ("What this was measured on", "测量环境"),
     "h_repeat": ("To repeat it", "复现命令"),

@@ -14,6 +14,7 @@ import pytest
 
 from perf import wording
 from perf.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
+from perf.classic_table import classic_rows
 from perf.formatting import mebibytes, milliseconds, number, times
 from perf.record import Record, Section
 from perf.report_csv import csv_report
@@ -181,3 +182,29 @@ def test_columns_stand_in_line_in_chinese_too() -> None:
     lines = text_table(["变体", "FPS"], [["a", "1.0"], ["乙乙乙", "10.0"]]).splitlines()
     assert lines[0] == "变体     FPS"
     assert lines[3] == "乙乙乙  10.0"
+
+
+def test_the_classic_table_sets_precision_against_batch() -> None:
+    sweep = build_sweep()
+    own = [arm for arm in sweep.arms if arm.generator == "photofinish" and arm.contract == "frames"]
+    arms, blocks = [], []
+    for precision, speed in (("fp32", 1), ("fp16", 2)):
+        for size in (1, 32):
+            arm = replace(own[0], key=f"{precision}/{size}", model=f"toy_{precision}", precision=precision,
+                          batch_size=size, concurrency=1)  # fmt: skip
+            block = sweep.blocks_of(own[0].key)[0]
+            done = tuple(due + 8_000_000 * size // speed for due in block.samples.scheduled_ns)
+            samples = replace(block.samples, done_ns=done, window_ns=2 * 10**9, frames_per_request=size)
+            arms.append(arm)
+            blocks.append(replace(block, arm=arm.key, samples=samples))
+    section = replace(sweep, arms=tuple(arms), blocks=tuple(blocks))
+    table = classic_rows(section)
+    assert table is not None
+    assert [row[:4] + row[6:] for row in table[1]] == [
+        ["toy_fp32", "fp32", "1", "8.00", "1.00×", "1.00×"],
+        ["toy_fp16", "fp16", "1", "4.00", "2.00×", "1.00×"],
+        ["toy_fp32", "fp32", "32", "256", "1.00×", "1.00×"],
+        ["toy_fp16", "fp16", "32", "128", "2.00×", "1.00×"],
+    ]
+    assert "Precision against batch size" in terminal_report(build_record(sections=(section,)))
+    assert classic_rows(build_sweep()) is None
