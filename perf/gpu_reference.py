@@ -52,9 +52,14 @@ def input_from_frames(card: ModelCard, frames: npt.NDArray[np.uint8]) -> Array:
 
 def reference_rows(repository: Path, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Rows of every frame by an FP32 ONNX variant of the repository, on the CPU, one frame at a time."""
+    (path,) = sorted(repository.glob("*_onnx_fp32/1/model.onnx"))[:1]
+    return rows_on_cpu(path, frames)
+
+
+def rows_on_cpu(path: Path, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Rows of every frame by this ONNX file on the CPU, one frame at a time."""
     import onnxruntime as ort
 
-    (path,) = sorted(repository.glob("*_onnx_fp32/1/model.onnx"))[:1]
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return np.concatenate([session.run(None, {name: frame[None]})[0] for frame in frames])

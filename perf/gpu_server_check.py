@@ -26,14 +26,17 @@ from typing import Any
 
 import numpy as np
 
-from client.session import Session
+from client.session import Session, Transport
 from client.triton import ServedModel, TritonClient
-from perf.gpu_reference import Array, Checker, fresh_frames, input_from_frames, reference_rows
+from perf.gpu_reference import Array, Checker, fresh_frames, input_from_frames, reference_rows, rows_on_cpu
+from perf.gpu_watch import load_nvml
 from photofinish.errors import PhotofinishError, ServerError
 
 POOL = 24
 LOADS = ((1, 32), (8, 8), (32, 4))
-"""Batch size and clients of each throughput measurement."""
+"""Batch size and clients of each throughput measurement, for one GPU."""
+ON_CPU: tuple[Transport, ...] = ("system_shm_http", "system_shm", "grpc")
+ON_GPU: tuple[Transport, ...] = ("cuda_shm_http", "cuda_shm")
 
 
 def say(text: str) -> None:
@@ -42,17 +45,23 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def transports_for(model: ServedModel) -> tuple[Transport, ...]:
+    """Every transport that the model's device has."""
+    return (*(ON_GPU if model.require_card().device == "cuda" else ()), *ON_CPU)
+
+
 def check_under_load(
     url: str, model: ServedModel, frames: Array, checker: Checker, clients: int, seconds: float
 ) -> dict[str, Any]:
-    """Many clients at once, random batch sizes, gRPC and shared memory mixed; every answer is compared."""
+    """Many clients at once, random batch sizes, all transports mixed; every answer is compared."""
+    transports = transports_for(model)
     deadline = time.monotonic() + seconds
     errors: list[str] = []
 
     def client(index: int) -> int:
         generator = np.random.default_rng(index)
         largest = min(8, max(model.max_batch_size, 1))
-        transport: Any = "grpc" if index % 2 else "system_shm"
+        transport = transports[index % len(transports)]
         done = 0
         with Session(url, model, transport=transport, slots=1, batch_size=largest, timeout_s=60) as session:
             while time.monotonic() < deadline or done < 2:
@@ -171,8 +180,10 @@ def with_instances(repository: Path, count: int) -> Iterator[Path]:
 
 
 def run(repository: Path, names: tuple[str, ...], clients: int, seconds: float, seed: int, log: Path) -> dict[str, Any]:
-    """The whole check as one JSON-able document."""
-    document: dict[str, Any] = {"seed": seed, "seconds": seconds, "models": {}}
+    """The whole check as one JSON-able document. Load grows with the number of GPUs."""
+    nvml = load_nvml()
+    gpus = nvml.nvmlDeviceGetCount() if nvml else 1
+    document: dict[str, Any] = {"seed": seed, "seconds": seconds, "gpus": gpus, "models": {}}
     begun = time.monotonic()
     with served(repository, names, log) as url, TritonClient(url, timeout_s=60) as client:
         document["ready_s"] = round(time.monotonic() - begun, 1)
@@ -182,9 +193,12 @@ def run(repository: Path, names: tuple[str, ...], clients: int, seconds: float, 
         for model, card in cards:
             say(f"{model.name}")
             pictures = input_from_frames(card, frames)
-            checker = Checker(card, reference)
-            transports = ("system_shm", "grpc", *(("cuda_shm",) if card.device == "cuda" else ()))
-            loads = [load for load in LOADS if load[0] <= model.max_batch_size and load[1] <= clients]
+            own = repository / model.name / "1" / "model.onnx"
+            # What INT8 makes of a picture differs from FP32 more than a picture of another request might.
+            is_int8 = card.precision == "int8" and own.is_file()
+            checker = Checker(card, rows_on_cpu(own, frames) if is_int8 else reference)
+            transports = transports_for(model)
+            loads = [(batch, threads * gpus) for batch, threads in LOADS if batch <= model.max_batch_size]
             document["models"][model.name] = {
                 "device": card.device,
                 "precision": card.precision,
@@ -197,7 +211,7 @@ def run(repository: Path, names: tuple[str, ...], clients: int, seconds: float, 
                 "throughput": [
                     attempt(partial(throughput, url, model, pictures, transport, batch, threads, seconds))
                     for transport in transports
-                    if transport != "grpc"
+                    if transport.endswith("_http")
                     for batch, threads in loads
                 ],
             }

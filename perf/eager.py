@@ -1,0 +1,69 @@
+"""PyTorch eager FP32, the row that every engine is compared with: Ultralytics' network as it comes, no server.
+
+    python -m perf.eager --weights yolo26m.yaml --batch 1,8 > eager.json
+
+TF32 is off. The input lies on the device, every run is waited for, the host's clock sees all of it. Prints JSON:
+milliseconds by batch size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+WARM_UPS = 20
+
+
+def timed(weights: str, batch_size: int, seconds: float) -> dict[str, Any]:
+    """P50, P95 and P99 of the network on noise of 640 × 640."""
+    import torch
+    from ultralytics import YOLO
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network: Any = YOLO(weights, verbose=False).model
+    network = network.fuse(verbose=False).eval().to(device)
+    pictures = torch.rand(batch_size, 3, 640, 640, device=device)
+    spent_ns: list[int] = []
+    with torch.inference_mode():
+        begun = 0
+        while len(spent_ns) < WARM_UPS + 20 or time.perf_counter_ns() - begun < seconds * 1e9:
+            if len(spent_ns) == WARM_UPS:
+                begun = time.perf_counter_ns()
+            sent = time.perf_counter_ns()
+            network(pictures)
+            if device == "cuda":
+                torch.cuda.synchronize()
+            spent_ns.append(time.perf_counter_ns() - sent)
+    measured = np.array(spent_ns[WARM_UPS:]) / 1e6
+    p50, p95, p99 = np.percentile(measured, [50, 95, 99], method="inverted_cdf")
+    return {
+        "batch": batch_size,
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "runs": len(measured),
+        "p50_ms": round(float(p50), 3),
+        "p95_ms": round(float(p95), 3),
+        "p99_ms": round(float(p99), 3),
+    }
+
+
+def main() -> None:
+    """Run; print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", default="yolo26n.yaml", help="a .pt file, or a .yaml for an untrained network")
+    parser.add_argument("--batch", default="1", help="sizes, separated by commas")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each size")
+    options = parser.parse_args()
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+    rows = [timed(options.weights, int(size), options.seconds) for size in options.batch.split(",")]
+    sys.stdout.write(json.dumps({"weights": options.weights, "tf32": False, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
