@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from export.cards import CONFIG_NAME, card_from_source, ultralytics_metadata
 from export.config import config_from_variant, io_from_variant
+from export.source import sha256_from_file
 from export.staging import (
     StagedVariant,
     fingerprint,
@@ -223,7 +224,15 @@ def _stage(job: _Job, context: BuildContext, gpus: Sequence[int]) -> ModelCard:
         )
         io = io_from_variant(variant, input_wh=source.input_wh, raw_dims=source.raw_dims, task=source.task)
         metadata = ultralytics_metadata(source) if variant.contract == "tensor" else None
-        text = config_from_variant(variant, card, io, gpus=gpus, ultralytics_metadata=metadata)
+        artifact = directory / "1" / variant.artifact_name
+        text = config_from_variant(
+            variant,
+            card,
+            io,
+            gpus=gpus,
+            ultralytics_metadata=metadata,
+            artifact_sha256=sha256_from_file(artifact) if artifact.is_file() else "",
+        )
         (directory / CONFIG_NAME).write_text(text, encoding="utf-8")
         write_record(directory, job.fingerprint, card)
     context.on_progress(f"{variant.name}: done in {time.perf_counter() - begun:.1f} s")

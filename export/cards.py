@@ -51,6 +51,7 @@ def card_from_source(
         untrained=source.untrained,
         tf32=variant.tf32,
         cuda_graphs=variant.cuda_graphs and device == "cuda",
+        accelerator=variant.accelerator,
         batch_buckets=variant.batch_buckets,
         parity=parity,
         calibration=calibration or {},

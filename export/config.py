@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from export.pbtxt import Enum, Message, text_from_message
-from export.tensorrt_config import engine_fields
+from export.tensorrt_build import profile_from_buckets
+from export.tensorrt_config import engine_fields, provider_accelerator
 from photofinish.detections import MAX_ROWS, ROW_WIDTH
 from photofinish.model_card import CARD_PARAMETER, ModelCard
 from photofinish.variant import Variant
@@ -59,11 +60,12 @@ def config_from_variant(
     *,
     gpus: Sequence[int] = (),
     ultralytics_metadata: str | None = None,
+    artifact_sha256: str = "",
 ) -> str:
     """The text of config.pbtxt.
 
     gpus: the GPUs that get instances, all of them when empty. ultralytics_metadata: a Python literal for the
-    `metadata` parameter.
+    `metadata` parameter. artifact_sha256: the artifact's hash, by which engines made of it are kept.
     """
     on_gpu = card.device == "cuda"
     fields: dict[str, object] = {
@@ -90,8 +92,16 @@ def config_from_variant(
         )
     if on_gpu and variant.backend == "onnxruntime":
         # Keys of the cuda accelerator go to ONNX Runtime's CUDA provider; the convolution search does not (below).
-        accelerator = {"name": "cuda", "parameters": [_entry("use_tf32", str(int(variant.tf32)))]}
-        fields["optimization"] = {"execution_accelerators": {"gpu_execution_accelerator": [accelerator]}}
+        accelerators: list[Message] = [{"name": "cuda", "parameters": [_entry("use_tf32", str(int(variant.tf32)))]}]
+        if variant.accelerator == "tensorrt":
+            before_cuda = provider_accelerator(
+                input_name=io.input.name,
+                input_dims=io.input.dims,
+                profile=profile_from_buckets(variant.batch_buckets),
+                cache_name=f"{variant.name}_{artifact_sha256[:16]}",
+            )
+            accelerators.insert(0, before_cuda)
+        fields["optimization"] = {"execution_accelerators": {"gpu_execution_accelerator": accelerators}}
     fields["model_warmup"] = [_warmup(variant, io.input, size) for size in _warmup_sizes(variant, on_gpu)]
     parameters = {CARD_PARAMETER: card.to_parameter()}
     if ultralytics_metadata is not None:

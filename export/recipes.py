@@ -18,6 +18,7 @@ from export.frames import frames_network_from_source
 from export.onnx_session import output_from_onnx
 from export.precision import fp16_model_from_fp32
 from export.quantise import build_onnx_int8
+from export.tensorrt_provider import provider_problem
 from export.tensorrt_recipes import build_engine_fp8, build_engine_fp16, build_engine_int8
 from photofinish.errors import ExportError
 from photofinish.variant import Variant
@@ -77,6 +78,13 @@ def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
 def build_onnx_fp16(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
     """ONNX in the frames contract: the layers in FP16, decoding and top-k in FP32."""
     return _save_onnx(context, variant, fp16_model_from_fp32(context.frames_onnx), out_path, context.frames_nhwc)
+
+
+def build_onnx_fp16_for_tensorrt(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
+    """The graph of onnx_fp16 for ONNX Runtime's TensorRT provider, where this machine has it."""
+    if problem := provider_problem():
+        raise RecipeUnavailableError(problem)
+    return build_onnx_fp16(context, variant, out_path)
 
 
 def trace_network(network: torch.nn.Module, example: torch.Tensor, out_path: Path, variant: Variant) -> None:
@@ -147,6 +155,7 @@ RECIPES: Mapping[str, Builder] = {
     "onnx_fp32": build_onnx_fp32,
     "onnx_fp16": build_onnx_fp16,
     "onnx_for_bf16": build_onnx_for_bf16,
+    "onnx_fp16_for_tensorrt": build_onnx_fp16_for_tensorrt,
     "aoti_fp16": build_aoti_fp16,
     "onnx_int8": build_onnx_int8,
     "engine_fp16": build_engine_fp16,

@@ -1,4 +1,6 @@
-"""What config.pbtxt says for Triton's `tensorrt` backend alone: CUDA graphs, and engines of several GPUs."""
+"""What config.pbtxt says of TensorRT: CUDA graphs and engines of several GPUs for Triton's `tensorrt` backend, and the
+TensorRT provider for its `onnxruntime` backend.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +46,28 @@ def graph_specs(input_name: str, input_dims: tuple[int, ...], buckets: tuple[int
         }
         for smaller, size in zip((0, *buckets), buckets, strict=False)
     ]
+
+
+def provider_accelerator(
+    *, input_name: str, input_dims: tuple[int, ...], profile: tuple[int, int, int], cache_name: str
+) -> Message:
+    """ONNX Runtime's TensorRT provider, in the closed list of keys that Triton's `onnxruntime` backend takes.
+
+    No precision is asked for: without one the provider builds a strongly typed network, and the graph decides.
+    cache_name: a name for exactly this artifact. The provider's own names tell graphs apart, not their weights. Its
+    folder lies in the container's /tmp; the embedded server uses the user's cache instead.
+    """
+    dims = "x".join(map(str, input_dims))
+    folder = f"/tmp/photofinish_{cache_name}"
+    parameters = {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": folder,
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": folder,
+    }
+    for name, batch in zip(("min", "opt", "max"), profile, strict=True):
+        parameters[f"trt_profile_{name}_shapes"] = f"{input_name}:{batch}x{dims}"
+    return {"name": "tensorrt", "parameters": [{"key": key, "value": value} for key, value in parameters.items()]}
 
 
 def compute_capability(target: str) -> str:

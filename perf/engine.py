@@ -174,19 +174,21 @@ def _onnx_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
         session = ort.InferenceSession(str(artifact.path), options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
         return lambda: session.run(None, {name: pixels})
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
-        raise ConfigError("exported for a GPU, and this ONNX Runtime has no CUDA provider; install onnxruntime-gpu")
+    kind = "TensorRT" if card.accelerator == "tensorrt" else "CUDA"
+    provider, settings = _PROVIDERS[kind](card)
+    if provider not in ort.get_available_providers():
+        raise ConfigError(f"exported for a GPU, and this ONNX Runtime has no {kind} provider; install onnxruntime-gpu")
     _import("torch", "export")  # brings the CUDA libraries in
-    settings = {
-        "enable_cuda_graph": "1" if card.cuda_graphs else "0",
-        "use_tf32": "1" if card.tf32 else "0",
-        "cudnn_conv_algo_search": "HEURISTIC",
-    }
+    # Nodes that the provider leaves would run on the CPU, and their time stand under its name.
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1" if kind == "TensorRT" else "0")
     for name in _open_dimensions(ort, artifact.path):
         # With an open batch dimension some shape operators stay on the CPU, and no graph can be captured.
         options.add_free_dimension_override_by_name(name, len(pixels))
-    session = ort.InferenceSession(str(artifact.path), options, providers=[("CUDAExecutionProvider", settings)])
-    if session.get_providers()[0] != "CUDAExecutionProvider":
+    try:
+        session = ort.InferenceSession(str(artifact.path), options, providers=[(provider, settings)], enable_fallback=0)
+    except Exception as exc:  # ONNX Runtime raises classes of its own, all derived from Exception
+        raise ConfigError(f"ONNX Runtime cannot use its {kind} provider: {' '.join(str(exc).split())}") from exc
+    if session.get_providers()[0] != provider:
         raise ConfigError("ONNX Runtime fell back to the CPU; `photofinish doctor` says why")
     source, sink = session.get_inputs()[0], session.get_outputs()[0]
     shape = [len(pixels), *(int(side) for side in sink.shape[1:])]
@@ -194,6 +196,22 @@ def _onnx_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
     binding.bind_ortvalue_input(source.name, ort.OrtValue.ortvalue_from_numpy(pixels, "cuda", 0))
     binding.bind_ortvalue_output(sink.name, ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, "cuda", 0))
     return lambda: session.run_with_iobinding(binding)
+
+
+def _cuda_provider(card: ModelCard) -> tuple[str, dict[str, str]]:
+    return "CUDAExecutionProvider", {
+        "enable_cuda_graph": "1" if card.cuda_graphs else "0",
+        "use_tf32": "1" if card.tf32 else "0",
+        "cudnn_conv_algo_search": "HEURISTIC",
+    }
+
+
+def _tensorrt_provider(card: ModelCard) -> tuple[str, dict[str, str]]:
+    """Without a precision among the settings the provider builds what the graph says."""
+    return "TensorrtExecutionProvider", {"trt_cuda_graph_enable": "1" if card.cuda_graphs else "0"}
+
+
+_PROVIDERS = {"CUDA": _cuda_provider, "TensorRT": _tensorrt_provider}
 
 
 def _open_dimensions(ort: Any, path: Path) -> set[str]:

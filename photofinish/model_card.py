@@ -25,6 +25,7 @@ class ModelCard:
     input_wh: width and height of the model's input in pixels. nms: "client" when the rows still overlap.
     untrained: the weights are random; boxes mean nothing. tf32: whether FP32 math may run as TF32 on the GPU.
     parity: figures of the export's comparison with PyTorch; accuracy: the gate's figures; both {} when not measured.
+    accelerator: what ONNX Runtime hands the graph to on a GPU; "none" is its own CUDA kernels.
     engines: TensorRT engines by GPU architecture: their file, and the library and version that built them.
     weights: file name of the weights; weights_sha256: their hash.
     """
@@ -46,6 +47,7 @@ class ModelCard:
     untrained: bool = False
     tf32: bool = False
     cuda_graphs: bool = False
+    accelerator: str = "none"
     batch_buckets: tuple[int, ...] = (1,)
     parity: dict[str, Any] = field(default_factory=dict)
     accuracy: dict[str, Any] = field(default_factory=dict)

@@ -23,6 +23,7 @@ Role = Literal["baseline", "optimised"]
 ServerKind = Literal["embedded", "container"]
 Device = Literal["cpu", "cuda"]
 WeightsKind = Literal["torch", "onnx"]
+Accelerator = Literal["none", "tensorrt"]
 
 ARTIFACT_NAMES: Mapping[str, str] = {
     "pytorch": "model.pt",
@@ -40,6 +41,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "servers": get_args(ServerKind),
     "devices": get_args(Device),
     "sources": get_args(WeightsKind),
+    "accelerator": get_args(Accelerator),
 }
 _MODEL_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]*$")
 
@@ -52,6 +54,7 @@ class Variant:
     servers, devices: where it can run. sources: the kinds of weights it can be made from.
     min_map_share: the accuracy floor as a share of the baseline's mAP50-95.
     batch_buckets: the batch sizes an engine is prepared for (CUDA graphs, warm-up), ascending, last = max_batch_size.
+    accelerator: what ONNX Runtime hands the graph to on a GPU; "none" is its own CUDA kernels.
     """
 
     model: str
@@ -71,6 +74,7 @@ class Variant:
     cuda_graphs: bool
     tf32: bool
     sources: tuple[WeightsKind, ...] = ("torch", "onnx")
+    accelerator: Accelerator = "none"
 
     def __post_init__(self) -> None:
         """Raise ConfigError when a value is out of range."""
@@ -85,6 +89,10 @@ class Variant:
             raise ConfigError(
                 f"{self.name}: batch_buckets must end at max_batch_size {self.max_batch_size}, "
                 f"got {list(self.batch_buckets)}"
+            )
+        if self.accelerator != "none" and self.backend != "onnxruntime":
+            raise ConfigError(
+                f"{self.name}: accelerator {self.accelerator!r} is for the onnxruntime backend, this is {self.backend}"
             )
         if self.instance_count < 1 or self.max_queue_delay_us < 0 or not 0 <= self.min_map_share <= 1:
             raise ConfigError(

@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 import onnxruntime as ort
-from photofinish_batches import Arrays, Part, bucket_for, run_joined, zeros_for
+from photofinish_batches import ArrayInput, Arrays, Part, bucket_for, run_joined, zeros_for
 from photofinish_cuda import Cuda, refuse_on_error
 from photofinish_device import DeviceBatch
 from photofinish_model import RefusedModelError, ServedModel
 from photofinish_onnx import batch_dimension, check_session, cpu_session, cuda_session
-from photofinish_tensors import ArrayInput
+from photofinish_tensorrt import ACCELERATOR, tensorrt_session
 from photofinish_trace import StageTimes
 
 WARM_RUNS = 3
@@ -45,9 +45,9 @@ class CudaEngine:
     """An ONNX model on a GPU: every prepared batch size bound to the same fixed buffers.
 
     With CUDA graphs one session holds a graph for each size, so weights and working memory are there once. Where
-    such a session is refused, and without graphs, each size has a session with all shapes fixed: a session that meets
-    another size plans its convolutions anew. A batch runs in the smallest size that holds it; the rows behind it are
-    stale.
+    such a session is refused, without graphs, and where TensorRT computes, each size has a session with all shapes
+    fixed: a session that meets another size plans its convolutions anew. A batch runs in the smallest size that holds
+    it; the rows behind it are stale.
     """
 
     def __init__(self, model: ServedModel) -> None:
@@ -59,6 +59,7 @@ class CudaEngine:
             )
         self._model = model
         self._cuda_graphs = bool(model.card.get("cuda_graphs"))
+        self._is_tensorrt = ACCELERATOR in model.accelerators
         self._cuda = Cuda(model.device_id)
         self._times = StageTimes(model.name, self._cuda.synchronize)
         with refuse_on_error():
@@ -66,7 +67,8 @@ class CudaEngine:
             dimension = batch_dimension(model)
             self._batch = DeviceBatch(self._cuda, model)
             self._runs: dict[int, Callable[[], None]] = {}
-            shared = self._shared_session() if dimension and self._cuda_graphs else None
+            holds_all = dimension and self._cuda_graphs and not self._is_tensorrt
+            shared = self._shared_session() if holds_all else None
             # The largest first: what it leaves free is enough for the smaller ones.
             for size in reversed(model.buckets):
                 fixed = {dimension: size} if dimension else {}
@@ -103,7 +105,8 @@ class CudaEngine:
             return None
 
     def _session(self, fixed: dict[str, int]) -> Any:
-        return cuda_session(self._model, stream=self._cuda.stream, cuda_graphs=self._cuda_graphs, fixed=fixed)
+        make = tensorrt_session if self._is_tensorrt else cuda_session
+        return make(self._model, stream=self._cuda.stream, cuda_graphs=self._cuda_graphs, fixed=fixed)
 
     def _bind(self, session: Any, size: int, graph_id: int) -> Callable[[], None]:
         """One batch size bound to the fixed buffers; the call starts one execution.

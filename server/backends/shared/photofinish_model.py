@@ -51,7 +51,8 @@ class Io:
 class ServedModel:
     """One model instance. device: "cpu" or "cuda". card: Photofinish's metadata, {} when the config has none.
 
-    folder: the version's folder, with the artifact `file_name` in it.
+    folder: the version's folder, with the artifact `file_name` in it. accelerators: the execution accelerators that
+    the config asks for on a GPU, by name.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ServedModel:
     device_id: int
     instance_count: int
     card: dict[str, Any] = field(default_factory=dict)
+    accelerators: tuple[str, ...] = ()
 
     def artifact(self) -> Path:
         """The artifact's path. Raises RefusedModelError when there is no such file."""
@@ -110,6 +112,7 @@ def served_model(args: dict[str, str], default_file_name: str) -> ServedModel:
         device_id=int(args["model_instance_device_id"]),
         instance_count=sum(int(group.get("count", 1)) for group in config.get("instance_group", [])) or 1,
         card=card,
+        accelerators=_accelerators(config),
     )
     for kind, ios in (("input", model.inputs), ("output", model.outputs)):
         if not ios:
@@ -126,6 +129,11 @@ def _card(config: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(card, dict):
         raise RefusedModelError("the parameter `photofinish` must be a JSON object; export the model again")
     return card
+
+
+def _accelerators(config: dict[str, Any]) -> tuple[str, ...]:
+    chosen = config.get("optimization", {}).get("execution_accelerators", {})
+    return tuple(item["name"] for item in chosen.get("gpu_execution_accelerator", []))
 
 
 def _ios(config: dict[str, Any], kind: str) -> tuple[Io, ...]:
