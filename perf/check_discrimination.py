@@ -3,35 +3,36 @@
     python -m perf.check_discrimination                   a synthetic sender with a machine's kind of noise
     python -m perf.check_discrimination --url HOST:PORT   the real thing: one served variant against itself
 
-The slow-down is real waiting after each request, a tenth of the median that a first closed loop measured.
+The slow-down is real waiting after each request, a tenth of the time that this request took. A/A and slow-down take
+turns, so that both meet the same machine.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 import numpy as np
-import numpy.typing as npt
 
 from client.pipelines import OptimisedPipeline
 from perf.bench import frames_from_source, served_models
 from perf.comparison import contender_from_sender, run_comparison
 from perf.environment import environment_fingerprint, utc_now
-from perf.load import Sender, run_closed_loop
+from perf.load import Sender
 from perf.record import Arm, Load, Section
-from perf.schedule import block_order
 from perf.senders import frame_sender
-from perf.statistics import Interval, nearest_rank, ratio_interval
-from perf.summary import latency_statistic, summaries_from_section
+from perf.simulated_machine import simulated_coverage
+from perf.statistics import Interval
+from perf.summary import summaries_from_section
+from perf.tables import interval_text
 from photofinish.errors import ConfigError
 
 SLOW_DOWN = 0.10
@@ -43,12 +44,16 @@ STATISTIC_KEYS = ("p50", "mean", "p95", "frames_per_s")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """How often the interval held 1, and how often it lay wholly below it (a slow-down was found), per statistic."""
+    """How often the interval held 1, and how often it lay wholly below it (a slow-down was found), per statistic.
+
+    gains: every run's estimate, low and high end, the evidence.
+    """
 
     runs: int
     held_one: dict[str, int]
     found_slower: dict[str, int]
     refused: dict[str, int]
+    gains: dict[str, list[list[float] | None]]
 
 
 def noisy_sender(seed: int, *, median_s: float = 0.004) -> Sender:
@@ -73,12 +78,13 @@ def noisy_sender(seed: int, *, median_s: float = 0.004) -> Sender:
     return send
 
 
-def slowed(sender: Sender, extra_s: float) -> Sender:
-    """The same sender, `extra_s` slower."""
+def slowed(sender: Sender, share: float = SLOW_DOWN) -> Sender:
+    """The same sender, each request longer by that share of its own time, in real waiting."""
 
     def send(index: int) -> None:
+        began = time.perf_counter()
         sender(index)
-        _wait(extra_s)
+        _wait(share * (time.perf_counter() - began))
 
     return send
 
@@ -103,49 +109,28 @@ def tally_from_sections(sections: Sequence[Section]) -> Tally:
         held_one={key: sum(item is not None and item.holds(1.0) for item in found) for key, found in gains.items()},
         found_slower={key: sum(item is not None and item.high < 1.0 for item in found) for key, found in gains.items()},
         refused={key: sum(item is None for item in found) for key, found in gains.items()},
+        gains={
+            key: [
+                [round(value, 4) for value in (item.estimate, item.low, item.high)] if item else None for item in found
+            ]
+            for key, found in gains.items()
+        },
     )
 
 
 def check_discrimination(
     make_sender: Callable[[int], Sender], *, runs: int, rounds: int, block_s: float, on_progress: Callable[[str], None]
 ) -> dict[str, Tally]:
-    """The tallies of `runs` A/A comparisons and of `runs` comparisons with B a tenth slower."""
-    probe = run_closed_loop(make_sender(0), requests=100, seconds=10)
-    extra_s = SLOW_DOWN * nearest_rank(probe.latency_ns, 0.5) / 1e9
-    tallies = {}
-    for name, extra in (("same", 0.0), ("slower", extra_s)):
-        sections = []
-        for run in range(runs):
-            on_progress(f"{name}: comparison {run + 1} of {runs}")
-            sender = make_sender(run + 1)
-            second = slowed(sender, extra) if extra else sender
-            sections.append(compare_once(sender, second, rounds=rounds, block_s=block_s, seed=run))
-        tallies[name] = tally_from_sections(sections)
-    return tallies
-
-
-def simulated_coverage(
-    runs: int, *, rounds: int = 10, block_s: float = 0.3, median_s: float = 0.004
-) -> dict[str, float]:
-    """The share of A/A comparisons whose interval holds 1, on the synthetic machine without waiting for it."""
-    held = dict.fromkeys(("p50", "mean", "p95"), 0)
+    """The tallies of `runs` A/A comparisons and of `runs` comparisons with B a tenth slower, taken in turn."""
+    sections: dict[str, list[Section]] = {"same": [], "slower": []}
     for run in range(runs):
-        generator = np.random.default_rng(run)
-        blocks: dict[str, list[npt.NDArray[np.float64]]] = {"a": [], "b": []}
-        now_s = drifted_at_s = drift = 0.0
-        for key in itertools.chain.from_iterable(block_order(("a", "b"), rounds=rounds, seed=run)):
-            end_s, services = now_s + block_s, []
-            while now_s < end_s:
-                kept = math.exp(-(now_s - drifted_at_s) / _DRIFT_S)
-                drift = kept * drift + generator.normal(0, _DRIFT_SHARE * math.sqrt(1 - kept**2))
-                drifted_at_s = now_s
-                burst_s = generator.exponential(median_s) if generator.random() < 0.01 else 0.0
-                services.append(median_s * math.exp(drift + generator.normal(0, 0.08)) + burst_s)
-                now_s += services[-1]
-            blocks[key].append(np.array(services))
-        for statistic in held:
-            held[statistic] += ratio_interval(blocks["a"], blocks["b"], latency_statistic(statistic)).holds(1.0)
-    return {key: count / runs for key, count in held.items()}
+        for name, done in sections.items():
+            sender = make_sender(run + 1)
+            second = slowed(sender) if name == "slower" else sender
+            done.append(compare_once(sender, second, rounds=rounds, block_s=block_s, seed=run))
+            gain = summaries_from_section(done[-1])[1].gain("p50")
+            on_progress(f"{name} {run + 1} of {runs}: P50 {interval_text(gain)}")
+    return {name: tally_from_sections(done) for name, done in sections.items()}
 
 
 @contextmanager
@@ -174,8 +159,8 @@ def _wait(seconds: float) -> None:
 @click.option("--variant", default="", help="Which variant; default: one in the frames contract.")
 @click.option("--source", default="synthetic", show_default=True)
 @click.option("--runs", default=20, show_default=True)
-@click.option("--rounds", default=10, show_default=True)
-@click.option("--seconds", default=0.6, show_default=True, help="One block's length.")
+@click.option("--rounds", default=20, show_default=True)
+@click.option("--seconds", default=0.3, show_default=True, help="One block's length.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tallies as JSON.")
 @click.option("--simulate", type=int, help="Only the interval's coverage over this many simulated A/A comparisons.")
 def main(
@@ -190,7 +175,7 @@ def main(
 ) -> None:
     """Twenty comparisons of a thing with itself, twenty with it a tenth slower."""
     if simulate:
-        click.echo(json.dumps(simulated_coverage(simulate)))
+        click.echo(json.dumps(simulated_coverage(simulate, rounds=rounds, block_s=seconds)))
         return
 
     def progress(line: str) -> None:
@@ -210,13 +195,10 @@ def main(
         "command": ["python", "-m", "perf.check_discrimination", *sys.argv[1:]],
         "slow_down": SLOW_DOWN,
         "environment": environment,
-        **{
-            name: {"runs": tally.runs, "held_one": tally.held_one, "found_slower": tally.found_slower,
-                   "refused": tally.refused}
-            for name, tally in tallies.items()
-        },
-    }  # fmt: skip
-    text = json.dumps(values, indent=2)
+        "load_average_after": os.getloadavg()[0],
+        **{name: asdict(tally) for name, tally in tallies.items()},
+    }
+    text = json.dumps(values, indent=1)
     if out:
         out.write_text(text + "\n", encoding="utf-8")
     click.echo(text)

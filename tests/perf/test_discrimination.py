@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import pytest
 from click.testing import CliRunner
 
-from perf.check_discrimination import check_discrimination, main, noisy_sender, simulated_coverage, tally_from_sections
+from perf.check_discrimination import check_discrimination, main, noisy_sender, tally_from_sections
+from perf.simulated_machine import simulated_blocks, simulated_coverage
+from perf.statistics import ratio_interval, resampled_mean
 from tests.perf.records import build_comparison
 
 
@@ -33,6 +37,18 @@ def test_the_script_prints_its_tallies() -> None:
     assert '"held_one"' in result.output
 
 
-def test_the_interval_holds_as_often_as_it_says() -> None:
-    coverage = simulated_coverage(60)
-    assert all(share >= 0.85 for share in coverage.values())
+@pytest.mark.parametrize(("rounds", "block_s"), [(5, 1.0), (20, 0.3)])
+def test_the_interval_holds_as_often_as_it_says(rounds: int, block_s: float) -> None:
+    """1000 A/A comparisons on a machine with slow spells, drift and correlated requests."""
+    coverage = simulated_coverage(1000, rounds=rounds, block_s=block_s, median_s=0.015)
+    assert all(share >= 0.93 for share in coverage.values()), coverage
+
+
+def test_a_simulated_slow_down_is_found_and_measured() -> None:
+    coverage = simulated_coverage(100, slow_down=0.10)
+    assert all(share >= 0.88 for share in coverage.values()), coverage
+    found = 0
+    for run in range(20):
+        sides = simulated_blocks(np.random.default_rng(run), rounds=20, block_s=0.3, median_s=0.01, slow_down=0.10)
+        found += ratio_interval(*sides, resampled_mean, resamples=400).high < 1
+    assert found >= 18
