@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from export.tensorrt_library import INSTALL, Gpu, TensorRTLibrary, gpu_at_hand, imported_library, problem_with
+from export.tensorrt_provider import provider_problem
 from photofinish.engine_record import LibraryName
 
 CARDS = {"sm75": "T4, RTX 20", "sm80": "A100", "sm86": "A10, RTX 30", "sm89": "L4, RTX 40", "sm120": "RTX 50"}
@@ -28,13 +29,30 @@ def tensorrt_report(
     gpu: Gpu | None = None,
     find_gpu: Callable[[], Gpu | None] = gpu_at_hand,
     find_library: Callable[[LibraryName], TensorRTLibrary | None] = imported_library,
+    find_problem: Callable[[], str] = provider_problem,
 ) -> tuple[TensorRTFinding, ...]:
     """For `tensorrt` and `tensorrt_rtx`: installed or not, and which GPUs each builds engines for here.
 
-    Warns of a library that does not know the GPU at hand. gpu: the GPU to judge by, else the one `find_gpu` finds.
+    Then whether ONNX Runtime finds the TensorRT it was built for. Warns of a library that does not know the GPU at
+    hand. gpu: the GPU to judge by, else the one `find_gpu` finds.
     """
     here = gpu or find_gpu()
-    return (_tensorrt(find_library("tensorrt"), here), _tensorrt_rtx(find_library("tensorrt_rtx"), here))
+    return (
+        _tensorrt(find_library("tensorrt"), here),
+        _tensorrt_rtx(find_library("tensorrt_rtx"), here),
+        _provider(find_problem, here),
+    )
+
+
+def _provider(find_problem: Callable[[], str], gpu: Gpu | None) -> TensorRTFinding:
+    """Optional everywhere: the other variants of the table do without it."""
+    name = "ORT TensorRT"
+    if gpu is None:
+        return TensorRTFinding(name=name, status="note", found="not looked for without a GPU")
+    if problem := find_problem():
+        found, _, remedy = problem.partition("; ")
+        return TensorRTFinding(name=name, status="note", found=found, remedy=f"for the variant onnx_fp16_trt: {remedy}")
+    return TensorRTFinding(name=name, status="works", found="its libraries are there: onnx_fp16_trt can be exported")
 
 
 def _tensorrt(library: TensorRTLibrary | None, gpu: Gpu | None) -> TensorRTFinding:

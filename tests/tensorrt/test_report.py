@@ -71,7 +71,8 @@ def test_report(gpu: Gpu | None, installed: dict[LibraryName, str], expected: li
     findings = tensorrt_report(
         find_gpu=lambda: gpu,
         find_library=lambda name: library(name, installed[name]) if name in installed else None,
-    )
+        find_problem=lambda: "",
+    )[:2]
     assert [finding.status for finding in findings] == [status for status, _, _ in expected]
     for finding, (_, found, remedy) in zip(findings, expected, strict=True):
         assert found in finding.found
@@ -79,4 +80,26 @@ def test_report(gpu: Gpu | None, installed: dict[LibraryName, str], expected: li
 
 
 def test_report_of_this_machine() -> None:
-    assert [finding.name for finding in tensorrt_report()] == ["TensorRT", "TensorRT-RTX"]
+    names = [finding.name for finding in tensorrt_report()]
+    assert names == ["TensorRT", "TensorRT-RTX", "ORT TensorRT"]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "problem", "status", "found", "remedy"),
+    [
+        (None, "never asked", "note", "not looked for without a GPU", ""),
+        (RTX_5070, "", "works", "onnx_fp16_trt can be exported", ""),
+        (
+            RTX_5070,
+            "no libnvinfer.so.10; pip install it",
+            "note",
+            "no libnvinfer.so.10",
+            "onnx_fp16_trt: pip install it",
+        ),
+    ],
+)
+def test_report_of_the_provider(gpu: Gpu | None, problem: str, status: str, found: str, remedy: str) -> None:
+    finding = tensorrt_report(find_gpu=lambda: gpu, find_library=lambda name: None, find_problem=lambda: problem)[2]
+    assert finding.status == status
+    assert found in finding.found
+    assert remedy in finding.remedy
