@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,13 +42,17 @@ class Difference:
 
 
 def differences(first: Record, second: Record) -> tuple[Difference, ...]:
-    """All that makes the two records incomparable."""
-    facts = [_facts(record) for record in (first, second)]
+    """All that makes the two records incomparable: what differs, and sections of which either is not VALID.
+
+    Only sections that both have are looked at; to have none in common is a difference too.
+    """
+    names = [before.name for before, _ in _pairs(first, second)]
+    facts = [_facts(record, names) for record in (first, second)]
     keys = dict.fromkeys((*facts[0], *facts[1]))
     return tuple(
         Difference(key=key, first=facts[0].get(key), second=facts[1].get(key))
         for key in keys
-        if facts[0].get(key) != facts[1].get(key)
+        if facts[0].get(key) != facts[1].get(key) or "INVALID" in (facts[0].get(key), facts[1].get(key))
     )
 
 
@@ -118,7 +122,7 @@ def _pairs(first: Record, second: Record) -> list[tuple[Section, Section]]:
     return [(section, later[section.name]) for section in first.sections if section.name in later]
 
 
-def _facts(record: Record) -> Mapping[str, Any]:
+def _facts(record: Record, names: Sequence[str]) -> Mapping[str, Any]:
     """Every value that must agree, by the name a reader finds it under."""
     environment = record.environment
     facts: dict[str, Any] = {f"environment.{key}": environment.get(key) for key in MUST_MATCH}
@@ -127,8 +131,11 @@ def _facts(record: Record) -> Mapping[str, Any]:
     packages = environment.get("packages") or {}
     facts |= {f"environment.packages.{key}": packages[key] for key in PACKAGES_MUST_MATCH if key in packages}
     facts["source.sha256"] = record.source.get("sha256")
-    facts["verdict"] = verdict_from_record(record).validity
-    for section in record.sections:
+    verdict = verdict_from_record(record)
+    if not names:
+        facts["sections"] = [section.name for section in record.sections]
+    for section in (item for item in record.sections if item.name in names):
+        facts[f"{section.name}.verdict"] = "VALID" if verdict.is_valid(section.name) else "INVALID"
         facts[f"{section.name}.load.mode"] = section.load.mode
         facts[f"{section.name}.load.rate_rps"] = section.load.rate_rps
         for arm in section.arms:

@@ -128,7 +128,12 @@ def test_report_redraws_and_compare_refuses_apples_with_pears(triton: FakeTriton
     refused = _invoke("compare", str(out), str(other))
     assert isinstance(refused.exception, ConfigError)
     assert "environment.cpu" in str(refused.exception)
-    assert _invoke("compare", str(out), str(other), "--allow", "environment.cpu").exit_code == 0
+    assert (
+        _invoke(
+            "compare", str(out), str(other), "--allow", "environment.cpu", "--allow", "comparison.verdict"
+        ).exit_code
+        == 0
+    )
 
 
 def _with_default(words: list[str], default: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from perf.compare import record_comparison_rows, require_comparable
 from perf.record import Record
 from photofinish.errors import ConfigError
-from tests.perf.records import build_comparison, build_record
+from tests.perf.records import build_comparison, build_ladder, build_record
 
 
 def _record(seed: int = 1, medians: tuple[float, float] = (24.7, 2.26)) -> Record:
@@ -38,7 +38,8 @@ def _section(change: Callable[..., object]) -> Record:
         (lambda: _environment(packages={"onnxruntime": "1.40"}), "environment.packages.onnxruntime",
          ("1.31.1", "1.40")),
         (lambda: replace(_record(), source={"sha256": "other"}), "source.sha256", ("cdcd", "other")),
-        (lambda: _section(lambda section: replace(section, complete=False)), "verdict", ("VALID", "INVALID")),
+        (lambda: _section(lambda section: replace(section, complete=False)), "comparison.verdict",
+         ("VALID", "INVALID")),
         (lambda: _section(lambda section: replace(section, arms=(section.arms[0], replace(section.arms[1],
                                                                                      transport="grpc")))),
          "comparison.optimised.transport", ("system_shm", "grpc")),
@@ -49,6 +50,20 @@ def test_what_was_measured_otherwise_is_refused(other: Callable[[], Record], key
         require_comparable(_record(), other())
     assert all(text in str(caught.value) for text in (key, *values, "--allow"))
     require_comparable(_record(), other(), allowed=(key,))
+
+
+def test_two_invalid_records_are_no_better_than_one() -> None:
+    drifted = _section(lambda section: replace(section, complete=False))
+    with pytest.raises(ConfigError, match=r"comparison\.verdict is 'INVALID' in A and 'INVALID' in B"):
+        require_comparable(drifted, drifted)
+    require_comparable(drifted, drifted, allowed=("comparison.verdict",))
+
+
+def test_only_what_both_records_measured_counts() -> None:
+    ladder = replace(build_ladder(), complete=False)
+    require_comparable(_record(), replace(_record(), sections=(*_record().sections, ladder)))
+    with pytest.raises(ConfigError, match="sections is"):
+        require_comparable(_record(), replace(_record(), sections=(build_ladder(),)))
 
 
 def test_commit_and_time_may_differ() -> None:

@@ -10,10 +10,11 @@ import pytest
 from perf.observation import GpuObservation
 from perf.record import Harness, Record, Section
 from perf.report import headline, verdict_parts
+from perf.report_html import html_report
 from perf.verdict import verdict_from_record
 from perf.wording import LANGUAGES
 from photofinish.errors import ConfigError
-from tests.perf.records import build_comparison, build_record
+from tests.perf.records import build_comparison, build_ladder, build_record
 
 
 def _with_section(section: Section) -> Record:
@@ -56,6 +57,14 @@ def _drifting() -> Record:
     return _with_section(replace(section, blocks=blocks))
 
 
+def _scattered() -> Record:
+    """Blocks of the second side that differ by a factor of two, without a trend."""
+    sections = [build_comparison(medians=(24.7, median)) for median in (2.26, 4.5)]
+    blocks = [section.blocks for section in sections]
+    mixed = tuple(pair[block % 4 // 2] for block, pair in enumerate(zip(*blocks, strict=True)))
+    return _with_section(replace(sections[0], blocks=mixed))
+
+
 CASES: dict[str, Callable[[], Record]] = {
     "empty": lambda: build_record(sections=()),
     "incomplete": lambda: _with_section(replace(build_comparison(), complete=False, stopped_by="Ctrl-C")),
@@ -64,6 +73,7 @@ CASES: dict[str, Callable[[], Record]] = {
     "few_samples": lambda: _with_section(build_comparison(count=10)),
     "late_sender": _late,
     "unstable": _drifting,
+    "imprecise": _scattered,
     "harness": lambda: replace(
         _with_section(build_comparison()), harness=Harness(closed_loop_p95_ns=900_000, open_loop_p95_ns=0)
     ),
@@ -83,6 +93,25 @@ def test_each_reason_to_doubt_is_found_and_said(key: str) -> None:
         said = [part.text for part in verdict_parts(verdict, lang)]
         assert len(said) >= 3
         assert not any("{" in text for text in said)
+
+
+def test_each_part_is_judged_for_itself() -> None:
+    ladder = replace(build_ladder(), complete=False, stopped_by="Ctrl-C")
+    record = replace(build_record(sections=(build_comparison(), ladder)), limits={})
+    verdict = verdict_from_record(record)
+    assert [(part.name, part.validity) for part in verdict.parts] == [("comparison", "VALID"), ("ladder", "INVALID")]
+    assert verdict.validity == "INVALID"
+    assert (verdict.is_valid("comparison"), verdict.is_valid("ladder"), verdict.is_valid("sweep")) == (
+        True, False, False,
+    )  # fmt: skip
+    assert headline(record)[0].startswith("10.")
+    for lang, said in (("en", ["comparison", "VALID", "ladder", "INVALID"]), ("zh", ["对比", "有效", "阶梯", "无效"])):
+        table = next(part.table for part in verdict_parts(verdict, lang) if part.table)
+        assert [cell for row in table[1] for cell in row] == said
+        page = html_report(record, lang=lang)
+        assert [text in page for text in said] == [True] * 4
+    assert "INVALID: ladder" in html_report(record)
+    assert "VALID: comparison" in html_report(record)
 
 
 def test_a_clean_run_is_valid() -> None:
