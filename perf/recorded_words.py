@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 RECORDED: Mapping[str, tuple[str, str]] = {
     # why something was not run
-    "not_run_needs": ("needs {what}; none is served here", "需要{what}，此处没有"),
     "not_run_before": ("needs a rung before it; none is served here", "需要前一步，此处没有"),
+    "not_run_needs": ("needs {what}; none is served here", "需要{what}，此处没有"),
     "not_run_no_gpu": ("{model} does not run on a GPU", "{model} 不在 GPU 上运行"),
     "not_run_batch": ("{model} takes batches of {size} at most", "{model} 每批最多 {size} 张"),
     "not_run_small": ("the model takes smaller batches only", "该模型只接受更小的批"),
@@ -54,6 +54,22 @@ RECORDED: Mapping[str, tuple[str, str]] = {
         "无法读取 perf_analyzer 的结果（{cause}）；请使用固定版本：把您的从 PATH 移除",
     ),
     "tool_rows": ("perf_analyzer's CSV has {count} rows, expected 1", "perf_analyzer 的 CSV 有 {count} 行，应为 1 行"),
+    # rungs
+    "rung_baseline": ("textbook", "教科书写法"),
+    "rung_contract": ("frames contract", "帧契约"),
+    "rung_client": ("reused requests", "复用请求"),
+    "rung_transport": ("shared memory", "共享内存"),
+    "rung_http": ("requests over HTTP", "HTTP 请求"),
+    "rung_engine": ("ONNX Runtime", "ONNX Runtime"),
+    "rung_precision": ("FP16", "FP16"),
+    "rung_cuda_graphs": ("CUDA graphs", "CUDA 图"),
+    "rung_aoti": ("AOTInductor FP16", "AOTInductor FP16"),
+    "rung_openvino": ("OpenVINO", "OpenVINO"),
+    "rung_tensorrt": ("TensorRT FP16", "TensorRT FP16"),
+    "rung_int8": ("INT8", "INT8"),
+    "rung_pipelining": ("2 in flight", "2 个在途请求"),
+    "rung_batching": ("batches of 8", "8 帧一批"),
+    "rung_cuda_shm": ("CUDA shared memory", "CUDA 共享内存"),
     # what the rungs need
     "needs_baseline": ("a baseline variant", "基线变体"),
     "needs_contract": ("a pytorch FP32 variant in the frames contract", "帧契约的 pytorch FP32 变体"),

@@ -11,6 +11,7 @@ from perf.charts import distribution_chart, ladder_chart, load_chart, stage_char
 from perf.classic_table import classic_rows
 from perf.formatting import number, tick_label, times
 from perf.record import Record, Section
+from perf.recorded_words import translated
 from perf.stages import stage_rows
 from perf.statistics import min_samples
 from perf.summary import summaries_from_section
@@ -28,7 +29,7 @@ from perf.tables import (
     sweep_rows,
 )
 from perf.verdict import Verdict, is_overloaded, primary_comparison, verdict_from_record
-from perf.wording import recorded, section_title, word
+from perf.wording import section_title, word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +133,7 @@ def _said(key: str, value: object, lang: str) -> object:
     if key == "section":
         return section_title(str(value), lang)
     if isinstance(value, str):
-        return ", ".join(recorded(part, lang) for part in value.split(", "))
+        return ", ".join(translated(part, lang) for part in value.split(", "))
     return value
 
 
@@ -149,16 +150,16 @@ def method_notes(record: Record, lang: str) -> list[str]:
         notes.append(word("note_harness", lang, closed=number(closed), open=number(opened)))
     methods = {gpu.memory_method for section in record.sections for block in section.blocks
                for gpu in block.observed.gpus}  # fmt: skip
-    notes += [word("note_memory", lang, method=recorded(method, lang)) for method in sorted(methods)]
+    notes += [word("note_memory", lang, method=translated(method, lang)) for method in sorted(methods)]
     if measured := next((arm.accuracy for arm in arms if arm.accuracy.get("dataset")), None):
-        values = {key: recorded(str(measured.get(key, "?")), lang) for key in ("kind", "dataset", "frames")}
+        values = {key: translated(str(measured.get(key, "?")), lang) for key in ("kind", "dataset", "frames")}
         notes.append(word("note_accuracy", lang, **values))
     if any(arm.untrained for arm in arms):
         notes.append(word("note_untrained", lang))
     if any(arm.tf32 for arm in arms if arm.role == "baseline"):
         notes.append(word("note_tf32", lang))
     if server := record.environment.get("server"):
-        kind, version = (recorded(str(server.get(key, "?")), lang) for key in ("kind", "version"))
+        kind, version = (translated(str(server.get(key, "?")), lang) for key in ("kind", "version"))
         notes.append(word("note_server_kind", lang, kind=kind, version=version))
     return [*notes, *record.notes]
 
@@ -211,7 +212,7 @@ def _sweep_parts(section: Section, lang: str) -> list[Part]:
         parts += [
             Part(
                 kind="text",
-                text=word("note_disagreement", lang, row=recorded(row, lang), ratio=times(ratio)),
+                text=word("note_disagreement", lang, row=translated(row, lang), ratio=times(ratio)),
             )
             for row, ratio in differing
         ]
@@ -222,7 +223,7 @@ def _sweep_parts(section: Section, lang: str) -> list[Part]:
 
 def _not_run_parts(section: Section, lang: str) -> list[Part]:
     colon, semicolon, stop = (": ", "; ", ".") if lang == "en" else ("：", "；", "。")
-    items = [f"{recorded(item.label, lang)}{colon}{recorded(item.reason, lang)}" for item in section.not_run]
+    items = [f"{translated(item.label, lang)}{colon}{translated(item.reason, lang)}" for item in section.not_run]
     return [Part(kind="text", text=f"{word('h_not_run', lang)}{colon}{semicolon.join(items)}{stop}")] if items else []
 
 

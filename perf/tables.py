@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from perf.formatting import MISSING, mebibytes, milliseconds, number, times
 from perf.record import Arm, Record, Section
+from perf.recorded_words import translated
 from perf.stages import STAGES, stage_rows
 from perf.statistics import Interval
 from perf.summary import PERCENTILES, ArmSummary, summaries_from_section
 from perf.verdict import Verdict, is_overloaded
-from perf.wording import CHANGE_NOUNS, has_word, recorded, section_title, word
+from perf.wording import CHANGE_NOUNS, has_word, section_title, word
 
 Table = tuple[list[str], list[list[str]]]
 _LATENCIES = ("mean", *PERCENTILES)
@@ -226,7 +227,7 @@ def change_text(change: str, lang: str) -> str:
 
 def _change_in(part: str, lang: str) -> str:
     noun = next((noun for noun in CHANGE_NOUNS if part.startswith(f"{noun} ")), "")
-    sides = [recorded(side, lang) for side in part.removeprefix(f"{noun} ").split(" → ")]
+    sides = [translated(side, lang) for side in part.removeprefix(f"{noun} ").split(" → ")]
     return f"{word(f'change_{noun}', lang)} {' → '.join(sides)}" if noun else part
 
 

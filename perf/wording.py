@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from perf.recorded_words import translated
+from perf.recorded_words import RECORDED
 from photofinish.errors import ConfigError
 
 LANGUAGES = ("en", "zh")
@@ -13,6 +13,7 @@ CHANGE_NOUNS = ("contract", "engine", "precision", "CUDA graphs", "client", "tra
 """What one rung of the ladder can change; the sentences about changes begin with these."""
 
 _WORDS: Mapping[str, tuple[str, str]] = {
+    **RECORDED,
     # table heads
     "arm": ("arm", "对象"),
     "variant": ("variant", "变体"),
@@ -183,22 +184,6 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "limit": ("limit", "限值"),
     "found": ("found", "实测"),
     "outcome": ("outcome", "结果"),
-    # rungs
-    "rung_baseline": ("textbook", "教科书写法"),
-    "rung_contract": ("frames contract", "帧契约"),
-    "rung_client": ("reused requests", "复用请求"),
-    "rung_transport": ("shared memory", "共享内存"),
-    "rung_http": ("requests over HTTP", "HTTP 请求"),
-    "rung_engine": ("ONNX Runtime", "ONNX Runtime"),
-    "rung_precision": ("FP16", "FP16"),
-    "rung_cuda_graphs": ("CUDA graphs", "CUDA 图"),
-    "rung_aoti": ("AOTInductor FP16", "AOTInductor FP16"),
-    "rung_openvino": ("OpenVINO", "OpenVINO"),
-    "rung_tensorrt": ("TensorRT FP16", "TensorRT FP16"),
-    "rung_int8": ("INT8", "INT8"),
-    "rung_pipelining": ("2 in flight", "2 个在途请求"),
-    "rung_batching": ("batches of 8", "8 帧一批"),
-    "rung_cuda_shm": ("CUDA shared memory", "CUDA 共享内存"),
     # what a rung changed
     "change_contract": ("contract", "契约"),
     "change_engine": ("engine", "引擎"),
@@ -229,9 +214,11 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "（MLPerf LoadGen 提前停止规则，99 % 置信度）。",
     ),
     "note_intervals": (
-        "Blocks of all arms alternate (ABBA). Gains carry a 95 % interval from a bootstrap over whole rounds; where it "
-        "holds 1 no difference is claimed.",
-        "各对象的测量区块交替进行（ABBA）。提升附带对整轮重抽样得到的 95 % 区间；区间含 1 时不声称有差异。",
+        "Every arm is warmed until steady, uncounted; then blocks of all arms alternate (ABBA). Gains carry a 95 % "
+        "interval: Student's t with the standard error of a bootstrap over whole rounds; where it holds 1 no "
+        "difference is claimed.",
+        "各对象先预热至稳定且不计入，随后测量区块交替进行（ABBA）。提升附带 95 % 区间："
+        "由整轮重抽样得到标准误，再用 Student t；区间含 1 时不声称有差异。",
     ),
     "note_latency": (
         "Latency runs from the moment a frame was due to the moment its detections were there. Errors are counted "
@@ -284,14 +271,6 @@ def section_title(name: str, lang: str = "en") -> str:
     if name.startswith("paced "):
         return word("section_paced", lang, rate=name.removeprefix("paced "))
     return word(f"section_{name}", lang) if has_word(f"section_{name}") else name
-
-
-def recorded(text: str, lang: str) -> str:
-    """A text out of a record in the report's language: a rung's label or a sentence; a name as it stands."""
-    if lang == "en":
-        return text
-    rungs = {english: chinese for key, (english, chinese) in _WORDS.items() if key.startswith("rung_")}
-    return rungs.get(text) or translated(text, lang)
 
 
 def has_word(key: str) -> bool:
