@@ -19,6 +19,7 @@ from export.quantise_graph import (
     partly_quantised,
     quantised_from_limits,
     weights_share,
+    with_limits,
 )
 from export.quantise_ranges import RangeCollector
 from export.quantise_search import SearchResult, disagreement_from_outputs, has_detections, search_layers
@@ -134,19 +135,27 @@ def quantised_from_model(
     # A hundred layers one by one: few frames are enough to put them in order.
     layer_step = -(-len(frames.search_nhwc) // LAYER_FRAMES)
 
-    candidates = {percentile: quantised_from_limits(named, ranges.limits(percentile)) for percentile in PERCENTILES}
+    widest = ranges.limits(PERCENTILES[-1])
+    base = quantised_from_limits(named, widest)
+    candidates = {value: with_limits(base, widest, ranges.limits(value)) for value in PERCENTILES}
     errors = {percentile: measured(candidate) for percentile, candidate in candidates.items()}
     percentile = min(PERCENTILES, key=lambda value: errors[value])
     quantised = candidates[percentile]
     on_progress(
         f"all {len(layers)} layers in INT8 disagree with FP32 by {errors[percentile]:.3f} ({percentile} percentile)"
     )
+
+    def measure(chosen: frozenset[str]) -> float:
+        if len(chosen) == len(layers):
+            return errors[percentile]
+        return measured(partly_quantised(quantised, named, chosen))
+
     result = search_layers(
         layers,
-        lambda chosen: measured(partly_quantised(quantised, named, chosen)),
-        lambda layer: measured(partly_quantised(quantised, named, {layer}), layer_step),
+        measure,
+        lambda chosen: measured(partly_quantised(quantised, named, chosen), layer_step),
         target=target if search else 1.0,
-        on_layer=lambda done, count: report.step("measuring, layer", done, count),
+        on_step=lambda done, count: report.step("measuring layers, step", done, count),
     )
     kept = [layer for layer in layers if layer not in result.restored]
     if result.restored:

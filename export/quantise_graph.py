@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationMethod, QuantType
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -51,6 +52,21 @@ def quantised_from_limits(model: onnx.ModelProto, limits: Mapping[str, float]) -
         quantizer.model.topological_sort()
     quantised: onnx.ModelProto = quantizer.model.model
     return quantised
+
+
+def with_limits(
+    quantised: onnx.ModelProto, before: Mapping[str, float], limits: Mapping[str, float]
+) -> onnx.ModelProto:
+    """A copy of a model quantised with the limits `before` that holds `limits` instead: only its scales differ."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(quantised)
+    scales = {item.name: item for item in copy.graph.initializer}
+    for tensor, limit in limits.items():
+        if before[tensor] and limit:
+            scale = scales[f"{tensor}_scale"]
+            values = numpy_helper.to_array(scale) * np.float64(limit / before[tensor])
+            scale.CopyFrom(numpy_helper.from_array(values.astype(np.float32), scale.name))
+    return copy
 
 
 def layers_from_model(model: onnx.ModelProto) -> tuple[str, ...]:

@@ -101,7 +101,11 @@ def publish_pair(weights: str, *, repository: Path, baseline: str | None, optimi
     known = variants_from_toml(path, model=found.model)
     where = resolve_device(device)
     left = select_variants(known, (baseline,))[0] if baseline else default_baseline(known, found.kind)
-    rights = select_variants(known, (optimised,)) if optimised else default_candidates(known, found.kind, where)
+    rights = (
+        select_variants(known, (optimised,))
+        if optimised
+        else default_candidates(known, found.kind, where, is_calibrated=is_calibrated(weights, found.kind))
+    )
     for position, right in enumerate(rights, start=1):
         try:
             staged = stage_variants(
@@ -134,12 +138,26 @@ def default_baseline(known: tuple[Variant, ...], kind: str) -> Variant:
     return next(v for v in known if v.role == "baseline" and source_kind(kind) in v.sources)
 
 
-def default_candidates(known: tuple[Variant, ...], kind: str, device: str) -> tuple[Variant, ...]:
-    """Optimised variants that this machine can make, best first. INT8 and FP8 must be named: they need calibration."""
+def is_calibrated(weights: str, kind: str) -> bool:
+    """Whether INT8 needs nothing of the user: the synthetic camera shows the scenes that the demo detector knows."""
+    from export.weights import DEMO
+
+    return weights == DEMO and kind == "pt"
+
+
+def default_candidates(
+    known: tuple[Variant, ...], kind: str, device: str, *, is_calibrated: bool = False
+) -> tuple[Variant, ...]:
+    """Optimised variants that this machine can make, best first.
+
+    INT8 is among them on a CPU for weights that are calibrated without the user; otherwise it must be named, as FP8.
+    """
     from client.ui.choosing import rank
     from export.recipes import BF16_FLAGS, processor_flags
 
-    left_out = {"int8", "fp8"} if BF16_FLAGS & processor_flags() else {"int8", "fp8", "bf16"}
+    left_out = {"fp8"} if is_calibrated and device == "cpu" else {"int8", "fp8"}
+    if not BF16_FLAGS & processor_flags():
+        left_out.add("bf16")
     fitting = [
         variant
         for variant in known

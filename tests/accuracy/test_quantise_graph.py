@@ -16,6 +16,7 @@ from export.quantise_graph import (
     quantised_from_limits,
     quantised_layers,
     weights_share,
+    with_limits,
 )
 from export.quantise_ranges import RangeCollector
 from photofinish.errors import ExportError
@@ -70,6 +71,21 @@ def test_quantised_graph_is_near_and_loads_in_onnx_runtime(quantised: onnx.Model
     expected, found = output_from_onnx(small_model(), FRAME[None]), output_from_onnx(quantised, FRAME[None])
     assert quantised_layers(quantised) == ("first", "second")
     assert 0 < np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_other_limits_give_what_quantising_anew_gives() -> None:
+    model = small_model()
+    collector = RangeCollector(model, layer_inputs(model))
+    collector.add(FRAME)
+    widest, narrow = collector.limits(100.0), collector.limits(90.0)
+    assert narrow["r1"] < widest["r1"]
+    anew = quantised_from_limits(model, narrow)
+    changed = with_limits(quantised_from_limits(model, widest), widest, narrow)
+    expected = {item.name: numpy_helper.to_array(item) for item in anew.graph.initializer}
+    found = {item.name: numpy_helper.to_array(item) for item in changed.graph.initializer}
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-6, err_msg=name)
 
 
 def test_tensorrt_can_take_it(quantised: onnx.ModelProto) -> None:

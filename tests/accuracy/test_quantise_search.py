@@ -17,16 +17,25 @@ def cost(chosen: AbstractSet[str]) -> float:
     return sum(COSTS.get(layer, 0.001) for layer in chosen)
 
 
-def search(target: float, max_share: float = 0.5) -> tuple[tuple[str, ...], float, int]:
+def search(target: float, max_share: float = 0.5, block_size: int = 2) -> tuple[tuple[str, ...], float, int]:
     calls = []
 
     def measure(chosen: frozenset[str]) -> float:
         calls.append(chosen)
         return cost(chosen)
 
+    steps: list[tuple[int, int]] = []
     found = search_layers(
-        LAYERS, measure, lambda layer: cost({layer}), target=target, max_share=max_share, on_layer=lambda a, b: None
+        LAYERS,
+        measure,
+        cost,
+        target=target,
+        max_share=max_share,
+        block_size=block_size,
+        on_step=lambda done, count: steps.append((done, count)),
     )
+    assert [done for done, _ in steps] == list(range(1, len(steps) + 1))
+    assert all(done <= count for done, count in steps)
     return found.restored, found.disagreement, len(calls)
 
 
@@ -34,6 +43,25 @@ def test_restores_the_worst_layers_and_no_more() -> None:
     assert search(0.1)[0] == ("layer3", "layer7")
     assert search(0.2)[0] == ("layer3",)
     assert search(0.01)[0] == ("layer3", "layer7", "layer1")
+
+
+@pytest.mark.parametrize("block_size", [1, 3, 10, 100])
+def test_the_size_of_the_blocks_changes_nothing_that_matters(block_size: int) -> None:
+    assert search(0.1, block_size=block_size)[0] == ("layer3", "layer7")
+    assert search(0.01, block_size=block_size)[0] == ("layer3", "layer7", "layer1")
+
+
+def test_blocks_that_agree_are_never_opened() -> None:
+    layers = tuple(f"layer{index}" for index in range(100))
+    alone: list[frozenset[str]] = []
+
+    def measure_alone(chosen: frozenset[str]) -> float:
+        alone.append(chosen)
+        return cost(chosen)
+
+    found = search_layers(layers, cost, measure_alone, target=0.12, on_step=lambda done, count: None)
+    assert found.restored == ("layer3", "layer7", "layer1")
+    assert len(alone) <= 17 + 12, "17 blocks of 6 and the layers of the worst two"
 
 
 def test_restores_nothing_when_the_whole_is_good_enough() -> None:

@@ -70,6 +70,25 @@ def test_defaults_exist_for_every_kind_of_weights(kind: str) -> None:
     assert all(candidate.role == "optimised" for candidate in candidates)
 
 
+def test_int8_leads_on_a_cpu_where_it_needs_no_calibration_of_the_user() -> None:
+    known = variants_from_toml(default_variants_path(), model="toy")
+    on_cpu = demo_command.default_candidates(known, "pt", "cpu", is_calibrated=True)
+    # Processors with BF16 run that faster still.
+    assert next(item for item in on_cpu if item.precision != "bf16").name == "toy_openvino_int8"
+    for candidates in (
+        demo_command.default_candidates(known, "pt", "cpu"),
+        demo_command.default_candidates(known, "pt", "cuda", is_calibrated=True),
+    ):
+        assert not {item.precision for item in candidates} & {"int8", "fp8"}
+
+
+@pytest.mark.parametrize(
+    ("weights", "kind", "expected"), [("demo", "pt", True), ("demo", "yaml", False), ("best.pt", "pt", False)]
+)
+def test_only_the_demo_detector_is_calibrated_on_the_synthetic_camera(weights: str, kind: str, expected: bool) -> None:
+    assert demo_command.is_calibrated(weights, kind) is expected
+
+
 class ReplacedServer:
     """Stands for the embedded server in front of a fake Triton; the first one ends by itself."""
 
