@@ -40,6 +40,8 @@ GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 class _Request:
     """One export as asked for. named: the variants were asked for by name, so leaving one out is an error."""
 
+    weights: str
+    model_name: str | None
     found: WeightsFile
     device: Device
     input_size: int | None
@@ -87,6 +89,8 @@ def stage_variants(
     if calibration is not None and not calibration.is_dir():
         raise ConfigError(f"--calibration {calibration} is not a folder; pass a folder of pictures")
     request = _Request(
+        weights=weights,
+        model_name=model_name,
         found=found,
         device=resolve_device(device),
         input_size=input_size,
@@ -189,7 +193,9 @@ def _stage_jobs(jobs: list[_Job], request: _Request) -> dict[str, ModelCard]:
             on_progress=request.on_progress,
             calibration=request.calibration,
             targets=request.targets,
-            weights_spec=request.found.spec,
+            weights_spec=request.weights,
+            model_name=request.model_name,
+            input_size=request.input_size,
         )
         for job in jobs:
             if source.frames_contract and job.variant.contract == "tensor":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,9 +44,9 @@ class BuildContext:
     device: what the server will run on; artifacts are made and compared on the CPU unless a recipe says otherwise.
     calibration: the user's folder of calibration pictures. calibration_cards: by variant name, what a recipe did with
     it, for the card. targets: GPU architectures to build engines for, the GPU at hand when empty. engine_cards: by
-    variant name, the engines that were built. weights_spec: the weights as the user named them. memo: costly
-    intermediates of recipes, by the recipe module's own key. work_dir: a folder for intermediate files, deleted
-    after the run.
+    variant name, the engines that were built. weights_spec, model_name, input_size: as the user gave them. memo:
+    costly intermediates of recipes, by the recipe module's own key. work_dir: a folder for intermediate files,
+    deleted after the run.
     """
 
     source: ModelSource
@@ -57,17 +58,23 @@ class BuildContext:
     targets: tuple[str, ...] = ()
     engine_cards: dict[str, dict[str, Any]] = field(default_factory=dict)
     weights_spec: str = ""
+    model_name: str | None = None
+    input_size: int | None = None
     memo: dict[str, object] = field(default_factory=dict)
     picture_paths: tuple[Path, ...] = field(default_factory=reference_picture_paths)
 
     def rebuild_command(self, variant: Variant) -> str:
         """The command that makes this variant again."""
-        targets = "".join(f" --target {target}" for target in self.targets)
-        calibration = (
-            f" --calibration {self.calibration}" if self.calibration and variant.precision in ("int8", "fp8") else ""
-        )
-        weights = self.weights_spec or self.source.weights
-        return f"photofinish export --weights {weights} --variant {variant.suffix}{targets}{calibration}"
+        options: list[tuple[str, object]] = [("--weights", self.weights_spec or self.source.weights)]
+        options.append(("--variant", variant.suffix))
+        options += [("--target", target) for target in self.targets]
+        if self.model_name:
+            options.append(("--model-name", self.model_name))
+        if self.input_size:
+            options.append(("--input-size", self.input_size))
+        if self.calibration and variant.precision in ("int8", "fp8"):
+            options.append(("--calibration", self.calibration))
+        return shlex.join(["photofinish", "export", *(str(word) for option in options for word in option)])
 
     @cached_property
     def frames_nhwc(self) -> npt.NDArray[np.uint8]:

@@ -73,10 +73,14 @@ def test_sidecar_that_fits_is_accepted(backend: dict[str, ModuleType], engine: P
 
 
 def test_engine_of_another_gpu_is_refused_with_the_command(backend: dict[str, ModuleType], engine: Path) -> None:
+    """The command that built it would build for the other GPU again."""
+    write_sidecar(engine, rebuild=RECORD["rebuild"] + " --target sm120 --target sm86 --calibration scenes")
     record = backend["sidecar"].read_sidecar(engine)
     with pytest.raises(backend["model"].RefusedModelError, match="built for sm120 and this GPU is sm89") as caught:
         backend["sidecar"].check_sidecar(engine, record, (8, 9))
-    assert "Rebuild it: photofinish export --weights yolo26n.pt" in str(caught.value)
+    assert str(caught.value).endswith(
+        "Rebuild it on this machine: photofinish export --weights yolo26n.pt --variant trt_fp16 --calibration scenes"
+    )
 
 
 def test_changed_engine_is_refused(backend: dict[str, ModuleType], engine: Path) -> None:

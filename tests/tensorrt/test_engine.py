@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import resource
+import shlex
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import click
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -23,8 +26,10 @@ from export.tensorrt_library import Gpu, TensorRTLibrary, choose_library
 from export.tensorrt_progress import build_bar, tensorrt_logger
 from export.tensorrt_recipes import build_one_engine
 from export.tensorrt_targets import target_from_text
+from photofinish.cli import cli
 from photofinish.engine_record import record_from_engine, require_engine
 from photofinish.errors import ConfigError, ExportError
+from tests.tensorrt.conftest import INPUT_SIZE
 from tests.tensorrt.variants import engine_variant
 
 pytestmark = pytest.mark.usefixtures("rtx")
@@ -282,3 +287,27 @@ def test_bar_moves_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
             move(0.5, "Timing graph nodes")
             move(0.4, "an earlier phase")
         assert ("toy sm120" in stream.getvalue()) is drawn
+
+
+def test_rebuild_command_is_the_whole_command(context: BuildContext) -> None:
+    """Every option that decides the engine is in it, and the command line knows each."""
+    asked = replace(
+        context,
+        weights_spec="my weights.pt",
+        targets=("sm120", "sm89"),
+        model_name="cam",
+        input_size=INPUT_SIZE,
+        calibration=Path("scenes"),
+    )
+    command = asked.rebuild_command(engine_variant("int8"))
+    assert command == (
+        "photofinish export --weights 'my weights.pt' --variant trt_int8 --target sm120 --target sm89 "
+        f"--model-name cam --input-size {INPUT_SIZE} --calibration scenes"
+    )
+    export = cli.get_command(click.Context(cli), "export")
+    assert export is not None
+    export.make_context("export", shlex.split(command)[2:])
+    assert "--calibration" not in asked.rebuild_command(engine_variant("fp16"))
+    assert context.rebuild_command(engine_variant()) == (
+        f"photofinish export --weights {context.source.weights} --variant trt_fp16"
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,11 @@ def check_sidecar(engine: Path, record: dict[str, Any], capability: tuple[int, i
     """Raise RefusedModelError unless the engine is the sidecar's and was built for this GPU."""
     target = f"sm{capability[0]}{capability[1]}"
     if record["target"] != target:
+        # Without its targets the command builds for the GPU at hand.
+        command = re.sub(r" --target \S+", "", record["rebuild"])
         raise RefusedModelError(
-            f"{engine.name} was built for {record['target']} and this GPU is {target}. Rebuild it: {record['rebuild']}"
+            f"{engine.name} was built for {record['target']} and this GPU is {target}. Rebuild it on this machine: "
+            f"{command}"
         )
     with engine.open("rb") as stream:
         digest = hashlib.sha256()
