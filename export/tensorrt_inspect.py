@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from export.tensorrt_library import TensorRTLibrary
-from photofinish.errors import ExportError
+from export.tensorrt_network import EngineRefusedError
 
 _FORMATS = (
     ("int8", re.compile(r"int8", re.IGNORECASE)),
@@ -23,13 +23,13 @@ _FORMATS = (
 def check_engine_precision(library: TensorRTLibrary, engine: bytes, wanted: str, trt_logger: Any) -> str:
     """One line on the precisions of the engine's layers.
 
-    Raises ExportError when this GPU cannot load the engine, or when none of its layers computes in `wanted`: then
-    the build fell back and the network's types were not kept.
+    Raises EngineRefusedError when this GPU cannot load the engine, or when none of its layers computes in `wanted`:
+    then the build fell back and the network's types were not kept.
     """
     counts = precisions_from_inspection(_inspection(library, engine, trt_logger))
     text = ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "types not shown"
     if counts and not counts[wanted]:
-        raise ExportError(
+        raise EngineRefusedError(
             f"the engine was asked for as {wanted} and none of its layers is ({text}); "
             f"{library.name} {library.version} did not keep the graph's types: report this with the ONNX file"
         )
@@ -52,11 +52,14 @@ def precisions_from_inspection(text: str) -> Counter[str]:
 
 def _inspection(library: TensorRTLibrary, engine: bytes, trt_logger: Any) -> str:
     trt = library.module
-    runtime = trt.Runtime(trt_logger)
-    loaded = runtime.deserialize_cuda_engine(engine)
+    try:
+        runtime = trt.Runtime(trt_logger)
+        loaded = runtime.deserialize_cuda_engine(engine)
+    except TypeError:  # pybind11's way to say that the constructor returned nothing
+        loaded = None
     if loaded is None:
-        raise ExportError(
+        raise EngineRefusedError(
             f"{library.name} {library.version} built an engine that it cannot load on this GPU: "
-            f"{trt_logger.last_error or 'it gave no reason'}"
+            f"{trt_logger.last_error or 'it gave no reason'}; the driver may be too old for it (`photofinish doctor`)"
         )
     return str(loaded.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON))

@@ -32,7 +32,10 @@ _NAMED_IN_A_MESSAGE = 5
 
 
 class EngineRefusedError(ExportError):
-    """TensorRT cannot make this graph into an engine, or not one in the asked precision. Other variants may do."""
+    """TensorRT cannot make this graph into an engine, not one in the asked precision, or none that loads here.
+
+    Other variants may do.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +103,8 @@ class ParsedNetwork:
 def network_from_onnx(library: TensorRTLibrary, onnx_path: Path, logger: Any) -> ParsedNetwork:
     """The graph as a strongly typed TensorRT network.
 
-    Raises EngineRefusedError naming the operator and node that TensorRT does not take, ExportError when the file is
-    missing or the library has no builder here.
+    Raises EngineRefusedError naming the operator and node that TensorRT does not take, or when the library has no
+    builder here; ExportError when the file is missing.
     """
     trt = library.module
     if not onnx_path.is_file():
@@ -109,7 +112,7 @@ def network_from_onnx(library: TensorRTLibrary, onnx_path: Path, logger: Any) ->
     try:
         builder = trt.Builder(logger)
     except TypeError as exc:  # pybind11's way to say that the constructor returned nothing
-        raise ExportError(
+        raise EngineRefusedError(
             f"{library.name} {library.version} cannot start its builder: {_said(logger) or exc}; "
             "check the NVIDIA driver with `photofinish doctor`, or build with --target through tensorrt_rtx"
         ) from exc

@@ -34,7 +34,7 @@ BUILDER = {
     "IDeconvolutionLayer": ["kernel"],
     "LayerType": [
         *("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "CONSTANT", "QUANTIZE", "DEQUANTIZE"),
-        *("CAST", "SHUFFLE", "IDENTITY"),
+        *("CAST", "SHUFFLE", "IDENTITY", "SHAPE"),
     ],
     "OnnxParser": ["parse_from_file", "num_errors", "get_error"],
     "ParserError": ["desc", "node_name", "node_operator"],
