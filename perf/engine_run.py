@@ -6,7 +6,8 @@ from typing import Any
 
 from perf.environment import environment_fingerprint, utc_now
 from perf.harness import measure_harness
-from perf.record import Harness, Record
+from perf.record import Harness, Record, Section
+from photofinish.errors import ConfigError
 
 
 def engine_record(*, command: str, nvml: Any | None) -> Record:
@@ -20,3 +21,11 @@ def engine_record(*, command: str, nvml: Any | None) -> Record:
         sections=(),
         harness=Harness(closed_loop_p95_ns=overhead.closed_loop_p95_ns, open_loop_p95_ns=overhead.open_loop_p95_ns),
     )
+
+
+def require_measured(section: Section) -> None:
+    """Raise ConfigError with the reasons when no artifact could be run at all: there is nothing to report."""
+    if section.arms:
+        return
+    reasons = dict.fromkeys(item.reason for item in section.not_run)
+    raise ConfigError(f"nothing could be measured here: {'; '.join(reasons) or 'no artifact was given'}")

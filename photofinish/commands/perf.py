@@ -133,7 +133,7 @@ def engine(repository: Path, names: tuple[str, ...], batch: str, seconds: float,
            lang: str) -> None:  # fmt: skip
     """Each artifact in a bare loop in one process: the floor that serving is compared with."""
     from perf.engine import measure_engines
-    from perf.engine_run import engine_record
+    from perf.engine_run import engine_record, require_measured
     from perf.gpu_watch import load_nvml
     from perf.record import write_record
     from perf.report_files import write_reports
@@ -149,6 +149,7 @@ def engine(repository: Path, names: tuple[str, ...], batch: str, seconds: float,
         on_progress=progress,
         on_section=lambda section: write_record(record.with_section(section), out),
     )
+    require_measured(section)
     write_reports(record.with_section(section), out, lang=lang)
     click.echo(terminal_report(record.with_section(section), lang=lang))
 

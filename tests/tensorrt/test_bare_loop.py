@@ -13,6 +13,7 @@ import torch
 from export.config import io_from_variant
 from perf import engine_tensorrt
 from perf.engine import Artifact, loop_from_artifact, measure_engines
+from perf.engine_run import require_measured
 from perf.engine_tensorrt import config_from_card, tensorrt_loop
 from photofinish.errors import ConfigError
 from photofinish.model_card import ModelCard
@@ -118,3 +119,12 @@ def test_config_is_what_the_export_writes(card: ModelCard, task: str) -> None:
         assert stated == {"name": spec.name, "data_type": spec.data_type, "dims": list(spec.dims)}
     assert config["max_batch_size"] == 8
     assert config["cc_model_filenames"] == {"12.0": "model.plan"}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_run_without_any_figure_fails(card: ModelCard, directory: Path) -> None:
+    artifact = Artifact(card=card, directory=directory, backends=BACKENDS)
+    section = measure_engines([artifact], batch_sizes=(1, 8), seconds=0.05, on_progress=lambda line: None)
+    with pytest.raises(ConfigError, match=r"^nothing could be measured here: a TensorRT engine runs on the GPU") as e:
+        require_measured(section)
+    assert str(e.value).count("no CUDA driver") == 1
