@@ -125,7 +125,7 @@ def ladder_chart(section: Section, *, lang: str = "en") -> str:
     """A bar per rung: its median latency, and how many times lower than the first one's."""
     summaries = [item for item in summaries_from_section(section) if item.latency["p50"]]
     labels = [arm_label(section, item.arm, lang) for item in summaries]
-    left = max((text_width(label) for label in labels), default=0) + 12
+    left = max((text_width(label) for label in labels), default=0) + 18
     longest = max((item.latency["p50"] or 0.0 for item in summaries), default=1.0)
     across = linear(0, longest, left, WIDTH - 108)
     parts = [text(left, 12, word("axis_ms_per_frame", lang), faint=True)]

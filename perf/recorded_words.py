@@ -12,7 +12,7 @@ from collections.abc import Mapping
 RECORDED: Mapping[str, tuple[str, str]] = {
     # why something was not run
     "not_run_before": ("needs a rung before it; none is served here", "需要前一步，此处没有"),
-    "not_run_needs": ("needs {what}; none is served here", "需要{what}，此处没有"),
+    "not_run_needs": ("needs {what}; none is served here", "需要：{what}，此处没有"),
     "not_run_no_gpu": ("{model} does not run on a GPU", "{model} 不在 GPU 上运行"),
     "not_run_batch": ("{model} takes batches of {size} at most", "{model} 每批最多 {size} 张"),
     "not_run_small": ("the model takes smaller batches only", "该模型只接受更小的批"),
@@ -106,6 +106,7 @@ RECORDED: Mapping[str, tuple[str, str]] = {
     "accuracy_labelled": ("labelled", "有标注"),
     "accuracy_unlabelled": ("unlabelled", "无标注"),
     "dataset_synthetic": ("synthetic camera, {frames} frames", "合成摄像头 {frames} 帧"),
+    "dataset_frames": ("{dataset}, {frames} frames", "{dataset}，{frames} 帧"),
     "server_embedded": ("embedded", "嵌入式"),
     "server_external": ("external", "外部"),
     "server_none": ("none", "无"),

@@ -152,8 +152,11 @@ def method_notes(record: Record, lang: str) -> list[str]:
                for gpu in block.observed.gpus}  # fmt: skip
     notes += [word("note_memory", lang, method=translated(method, lang)) for method in sorted(methods)]
     if measured := next((arm.accuracy for arm in arms if arm.accuracy.get("dataset")), None):
-        values = {key: translated(str(measured.get(key, "?")), lang) for key in ("kind", "dataset", "frames")}
-        notes.append(word("note_accuracy", lang, **values))
+        dataset = str(measured["dataset"])
+        if not dataset.endswith(" frames"):
+            dataset = f"{dataset}, {measured.get('frames', '?')} frames"
+        kind = translated(str(measured.get("kind", "?")), lang)
+        notes.append(word("note_accuracy", lang, kind=kind, dataset=translated(dataset, lang)))
     if any(arm.untrained for arm in arms):
         notes.append(word("note_untrained", lang))
     if any(arm.tf32 for arm in arms if arm.role == "baseline"):

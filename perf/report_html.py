@@ -18,7 +18,7 @@ _STYLE = """
 body { margin: 0; background: var(--paper); color: var(--ink); -webkit-text-size-adjust: 100%;
   font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Noto Sans CJK SC", "PingFang SC",
   "Microsoft YaHei", sans-serif; }
-main { max-width: 1040px; margin: 0 auto; padding: 32px 20px 64px; }
+main { max-width: 1120px; margin: 0 auto; padding: 32px 20px 64px; }
 header p { margin: 0; color: var(--faint); }
 h1 { font-size: 30px; line-height: 1.2; margin: 6px 0 4px; font-weight: 650; letter-spacing: -0.01em; }
 h2 { font-size: 18px; margin: 44px 0 10px; padding-top: 14px; border-top: 1px solid var(--rule); font-weight: 600; }
@@ -40,7 +40,7 @@ tr:last-child td { border-bottom: 0; }
 .wide { font-size: 13px; }
 .wide th, .wide td { padding-left: 11px; }
 .wide th:first-child, .wide td:first-child { padding-left: 0; }
-.wide th { white-space: normal; }
+.wide th { white-space: normal; word-break: keep-all; }
 .ci { font-weight: 400; color: var(--faint); white-space: nowrap; }
 .short { width: auto; } .short td:last-child, .short th:last-child { text-align: left; }
 .prose th:nth-child(2), .prose td:nth-child(2) { white-space: normal; text-align: left; min-width: 170px; }
@@ -54,12 +54,18 @@ pre { background: #f6f7f8; padding: 12px 14px; border-radius: 6px; white-space: 
   main { padding: 20px 16px 48px; } h1 { font-size: 24px; } table { font-size: 13px; }
   th, td { padding-left: 12px; }
   .headline th, .headline td { white-space: normal; padding-left: 8px; }
+  .wide td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 108px; }
   .headline th:first-child, .headline td:first-child { padding-left: 0; }
 }
 @media print {
   main { max-width: none; padding: 0; } body { font-size: 11pt; } h2 { break-after: avoid; }
   svg, table, pre { break-inside: avoid; } .scroll { overflow: visible; } table { font-size: 8.5pt; }
   th, td { padding-left: 8px; }
+  .wide { font-size: 7pt; }
+  .wide th { font-size: 7pt; } .wide th, .wide td { padding-left: 6px; }
+  .wide td:first-child, .wide td:nth-child(2) { white-space: normal; overflow-wrap: anywhere; }
+  .wide td:first-child { min-width: 80px; } .prose td:nth-child(2) { min-width: 110px; }
+  .wide .ci { white-space: normal; }
 }
 """
 

@@ -165,7 +165,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "reason_throttled": ("{section}: the GPU was held back: {why}", "{section}：GPU 被降频：{why}"),
     "advice_throttled": ("cool it, raise its power limit, or lock its clocks", "请改善散热、提高功耗上限或锁定频率"),
     "reason_foreign_gpu": (
-        "{section}: {count} other processes used the GPU",
+        "{section}: processes of others used the GPU ({count})",
         "{section}：另有 {count} 个进程占用 GPU",
     ),
     "advice_foreign_gpu": ("stop them", "请停止这些进程"),
@@ -231,8 +231,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "权重未经训练：只看速度，检测框没有意义。",
     ),
     "note_accuracy": (
-        "Accuracy: {kind}, {dataset}, {frames} frames, measured by the gate at export.",
-        "精度：{kind}，{dataset}，{frames} 帧，由导出时的精度门测得。",
+        "Accuracy: {kind}, {dataset}, measured by the gate at export.",
+        "精度：{kind}，{dataset}，由导出时的精度门测得。",
     ),
     "note_tf32": ("The baseline's FP32 may run as TF32.", "基线的 FP32 可能以 TF32 运行。"),
     "note_server_kind": (

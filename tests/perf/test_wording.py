@@ -32,7 +32,7 @@ MEMORY_METHODS = (
 )
 
 
-def _full_record() -> Record:
+def full_record() -> Record:
     """Everything a report can say at once: all reasons to doubt, everything left out, every way to measure memory."""
     comparison, ladder, sweep = build_comparison(), build_ladder(), build_sweep()
     blocks = []
@@ -66,11 +66,13 @@ def _full_record() -> Record:
             reason="perf_analyzer exited with 99: no output; the server's log has the other side of it",
         ),
     )
-    drifting = replace(build_ladder(seed=1), blocks=tuple(
-        replace(block, samples=replace(block.samples, done_ns=tuple(done * (2 if block.round > 1 else 1) for done in
-                                                                   block.samples.done_ns)))
-        for block in ladder.blocks
-    ), not_run=left_out)  # fmt: skip
+    arms = (*ladder.arms[:-1], replace(ladder.arms[-1], key="cuda_shm", label="CUDA shared memory"))
+    blocks = []
+    for block in ladder.blocks:
+        done = tuple(done * (2 if block.round > 1 else 1) for done in block.samples.done_ns)
+        key = "cuda_shm" if block.arm == "cuda_graphs" else block.arm
+        blocks.append(replace(block, arm=key, samples=replace(block.samples, done_ns=done)))
+    drifting = replace(ladder, arms=arms, blocks=tuple(blocks), not_run=left_out)
     paced = replace(build_comparison(), name="paced 30", load=replace(comparison.load, mode="open", rate_rps=200.0))
     disagreeing = replace(sweep, not_run=missing, blocks=tuple(
         replace(block, samples=replace(block.samples, done_ns=tuple(done * 2 for done in block.samples.done_ns)))
@@ -91,18 +93,18 @@ def _prose(report: str) -> str:
 
 @pytest.mark.parametrize("name", ["", *sorted(path.name for path in RESULTS.glob("*.json.gz"))])
 def test_no_english_sentence_stands_in_a_chinese_report(name: str) -> None:
-    record = read_record(RESULTS / name) if name else _full_record()
+    record = read_record(RESULTS / name) if name else full_record()
     left = _THREE_WORDS.findall(_prose(markdown_report(record, lang="zh")))
     assert left == []
 
 
-def test_the_full_record_says_everything_it_was_built_to_say() -> None:
+def test_thefull_record_says_everything_it_was_built_to_say() -> None:
     """Else the test above would look at nothing."""
-    said = markdown_report(_full_record())
+    said = markdown_report(full_record())
     for text in ("was stopped", "requests failed", "held back", "other programs", "drifted", "cannot keep", "Not run",
                  "perf_analyzer's median", "untrained", "TF32", "smaller batches", "exited with 99"):  # fmt: skip
         assert text in said, text
-    page = html_report(_full_record(), lang="zh")
+    page = html_report(full_record(), lang="zh")
     assert "无效" in page
     assert "INVALID" not in page
 
@@ -117,7 +119,7 @@ def test_every_entry_has_the_same_blanks_in_both_languages() -> None:
 
 def test_recorded_sentences_are_found_again_with_their_blanks() -> None:
     said = "needs an onnxruntime FP16 variant with CUDA graphs, on a GPU; none is served here"
-    assert translated(said, "zh") == "需要在 GPU 上使用 CUDA 图的 onnxruntime FP16 变体，此处没有"
+    assert translated(said, "zh") == "需要：在 GPU 上使用 CUDA 图的 onnxruntime FP16 变体，此处没有"
     assert translated("yolo at concurrency 4, batch 8", "zh") == "yolo，并发 4，批大小 8"
     assert translated("yolo at concurrency 4", "zh") == "yolo，并发 4"
     assert translated("yolo26n_onnx_fp16", "zh") == "yolo26n_onnx_fp16"
