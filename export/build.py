@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from export.cards import CONFIG_NAME, card_from_source, ultralytics_metadata
 from export.config import config_from_variant, io_from_variant
+from export.disk import told_when_full
 from export.source import sha256_from_file
 from export.staging import (
     StagedVariant,
@@ -106,7 +107,8 @@ def stage_variants(
         if cards[job.variant.name]:
             on_progress(f"{job.variant.name}: fresh")
     stale = [job for job in jobs if cards[job.variant.name] is None]
-    made = _stage_jobs(stale, request) if stale else {}
+    with told_when_full(staging, Path(tempfile.gettempdir())):
+        made = _stage_jobs(stale, request) if stale else {}
     cards.update(made)
     return tuple(
         StagedVariant(variant=job.variant, directory=job.directory, card=card, rebuilt=job.variant.name in made)

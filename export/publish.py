@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from export.cards import card_from_directory
+from export.disk import told_when_full
 from export.staging import StagedVariant, copy_variant, replaced_directory
 from photofinish.engine_record import require_engines
 from photofinish.errors import ModelRepositoryError
@@ -17,7 +18,7 @@ def publish_variants(staged: Iterable[StagedVariant], repository: Path) -> tuple
 
     Variants of the same model that other weights made are withdrawn: comparing them with these would be wrong.
     Directories without our card are never touched: one in the way raises ModelRepositoryError, and so does an engine
-    that is not what its sidecar and its card say.
+    that is not what its sidecar and its card say. A full disk raises ExportError and leaves what was there.
     """
     variants = list(staged)
     for item in variants:
@@ -28,7 +29,7 @@ def publish_variants(staged: Iterable[StagedVariant], repository: Path) -> tuple
             )
         require_engines(item.directory / "1", item.card.engines, precision=item.card.precision)
     for item in variants:
-        with replaced_directory(repository / item.variant.name) as directory:
+        with told_when_full(repository), replaced_directory(repository / item.variant.name) as directory:
             copy_variant(item.directory, directory)
     hashes = {item.card.model: item.card.weights_sha256 for item in variants}
     for directory in _directories(repository):

@@ -29,7 +29,7 @@ def rtx() -> TensorRTLibrary:
 
 @pytest.fixture(scope="session")
 def context(tmp_path_factory: pytest.TempPathFactory) -> BuildContext:
-    """An untrained YOLO26n: what engines are made of does not depend on the weights' values."""
+    """The demo detector, on small pictures."""
     source = load_source(find_weights("demo"), input_size=INPUT_SIZE)
     return BuildContext(
         source=source, device="cpu", work_dir=tmp_path_factory.mktemp("work"), on_progress=lambda line: None

@@ -9,6 +9,8 @@ import shlex
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from export.build import StagedVariant, stage_variants
 from export.context import BuildContext, RecipeUnavailableError
+from export.disk import told_when_full
+from export.publish import publish_variants
 from export.source import sha256_from_file
 from export.tensorrt_build import attach_timing_cache, keep_timing_cache, profile_from_buckets, timing_cache_name
 from export.tensorrt_engine import EngineRequest, check_precision_on_target, engine_from_onnx
@@ -29,6 +34,8 @@ from export.tensorrt_targets import target_from_text
 from photofinish.cli import cli
 from photofinish.engine_record import record_from_engine, require_engine
 from photofinish.errors import ConfigError, ExportError
+from photofinish.variant import default_variants_path
+from tests.builders import build_card
 from tests.tensorrt.conftest import INPUT_SIZE
 from tests.tensorrt.variants import engine_variant
 
@@ -46,6 +53,16 @@ def build(onnx_path: Path, destination: Path, precision: str = "fp16", *, target
     )
     engine_from_onnx(onnx_path, engine_variant(precision), destination, request)
     return lines
+
+
+@contextmanager
+def file_size_limit(limit_bytes: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize(
@@ -143,14 +160,44 @@ def test_static_batch_is_refused(toy_path: Path, tmp_path: Path) -> None:
 def test_full_disk_leaves_nothing_behind(toy_path: Path, tmp_path: Path) -> None:
     """A limit on the file size stands for the full disk: the write fails in the middle in the same way."""
     destination = tmp_path / "1" / "model.plan"
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    try:
-        with pytest.raises(ExportError, match="cannot be written: File too large; free some space"):
-            build(toy_path, destination)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with file_size_limit(4096), pytest.raises(ExportError, match="cannot be written: File too large; free some space"):
+        build(toy_path, destination)
     assert list(destination.parent.iterdir()) == []
+
+
+def test_full_disk_at_publishing_keeps_what_was_published(toy_path: Path, tmp_path: Path) -> None:
+    """The copy fails in the middle of the engine; shutil gathers such errors into one without a number."""
+    staged, repository = tmp_path / "staged", tmp_path / "repository"
+    variant = engine_variant()
+    build(toy_path, staged / "1" / "model.plan")
+    (staged / "config.pbtxt").write_text("name: 'toy'", encoding="utf-8")
+    card = build_card(variant=variant.name, backend="tensorrt", precision="fp16", device="cuda")
+    item = StagedVariant(variant=variant, directory=staged, card=card, rebuilt=True)
+    with (
+        file_size_limit(4096),
+        pytest.raises(ExportError, match=r"File too large \(.*repository has .* MB free\); free"),
+    ):
+        publish_variants([item], repository)
+    assert list(repository.iterdir()) == []
+
+
+def test_full_temporary_folder_is_told_in_one_line(tmp_path: Path) -> None:
+    with file_size_limit(4096), pytest.raises(ExportError, match=r"File too large .*TMPDIR\. Nothing was left behind"):
+        stage_variants(
+            "demo",
+            variants_path=default_variants_path(),
+            names=("trt_fp16",),
+            targets=("sm120",),
+            input_size=INPUT_SIZE,
+            staging=tmp_path / "staging",
+            on_progress=lambda line: None,
+        )
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_another_error_of_the_system_keeps_its_name(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), told_when_full(tmp_path):
+        raise PermissionError("no")
 
 
 def test_failed_build_keeps_the_engine_that_was_there(toy_path: Path, fp32_path: Path, tmp_path: Path) -> None:
