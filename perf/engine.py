@@ -203,6 +203,7 @@ def _cuda_provider(card: ModelCard) -> tuple[str, dict[str, str]]:
         "enable_cuda_graph": "1" if card.cuda_graphs else "0",
         "use_tf32": "1" if card.tf32 else "0",
         "cudnn_conv_algo_search": "HEURISTIC",
+        "prefer_nhwc": "1" if card.precision == "fp16" else "0",
     }
 
 

@@ -264,14 +264,14 @@ def test_a_fall_back_is_refused(
 class FakeSession:
     """A session that notes for which batch size it was made and what is run in it."""
 
-    def __init__(self, fixed: dict[str, int], runs: list[tuple[int, str]]) -> None:
+    def __init__(self, fixed: dict[str, int], runs: list[int]) -> None:
         self.fixed, self.runs = fixed, runs
 
     def io_binding(self) -> Any:
         return SimpleNamespace(bind_input=lambda *names: None, bind_output=lambda *names: None)
 
     def run_with_iobinding(self, binding: object, options: onnxruntime.RunOptions) -> None:
-        self.runs.append((self.fixed["batch"], options.get_run_config_entry("gpu_graph_id")))
+        self.runs.append(self.fixed["batch"])
 
 
 def test_every_batch_size_has_a_tensorrt_session_of_its_own(
@@ -279,7 +279,7 @@ def test_every_batch_size_has_a_tensorrt_session_of_its_own(
 ) -> None:
     """The provider records one CUDA graph for each session, whatever the batch size that comes next."""
     made: list[dict[str, int]] = []
-    runs: list[tuple[int, str]] = []
+    runs: list[int] = []
 
     def session(model: object, *, stream: int, cuda_graphs: bool, fixed: dict[str, int]) -> FakeSession:
         made.append(fixed)
@@ -290,10 +290,35 @@ def test_every_batch_size_has_a_tensorrt_session_of_its_own(
     monkeypatch.setattr(engines, "tensorrt_session", session)
     monkeypatch.setattr(engines, "cuda_session", None)
     engine = engines.CudaEngine(served(backend, toy_path))
-    assert made == [{"batch": 8}, {"batch": 1}]
+    assert made == [{"batch": 1}, {"batch": 8}]
     runs.clear()
     engine.run_arrays([np.zeros((3, 32, 32, 3), np.uint8)])
-    assert runs == [(8, "0")]
+    assert runs == [8]
+
+
+def test_cuda_sessions_share_memory_and_are_all_loaded_before_one_runs(
+    backend: dict[str, ModuleType], toy_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights of a session loaded later would lie where a recorded graph works."""
+    events: list[str] = []
+    runs: list[int] = []
+
+    class Noted(FakeSession):
+        def run_with_iobinding(self, binding: object, options: onnxruntime.RunOptions) -> None:
+            events.append(f"run {self.fixed['batch']}")
+
+    def session(model: object, *, stream: int, cuda_graphs: bool, fixed: dict[str, int]) -> FakeSession:
+        events.append(f"load {fixed['batch']}")
+        return Noted(fixed, runs)
+
+    engines = backend["engines"]
+    monkeypatch.setattr(engines, "Cuda", lambda device_id: HostCuda())
+    monkeypatch.setattr(engines, "cuda_session", session)
+    monkeypatch.setattr(engines, "check_cuda_provider", lambda model: None)
+    monkeypatch.setattr(engines, "share_working_memory", lambda device_id: events.append("share"))
+    engines.CudaEngine(served(backend, toy_path, {"optimization": {}}))
+    assert events[:3] == ["share", "load 1", "load 8"]
+    assert list(dict.fromkeys(events[3:])) == ["run 8", "run 1"]
 
 
 def test_the_bare_loop_does_not_measure_cuda_in_its_place(toy_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -12,7 +11,14 @@ from photofinish_batches import ArrayInput, Arrays, Part, bucket_for, run_joined
 from photofinish_cuda import Cuda, refuse_on_error
 from photofinish_device import DeviceBatch
 from photofinish_model import RefusedModelError, ServedModel
-from photofinish_onnx import batch_dimension, check_session, cpu_session, cuda_session
+from photofinish_onnx import (
+    batch_dimension,
+    check_cuda_provider,
+    check_session,
+    cpu_session,
+    cuda_session,
+    share_working_memory,
+)
 from photofinish_tensorrt import ACCELERATOR, tensorrt_session
 from photofinish_trace import StageTimes
 
@@ -44,10 +50,9 @@ class CpuEngine:
 class CudaEngine:
     """An ONNX model on a GPU: every prepared batch size bound to the same fixed buffers.
 
-    With CUDA graphs one session holds a graph for each size, so weights and working memory are there once. Where
-    such a session is refused, without graphs, and where TensorRT computes, each size has a session with all shapes
-    fixed: a session that meets another size plans its convolutions anew. A batch runs in the smallest size that holds
-    it; the rows behind it are stale.
+    Each size has a session with all shapes fixed: a session that meets another size plans its convolutions anew, and
+    frees memory that graphs recorded before still use (ONNX Runtime 1.31.1, seen as an illegal access on an H100). The
+    sessions share their working memory. A batch runs in the smallest size that holds it; the rows behind it are stale.
     """
 
     def __init__(self, model: ServedModel) -> None:
@@ -67,12 +72,13 @@ class CudaEngine:
             dimension = batch_dimension(model)
             self._batch = DeviceBatch(self._cuda, model)
             self._runs: dict[int, Callable[[], None]] = {}
-            holds_all = dimension and self._cuda_graphs and not self._is_tensorrt
-            shared = self._shared_session() if holds_all else None
+            if not self._is_tensorrt:
+                check_cuda_provider(model)
+                share_working_memory(model.device_id)
+            sessions = {size: self._session({dimension: size} if dimension else {}) for size in model.buckets}
             # The largest first: what it leaves free is enough for the smaller ones.
             for size in reversed(model.buckets):
-                fixed = {dimension: size} if dimension else {}
-                self._runs[size] = self._bind(shared or self._session(fixed), size, graph_id=size if shared else 0)
+                self._runs[size] = self._bind(sessions[size], size)
                 self._warm_up(size)
             self.gpu_bytes = self._cuda.used_bytes() - used_before
 
@@ -94,25 +100,12 @@ class CudaEngine:
         (outputs,) = self.run([[ArrayInput(array) for array in arrays]])
         return [output.copy() for output in outputs]
 
-    def _shared_session(self) -> Any | None:
-        """A session for all batch sizes; None where ONNX Runtime cannot record it with an open batch dimension."""
-        try:
-            return self._session({})
-        except RefusedModelError as exc:
-            if "cuda graph" not in str(exc).lower():
-                raise
-            sys.stderr.write(f"photofinish: {self._model.name}: one session for each batch size ({exc})\n")
-            return None
-
     def _session(self, fixed: dict[str, int]) -> Any:
         make = tensorrt_session if self._is_tensorrt else cuda_session
         return make(self._model, stream=self._cuda.stream, cuda_graphs=self._cuda_graphs, fixed=fixed)
 
-    def _bind(self, session: Any, size: int, graph_id: int) -> Callable[[], None]:
-        """One batch size bound to the fixed buffers; the call starts one execution.
-
-        graph_id: which of a shared session's graphs; 0 for a session's only one.
-        """
+    def _bind(self, session: Any, size: int) -> Callable[[], None]:
+        """One batch size bound to the fixed buffers; the call starts one execution."""
         binding = session.io_binding()
         device = ("cuda", self._model.device_id)
         for io, address in zip(self._model.inputs, self._batch.input_addresses, strict=True):
@@ -122,7 +115,6 @@ class CudaEngine:
         options = ort.RunOptions()
         # The outputs are copied on the same stream, which is then waited for once.
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
-        options.add_run_config_entry("gpu_graph_id", str(graph_id))
         return partial(session.run_with_iobinding, binding, options)
 
     def _warm_up(self, size: int) -> None:
