@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 
@@ -22,7 +22,7 @@ from export.quantise_graph import (
     with_limits,
 )
 from export.quantise_ranges import RangeCollector
-from export.quantise_search import SearchResult, disagreement_from_outputs, has_detections, search_layers
+from export.quantise_search import Array, SearchResult, disagreement_from_outputs, has_detections, search_layers
 from photofinish.errors import ConfigError
 from photofinish.synthetic import CLASS_NAMES
 from photofinish.variant import Variant
@@ -33,8 +33,26 @@ TARGET_DISAGREEMENT = 0.10
 """docs/accuracy.md shows how it relates to mAP."""
 LAYER_FRAMES = 6
 """Frames on which each layer is measured alone."""
-MEMO_KEY = "int8"
+Activations = Literal["signed", "unsigned"]
+"""signed: INT8 symmetric, which TensorRT asks for. unsigned: UINT8 with a zero point, which OpenVINO computes rightly
+on processors without VNNI; there it gets signed ones wrong."""
 PROGRESS_S = 5.0
+
+
+_METHODS: Mapping[Activations, str] = {
+    "signed": "symmetric",
+    "unsigned": "activations with a zero point, weights of 7 bits",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibratedModel:
+    """An FP32 model whose layers have names, with the ranges of their inputs and its outputs on frames.search_nhwc."""
+
+    model: onnx.ModelProto
+    frames: CalibrationFrames
+    ranges: RangeCollector
+    reference: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +61,7 @@ class QuantisedModel:
 
     model: onnx.ModelProto
     frames: CalibrationFrames
+    activations: Activations
     percentile: float
     search: SearchResult
     layer_count: int
@@ -54,7 +73,7 @@ class QuantisedModel:
             "frames": self.frames.count,
             "frames_sha256": self.frames.sha256,
             "origin": self.frames.origin,
-            "method": f"ONNX Runtime static Q/DQ, symmetric, {self.percentile} percentile",
+            "method": f"ONNX Runtime static Q/DQ, {_METHODS[self.activations]}, {self.percentile} percentile",
             "layers": self.layer_count,
             "restored_layers": list(self.search.restored),
             "int8_weights_share": round(self.int8_weights_share, 4),
@@ -66,26 +85,42 @@ class QuantisedModel:
 
 def build_onnx_int8(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
     """ONNX in the frames contract with Q/DQ pairs; how it was calibrated goes into `context.calibration_cards`."""
-    made = quantised_from_context(context)
+    return _build(context, variant, out_path, "signed")
+
+
+def build_onnx_int8_unsigned(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
+    """The same with unsigned activations."""
+    return _build(context, variant, out_path, "unsigned")
+
+
+def _build(context: BuildContext, variant: Variant, out_path: Path, activations: Activations) -> dict[str, Any]:
+    made = quantised_from_context(context, activations)
     onnx.save(made.model, out_path)
     context.calibration_cards[variant.name] = made.to_card()
     return context.check_output(variant, output_from_onnx(out_path, context.frames_nhwc))
 
 
-def quantised_from_context(context: BuildContext) -> QuantisedModel:
+def quantised_from_context(context: BuildContext, activations: Activations = "signed") -> QuantisedModel:
     """The INT8 model of this export; made once, then taken from `context.memo` by every recipe that starts from it.
 
     Raises RecipeUnavailableError when the user must give calibration frames.
     """
-    made = context.memo.get(MEMO_KEY)
+
+    def tell(line: str) -> None:
+        context.on_progress(f"INT8: {line}")
+
+    made = context.memo.get(f"int8 {activations}")
     if not isinstance(made, QuantisedModel):
-        made = quantised_from_model(
-            context.frames_onnx,
-            calibration_frames(context),
-            search=not context.source.untrained,
-            on_progress=lambda line: context.on_progress(f"INT8: {line}"),
-        )
-        context.memo[MEMO_KEY] = made
+        is_trained = not context.source.untrained
+        calibrated = context.memo.get("int8 ranges")
+        if not isinstance(calibrated, CalibratedModel):
+            frames = calibration_frames(context)
+            calibrated = calibrated_from_model(
+                context.frames_onnx, frames, needs_detections=is_trained, on_progress=tell
+            )
+            context.memo["int8 ranges"] = calibrated
+        made = quantised_from_calibrated(calibrated, activations, search=is_trained, on_progress=tell)
+        context.memo[f"int8 {activations}"] = made
     return made
 
 
@@ -105,20 +140,28 @@ def quantised_from_model(
     model: onnx.ModelProto,
     frames: CalibrationFrames,
     *,
+    activations: Activations = "signed",
     target: float = TARGET_DISAGREEMENT,
     search: bool = True,
     on_progress: Callable[[str], None],
-    clock: Callable[[], float] = time.monotonic,
 ) -> QuantisedModel:
-    """The FP32 model (frames contract) with its weighted layers in INT8, except the layers that cost accuracy.
+    """The FP32 model (frames contract) with its weighted layers in INT8, except the layers that cost accuracy."""
+    calibrated = calibrated_from_model(model, frames, needs_detections=search, on_progress=on_progress)
+    return quantised_from_calibrated(calibrated, activations, target=target, search=search, on_progress=on_progress)
 
-    Ranges come from frames.range_nhwc; the percentile and the layers to restore are chosen by the disagreement with
-    FP32 on frames.search_nhwc. search: False quantises every layer (untrained weights have nothing to agree with).
-    """
+
+def calibrated_from_model(
+    model: onnx.ModelProto,
+    frames: CalibrationFrames,
+    *,
+    needs_detections: bool,
+    on_progress: Callable[[str], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> CalibratedModel:
+    """The ranges of the model's layers on frames.range_nhwc. needs_detections: refuse frames that show it nothing."""
     named = _with_layer_names(model)
-    layers = layers_from_model(named)
     reference = output_from_onnx(named, frames.search_nhwc)
-    if search and not has_detections(reference):
+    if needs_detections and not has_detections(reference):
         raise ConfigError(
             f"the model finds nothing in the {len(frames.search_nhwc)} calibration frames it was tried on "
             f"({frames.origin}); INT8 needs frames with objects in them"
@@ -128,6 +171,26 @@ def quantised_from_model(
     for index, frame in enumerate(frames.range_nhwc):
         ranges.add(frame)
         report.step("calibrating, frame", index + 1, len(frames.range_nhwc))
+    return CalibratedModel(model=named, frames=frames, ranges=ranges, reference=reference)
+
+
+def quantised_from_calibrated(
+    calibrated: CalibratedModel,
+    activations: Activations,
+    *,
+    target: float = TARGET_DISAGREEMENT,
+    search: bool = True,
+    on_progress: Callable[[str], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> QuantisedModel:
+    """The calibrated model in INT8. The percentile of its ranges and the layers to restore are chosen by measurement.
+
+    What decides is the disagreement with FP32 on frames.search_nhwc. search: False quantises every layer (untrained
+    weights have nothing to agree with).
+    """
+    named, frames, reference = calibrated.model, calibrated.frames, calibrated.reference
+    layers = layers_from_model(named)
+    report = _Reporter(on_progress, clock)
 
     def measured(candidate: onnx.ModelProto, step: int = 1) -> float:
         return disagreement_from_outputs(output_from_onnx(candidate, frames.search_nhwc[::step]), reference[::step])
@@ -135,9 +198,7 @@ def quantised_from_model(
     # A hundred layers one by one: few frames are enough to put them in order.
     layer_step = -(-len(frames.search_nhwc) // LAYER_FRAMES)
 
-    widest = ranges.limits(PERCENTILES[-1])
-    base = quantised_from_limits(named, widest)
-    candidates = {value: with_limits(base, widest, ranges.limits(value)) for value in PERCENTILES}
+    candidates = _candidates(calibrated, activations)
     errors = {percentile: measured(candidate) for percentile, candidate in candidates.items()}
     percentile = min(PERCENTILES, key=lambda value: errors[value])
     quantised = candidates[percentile]
@@ -167,11 +228,23 @@ def quantised_from_model(
     return QuantisedModel(
         model=final,
         frames=frames,
+        activations=activations,
         percentile=percentile,
         search=result,
         layer_count=len(layers),
         int8_weights_share=weights_share(named, kept),
     )
+
+
+def _candidates(calibrated: CalibratedModel, activations: Activations) -> dict[float, onnx.ModelProto]:
+    """All layers in INT8, by the percentile that the ranges hold."""
+    limits = {percentile: calibrated.ranges.limits(percentile) for percentile in PERCENTILES}
+    if activations == "unsigned":
+        lows = calibrated.ranges.lows
+        return {key: quantised_from_limits(calibrated.model, value, lows(value)) for key, value in limits.items()}
+    widest = limits[PERCENTILES[-1]]
+    base = quantised_from_limits(calibrated.model, widest)
+    return {key: with_limits(base, widest, value) for key, value in limits.items()}
 
 
 def _with_layer_names(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -19,33 +19,40 @@ from photofinish.errors import ExportError
 QUANTISED_OPERATORS = ("Conv", "Gemm")
 """Operators with weights. Only their inputs are quantised: TensorRT fuses the activation behind them itself."""
 _OPTIONS = {
-    # TensorRT takes symmetric INT8 only, and refuses biases as dequantised INT32.
-    "ActivationSymmetric": True,
+    # TensorRT refuses biases as dequantised INT32.
     "WeightSymmetric": True,
     "QuantizeBias": False,
     "OpTypesToExcludeOutputQuantization": list(QUANTISED_OPERATORS),
 }
 
 
-def quantised_from_limits(model: onnx.ModelProto, limits: Mapping[str, float]) -> onnx.ModelProto:
-    """The model with every weighted layer between Q/DQ pairs: INT8 symmetric, weights per output channel.
+def quantised_from_limits(
+    model: onnx.ModelProto, limits: Mapping[str, float], lows: Mapping[str, float] | None = None
+) -> onnx.ModelProto:
+    """The model with every weighted layer between Q/DQ pairs, weights INT8 symmetric per output channel.
 
-    limits: for each tensor of `layer_inputs` the largest absolute value that INT8 shall hold.
+    limits: for each tensor of `layer_inputs` the largest absolute value that INT8 shall hold. Without lows activations
+    are INT8 symmetric. lows: their smallest values; activations are then UINT8 with a zero point and weights keep to
+    7 bits, so that two products always fit the 16 bits in which processors without VNNI add them.
     """
-    ranges = {name: (np.array(-limit, np.float32), np.array(limit, np.float32)) for name, limit in limits.items()}
+    is_signed = lows is None
+    ranges = {
+        name: (np.array(-limit if lows is None else lows[name], np.float32), np.array(limit, np.float32))
+        for name, limit in limits.items()
+    }
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     quantizer = QDQQuantizer(
         copy,
         per_channel=True,
-        reduce_range=False,
+        reduce_range=not is_signed,
         weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QInt8,
+        activation_qType=QuantType.QInt8 if is_signed else QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
         nodes_to_quantize=list(layers_from_model(model)),
         nodes_to_exclude=[],
         op_types_to_quantize=list(QUANTISED_OPERATORS),
-        extra_options=_OPTIONS,
+        extra_options={**_OPTIONS, "ActivationSymmetric": is_signed},
     )
     with _quiet():
         quantizer.quantize_model()
@@ -57,7 +64,7 @@ def quantised_from_limits(model: onnx.ModelProto, limits: Mapping[str, float]) -
 def with_limits(
     quantised: onnx.ModelProto, before: Mapping[str, float], limits: Mapping[str, float]
 ) -> onnx.ModelProto:
-    """A copy of a model quantised with the limits `before` that holds `limits` instead: only its scales differ."""
+    """A copy of a model quantised, signed, with the limits `before` that holds `limits`: only its scales differ."""
     copy = onnx.ModelProto()
     copy.CopyFrom(quantised)
     scales = {item.name: item for item in copy.graph.initializer}

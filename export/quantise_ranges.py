@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -50,6 +50,10 @@ class RangeCollector:
         """For each tensor the smallest limit that `percentile` % of its absolute values seen do not exceed."""
         return {tensor: histogram.limit(percentile) for tensor, histogram in self._histograms.items()}
 
+    def lows(self, limits: Mapping[str, float]) -> dict[str, float]:
+        """For each tensor the smallest value seen, at most 0 and not below its limit's negative."""
+        return {tensor: max(self._histograms[tensor].smallest, -limit) for tensor, limit in limits.items()}
+
 
 class _Histogram:
     """Counts of absolute values in equal bins from 0 to `top`; `top` doubles when larger values come."""
@@ -57,6 +61,7 @@ class _Histogram:
     def __init__(self) -> None:
         self._top = 0.0
         self._largest = 0.0
+        self.smallest = 0.0
         self._counts = np.zeros(BINS, dtype=np.float64)
 
     def add(self, values: npt.NDArray[np.float32]) -> None:
@@ -65,6 +70,7 @@ class _Histogram:
         if not np.isfinite(largest):
             raise ExportError("INT8: the FP32 model gives NaN or infinity on a calibration frame; check the weights")
         self._largest = max(self._largest, largest)
+        self.smallest = min(self.smallest, float(values.min(initial=0.0)))
         if self._top == 0.0:
             self._top = largest
         if self._top == 0.0:

@@ -17,7 +17,7 @@ from export.context import BuildContext, RecipeUnavailableError, output_from_net
 from export.frames import frames_network_from_source
 from export.onnx_session import output_from_onnx
 from export.precision import fp16_model_from_fp32
-from export.quantise import build_onnx_int8
+from export.quantise import build_onnx_int8, build_onnx_int8_unsigned
 from export.tensorrt_provider import provider_problem
 from export.tensorrt_recipes import build_engine_fp8, build_engine_fp16, build_engine_int8
 from photofinish.errors import ExportError
@@ -158,6 +158,7 @@ RECIPES: Mapping[str, Builder] = {
     "onnx_fp16_for_tensorrt": build_onnx_fp16_for_tensorrt,
     "aoti_fp16": build_aoti_fp16,
     "onnx_int8": build_onnx_int8,
+    "onnx_int8_unsigned": build_onnx_int8_unsigned,
     "engine_fp16": build_engine_fp16,
     "engine_int8": build_engine_int8,
     "engine_fp8": build_engine_fp8,

@@ -162,3 +162,47 @@ def _with_outputs(model: onnx.ModelProto, names: tuple[str, ...]) -> onnx.ModelP
     copy.CopyFrom(model)
     copy.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
     return copy
+
+
+def test_unsigned_activations_leave_room_for_sums_of_16_bits() -> None:
+    model = small_model()
+    collector = RangeCollector(model, layer_inputs(model))
+    collector.add(FRAME)
+    limits = collector.limits(100.0)
+    lows = collector.lows(limits)
+    assert lows == {"x": 0.0, "r1": 0.0}
+    unsigned = quantised_from_limits(model, limits, lows)
+    onnx.checker.check_model(unsigned)
+    constants = {item.name: numpy_helper.to_array(item) for item in unsigned.graph.initializer}
+    weights = [values for name, values in constants.items() if name.endswith("_quantized")]
+    zero_points = [values for name, values in constants.items() if name in ("x_zero_point", "r1_zero_point")]
+    assert len(weights) == 2
+    assert all(np.abs(values.astype(int)).max() * 2 * 255 < 2**15 for values in weights)
+    assert [values.dtype for values in zero_points] == [np.uint8, np.uint8]
+    expected, found = output_from_onnx(model, FRAME[None]), output_from_onnx(unsigned, FRAME[None])
+    assert 0 < np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_lows_are_what_was_seen_and_never_beyond_the_limit() -> None:
+    model = small_model()
+    collector = RangeCollector(model, ("c1", "r1"))
+    collector.add(FRAME)
+    limits = {"c1": 1e-3, "r1": 1.0}
+    assert collector.lows(limits) == {"c1": pytest.approx(-1e-3), "r1": 0.0}
+    seen = collector.lows({"c1": 1e6, "r1": 1e6})["c1"]
+    assert -1e6 < seen < -1e-3
+
+
+def test_openvino_computes_the_unsigned_graph_as_onnx_runtime_does() -> None:
+    openvino = pytest.importorskip("openvino")
+    model = small_model()
+    collector = RangeCollector(model, layer_inputs(model))
+    collector.add(FRAME)
+    limits = collector.limits(100.0)
+    unsigned = quantised_from_limits(model, limits, collector.lows(limits))
+    core = openvino.Core()
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(core.read_model(unsigned.SerializeToString()), "CPU", settings)
+    expected = output_from_onnx(unsigned, FRAME[None])
+    found = compiled(FRAME[None])[0]
+    assert np.abs(found - expected).max() < 0.01 * np.abs(expected).max()
