@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -181,8 +182,7 @@ def with_instances(repository: Path, count: int) -> Iterator[Path]:
 
 def run(repository: Path, names: tuple[str, ...], clients: int, seconds: float, seed: int, log: Path) -> dict[str, Any]:
     """The whole check as one JSON-able document. Load grows with the number of GPUs."""
-    nvml = load_nvml()
-    gpus = nvml.nvmlDeviceGetCount() if nvml else 1
+    gpus = visible_gpus()
     document: dict[str, Any] = {"seed": seed, "seconds": seconds, "gpus": gpus, "models": {}}
     begun = time.monotonic()
     with served(repository, names, log) as url, TritonClient(url, timeout_s=60) as client:
@@ -218,6 +218,14 @@ def run(repository: Path, names: tuple[str, ...], clients: int, seconds: float, 
             say(json.dumps(document["models"][model.name]))
         document["log"] = telling_lines(log)
     return document
+
+
+def visible_gpus() -> int:
+    """GPUs that the server will use: all of the machine, or those that CUDA_VISIBLE_DEVICES names; at least 1."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    nvml = load_nvml()
+    count = len([name for name in named.split(",") if name.strip()]) if named else 0
+    return count or (int(nvml.nvmlDeviceGetCount()) if nvml else 1)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The three transports against a real server on a GPU: the same boxes, and what each costs."""
+"""All transports against a real server on a GPU: the same boxes, and what each costs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from client.session import Session, Transport
 from client.triton import TritonClient
 from tests.conftest import CHECKOUT
 
-TRANSPORTS: tuple[Transport, ...] = ("grpc", "system_shm", "cuda_shm")
+TRANSPORTS: tuple[Transport, ...] = ("grpc", "system_shm", "cuda_shm", "system_shm_http", "cuda_shm_http")
 REQUESTS = 200
 
 
@@ -64,5 +64,5 @@ def test_every_transport_brings_the_same_boxes(gpu_server, batch_size, record_pr
         p50_ms, p95_ms = np.percentile(times_ns, [50, 95]) / 1e6
         record_property(f"{transport}_p50_ms", round(p50_ms, 3))
         print(f"batch {batch_size}, {transport}: P50 {p50_ms:.3f} ms, P95 {p95_ms:.3f} ms")
-    np.testing.assert_array_equal(outputs["grpc"], outputs["system_shm"])
-    np.testing.assert_array_equal(outputs["grpc"], outputs["cuda_shm"])
+    for transport in TRANSPORTS[1:]:
+        np.testing.assert_array_equal(outputs["grpc"], outputs[transport], err_msg=transport)

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import openvino
 import pytest
 import tritonclient.grpc as triton
 from onnx import TensorProto
@@ -160,6 +159,8 @@ def test_card_for_another_device_is_refused(tmp_path: Path) -> None:
 
 
 def test_openvino_models_that_cannot_run_as_stated_are_refused(tmp_path: Path) -> None:
+    import openvino
+
     name = {"extra": 'default_model_filename: "model.onnx"'}
     wrong = {"outputs": '{name: "detections" data_type: TYPE_FP32 dims: [8, 8, 4]}', **name}
     save_doubling_onnx(write_model(tmp_path, "wrong_dims", config_text("wrong_dims", "openvino", **wrong)))
