@@ -156,6 +156,16 @@ def json_from_record(record: Record) -> str:
     return json.dumps(asdict(record), ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n"
 
 
+def require_writable(path: Path) -> None:
+    """Raise ConfigError now, not after minutes of measuring, when no record can be written there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be written: {exc}; choose another place with --out") from exc
+
+
 def write_record(record: Record, path: Path) -> None:
     """Write the file in one step: a reader sees the old or the new one, never a half."""
     try:

@@ -135,13 +135,17 @@ def compare_paced(run: Run, baseline: ServedModel, optimised: ServedModel) -> No
         run.keep(_measured(run, setups, load, name=f"paced {rate:g}"))
 
 
-def climb_ladder(run: Run) -> None:
-    """Every rung that the served models allow."""
+def climb_ladder(run: Run, *, required: bool = False) -> None:
+    """Every rung that the served models allow. With fewer than two it is left out, or a ConfigError where required."""
     plan = run.plan
     load = Load(mode="closed", block_s=plan.ladder_block_s, rounds=plan.ladder_rounds, seed=plan.seed)
     setups, not_run = ladder_setups(run.bench.models)
     if len(setups) < 2:
-        run.on_progress("ladder: needs a baseline and one more variant; not run")
+        served = ", ".join(model.name for model in run.bench.models)
+        reason = f"a ladder needs a baseline and one more variant, served are {served}"
+        if required:
+            raise ConfigError(f"{reason}; run `photofinish export`")
+        run.on_progress(f"{reason}; not run")
         return
     run.keep(_measured(run, setups, load, name="ladder", not_run=not_run))
 

@@ -87,7 +87,7 @@ def ladder(rounds: int, seconds: float, transport: Any, **options: Any) -> None:
 
     plan = Plan(transport=transport, ladder_rounds=rounds, ladder_block_s=seconds)
     with open_run(plan=plan, **options) as run:
-        run.measure([climb_ladder])
+        run.measure([lambda run: climb_ladder(run, required=True)])
         finish(run)
 
 
@@ -135,10 +135,11 @@ def engine(repository: Path, names: tuple[str, ...], batch: str, seconds: float,
     from perf.engine import measure_engines
     from perf.engine_run import engine_record, require_measured
     from perf.gpu_watch import load_nvml
-    from perf.record import write_record
+    from perf.record import require_writable, write_record
     from perf.report_files import write_reports
     from perf.report_terminal import terminal_report
 
+    require_writable(out)
     nvml = load_nvml()
     record = engine_record(command=repeat_command(), nvml=nvml)
     section = measure_engines(

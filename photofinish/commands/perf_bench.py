@@ -121,8 +121,10 @@ def repeat_command() -> str:
 def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, limits: dict[str, float] | None = None,
              **bench: Any) -> Iterator[Run]:  # fmt: skip
     """A run on an open bench, with an empty record."""
+    from perf.record import require_writable
     from perf.runs import Run, new_record
 
+    require_writable(out)
     with open_bench(**bench) as opened:
         record = new_record(opened, command=repeat_command(), limits=limits)
         chosen = plan.scaled(0.25) if quick else plan

@@ -147,6 +147,7 @@ def _with_default(words: list[str], default: list[str]) -> list[str]:
         (["comparison", "--optimised", "nothing"], ConfigError, "nothing is not served"),
         (["comparison", "--variant", "nothing"], ConfigError, "nothing not served"),
         (["comparison", "--variant", "onnx_fp32"], ConfigError, "a comparison needs two variants"),
+        (["comparison", "--out", "/proc/none/c.json"], ConfigError, "choose another place with --out"),
         (["comparison", "--rates", "fast"], ConfigError, "numbers with commas"),
         (["sweep", "--concurrency", "0", "--no-perf-analyzer"], ConfigError, "above 0"),
         (["sweep", "--concurrency", "1.5", "--no-perf-analyzer"], ConfigError, "whole numbers"),

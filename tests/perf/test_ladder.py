@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from client.triton import ServedModel
+from perf.bench import Bench
 from perf.ladder import RUNGS, changes_between, ladder_setups
+from perf.runs import Plan, Run, climb_ladder
+from perf.watch import Watcher
 from perf.wording import has_word
+from photofinish.errors import ConfigError
 from tests.builders import build_card
+from tests.perf.records import build_record
 
 
 def _model(name: str, *, max_batch_size: int = 32, **card: Any) -> ServedModel:
@@ -81,3 +89,14 @@ def test_every_rung_has_a_name_in_both_languages() -> None:
     assert all(has_word(f"rung_{rung.key}") for rung in RUNGS)
     setups, _ = ladder_setups((BASELINE, ONNX))
     assert changes_between(setups[0], setups[0]) == ()
+
+
+def test_a_ladder_without_rungs_is_refused_where_it_was_asked_for(tmp_path: Path) -> None:
+    fp8 = _model("toy_trt_fp8", precision="fp8", backend="tensorrt", device="cuda")
+    bench = Bench(url="", models=(fp8,), frames=(), source="", server={}, watcher=Watcher())
+    said: list[str] = []
+    run = Run(bench=bench, plan=Plan(), out=tmp_path / "l.json", on_progress=said.append, record=build_record())
+    climb_ladder(run)
+    assert said == ["a ladder needs a baseline and one more variant, served are toy_trt_fp8; not run"]
+    with pytest.raises(ConfigError, match="run `photofinish export`"):
+        climb_ladder(run, required=True)
