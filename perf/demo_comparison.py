@@ -44,7 +44,7 @@ def compare_pipelines(
 
     Latency is the pipeline's own, from taking a frame up to its detections: nothing waits when frames never run out.
     """
-    rounds = max(MIN_ROUNDS, int(seconds / 8))
+    rounds = max(MIN_ROUNDS, int(seconds / 2))
     load = Load(mode="pipeline", block_s=seconds / (2 * rounds), rounds=rounds)
     sides = zip(("baseline", "optimised"), (baseline, optimised), labels, transports, models, strict=True)
     contenders = [

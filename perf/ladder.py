@@ -63,7 +63,7 @@ RUNGS: tuple[Rung, ...] = (
         key="precision",
         label="FP16",
         wants=lambda card: (
-            (card.backend, card.precision) == ("onnxruntime", "fp16")
+            (card.backend, card.precision, card.accelerator) == ("onnxruntime", "fp16", "none")
             and not (card.cuda_graphs and card.device == "cuda")
         ),
         needs="an onnxruntime FP16 variant without CUDA graphs",
@@ -72,7 +72,9 @@ RUNGS: tuple[Rung, ...] = (
         key="cuda_graphs",
         label="CUDA graphs",
         wants=lambda card: (
-            (card.backend, card.precision) == ("onnxruntime", "fp16") and card.cuda_graphs and card.device == "cuda"
+            (card.backend, card.precision, card.accelerator) == ("onnxruntime", "fp16", "none")
+            and card.cuda_graphs
+            and card.device == "cuda"
         ),
         needs="an onnxruntime FP16 variant with CUDA graphs, on a GPU",
     ),

@@ -210,6 +210,7 @@ def _sweep_parts(section: Section, lang: str) -> list[Part]:
     if classic := classic_rows(section, lang=lang):
         parts += [*_heading("h_classic", lang), Part(kind="table", table=classic)]
     parts += [*_heading("h_sweep", lang), Part(kind="table", table=sweep_rows(section, lang=lang))]
+    parts.append(Part(kind="text", text=word("note_sweep", lang)))
     differing = generator_disagreements(section)
     if differing:
         parts += [

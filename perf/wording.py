@@ -251,6 +251,11 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "{row}: perf_analyzer's median is {ratio} of ours.",
         "{row}：perf_analyzer 的中位数是我们的 {ratio}。",
     ),
+    "note_sweep": (
+        "Each row is one run of its own, one after the other: no interval, and drift between rows stays in. What is "
+        "claimed stands in the comparison and the ladder.",
+        "每行各自单独运行一次，依次进行：没有区间，行间漂移未消除。结论以对比和阶梯为准。",
+    ),
     "note_overloaded": (
         "{arm} cannot keep {rate} frames a second: it reached {fps}; its latency would depend on how long one waits.",
         "{arm} 跟不上每秒 {rate} 帧：实际 {fps}；其延迟取决于等待多久，故不给出。",

@@ -71,6 +71,14 @@ def test_on_a_gpu_precision_and_graphs_come_together_and_are_called_so() -> None
     assert setups[-1].change == "transport auto → cuda_shm_http"
 
 
+def test_an_accelerated_variant_is_not_taken_for_the_plain_one() -> None:
+    accelerated = _model("toy_onnx_fp16_trt", precision="fp16", cuda_graphs=True, device="cuda", accelerator="tensorrt")
+    setups, not_run = ladder_setups((BASELINE, TORCH, ONNX, accelerated, FP16_GPU))
+    assert next(setup.model.name for setup in setups if setup.key == "cuda_graphs") == "toy_onnx_fp16"
+    _, not_run = ladder_setups((BASELINE, TORCH, ONNX, accelerated))
+    assert {"FP16", "CUDA graphs"} <= {item.label for item in not_run}
+
+
 def test_without_a_baseline_only_named_rungs_remain() -> None:
     setups, not_run = ladder_setups((ONNX,))
     assert setups[0].key == "engine"
