@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.detections import Detections, iou_matrix
+from photofinish.detections import Detections, iou_matrix, match_detections
 from photofinish.errors import ExportError
 
 Array = npt.NDArray[np.float32]
 MIN_CONFIDENCE = 0.25
 """Boxes below it are not shown to anyone, so their order may change with the precision."""
+PARTNER_CONFIDENCE = 0.15
+"""A partner may be a little weaker than that, as in the accuracy gate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +74,20 @@ def _detections(rows: Array) -> Detections:
 
 
 def _matches(found: Detections, wanted: Detections) -> tuple[Array, Array]:
-    """For each wanted box the overlap with its best found box of the same class, and their confidence difference."""
-    overlaps = iou_matrix(wanted.boxes_xyxy, found.boxes_xyxy)
-    overlaps[wanted.class_id[:, None] != found.class_id[None, :]] = 0
-    best = overlaps.argmax(axis=1)
-    return overlaps.max(axis=1), np.abs(wanted.confidence - found.confidence[best])
+    """For each wanted box the overlap with its partner and their confidence difference.
+
+    Partners are found boxes that could be shown, each of one wanted box: INT8 gives faint boxes beside the strong one,
+    and one of those may overlap more. A wanted box without a partner has overlap 0 and its whole confidence.
+    """
+    partners = found.at_least(PARTNER_CONFIDENCE)
+    matches = match_detections(wanted, partners)
+    overlaps, gaps = np.zeros(len(wanted), np.float32), wanted.confidence.copy()
+    pairs = matches >= 0
+    if pairs.any():
+        between = iou_matrix(wanted.boxes_xyxy[pairs], partners.boxes_xyxy)
+        overlaps[pairs] = between[np.arange(len(between)), matches[pairs]]
+        gaps[pairs] = np.abs(wanted.confidence[pairs] - partners.confidence[matches[pairs]])
+    return overlaps, gaps
 
 
 def check_rows(what: str, found: Array, reference: Array, precision: str) -> dict[str, Any]:

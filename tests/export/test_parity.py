@@ -34,6 +34,20 @@ def test_rows_may_swap_places() -> None:
     assert parity.min_iou == 1.0
 
 
+def test_a_faint_box_beside_the_strong_one_is_not_its_partner() -> None:
+    """As INT8 gives them: the faint one overlaps more, and its confidence says nothing of what is shown."""
+    found = _rows((0, 0, 100, 98, 0.88, 1), (200, 200, 300, 300, 0.5, 2), (0, 0, 100, 100, 0.05, 1))
+    parity = parity_from_rows(found, REFERENCE)
+    assert parity.min_iou == pytest.approx(0.98)
+    assert parity.max_confidence_difference == pytest.approx(0.05, abs=1e-6), "the third row's confidence"
+
+
+def test_a_lost_box_has_no_overlap_and_its_whole_confidence() -> None:
+    parity = parity_from_rows(_rows((200, 200, 300, 300, 0.9, 2), (0, 0, 100, 100, 0.5, 2)), REFERENCE)
+    assert parity.min_iou == 0.0
+    assert parity.max_confidence_difference == pytest.approx(0.9)
+
+
 @pytest.mark.parametrize(
     "found",
     [
