@@ -123,7 +123,9 @@ class Composer:
                     self._hub.publish(layout, jpeg_from_picture(self._compose(layout, time.perf_counter_ns())))
 
     def _take_panels(self) -> None:
+        is_watched = any(self._hub.viewers(layout) for layout in LAYOUTS)
         for side in SIDES:
+            self._panels[side].tell_watched(is_watched)
             picture = self._panels[side].read(after=self._seen[side])
             if picture is not None:
                 self._seen[side] = picture.sequence

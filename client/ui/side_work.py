@@ -23,6 +23,9 @@ Side = Literal["baseline", "optimised"]
 SIDES: tuple[Side, Side] = ("baseline", "optimised")
 STREAM_ID = "split-view"
 
+PAINT_S = 0.04
+"""How long a picture takes from a panel to a browser's screen, on the slow machines that take turns."""
+
 _POLL_S = 0.0005
 
 
@@ -100,9 +103,14 @@ class SideWork:
         with pipeline_from_spec(spec, card, notices.append) as pipeline:
             link.report_running(card=card, transport=pipeline.transport, notices=(), takes_turns=takes_turns)
             told = 0
-            scribe = Scribe(Board(self.board), PictureWriter(self.panel), card, counts_waiting=spec.is_paced)
-            work = self._work_in_turns if takes_turns else self._work_at_once
-            for _ in work(link, pipeline, scribe):
+            panel = PictureWriter(self.panel)
+            scribe = Scribe(Board(self.board), panel, card, counts_waiting=spec.is_paced)
+            done = (
+                self._work_in_turns(link, pipeline, scribe, panel)
+                if takes_turns
+                else self._work_at_once(link, pipeline, scribe)
+            )
+            for _ in done:
                 if len(notices) != told:
                     told = len(notices)
                     link.report_running(transport=pipeline.transport, notices=tuple(notices))
@@ -114,8 +122,10 @@ class SideWork:
             scribe.take(result)
             yield
 
-    def _work_in_turns(self, link: ChildLink, pipeline: Pipeline, scribe: Scribe) -> Iterator[None]:
-        """One frame per turn. Waiting for turn and picture, and drawing, count neither as work nor as latency."""
+    def _work_in_turns(
+        self, link: ChildLink, pipeline: Pipeline, scribe: Scribe, panel: PictureWriter
+    ) -> Iterator[None]:
+        """One frame per turn. Waiting for turn and picture, and showing it, count neither as work nor as latency."""
         reader = PictureReader(self.frames, reader=SIDES.index(self.spec.side), on_demand=True)
         turns = TurnTaker(link)
         last = reader.newest if self.spec.is_paced else 0
@@ -134,6 +144,8 @@ class SideWork:
             result = pipeline.process(_frame_from_picture(picture))
             turn_ns = result.finished_ns - began_ns
             scribe.take_turn(result, turn_ns=turn_ns, asked_at=asked_at)
+            if panel.is_watched:
+                time.sleep(PAINT_S)  # a browser that paints on this machine would slow the next turn
             asked_at = reader.newest_index
             asks = not self.spec.is_paced or reader.newest > last
             turns.give_back(turn_ns, asks=asks)

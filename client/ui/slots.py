@@ -39,6 +39,7 @@ _HEADER = np.dtype(
 )
 _NO_TRUTH = -1
 _ON_DEMAND = 1 + READER_COUNT
+_WATCHED = 2 + READER_COUNT
 _READ_ATTEMPTS = 8
 
 
@@ -49,7 +50,7 @@ class PictureMemory:
         """Reserve room for SLOT_COUNT pictures of at most `max_pixels` pixels."""
         context = multiprocessing.get_context("spawn")
         self.max_pixels = max_pixels
-        self.words: Any = context.RawArray(ctypes.c_int64, 2 + READER_COUNT)
+        self.words: Any = context.RawArray(ctypes.c_int64, 3 + READER_COUNT)
         self.headers: Any = context.RawArray(ctypes.c_uint8, _HEADER.itemsize * SLOT_COUNT)
         self.pixels: Any = context.RawArray(ctypes.c_uint8, max_pixels * 3 * SLOT_COUNT)
 
@@ -114,6 +115,11 @@ class PictureWriter(_Views):
         """Whether the readers want the next picture made when they have taken the last, and not before."""
         return bool(self.words[_ON_DEMAND])
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody looks at what is made of the pictures."""
+        return bool(self.words[_WATCHED])
+
 
 def _write_truth(rows: npt.NDArray[np.float32], truth: Detections) -> int:
     count = min(len(truth), MAX_TRUTH_ROWS)
@@ -148,6 +154,10 @@ class PictureReader(_Views):
     def take(self) -> None:
         """Let a source that waits for its readers go on to the next picture."""
         self.words[1 + self._reader] = self.newest
+
+    def tell_watched(self, is_watched: bool) -> None:
+        """Tell the writer whether somebody looks at what is made of its pictures."""
+        self.words[_WATCHED] = is_watched
 
     def read(self, *, after: int = 0) -> Picture | None:
         """The newest picture, or None unless its sequence number is larger than `after`."""

@@ -49,6 +49,8 @@ def test_nothing_is_encoded_for_nobody() -> None:
     with Composer(readers, {side: Board(BoardMemory()) for side in SIDES}, hub, is_live=lambda side: True):
         with hub.viewing("tall"):
             wait_for(lambda: hub.newest("tall")[0] > 0)
+            wait_for(lambda: all(PictureWriter(memory).is_watched for memory in memories.values()))
+        wait_for(lambda: not any(PictureWriter(memory).is_watched for memory in memories.values()))
     assert hub.newest("wide") == (0, b"")
     assert hub.viewers("tall") == 0
 

@@ -95,3 +95,30 @@ def test_no_picture_is_ever_torn() -> None:
             assert (read.image_hwc_bgr == read.index % 256).all()
     process.join()
     assert seen > 20
+
+
+def test_on_demand_the_next_picture_is_asked_for_and_reading_does_not_ask() -> None:
+    memory = PictureMemory(max_pixels=48)
+    writer = PictureWriter(memory)
+    assert not writer.is_on_demand
+    reader = PictureReader(memory, reader=1, on_demand=True)
+    assert writer.is_on_demand
+    assert reader.newest_index == -1
+    writer.write(picture(1), index=41, captured_ns=0)
+    assert reader.read() is not None
+    assert reader.newest_index == 41
+    assert not writer.is_taken()
+    reader.take()
+    assert writer.is_taken()
+    memory.forget()
+    assert not writer.is_on_demand
+
+
+def test_the_writer_hears_whether_somebody_watches() -> None:
+    memory = PictureMemory(max_pixels=48)
+    writer, reader = PictureWriter(memory), PictureReader(memory)
+    assert not writer.is_watched
+    reader.tell_watched(True)
+    assert writer.is_watched
+    reader.tell_watched(False)
+    assert not writer.is_watched

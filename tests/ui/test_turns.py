@@ -7,11 +7,13 @@ import signal
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from client.ui.board import Board, BoardMemory, numbers_from_board
 from client.ui.child import ChildLink, SupervisedChild
 from client.ui.screen import TURNS, screen_from_state
+from client.ui.side_work import PAINT_S
 from client.ui.split_view import Choice, SplitView
 from client.ui.turns import TurnKeeper, TurnRequest, TurnSeat, TurnTaker
 from tests.client.fake_triton import FakeTriton, wait_for
@@ -221,6 +223,16 @@ def test_the_server_never_has_two_requests_at_once_and_both_sides_get_the_same_t
         worked_s = {side: more[side] / figures(view, side)["frames_per_s"] for side in more}
     assert sum(worked_s.values()) < 1.1 * elapsed_s, "one side at a time"
     assert worked_s["optimised"] == pytest.approx(worked_s["baseline"], rel=0.25)
+
+
+def test_a_browser_has_time_to_paint_between_turns(served: FakeTriton) -> None:
+    with SplitView(served.url, choice()) as view, view.hub.viewing("wide"):
+        wait_for(lambda: min(done(view).values()) >= 10, START_S)
+        turns = np.sort(np.concatenate([board.samples_since(0) for board in view.boards.values()]), order="finished_ns")
+        rate = figures(view, "optimised")["frames_per_s"]
+    begun_ns, finished_ns = turns["finished_ns"] - turns["turn_ns"], turns["finished_ns"]
+    assert (begun_ns[-10:] - finished_ns[-11:-1]).min() >= PAINT_S * 1e9
+    assert rate > 10, "25 ms of its own; the pauses are not among them"
 
 
 @pytest.mark.parametrize(("turns", "device", "expected"), [("off", "cpu", ""), ("auto", "cuda", "")])
