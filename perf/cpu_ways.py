@@ -1,0 +1,277 @@
+"""Ways to run one model on this processor, each in a bare loop: `python -m perf.cpu_ways FOLDER --out FILE.json`.
+
+FOLDER holds the artifacts that `python -m export.cpu_artifacts` makes. Every way runs in a process of its own, warm,
+and they take turns in rounds, so that what else the machine does falls on all of them alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from perf.environment import environment_fingerprint, utc_now
+from perf.statistics import nearest_rank
+
+Loop = Callable[[], object]
+SCHEMA_VERSION = 1
+INPUT_WH = (640, 640)
+_WARM_UPS = 5
+_LOAD_TIMEOUT_S = 300.0
+_PEAK_SIZE = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way: what runs, from which file of the folder, and how its loop is made from path and thread count."""
+
+    name: str
+    precision: str
+    file: str
+    make: Callable[[Path, int], Loop]
+
+
+def torchscript_loop(path: Path, threads: int) -> Loop:
+    """The baseline's artifact: FP32 pictures in, the raw head out."""
+    torch = importlib.import_module("torch")
+    torch.set_num_threads(threads)
+    module = torch.jit.load(str(path)).eval()
+    picture = torch.from_numpy(np.ascontiguousarray(_pixels().transpose(0, 3, 1, 2).astype(np.float32) / 255))
+
+    def run() -> object:
+        with torch.inference_mode():
+            return module(picture)
+
+    return run
+
+
+def compiled_loop(path: Path, threads: int) -> Loop:
+    """A package of torch.export and AOTInductor."""
+    torch = importlib.import_module("torch")
+    torch.set_num_threads(threads)
+    run = torch._inductor.aoti_load_package(str(path))
+    frames = torch.from_numpy(_pixels())
+    return lambda: run(frames)
+
+
+def onnxruntime_loop(path: Path, threads: int, *, level: str = "ORT_ENABLE_ALL", spins: bool = True) -> Loop:
+    """An ONNX file in ONNX Runtime. level: how far the graph is optimised; spins: whether idle threads spin."""
+    ort = importlib.import_module("onnxruntime")
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spins else "0")
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    inputs = {session.get_inputs()[0].name: _pixels()}
+    return lambda: session.run(None, inputs)
+
+
+def openvino_loop(path: Path, threads: int, *, tuned: bool = True, has_fixed_shape: bool = True) -> Loop:
+    """An ONNX file in OpenVINO. tuned: one stream, our thread count, for latency; else its own defaults."""
+    openvino = importlib.import_module("openvino")
+    core = openvino.Core()
+    network = core.read_model(str(path))
+    if has_fixed_shape:
+        network.reshape(list(_pixels().shape))
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    if tuned:
+        settings |= {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": str(threads)}
+    request = core.compile_model(network, "CPU", settings).create_infer_request()
+    pixels = _pixels()
+    return lambda: request.infer([pixels], share_inputs=True, share_outputs=True)
+
+
+WAYS: Sequence[Way] = (
+    Way(name="TorchScript (the baseline's artifact)", precision="fp32", file="baseline.pt", make=torchscript_loop),
+    Way(name="AOTInductor", precision="fp32", file="compiled/model_b1.pt2", make=compiled_loop),
+    Way(name="AOTInductor, frozen weights", precision="fp32", file="frozen/model_b1.pt2", make=compiled_loop),
+    Way(name="ONNX Runtime", precision="fp32", file="fp32.onnx", make=onnxruntime_loop),
+    Way(name="ONNX Runtime, threads do not spin", precision="fp32", file="fp32.onnx",
+        make=partial(onnxruntime_loop, spins=False)),
+    Way(name="ONNX Runtime, no blocked layout", precision="fp32", file="fp32.onnx",
+        make=partial(onnxruntime_loop, level="ORT_ENABLE_EXTENDED")),
+    Way(name="OpenVINO, its own defaults", precision="fp32", file="fp32.onnx",
+        make=partial(openvino_loop, tuned=False)),
+    Way(name="OpenVINO, open batch", precision="fp32", file="fp32.onnx",
+        make=partial(openvino_loop, has_fixed_shape=False)),
+    Way(name="OpenVINO", precision="fp32", file="fp32.onnx", make=openvino_loop),
+    Way(name="ONNX Runtime, our signed Q/DQ", precision="int8", file="int8.onnx", make=onnxruntime_loop),
+    Way(name="ONNX Runtime, our unsigned Q/DQ", precision="int8", file="unsigned.onnx", make=onnxruntime_loop),
+    Way(name="OpenVINO, our signed Q/DQ (refused by the gate)", precision="int8", file="int8.onnx",
+        make=openvino_loop),
+    Way(name="OpenVINO, our unsigned Q/DQ", precision="int8", file="unsigned.onnx", make=openvino_loop),
+    Way(name="OpenVINO, our unsigned Q/DQ, its own defaults", precision="int8", file="unsigned.onnx",
+        make=partial(openvino_loop, tuned=False)),
+    Way(name="OpenVINO, NNCF (wrong boxes)", precision="int8", file="nncf.onnx", make=openvino_loop),
+)  # fmt: skip
+
+
+def _pixels() -> Any:
+    width, height = INPUT_WH
+    return np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+
+
+def _serve(way: Way, path: Path, threads: int, link: Connection) -> None:
+    """A way's process: load, warm up, then time the loop for as many seconds as it is told, until told 0."""
+    try:
+        loop = way.make(path, threads)
+        for _ in range(_WARM_UPS):
+            loop()
+    except Exception as exc:  # another process: the owner must hear of everything
+        link.send(f"{type(exc).__name__}: {str(exc).strip().splitlines()[-1][:300]}")
+        return
+    link.send("")
+    while seconds := link.recv():
+        times_ns: list[int] = []
+        until_ns = time.perf_counter_ns() + int(seconds * 1e9)
+        while (begin_ns := time.perf_counter_ns()) < until_ns:
+            loop()
+            times_ns.append(time.perf_counter_ns() - begin_ns)
+        link.send(times_ns)
+
+
+class RunningWay:
+    """A way in its process, warm; a context manager that ends it."""
+
+    def __init__(self, way: Way, path: Path, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.way = way
+        self._link, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(way, path, threads, other), daemon=True)
+        self._process.start()
+        other.close()
+
+    def problem(self) -> str:
+        """Why the way cannot run here; "" once it is warm."""
+        if not self._link.poll(_LOAD_TIMEOUT_S):
+            return f"not ready after {_LOAD_TIMEOUT_S:.0f} s"
+        try:
+            return str(self._link.recv())
+        except EOFError:
+            return "its process ended"
+
+    def run(self, seconds: float) -> list[int]:
+        """The times of all executions, in nanoseconds."""
+        self._link.send(seconds)
+        times_ns: list[int] = self._link.recv()
+        return times_ns
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.join()
+        self._link.close()
+
+
+def measure_ways(
+    folder: Path, *, threads: int, seconds: float, rounds: int, on_progress: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """One entry per way: its times by round, or why it was not run."""
+    entries: list[dict[str, Any]] = []
+    running: list[tuple[RunningWay, dict[str, Any]]] = []
+    try:
+        for way in WAYS:
+            entry: dict[str, Any] = {"name": way.name, "precision": way.precision, "file": way.file, "rounds_ns": []}
+            entries.append(entry)
+            if not (folder / way.file).is_file():
+                entry["not_run"] = f"{way.file} was not made"
+                continue
+            started = RunningWay(way, folder / way.file, threads)
+            running.append((started, entry))
+            if problem := started.problem():
+                entry["not_run"] = problem
+                running.pop()
+                started.close()
+            on_progress(f"{way.name}: {entry.get('not_run', 'warm')}")
+        for number in range(rounds):
+            on_progress(f"round {number + 1} of {rounds}")
+            for started, entry in running if number % 2 == 0 else reversed(running):
+                entry["rounds_ns"].append(started.run(seconds))
+    finally:
+        for started, _ in running:
+            started.close()
+    return entries
+
+
+def peak_gflops(threads: int) -> float:
+    """What a large FP32 matrix product reaches here: the roof that no FP32 convolution by multiplication passes."""
+    torch = importlib.import_module("torch")
+    torch.set_num_threads(threads)
+    left, right = (torch.rand((_PEAK_SIZE, _PEAK_SIZE)) for _ in range(2))
+    best_s = float("inf")
+    for _ in range(8):
+        begin_s = time.perf_counter()
+        torch.mm(left, right)
+        best_s = min(best_s, time.perf_counter() - begin_s)
+    return float(2 * _PEAK_SIZE**3 / best_s / 1e9)
+
+
+def table_from_record(record: Mapping[str, Any]) -> str:
+    """The ways as a Markdown table, fastest first."""
+    lines = ["| way | precision | P50 (ms) | P95 (ms) | against the baseline |", "| --- | --- | ---: | ---: | ---: |"]
+    medians = {entry["name"]: _percentile_ms(entry, 0.5) for entry in record["ways"] if entry["rounds_ns"]}
+    baseline = medians.get(record["ways"][0]["name"])
+    done = [entry for entry in record["ways"] if entry["name"] in medians]
+    for entry in sorted(done, key=lambda entry: medians[entry["name"]]):
+        median = medians[entry["name"]]
+        gain = f"{baseline / median:.2f}\N{MULTIPLICATION SIGN}" if baseline else "\N{EN DASH}"
+        lines.append(
+            f"| {entry['name']} | {entry['precision']} | {median:.1f} | {_percentile_ms(entry, 0.95):.1f} | {gain} |"
+        )
+    lines += [f"| {entry['name']} | {entry['precision']} | not run: {entry['not_run']} | | |"
+              for entry in record["ways"] if "not_run" in entry]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _percentile_ms(entry: Mapping[str, Any], share: float) -> float:
+    times_ns = np.sort(np.concatenate([np.array(times, dtype=np.int64) for times in entry["rounds_ns"]]))
+    return float(nearest_rank(times_ns, share)) / 1e6
+
+
+def main() -> None:
+    """Measure, write the record, print its table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--seconds", type=float, default=2.0, help="per way and round")
+    parser.add_argument("--rounds", type=int, default=6)
+    options = parser.parse_args()
+    load_before = os.getloadavg()[0]
+    peak = peak_gflops(options.threads)
+    ways = measure_ways(
+        options.folder,
+        threads=options.threads,
+        seconds=options.seconds,
+        rounds=options.rounds,
+        on_progress=lambda line: click.echo(line, err=True),
+    )
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "command": "python -m perf.cpu_ways",
+        "created_utc": utc_now(),
+        "environment": environment_fingerprint(None, server={"kind": "none", "version": "in one process per way"}),
+        "threads": options.threads,
+        "load_before": load_before,
+        "peak_fp32_gflops": peak,
+        "ways": ways,
+    }
+    options.out.write_text(json.dumps(record), encoding="utf-8")
+    click.echo(table_from_record(record))
+
+
+if __name__ == "__main__":
+    main()

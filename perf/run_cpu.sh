@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# What docs/benchmarking.md says of the CPU, measured again: some fifteen minutes on two quiet cores.
+# Writes results/cpu2_ways.json, cpu2_int8.*, cpu2_trace.* and synthetic_camera.json; OUT=FOLDER moves them.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+cd "$root"
+if [[ -f .venv/bin/activate ]]; then
+  # shellcheck disable=SC1091
+  source .venv/bin/activate
+fi
+out="${OUT:-results}"
+work=.photofinish/cpu
+variants=(--variant torch_fp32_tensor --variant onnx_fp32 --variant openvino_fp32 --variant openvino_int8)
+measured=(--repository "$work/repository" --source synthetic)
+mkdir -p "$out" "$work"
+python -m export.cpu_artifacts "$work/ways"
+python -m perf.cpu_ways "$work/ways" --out "$out/cpu2_ways.json"
+taskset -c 0 python -m perf.camera_speed --out "$out/synthetic_camera.json"
+photofinish export --weights demo --device cpu "${variants[@]}" --repository "$work/repository"
+# Exit 3 is a verdict, and the record is there all the same.
+photofinish perf comparison "${measured[@]}" --optimised openvino_int8 --out "$out/cpu2_int8.json" || [[ $? == 3 ]]
+photofinish perf trace "${measured[@]}" --out "$out/cpu2_trace.json" || [[ $? == 3 ]]
