@@ -20,16 +20,17 @@ def draw_ranks(actors: list[Actor], town: Town) -> npt.NDArray[np.intp]:
     eye = np.array(town.view.position[:2])
     distance = np.hypot(*(place - eye).T)
     behind = _behind_matrix(actors, place, eye)
-    waiting = behind.sum(axis=0).astype(np.int64)
-    left = np.ones(len(actors), dtype=np.bool_)
+    waiting = behind.sum(axis=0).tolist()
+    nearer = [np.flatnonzero(row).tolist() for row in behind]
+    # Farthest first; actors as far as each other keep their order.
+    left = np.argsort(-distance, kind="stable").tolist()
     ranks = np.empty(len(actors), dtype=np.intp)
     for rank in range(len(actors)):
-        ready = left & (waiting <= 0)
-        pool = ready if ready.any() else left
-        following = int(np.argmax(np.where(pool, distance, -1.0)))
+        following = next((actor for actor in left if waiting[actor] <= 0), left[0])
+        left.remove(following)
         ranks[following] = rank
-        left[following] = False
-        waiting -= behind[following]
+        for actor in nearer[following]:
+            waiting[actor] -= 1
     return ranks
 
 

@@ -41,9 +41,11 @@ def draw_shadows(
     strength = max(CONTACT_SHADE, int(255 * min(1.0, 0.25 + 1.6 * light.sun)))
     for item in projected:
         hull = cv2.convexHull(item.shadow)
-        low, high = hull.min(axis=0)[0] / (1 << SHIFT), hull.max(axis=0)[0] / (1 << SHIFT)
+        left, top, width, height = (edge / (1 << SHIFT) for edge in cv2.boundingRect(hull))
+        # A rectangle of pixels is one larger than the distance of its corners.
+        right, bottom = left + width - 1 / (1 << SHIFT), top + height - 1 / (1 << SHIFT)
         softness = 1 + int(min(9.0, town.view.focal_px * 0.12 / max(item.depth_m, 1.0)))
-        region = _region((low[0], low[1], high[0], high[1]), 2 + softness, town.view.size_wh)
+        region = _region((left, top, right, bottom), 2 + softness, town.view.size_wh)
         if region is None:
             continue
         rows, columns = region

@@ -7,6 +7,8 @@ is lower than MIN_HEIGHT_SHARE of the picture, or under MIN_SIDE_PX in either di
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +127,7 @@ def _area(box: Box) -> float:
 
 def _pixels(box: Box) -> tuple[slice, slice]:
     """Rows and columns that a clipped box touches."""
-    return slice(int(box[1]), int(np.ceil(box[3]))), slice(int(box[0]), int(np.ceil(box[2])))
+    return slice(int(box[1]), math.ceil(box[3])), slice(int(box[0]), math.ceil(box[2]))
 
 
 def _overlapping(boxes: list[Box]) -> npt.NDArray[np.bool_]:
