@@ -28,6 +28,7 @@ from perf.comparison import contender_from_sender, run_comparison
 from perf.environment import environment_fingerprint, utc_now
 from perf.load import Sender
 from perf.record import Arm, Load, Section
+from perf.samples import NS_PER_MS
 from perf.senders import frame_sender
 from perf.simulated_machine import simulated_coverage
 from perf.statistics import Interval
@@ -46,7 +47,7 @@ STATISTIC_KEYS = ("p50", "mean", "p95", "frames_per_s")
 class Tally:
     """How often the interval held 1, and how often it lay wholly below it (a slow-down was found), per statistic.
 
-    gains: every run's estimate, low and high end, the evidence.
+    gains: every run's estimate, low and high end, the evidence. median_ms: the first side's P50 in every run.
     """
 
     runs: int
@@ -54,6 +55,7 @@ class Tally:
     found_slower: dict[str, int]
     refused: dict[str, int]
     gains: dict[str, list[list[float] | None]]
+    median_ms: list[float | None]
 
 
 def noisy_sender(seed: int, *, median_s: float = 0.004) -> Sender:
@@ -115,7 +117,13 @@ def tally_from_sections(sections: Sequence[Section]) -> Tally:
             ]
             for key, found in gains.items()
         },
+        median_ms=[_median_ms(section) for section in sections],
     )
+
+
+def _median_ms(section: Section) -> float | None:
+    median_ns = summaries_from_section(section)[0].latency["p50"]
+    return None if median_ns is None else round(median_ns / NS_PER_MS, 3)
 
 
 def check_discrimination(
@@ -184,12 +192,12 @@ def main(
     def check(make_sender: Callable[[int], Sender]) -> dict[str, Tally]:
         return check_discrimination(make_sender, runs=runs, rounds=rounds, block_s=seconds, on_progress=progress)
 
+    environment = environment_fingerprint(None, server={"kind": "external" if url else "none", "version": ""})
     if url:
         with served_sender(url, variant, source) as make_sender:
             tallies = check(make_sender)
     else:
         tallies = check(noisy_sender)
-    environment = environment_fingerprint(None, server={"kind": "external" if url else "none", "version": ""})
     values = {
         "created_utc": utc_now(),
         "command": ["python", "-m", "perf.check_discrimination", *sys.argv[1:]],
