@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from perf.formatting import milliseconds, number
 from perf.record import Section
+from perf.statistics import min_samples
 from perf.summary import summaries_from_section
 
 
@@ -43,6 +44,17 @@ def candidates_from_section(section: Section) -> tuple[Candidate, ...]:
 def best_candidate(candidates: Sequence[Candidate], *, p95_ms: float) -> Candidate | None:
     """The candidate with the most frames per second among those that keep the limit; None when none does."""
     return max((item for item in candidates if item.keeps(p95_ms)), key=lambda item: item.frames_per_s, default=None)
+
+
+def reason_for_none(candidates: Sequence[Candidate], *, p95_ms: float) -> str:
+    """Why there is no best candidate: all are too slow, or some were too slow to say."""
+    if unknown := sum(item.p95_ns is None and not item.errors for item in candidates):
+        return (
+            f"no variant was shown to keep a P95 of {p95_ms:g} ms: {unknown} of {len(candidates)} rows have fewer than "
+            f"{min_samples(0.95)} requests, too few to say; measure on a machine that does nothing else, or use a "
+            "smaller model or a GPU"
+        )
+    return f"no variant keeps a P95 of {p95_ms:g} ms on this machine; allow more, or use a smaller model or a GPU"
 
 
 def table_from_candidates(candidates: Sequence[Candidate], best: Candidate | None) -> str:

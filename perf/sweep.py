@@ -68,13 +68,15 @@ def run_sweep(
     batch_sizes: Sequence[int] = (1,),
     seconds: float = 8.0,
     own_seconds: float = 4.0,
+    own_requests: int = MIN_REQUESTS,
     transport: Transport | Literal["auto"] = "auto",
     on_progress: Progress,
     on_section: Callable[[Section], None] = lambda section: None,
 ) -> Section:
     """The section of kind "sweep": one block per variant, batch size, concurrency and generator.
 
-    A batch size that a model does not take is left out, and said so in the section.
+    A batch size that a model does not take is left out, and said so in the section. Our own loop takes longer than
+    `own_seconds` where it needs to for `own_requests`, 30 s at most.
     Our own loop runs first, warm; its rate says how many requests perf_analyzer sends in `seconds`. on_section gets
     the section so far after every cell, so that an interrupted sweep leaves what it has.
     """
@@ -91,7 +93,7 @@ def run_sweep(
         with tempfile.TemporaryDirectory(prefix="photofinish-perf-") as folder:
             for position, cell in enumerate(cells):
                 on_progress(f"sweep {position + 1}/{len(cells)}: {cell.text}")
-                own, own_block = _run_own(bench, cell, own_seconds, transport)
+                own, own_block = _run_own(bench, cell, own_seconds, own_requests, transport)
                 section = _with_block(section, own, own_block)
                 if program is not None:
                     input_data = _input_file(bench, cell.model, Path(folder))
@@ -140,7 +142,9 @@ def _with_perf_analyzer(
     return replace(section, not_run=(*section.not_run, missing))
 
 
-def _run_own(bench: Bench, cell: Cell, seconds: float, transport: Transport | Literal["auto"]) -> tuple[Arm, Block]:
+def _run_own(
+    bench: Bench, cell: Cell, seconds: float, requests: int, transport: Transport | Literal["auto"]
+) -> tuple[Arm, Block]:
     model, concurrency = cell.model, cell.concurrency
     inputs = inputs_from_frames(model, bench.frames[:_DISTINCT_INPUTS])
     with (
@@ -148,7 +152,7 @@ def _run_own(bench: Bench, cell: Cell, seconds: float, transport: Transport | Li
         request_sender(session, inputs, concurrency) as sender,
     ):
         warm = run_closed_loop(sender, concurrency=concurrency, requests=LEAD_IN_REQUESTS * concurrency)
-        needed_s = MIN_REQUESTS * warm.window_ns / max(warm.completed_count, 1) / NS_PER_S
+        needed_s = requests * warm.window_ns / max(warm.completed_count, 1) / NS_PER_S
         seconds = max(seconds, min(_MAX_OWN_S, needed_s))
         samples, observed = bench.watcher.watch(
             model.name,
