@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from client.ui.board import TURNS_WINDOW_S, WINDOW_S, SideNumbers
+from client.ui.other_work import SHARE as OTHER_SHARE
 from client.ui.side_work import SIDES, Side
 from client.ui.split_view import SideState, ViewState
 from photofinish.model_card import ModelCard
@@ -114,6 +116,12 @@ def _turns(state: ViewState) -> str:
 def _warnings(state: ViewState) -> list[str]:
     cards = [card for side in SIDES if (card := _card(state.sides[side]))]
     warnings = [UNTRAINED] if any(card.untrained for card in cards) else []
+    cores = len(os.sched_getaffinity(0))
+    if state.takes_turns and state.other_cores is not None and state.other_cores > OTHER_SHARE * cores:
+        warnings.append(
+            f"Other programs use {state.other_cores:.1f} of {cores} cores. That slows PyTorch most, so the gain shown "
+            "is too large: stop them, or measure with `photofinish perf comparison`."
+        )
     if len({card.weights_sha256 for card in cards}) > 1:
         warnings.append("The two sides run different weights: their numbers cannot be compared.")
     for side in SIDES:

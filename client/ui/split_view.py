@@ -14,6 +14,7 @@ from client.ui.board import Board, BoardMemory, SideNumbers, numbers_from_board
 from client.ui.child import ChildStatus, SupervisedChild
 from client.ui.composer import Composer, FrameHub
 from client.ui.gpu import MemoryMeter, MemoryReading, is_loopback, machine_line
+from client.ui.other_work import OtherWork
 from client.ui.scribe import PANEL_WH
 from client.ui.side_work import SIDES, Side, SideSpec, SideWork
 from client.ui.slots import FRAME_PIXELS, PictureMemory, PictureReader
@@ -60,12 +61,13 @@ class SideState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewState:
-    """The whole view at one moment."""
+    """The whole view at one moment. other_cores: how many cores other programs use, None when nobody knows."""
 
     choice: Choice
     machine: str
     source: ChildStatus
     sides: Mapping[Side, SideState]
+    other_cores: float | None = None
 
     @property
     def takes_turns(self) -> bool:
@@ -98,6 +100,7 @@ class SplitView:
         self.boards: Mapping[Side, Board] = {side: Board(self._board_memory[side]) for side in SIDES}
         self._machine = machine_line() if is_loopback(url) else f"server {url}"
         self._memory = MemoryMeter(url, metrics_url)
+        self._other_work = OtherWork(lambda: (self._choice.baseline, self._choice.optimised))
         readers = {side: PictureReader(self._panels[side]) for side in SIDES}
         self._composer = Composer(readers, self.boards, self.hub, is_live=self.is_live)
         self._lock = threading.Lock()
@@ -149,6 +152,7 @@ class SplitView:
             choice=choice,
             machine=self._machine,
             source=source,
+            other_cores=self._other_work.cores() if is_loopback(self.url) else None,
             sides={
                 side: SideState(
                     model_name=choice.model_name(side),
