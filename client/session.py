@@ -30,10 +30,19 @@ share on one machine, and a short request over gRPC; with `_http` that request g
 """
 
 TransportChoice = Transport | Literal["auto"]
-"""A transport, or the first of AUTOMATIC_ORDER that this machine and the server accept."""
+"""A transport, or the first of `automatic_order` that this machine and the server accept."""
 TRANSPORT_CHOICES: tuple[str, ...] = ("auto", *get_args(Transport))
-AUTOMATIC_ORDER: tuple[Transport, ...] = ("system_shm_http", "system_shm", "grpc")
 HTTP_CHECK_TIMEOUT_S = 2.0
+
+
+def automatic_order(device: str, batch_size: int) -> tuple[Transport, ...]:
+    """What "auto" tries, the best first, for a model on `device` (cpu, cuda) and requests of up to `batch_size`.
+
+    On an H100 a single picture takes 0.1 ms less by system memory, while batches of 8 and 32 go through 1.7 to 2.5
+    times as fast by GPU memory: the server then copies nothing on the host.
+    """
+    shared: tuple[Transport, ...] = ("system_shm_http", "system_shm", "grpc")
+    return ("cuda_shm_http", *shared) if device == "cuda" and batch_size > 1 else shared
 
 
 def ignore_notice(text: str) -> None:
@@ -173,7 +182,9 @@ class Session:
         self._pool.shutdown(wait=True)
 
     def _allocate(self, wanted: TransportChoice, slots: int, on_notice: Callable[[str], None]) -> None:
-        candidates = AUTOMATIC_ORDER if wanted == "auto" else (wanted,)
+        card = self.model.card
+        order = automatic_order(card.device if card else "", self.batch_size)
+        candidates = order if wanted == "auto" else (wanted,)
         notice = ""
         for transport in candidates:
             try:

@@ -79,6 +79,8 @@ class Checker:
         self.expected = [detections_of(rows, card) for rows in reference]
         # Wide enough for each precision's own error on noisy pictures, so that what fails is a row of another picture.
         self.tolerance = 0.03 if card.precision == "fp32" and not card.tf32 else 0.1
+        # Providers round INT8 differently, which single faint boxes do not survive: there most boxes must be right.
+        self.by_majority = card.precision == "int8"
         self.compared = 0
         self.wrong: list[str] = []
         self.worst_confidence = 0.0
@@ -102,7 +104,12 @@ class Checker:
                 self.worst_confidence = max(self.worst_confidence, *confidence, 0.0)
                 self.worst_box_px = max(self.worst_box_px, *boxes, 0.0)
                 missing = int((matches < 0).sum())
-                if missing or extra > 0 or max(confidence, default=0.0) > self.tolerance:
+                if self.by_majority:
+                    close = sum(error <= self.tolerance for error in confidence)
+                    is_wrong = 2 * close < len(sure)
+                else:
+                    is_wrong = bool(missing or extra > 0 or max(confidence, default=0.0) > self.tolerance)
+                if is_wrong:
                     self.wrong.append(
                         f"frame {pick}: {missing} of {len(sure)} boxes missing, {max(extra, 0)} too many, "
                         f"confidence off by {max(confidence, default=0.0):.3f}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from client.session import Transport
+from client.session import Transport, automatic_order
 from client.triton import ServedModel
 from perf.contenders import Pipeline, Setup
 from perf.record import NotRun
@@ -103,7 +103,14 @@ RUNGS: tuple[Rung, ...] = (
         needs="an INT8 variant",
     ),
     Rung(key="pipelining", label=f"{IN_FLIGHT} in flight", wants=None, in_flight=IN_FLIGHT),
-    Rung(key="batching", label=f"batches of {BATCH_SIZE}", wants=None, in_flight=IN_FLIGHT, batch_size=BATCH_SIZE),
+    Rung(
+        key="batching",
+        label=f"batches of {BATCH_SIZE}",
+        wants=None,
+        transport="system_shm_http",
+        in_flight=IN_FLIGHT,
+        batch_size=BATCH_SIZE,
+    ),
     Rung(
         key="cuda_shm",
         label="CUDA shared memory",
@@ -115,13 +122,20 @@ RUNGS: tuple[Rung, ...] = (
     ),
 )
 """In this order. What a rung really changed is said from the two set-ups, not from its name."""
+_FIRST_ENGINE = next(position for position, rung in enumerate(RUNGS) if rung.key == "engine")
 
 
-def ladder_setups(models: Sequence[ServedModel]) -> tuple[tuple[Setup, ...], tuple[NotRun, ...]]:
-    """The rungs that these models allow, and those they do not, with the reason."""
+def ladder_setups(
+    models: Sequence[ServedModel], best: ServedModel | None = None
+) -> tuple[tuple[Setup, ...], tuple[NotRun, ...]]:
+    """The rungs that these models allow, and those they do not, with the reason.
+
+    best: the model that was fastest here. Its rung is the last of those that change the model, so that what comes after
+    builds on it and not on a variant that is slower on this machine.
+    """
     setups: list[Setup] = []
     not_run: list[NotRun] = []
-    for rung in RUNGS:
+    for rung in _rungs_with_best_last(models, best):
         model = _model_for(rung, models, setups)
         if model is None:
             reason = f"needs {rung.needs}" if rung.needs else "needs a rung before it"
@@ -145,6 +159,14 @@ def ladder_setups(models: Sequence[ServedModel]) -> tuple[tuple[Setup, ...], tup
     return tuple(setups), tuple(not_run)
 
 
+def _rungs_with_best_last(models: Sequence[ServedModel], best: ServedModel | None) -> tuple[Rung, ...]:
+    last = max(position for position, rung in enumerate(RUNGS) if rung.wants is not None)
+    for position, rung in enumerate(RUNGS):
+        if best is not None and position > _FIRST_ENGINE and rung.wants and _model_for(rung, models, ()) is best:
+            return (*RUNGS[:position], *RUNGS[position + 1 : last + 1], rung, *RUNGS[last + 1 :])
+    return RUNGS
+
+
 def changes_between(before: Setup, after: Setup) -> tuple[str, ...]:
     """What differs between two rungs, in words."""
     old, new = before.model.require_card(), after.model.require_card()
@@ -154,12 +176,19 @@ def changes_between(before: Setup, after: Setup) -> tuple[str, ...]:
         (old.precision, new.precision),
         (_graphs(old), _graphs(new)),
         (before.pipeline, after.pipeline),
-        (before.transport, after.transport),
+        (_transport(before), _transport(after)),
         (str(before.in_flight), str(after.in_flight)),
         (str(before.batch_size), str(after.batch_size)),
     )
     named = zip(CHANGE_NOUNS, pairs, strict=True)
     return tuple(f"{noun} {was} → {now}" for noun, (was, now) in named if was != now)
+
+
+def _transport(setup: Setup) -> str:
+    """What "auto" comes to where the server accepts it."""
+    if setup.transport != "auto":
+        return setup.transport
+    return automatic_order(setup.model.require_card().device, setup.batch_size)[0]
 
 
 def _graphs(card: ModelCard) -> str:

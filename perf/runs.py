@@ -45,7 +45,7 @@ class Plan:
     rounds: int = 20
     block_s: float = 1.0
     rates: tuple[float, ...] = (30.0, 5.0)
-    paced_rounds: int = 10
+    paced_rounds: int = 16
     paced_block_s: float = 1.0
     ladder_rounds: int = 16
     ladder_block_s: float = 0.3
@@ -135,11 +135,16 @@ def compare_paced(run: Run, baseline: ServedModel, optimised: ServedModel) -> No
         run.keep(_measured(run, setups, load, name=f"paced {rate:g}"))
 
 
-def climb_ladder(run: Run, *, required: bool = False) -> None:
-    """Every rung that the served models allow. With fewer than two it is left out, or a ConfigError where required."""
+def climb_ladder(run: Run, best: ServedModel | None = None, *, required: bool = False) -> None:
+    """Every rung that the served models allow. With fewer than two it is left out, or a ConfigError where required.
+
+    best: the fastest model here, on which the last rungs build; found by a short measurement where it is not given.
+    """
     plan = run.plan
     load = Load(mode="closed", block_s=plan.ladder_block_s, rounds=plan.ladder_rounds, seed=plan.seed)
-    setups, not_run = ladder_setups(run.bench.models)
+    if best is None and len(run.bench.models) > 1:
+        _, best = choose_pair(run.bench, None, None, run.on_progress)
+    setups, not_run = ladder_setups(run.bench.models, best)
     if len(setups) < 2:
         served = ", ".join(model.name for model in run.bench.models)
         reason = f"a ladder needs a baseline and one more variant, served are {served}"

@@ -46,7 +46,7 @@ def standard(baseline: str | None, optimised: str | None, rates: str, concurrenc
             [
                 lambda run: compare_flat_out(run, *pair),
                 lambda run: compare_paced(run, *pair),
-                climb_ladder,
+                lambda run: climb_ladder(run, pair[1]),
                 lambda run: sweep_variants(run, program),
             ]
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.session import Session
+from client.session import Session, automatic_order
 from client.triton import ServedModel, TritonClient
 from photofinish.errors import (
     ConfigError,
@@ -79,6 +79,11 @@ def test_no_shared_memory_on_this_machine(monkeypatch, tmp_path):
             assert session.transport == "grpc"
         with pytest.raises(ConfigError, match="no shared memory on this machine"):
             Session(server.url, served(server), transport="system_shm")
+
+
+def test_batches_for_a_gpu_try_its_own_memory_first():
+    assert automatic_order("cuda", 8)[0] == "cuda_shm_http"
+    assert automatic_order("cuda", 1) == automatic_order("cpu", 8) == ("system_shm_http", "system_shm", "grpc")
 
 
 def test_slots_run_out_and_come_back():

@@ -49,7 +49,7 @@ def test_all_rungs_change_one_thing_each_on_a_cpu() -> None:
         "contract tensor → frames",
         "client baseline → optimised",
         "transport grpc → system_shm",
-        "transport system_shm → auto",
+        "transport system_shm → system_shm_http",
         "engine pytorch → onnxruntime",
         "precision fp32 → fp16",
         "precision fp16 → int8",
@@ -68,7 +68,7 @@ def test_on_a_gpu_precision_and_graphs_come_together_and_are_called_so() -> None
     assert by_key["cuda_graphs"].change == "precision fp32 → fp16, CUDA graphs off → on"
     assert by_key["tensorrt"].change == "engine onnxruntime → tensorrt, CUDA graphs on → off"
     assert "FP16" in [item.label for item in not_run]
-    assert setups[-1].change == "transport auto → cuda_shm_http"
+    assert setups[-1].change == "transport system_shm_http → cuda_shm_http"
 
 
 def test_an_accelerated_variant_is_not_taken_for_the_plain_one() -> None:
@@ -108,3 +108,13 @@ def test_a_ladder_without_rungs_is_refused_where_it_was_asked_for(tmp_path: Path
     assert said == ["a ladder needs a baseline and one more variant, served are toy_trt_fp8; not run"]
     with pytest.raises(ConfigError, match="run `photofinish export`"):
         climb_ladder(run, required=True)
+
+
+def test_what_comes_after_the_engines_builds_on_the_fastest_of_them() -> None:
+    setups, _ = ladder_setups((BASELINE, TORCH, ONNX, FP16_CPU, INT8), FP16_CPU)
+    assert [setup.key for setup in setups][-4:] == ["int8", "precision", "pipelining", "batching"]
+    assert setups[-1].model is FP16_CPU
+    by_key = {setup.key: setup for setup in setups}
+    assert by_key["precision"].change == "precision int8 → fp16"
+    unmoved, _ = ladder_setups((BASELINE, TORCH, ONNX, FP16_CPU, INT8), TORCH)
+    assert [setup.key for setup in unmoved][-3:] == ["int8", "pipelining", "batching"]
