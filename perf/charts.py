@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from perf.formatting import milliseconds, number, tick_label, times
@@ -122,25 +120,51 @@ def load_chart(section: Section, *, lang: str = "en") -> str:
 
 
 def ladder_chart(section: Section, *, lang: str = "en") -> str:
-    """A bar per rung: its median latency, and how many times lower than the first one's."""
+    """Bars of median latency for the rungs with one request of one picture, and of throughput for those with more.
+
+    The throughput bars begin with the last of the latency rungs; beside each bar its gain over the first rung.
+    """
     summaries = [item for item in summaries_from_section(section) if item.latency["p50"]]
-    labels = [arm_label(section, item.arm, lang) for item in summaries]
-    left = max((text_width(label) for label in labels), default=0) + 18
-    longest = max((item.latency["p50"] or 0.0 for item in summaries), default=1.0)
-    across = linear(0, longest, left, WIDTH - 108)
-    parts = [text(left, 12, word("axis_ms_per_frame", lang), faint=True)]
-    y, before = 24.0, math.inf
-    for item, label in zip(summaries, labels, strict=True):
-        value = item.latency["p50"] or 0.0
-        colour = GREY if item is summaries[0] else COLOURS[0] if value <= before else COLOURS[1]
-        gain = None if item.is_first else item.gain("p50")
+    single = [item for item in summaries if (item.arm.concurrency, item.arm.batch_size) == (1, 1)]
+    several = [item for item in summaries if item not in single]
+    left = max((text_width(arm_label(section, item.arm, lang)) for item in summaries), default=0) + 18
+    bars = [(item, item.latency["p50"] or 0.0, milliseconds(item.latency["p50"]), "p50") for item in single]
+    parts, y = _bars(section, bars, word("axis_ms_per_frame", lang), left, 12.0, lang, is_less_better=True)
+    if several:
+        rates = [(item, item.frames_per_s, number(item.frames_per_s), "frames_per_s") for item in single[-1:] + several]
+        more, y = _bars(section, rates, word("row_fps", lang), left, y + 22, lang, is_less_better=False)
+        parts += more
+    return picture(y, word("h_ladder", lang), parts)
+
+
+def _bars(
+    section: Section,
+    bars: list[tuple[ArmSummary, float, str, str]],
+    title: str,
+    left: float,
+    y: float,
+    lang: str,
+    *,
+    is_less_better: bool,
+) -> tuple[list[str], float]:
+    """A titled group of bars, (summary, value, its text, key of the gain), and where it ends."""
+    parts = [text(left, y, title, faint=True)]
+    across = linear(0, max((value for _, value, _, _ in bars), default=1.0), left, WIDTH - 108)
+    y, before = y + 12, None
+    for item, value, said, key in bars:
+        is_better = before is None or (value <= before if is_less_better else value >= before)
+        colour = GREY if item.is_first else COLOURS[0] if is_better else COLOURS[1]
+        gain = None if item.is_first else item.gain(key)
         end = across(value)
-        parts += [text(left - 8, y + 15, label, anchor="end"), rectangle(left, y, end - left, 20, colour)]
-        parts.append(text(end + 6, y + 15, milliseconds(value), bold=True))
+        parts += [
+            text(left - 8, y + 15, arm_label(section, item.arm, lang), anchor="end"),
+            rectangle(left, y, end - left, 20, colour),
+            text(end + 6, y + 15, said, bold=True),
+        ]
         if gain:
             parts.append(text(WIDTH, y + 15, times(gain.estimate), anchor="end", faint=True))
         y, before = y + 28, value
-    return picture(y + 4, word("h_ladder", lang), parts)
+    return parts, y + 4
 
 
 def stage_chart(section: Section, *, lang: str = "en") -> str:

@@ -60,6 +60,12 @@ RUNGS: tuple[Rung, ...] = (
         needs="an onnxruntime FP32 variant",
     ),
     Rung(
+        key="openvino",
+        label="OpenVINO",
+        wants=lambda card: (card.backend, card.precision) == ("openvino", "fp32"),
+        needs="an openvino FP32 variant",
+    ),
+    Rung(
         key="precision",
         label="FP16",
         wants=lambda card: (
@@ -83,12 +89,6 @@ RUNGS: tuple[Rung, ...] = (
         label="AOTInductor FP16",
         wants=lambda card: card.backend == "pytorch" and card.precision == "fp16",
         needs="a compiled pytorch FP16 variant",
-    ),
-    Rung(
-        key="openvino",
-        label="OpenVINO",
-        wants=lambda card: card.backend == "openvino" and card.precision != "int8",
-        needs="an openvino variant",
     ),
     Rung(
         key="tensorrt",
@@ -142,6 +142,9 @@ def ladder_setups(
             not_run.append(NotRun(label=rung.label, reason=f"{reason}; none is served here"))
         elif rung.only_cuda and model.require_card().device != "cuda":
             not_run.append(NotRun(label=rung.label, reason=f"{model.name} does not run on a GPU"))
+        elif setups and _changes_engine_and_precision(setups[-1].model, model):
+            reason = f"{model.name} would change engine and precision at once"
+            not_run.append(NotRun(label=rung.label, reason=reason))
         elif rung.batch_size > model.max_batch_size:
             reason = f"{model.name} takes batches of {model.max_batch_size} at most"
             not_run.append(NotRun(label=rung.label, reason=reason))
@@ -198,7 +201,16 @@ def _graphs(card: ModelCard) -> str:
 def _model_for(rung: Rung, models: Sequence[ServedModel], setups: Sequence[Setup]) -> ServedModel | None:
     if rung.wants is None:
         return setups[-1].model if setups else None
-    return next((model for model in models if rung.wants(model.require_card())), None)
+    wanted = [model for model in models if rung.wants(model.require_card())]
+    if not setups:
+        return next(iter(wanted), None)
+    before = setups[-1].model
+    return min(wanted, key=lambda model: _changes_engine_and_precision(before, model), default=None)
+
+
+def _changes_engine_and_precision(before: ServedModel, after: ServedModel) -> bool:
+    old, new = before.require_card(), after.require_card()
+    return old.backend != new.backend and old.precision != new.precision
 
 
 def _with_change(setup: Setup, before: Setup | None) -> Setup:

@@ -14,6 +14,7 @@ RECORDED: Mapping[str, tuple[str, str]] = {
     "not_run_before": ("needs a rung before it; none is served here", "需要前一步，此处没有"),
     "not_run_needs": ("needs {what}; none is served here", "需要：{what}，此处没有"),
     "not_run_no_gpu": ("{model} does not run on a GPU", "{model} 不在 GPU 上运行"),
+    "not_run_both": ("{model} would change engine and precision at once", "{model} 会同时改变引擎和精度"),
     "not_run_batch": ("{model} takes batches of {size} at most", "{model} 每批最多 {size} 张"),
     "not_run_small": ("the model takes smaller batches only", "该模型只接受更小的批"),
     "not_run_memory": ("the server takes no shared memory from here", "服务器不接受来自此处的共享内存"),
@@ -80,7 +81,8 @@ RECORDED: Mapping[str, tuple[str, str]] = {
         "在 GPU 上使用 CUDA 图的 onnxruntime FP16 变体",
     ),
     "needs_aoti": ("a compiled pytorch FP16 variant", "编译过的 pytorch FP16 变体"),
-    "needs_openvino": ("an openvino variant", "openvino 变体"),
+    "needs_openvino": ("an openvino FP32 variant", "openvino FP32 变体"),
+    "needs_openvino_1": ("an openvino variant", "openvino 变体"),
     "needs_tensorrt": ("a tensorrt FP16 variant", "tensorrt FP16 变体"),
     "needs_int8": ("an INT8 variant", "INT8 变体"),
     # rows of a sweep

@@ -57,9 +57,9 @@ def test_all_rungs_change_one_thing_each_on_a_cpu() -> None:
         "batch 1 → 8",
     ]
     assert [item.label for item in not_run] == [
-        "CUDA graphs", "AOTInductor FP16", "OpenVINO", "TensorRT FP16", "CUDA shared memory",
+        "OpenVINO", "CUDA graphs", "AOTInductor FP16", "TensorRT FP16", "CUDA shared memory",
     ]  # fmt: skip
-    assert "needs an openvino variant" in not_run[2].reason
+    assert "needs an openvino FP32 variant" in not_run[0].reason
 
 
 def test_on_a_gpu_precision_and_graphs_come_together_and_are_called_so() -> None:
@@ -69,6 +69,18 @@ def test_on_a_gpu_precision_and_graphs_come_together_and_are_called_so() -> None
     assert by_key["tensorrt"].change == "engine onnxruntime → tensorrt, CUDA graphs on → off"
     assert "FP16" in [item.label for item in not_run]
     assert setups[-1].change == "transport system_shm_http → cuda_shm_http"
+
+
+def test_no_rung_changes_engine_and_precision_at_once() -> None:
+    openvino = [
+        _model(f"toy_openvino_{precision}", backend="openvino", precision=precision) for precision in ("fp32", "int8")
+    ]
+    setups, not_run = ladder_setups((BASELINE, TORCH, ONNX, FP16_CPU, INT8, *openvino))
+    by_key = {setup.key: setup for setup in setups}
+    assert by_key["openvino"].change == "engine onnxruntime → openvino"
+    assert (by_key["int8"].model.name, by_key["int8"].change) == ("toy_openvino_int8", "precision fp32 → int8")
+    reason = next(item.reason for item in not_run if item.label == "FP16")
+    assert reason == "toy_onnx_fp16 would change engine and precision at once"
 
 
 def test_an_accelerated_variant_is_not_taken_for_the_plain_one() -> None:

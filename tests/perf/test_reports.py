@@ -117,6 +117,17 @@ def test_pictures_are_sound_and_stay_inside(draw: object, section: Section) -> N
                 assert -0.5 <= float(element.attrib.get(name, 0)) <= height + 0.5
 
 
+def test_the_ladder_shows_throughput_where_latency_was_traded_for_it() -> None:
+    ladder = build_ladder()
+    last = replace(ladder.arms[-1], key="pipelining", label="2 in flight", concurrency=2)
+    blocks = tuple(replace(block, arm="pipelining") for block in ladder.blocks_of(ladder.arms[-1].key))
+    drawn = ladder_chart(replace(ladder, arms=(*ladder.arms, last), blocks=(*ladder.blocks, *blocks)))
+    words = [element.text for element in ElementTree.fromstring(drawn).iter() if element.text and element.text.strip()]
+    assert words.index("Frames per second") < words.index("2 in flight")
+    assert words.count("CUDA graphs") == 2  # the last latency rung stands first among the rates
+    assert "Frames per second" not in ladder_chart(ladder)
+
+
 def test_a_record_with_nothing_or_half_of_it_still_makes_a_report(tmp_path: Path) -> None:
     section = build_comparison()
     halves = (
