@@ -260,7 +260,7 @@ def test_requests_share_one_launch_and_get_their_own_rows(
     instance.run_arrays([frames(8, 100)])
     batches = [frames(size, 10 * (index + 1)) for index, size in enumerate(sizes)]
     cuda.replays, library.batches = 0, []
-    results = instance.run([[backend["tensors"].ArrayInput(batch)] for batch in batches])
+    results = instance.run([[backend["batches"].ArrayInput(batch)] for batch in batches])
     assert (cuda.replays, library.batches) == (1, [bucket])
     for batch, (rows,) in zip(batches, results, strict=True):
         np.testing.assert_array_equal(rows, sums(batch))
@@ -319,7 +319,7 @@ def test_failing_graph_says_what_to_do(backend: dict[str, ModuleType], engine: P
 def test_batch_beyond_the_largest_bucket_is_refused(backend: dict[str, ModuleType], engine: Path) -> None:
     instance = opened(backend, engine, SummingLibrary(), HostCuda())
     with pytest.raises((ValueError, IndexError)):
-        instance.run([[backend["tensors"].ArrayInput(frames(9, 0))]])
+        instance.run([[backend["batches"].ArrayInput(frames(9, 0))]])
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,28 @@ def test_without_autocast_the_remedy_is_said(toy_path: Path, tmp_path: Path) -> 
         compare_fp16._autocast(tmp_path / "python", toy_path, tmp_path / "out.onnx", None)
 
 
+@pytest.mark.usefixtures("rtx")
+def test_comparison_from_weights_to_table(tmp_path: Path) -> None:
+    """The whole script, with a program in AutoCast's place that fails without pictures and converts nothing with."""
+    program = tmp_path / "python"
+    program.write_text(
+        '#!/bin/sh\n[ -n "$4" ] || { echo "ValueError: low is out of bounds for uint8" >&2; exit 1; }\n'
+        'cp "$2" "$3" && echo \'{"conversion_s": 1.5, "modelopt": "0.47.0"}\'\n'
+    )
+    program.chmod(0o755)
+    model = compare_fp16.compare("demo", 2, program, ("sm120",))
+    graphs = {graph["graph"]: graph for graph in model["graphs"]}
+    assert list(graphs) == ["fp32", "ours", "autocast", "autocast, calibrated"]
+    assert graphs["ours"]["engines"][0]["weight_shares"] == {"fp16": 1.0}
+    assert graphs["ours"]["agreement"]["lost"] == 0
+    assert graphs["autocast"]["failed"] == "ValueError: low is out of bounds for uint8"
+    assert "computes in fp32" in graphs["autocast, calibrated"]["engines"][0]["refused"]
+    assert graphs["autocast, calibrated"]["agreement"]["worst_box_error_px"] == 0
+    table = table_from_record({"models": [model]}).splitlines()
+    assert "sm120 refused" in table[-1]
+    assert model["pictures"] == {"source": "synthetic", "count": 2}
+
+
 def test_committed_comparison_makes_its_table() -> None:
     record = json.loads(RESULTS.read_text(encoding="utf-8"))
     table = table_from_record(record).splitlines()

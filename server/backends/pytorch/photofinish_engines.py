@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from photofinish_batches import Arrays, Part, bucket_for, run_joined, zeros_for
+from photofinish_batches import ArrayInput, Arrays, Part, bucket_for, run_joined, zeros_for
 from photofinish_cuda import Cuda, refuse_on_error
 from photofinish_device import DeviceBatch
 from photofinish_model import RefusedModelError, ServedModel
-from photofinish_tensors import ArrayInput
 from photofinish_torch import Program, torch_device
 from photofinish_trace import StageTimes
 

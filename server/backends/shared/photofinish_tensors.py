@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from photofinish_batches import ArrayInput as ArrayInput
 from photofinish_model import RefusedModelError, ServedModel
 
 CPU_DEVICES = (1, 3)
