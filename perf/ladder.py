@@ -131,18 +131,19 @@ def ladder_setups(
     """The rungs that these models allow, and those they do not, with the reason.
 
     best: the model that was fastest here. Its rung is the last of those that change the model, so that what comes after
-    builds on it and not on a variant that is slower on this machine.
+    builds on it and not on a variant that is slower on this machine. Another model that would change engine and
+    precision at once is left out: nobody could say which of the two bought what.
     """
     setups: list[Setup] = []
     not_run: list[NotRun] = []
     for rung in _rungs_with_best_last(models, best):
-        model = _model_for(rung, models, setups)
+        model = _model_for(rung, models, setups, best)
         if model is None:
             reason = f"needs {rung.needs}" if rung.needs else "needs a rung before it"
             not_run.append(NotRun(label=rung.label, reason=f"{reason}; none is served here"))
         elif rung.only_cuda and model.require_card().device != "cuda":
             not_run.append(NotRun(label=rung.label, reason=f"{model.name} does not run on a GPU"))
-        elif setups and _changes_engine_and_precision(setups[-1].model, model):
+        elif setups and model is not best and _changes_engine_and_precision(setups[-1].model, model):
             reason = f"{model.name} would change engine and precision at once"
             not_run.append(NotRun(label=rung.label, reason=reason))
         elif rung.batch_size > model.max_batch_size:
@@ -165,7 +166,7 @@ def ladder_setups(
 def _rungs_with_best_last(models: Sequence[ServedModel], best: ServedModel | None) -> tuple[Rung, ...]:
     last = max(position for position, rung in enumerate(RUNGS) if rung.wants is not None)
     for position, rung in enumerate(RUNGS):
-        if best is not None and position > _FIRST_ENGINE and rung.wants and _model_for(rung, models, ()) is best:
+        if best is not None and position > _FIRST_ENGINE and rung.wants and rung.wants(best.require_card()):
             return (*RUNGS[:position], *RUNGS[position + 1 : last + 1], rung, *RUNGS[last + 1 :])
     return RUNGS
 
@@ -198,12 +199,15 @@ def _graphs(card: ModelCard) -> str:
     return "on" if card.cuda_graphs and card.device == "cuda" else "off"
 
 
-def _model_for(rung: Rung, models: Sequence[ServedModel], setups: Sequence[Setup]) -> ServedModel | None:
+def _model_for(
+    rung: Rung, models: Sequence[ServedModel], setups: Sequence[Setup], best: ServedModel | None
+) -> ServedModel | None:
+    """The fastest model where it is of the rung's kind, else one that keeps the engine or the precision, else any."""
     if rung.wants is None:
         return setups[-1].model if setups else None
     wanted = [model for model in models if rung.wants(model.require_card())]
-    if not setups:
-        return next(iter(wanted), None)
+    if best in wanted or not setups:
+        return best if best in wanted else next(iter(wanted), None)
     before = setups[-1].model
     return min(wanted, key=lambda model: _changes_engine_and_precision(before, model), default=None)
 

@@ -83,6 +83,14 @@ def test_no_rung_changes_engine_and_precision_at_once() -> None:
     assert reason == "toy_onnx_fp16 would change engine and precision at once"
 
 
+def test_the_fastest_model_is_never_left_out() -> None:
+    aoti = _model("toy_aoti_fp16", backend="pytorch", precision="fp16", cuda_graphs=True, device="cuda")
+    for best in (aoti, INT8, FP16_CPU):
+        setups, _ = ladder_setups((BASELINE, TORCH, ONNX, FP16_CPU, INT8, aoti), best)
+        assert [setup.model.name for setup in setups][-2:] == [best.name] * 2
+        assert {setup.key for setup in setups} >= {"pipelining", "batching"}
+
+
 def test_an_accelerated_variant_is_not_taken_for_the_plain_one() -> None:
     accelerated = _model("toy_onnx_fp16_trt", precision="fp16", cuda_graphs=True, device="cuda", accelerator="tensorrt")
     setups, not_run = ladder_setups((BASELINE, TORCH, ONNX, accelerated, FP16_GPU))
