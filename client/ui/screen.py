@@ -119,8 +119,8 @@ def _warnings(state: ViewState) -> list[str]:
     cores = len(os.sched_getaffinity(0))
     if state.takes_turns and state.other_cores is not None and state.other_cores > OTHER_SHARE * cores:
         warnings.append(
-            f"Other programs use {state.other_cores:.1f} of {cores} cores. That slows PyTorch most, so the gain shown "
-            "is too large: stop them, or measure with `photofinish perf comparison`."
+            f"Other programs use {state.other_cores:.1f} of {cores} cores. That slows PyTorch most: "
+            "the gain shown may be too large."
         )
     if len({card.weights_sha256 for card in cards}) > 1:
         warnings.append("The two sides run different weights: their numbers cannot be compared.")
