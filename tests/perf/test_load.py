@@ -74,7 +74,7 @@ def test_a_stall_shows_in_our_p99_and_is_missed_by_a_closed_loop_timed_from_the_
         closing = pool.submit(run_closed_loop, Gate(0.008, (0.5, 5.5), 0.5), concurrency=1, seconds=seconds)
         opened, closed = opening.result(), closing.result()
     assert opened.request_count >= 662
-    assert closed.request_count >= 662
+    assert closed.request_count >= 250  # two stalls are then fewer than one in a hundred, also on a busy machine
     ours_ms = nearest_rank(opened.latency_ns, 0.99) / NS_PER_MS
     closed_ms = nearest_rank(closed.send_to_done_ns, 0.99) / NS_PER_MS
     assert ours_ms > 400
