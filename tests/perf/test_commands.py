@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -250,3 +252,27 @@ def test_the_standard_set_on_the_real_server(tmp_path: Path, source: str) -> Non
     floor = read_record(tmp_path / "e.json").sections[0]
     assert [(arm.model, arm.batch_size) for arm in floor.arms] == [("toy_onnx_fp32", 1), ("toy_torch_fp32_tensor", 1)]
     assert [item.reason.rsplit(" takes", 1)[-1] for item in floor.not_run] == [" batches of 1 at most"] * 4
+
+
+SCRIPT = Path(__file__).parents[2] / "perf" / "run_perf.sh"
+
+
+def test_the_script_helps_and_says_where_paths_count_from(tmp_path: Path) -> None:
+    done = subprocess.run([SCRIPT, "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+                          env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "photofinish perf standard" in done.stdout
+    assert "--min-speedup" in done.stdout
+    assert f"paths count from {SCRIPT.parents[1]}" in done.stderr
+
+
+def test_the_script_says_when_photofinish_is_not_installed(tmp_path: Path) -> None:
+    copy = tmp_path / "perf" / "run_perf.sh"
+    copy.parent.mkdir()
+    copy.write_bytes(SCRIPT.read_bytes())
+    done = subprocess.run(["bash", copy], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+                          env={"PATH": "/usr/bin:/bin"})  # fmt: skip
+    if shutil.which("photofinish", path="/usr/bin:/bin"):
+        pytest.skip("photofinish is installed for the whole machine")
+    assert done.returncode == 1
+    assert "make setup" in done.stderr
