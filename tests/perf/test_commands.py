@@ -258,8 +258,9 @@ SCRIPT = Path(__file__).parents[2] / "perf" / "run_perf.sh"
 
 
 def test_the_script_helps_and_says_where_paths_count_from(tmp_path: Path) -> None:
+    found = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run([SCRIPT, "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-                          env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})  # fmt: skip
+                          env=found)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "photofinish perf standard" in done.stdout
     assert "--min-speedup" in done.stdout
