@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What docs/benchmarking.md says of the CPU, measured again: some fifteen minutes on two quiet cores.
-# Writes results/cpu2_ways.json, cpu2_int8.*, cpu2_trace.* and synthetic_camera.json; OUT=FOLDER moves them.
+# Writes results/cpu2_ways.json, cpu2_int8.*, cpu2_trace.* (records gzipped) and synthetic_camera.json; OUT=FOLDER moves
+# them.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$root"
@@ -20,3 +21,4 @@ photofinish export --weights demo --device cpu "${variants[@]}" --repository "$w
 # Exit 3 is a verdict, and the record is there all the same.
 photofinish perf comparison "${measured[@]}" --optimised openvino_int8 --out "$out/cpu2_int8.json" || [[ $? == 3 ]]
 photofinish perf trace "${measured[@]}" --out "$out/cpu2_trace.json" || [[ $? == 3 ]]
+gzip -9 -f "$out/cpu2_int8.json" "$out/cpu2_trace.json"
