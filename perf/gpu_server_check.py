@@ -13,7 +13,6 @@ import json
 import os
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -31,7 +30,8 @@ from client.session import Session, Transport
 from client.triton import ServedModel, TritonClient
 from perf.gpu_reference import Array, Checker, fresh_frames, input_from_frames, reference_rows, rows_on_cpu
 from perf.gpu_watch import load_nvml
-from photofinish.errors import PhotofinishError, ServerError
+from perf.served import served
+from photofinish.errors import PhotofinishError
 
 POOL = 24
 LOADS = ((1, 32), (8, 8), (32, 4))
@@ -185,7 +185,8 @@ def run(repository: Path, names: tuple[str, ...], clients: int, seconds: float, 
     gpus = visible_gpus()
     document: dict[str, Any] = {"seed": seed, "seconds": seconds, "gpus": gpus, "models": {}}
     begun = time.monotonic()
-    with served(repository, names, log) as url, TritonClient(url, timeout_s=60) as client:
+    with served(repository, names, log) as server, TritonClient(server.url, timeout_s=60) as client:
+        url = server.url
         document["ready_s"] = round(time.monotonic() - begun, 1)
         cards = [(model, model.require_card()) for model in client.models()]
         frames = fresh_frames(POOL, cards[0][1].input_wh, seed)
@@ -226,22 +227,6 @@ def visible_gpus() -> int:
     nvml = load_nvml()
     count = len([name for name in named.split(",") if name.strip()]) if named else 0
     return count or (int(nvml.nvmlDeviceGetCount()) if nvml else 1)
-
-
-@contextmanager
-def served(repository: Path, names: tuple[str, ...], log: Path) -> Iterator[str]:
-    """The address of `photofinish serve` on the repository, in a process of its own."""
-    command = [sys.executable, "-m", "photofinish.cli", "serve", "--repository", str(repository), "--log", str(log)]
-    command += ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0", "--timeout", "500"]
-    command += [part for name in names for part in ("--model", name)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            url = server.stdout.readline().strip() if server.stdout else ""
-            if not url:
-                raise ServerError("photofinish serve did not start; its message is above")
-            yield url
-        finally:
-            server.terminate()
 
 
 def attempt(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -4,8 +4,8 @@
 
 Clients send batches of random size over every transport that the machine has, and reconnect every few seconds, so that
 regions are made and given back all the time. Every `--every` seconds the memory of the server's processes is read: on
-the GPU as the driver counts it, and resident on the host. Prints one JSON document; exit 1 when the second half holds
-more than the first by over `--limit` percent and 32 MiB, or when a request failed.
+the GPU as the driver counts it, on the host without shared memory. Prints one JSON document; exit 1 when the second
+half holds more than the first by over `--limit` percent and 32 MiB, or when a request failed.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ import psutil
 from client.session import Session, Transport
 from client.triton import ServedModel, TritonClient
 from perf.gpu_watch import load_nvml
+from perf.served import served
 from photofinish.errors import PhotofinishError
-from server.embedded import EmbeddedServer
 
 ON_CPU: tuple[Transport, ...] = ("system_shm_http", "system_shm", "grpc")
 ON_GPU: tuple[Transport, ...] = ("cuda_shm_http", "cuda_shm", *ON_CPU)
@@ -81,13 +81,16 @@ def send_until(stop: threading.Event, url: str, model: ServedModel, index: int, 
 
 
 def memory_of(pid: int, nvml: Any | None) -> dict[str, int]:
-    """Bytes: of this client on the host, of the server's processes on the host, and of those on all GPUs."""
+    """Bytes: of this client on the host, of the server's processes on the host, and of those on all GPUs.
+
+    On the host only what belongs to one process alone counts (USS), since regions of shared memory come and go.
+    """
     root = psutil.Process(pid)
     processes = [root, *root.children(recursive=True)]
-    found = {"client_host": psutil.Process().memory_info().rss, "server_host": 0}
+    found = {"client_host": psutil.Process().memory_full_info().uss, "server_host": 0}
     for process in processes:
         try:
-            found["server_host"] += process.memory_info().rss
+            found["server_host"] += process.memory_full_info().uss
         except psutil.Error:
             continue
     if nvml is not None:
@@ -116,8 +119,8 @@ def run(repository: Path, names: tuple[str, ...], options: argparse.Namespace) -
     nvml = load_nvml()
     tally, stop = Tally(), threading.Event()
     samples: list[dict[str, float]] = []
-    with EmbeddedServer(repository, models=names, log_path=options.log, ready_timeout_s=600) as server:
-        url = server.endpoint.grpc_url
+    with served(repository, names, options.log) as server:
+        url = server.url
         with TritonClient(url) as client:
             models = client.models()
         with ThreadPoolExecutor(options.clients) as pool:
@@ -128,7 +131,7 @@ def run(repository: Path, names: tuple[str, ...], options: argparse.Namespace) -
             begun = time.monotonic()
             try:
                 while (spent := time.monotonic() - begun) < options.seconds and server.is_alive():
-                    samples.append({"second": round(spent, 1), **memory_of(server.endpoint.pid, nvml)})
+                    samples.append({"second": round(spent, 1), **memory_of(server.process.pid, nvml)})
                     time.sleep(options.every)
             finally:
                 stop.set()
