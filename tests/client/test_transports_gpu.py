@@ -16,8 +16,8 @@ REQUESTS = 200
 
 
 @pytest.fixture(scope="module")
-def gpu_server(test_data, tmp_path_factory):
-    """Address and model name of the COCO detector, ONNX FP16 on CUDA."""
+def gpu_server(tmp_path_factory):
+    """Address and model name of the demo detector, ONNX FP16 on CUDA: its weights come with the repository."""
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("no CUDA GPU")
@@ -27,7 +27,7 @@ def gpu_server(test_data, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("gpu")
     staged = stage_variants(
-        str(test_data / "weights" / "yolo26n_coco_rebuilt.pt"),
+        "demo",
         variants_path=CHECKOUT / "variants.toml",
         names=("onnx_fp16",),
         device="cuda",
