@@ -25,18 +25,18 @@ def region_bytes(model_count: int, free_bytes: int) -> int:
 
 
 def tritonserver_command(
-    files: TritonFiles, repository: Path, models: tuple[str, ...], run_folder: Path, ports: Ports, *, shm_prefix: str
+    files: TritonFiles, run_folder: Path, ports: Ports, *, model_count: int, shm_prefix: str
 ) -> list[str]:
-    """The command that serves `models` of `repository` on loopback only.
+    """The command that serves the models of the run folder on loopback only.
 
     A model that cannot be loaded leaves the server running, so that it can be asked for the reason.
     """
     return [
         str(files.binary),
-        f"--model-repository={repository}",
+        f"--model-repository={run_folder / 'models'}",
         f"--backend-directory={run_folder / 'backends'}",
-        "--model-control-mode=explicit",
-        *(f"--load-model={name}" for name in models),
+        # Whoever may load a model may send its code along, and any page in a browser on this machine can ask.
+        "--model-control-mode=none",
         "--exit-on-error=false",
         "--disable-auto-complete-config",
         f"--http-address={LOOPBACK}",
@@ -53,5 +53,5 @@ def tritonserver_command(
         "--exit-timeout-secs=5",
         f"--backend-config=python,stub-timeout-seconds={STUB_TIMEOUT_S}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
-        f"--backend-config=python,shm-default-byte-size={region_bytes(len(models), free_bytes(SHARED_MEMORY))}",
+        f"--backend-config=python,shm-default-byte-size={region_bytes(model_count, free_bytes(SHARED_MEMORY))}",
     ]

@@ -82,7 +82,7 @@ class EmbeddedServer:
         if self._process is not None:
             raise ServerError("this embedded server is already running; leave its block first")
         held = models_in(self._repository)
-        models = self._models or held
+        models = tuple(dict.fromkeys(self._models)) or held
         if missing := sorted(set(models) - set(held)):
             raise ModelRepositoryError(
                 f"{self._repository} has no model {', '.join(missing)}; it holds {', '.join(held)}"

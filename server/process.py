@@ -40,13 +40,13 @@ class ServerProcess:
             raise ServerError(f"the log {log_path} cannot be written: {exc}; choose another place") from exc
         run_folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}_"))
         try:
-            fill_run_folder(run_folder, files)
+            fill_run_folder(run_folder, files, repository, models)
         except ServerError:
             shutil.rmtree(run_folder, ignore_errors=True)
             raise
         prefix = f"{_SHM_PREFIX}{os.getpid()}_{secrets.token_hex(4)}_"
         plan = {
-            "command": tritonserver_command(files, repository, models, run_folder, ports, shm_prefix=prefix),
+            "command": tritonserver_command(files, run_folder, ports, model_count=len(models), shm_prefix=prefix),
             "log_path": str(log_path),
             "parent_pid": os.getpid(),
             "run_folder": str(run_folder),

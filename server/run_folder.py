@@ -1,4 +1,4 @@
-"""The folder a server runs in: its backend directory and the one libpython it needs."""
+"""The folder a server runs in: its models, its backend directory and the one libpython it needs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ def backend_names() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in BACKENDS.glob("*/model.py")))
 
 
-def fill_run_folder(folder: Path, files: TritonFiles) -> None:
-    """Write `backends/` (Triton's Python backend and ours) and `lib/` (libpython alone) into `folder`."""
+def fill_run_folder(folder: Path, files: TritonFiles, repository: Path, models: tuple[str, ...]) -> None:
+    """Write `models/` (links into `repository`), `backends/` (Triton's Python backend and ours) and `lib/`."""
     backends = folder / "backends"
     python = backends / "python"
     try:
+        (folder / "models").mkdir()
+        for name in models:
+            (folder / "models" / name).symlink_to(repository / name)
         shutil.copytree(files.python_backend, python)
         shutil.copy2(files.stub, python)
         (python / files.stub.name).chmod(0o755)

@@ -89,7 +89,7 @@ def triton(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The triton service's command on that repository; the addresses it answers at, by service address."""
     files = find_triton(lambda line: None)
     run_folder = tmp_path_factory.mktemp("triton")
-    fill_run_folder(run_folder, files)
+    fill_run_folder(run_folder, files, repository, ())
     environment = server_environment(run_folder, files, os.environ)
     environment |= {"PATH": f"{files.binary.parent}:{environment['PATH']}", "MODEL_REPOSITORY": str(repository)}
     ports = choose_ports(grpc=0, http=0, metrics=0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,15 +45,16 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def server_processes(repository: Path) -> list[int]:
-    """Processes whose command line names the repository: the supervisor, tritonserver, the stubs."""
+    """The supervisor, tritonserver and the stubs: they name or write the log, which lies beside the repository."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
                 command = (entry / "cmdline").read_bytes().decode(errors="replace")
+                output = str((entry / "fd/1").readlink())
             except OSError:
                 continue
-            if str(repository) in command and "photofinish-server-" in command:
+            if "photofinish-server-" in command and str(repository.parent) in command + output:
                 found.append(int(entry.name))
     return found
 
@@ -137,17 +141,31 @@ def test_unwritable_log(repository: Path, tmp_path: Path) -> None:
         EmbeddedServer(repository, log_path=tmp_path / "file" / "log").__enter__()
 
 
-def test_a_model_taken_out_of_service_gives_a_clean_error(repository: Path, tmp_path: Path) -> None:
+def test_nobody_can_send_a_model_with_code(toy_server: EmbeddedServer, tmp_path: Path) -> None:
+    """A browser lets every page send such a request to this machine; the model's Python would run as this user."""
+    written = tmp_path / "written"
+    code = f"open({str(written)!r}, 'w')\nclass TritonPythonModel:\n    def execute(self, requests): return []\n"
+    config = {
+        "backend": "python",
+        "input": [{"name": "a", "data_type": "TYPE_FP32", "dims": [1]}],
+        "output": [{"name": "b", "data_type": "TYPE_FP32", "dims": [1]}],
+        "instance_group": [{"kind": "KIND_CPU"}],
+    }
+    parameters = {"config": json.dumps(config), "file:1/model.py": base64.b64encode(code.encode()).decode()}
+    request = urllib.request.Request(
+        f"http://{toy_server.endpoint.http_url}/v2/repository/models/evil/load",
+        data=json.dumps({"parameters": parameters}).encode(),
+        headers={"Content-Type": "text/plain", "Origin": "http://page.example"},
+    )
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.urlopen(request, timeout=DEADLINE_S)
+    assert refusal.value.code >= 400
+    assert not written.exists()
     with (
-        EmbeddedServer(repository, log_path=tmp_path / "log") as server,
-        triton.InferenceServerClient(server.endpoint.grpc_url) as client,
+        triton.InferenceServerClient(toy_server.endpoint.grpc_url) as client,
+        pytest.raises(InferenceServerException, match="not allowed"),
     ):
-        infer(client, "toy", frames=random_frames(0, 1))
-        client.unload_model("toy")
-        wait_until(lambda: not client.is_model_ready("toy"), "the model is unloaded")
-        with pytest.raises(InferenceServerException, match=r"unknown model: 'toy'|no available versions"):
-            infer(client, "toy", frames=random_frames(0, 1))
-        assert server.is_alive()
+        client.unload_model("doubling_onnx")
 
 
 def test_crashed_stub_fails_its_request_and_leaves_nothing(

@@ -103,7 +103,7 @@ def served_model(args: dict[str, str], default_file_name: str) -> ServedModel:
         raise RefusedModelError(f"{name} is configured as decoupled; this backend answers each request once")
     model = ServedModel(
         name=name,
-        folder=Path(args["model_repository"]) / args["model_version"],
+        folder=(Path(args["model_repository"]) / args["model_version"]).resolve(),
         file_name=config.get("default_model_filename") or default_file_name,
         inputs=_ios(config, "input"),
         outputs=_ios(config, "output"),
