@@ -47,7 +47,11 @@ def contender_from_sender(arm: Arm, sender: Sender, load: Load, *, stages: Stage
         arrivals: Arrivals = "poisson" if load.arrivals == "poisson" else "paced"
         offsets = arrival_offsets(arrivals, rate_rps=load.rate_rps, seconds=seconds, seed=seed)
         return run_open_loop(
-            sender, offsets, max_in_flight=arm.concurrency, frames_per_request=arm.batch_size, seconds=seconds
+            sender,
+            offsets,
+            max_in_flight=arm.concurrency,
+            frames_per_request=arm.batch_size,
+            seconds=len(offsets) / load.rate_rps,  # a block seldom holds a whole number of periods
         )
 
     def warm_up() -> None:

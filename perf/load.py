@@ -163,15 +163,18 @@ def run_open_loop(
 
 
 def arrival_offsets(arrivals: Arrivals, *, rate_rps: float, seconds: float, seed: int = 0) -> tuple[int, ...]:
-    """When requests are due, in nanoseconds from the start: evenly paced, or a Poisson process."""
+    """When requests are due, in nanoseconds from the start: evenly paced, or a Poisson process.
+
+    As many whole requests as `seconds` hold, at least one. The schedule's own length is their number over the rate.
+    """
     if rate_rps <= 0 or seconds <= 0:
         raise ValueError(f"rate_rps and seconds must be positive, got {rate_rps} and {seconds}")
-    if arrivals == "paced":
-        return tuple(int(index * NS_PER_S / rate_rps) for index in range(max(1, int(rate_rps * seconds))))
-    generator = np.random.default_rng(seed)
     count = max(1, int(rate_rps * seconds))
+    if arrivals == "paced":
+        return tuple(int(index * NS_PER_S / rate_rps) for index in range(count))
+    generator = np.random.default_rng(seed)
     # Given their number, the arrivals of a Poisson process are uniform: both sides get equally many requests.
-    times = np.sort(generator.uniform(0, seconds * NS_PER_S, count))
+    times = np.sort(generator.uniform(0, count / rate_rps * NS_PER_S, count))
     return tuple(int(time_ns) for time_ns in times)
 
 

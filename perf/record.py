@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -34,7 +35,7 @@ class Arm:
 
     span: "frame" when letterbox and decoding are inside, "request" when prepared tensors were sent, "engine" without
     a server. change: what this rung of the ladder changed. untrained: the weights are random, speed only.
-    accuracy: the gate's figures, {} when not measured.
+    accuracy: the gate's figures, {} when not measured. input_wh: of the model in pixels, (0, 0) in older records.
     """
 
     key: str
@@ -56,6 +57,7 @@ class Arm:
     weights: str = ""
     weights_sha256: str = ""
     bytes_per_request: int = 0
+    input_wh: tuple[int, int] = (0, 0)
     accuracy: dict[str, Any] = field(default_factory=dict)
 
 
@@ -191,12 +193,12 @@ def read_record(path: Path) -> Record:
     try:
         raw = path.read_bytes()
         values = json.loads(gzip.decompress(raw) if raw.startswith(_GZIP_MAGIC) else raw)
-    except (OSError, ValueError, EOFError) as exc:
+    except (OSError, ValueError, EOFError, zlib.error) as exc:
         raise ConfigError(
             f"{path} cannot be read as a record: {exc}; give a JSON file that `photofinish perf` wrote"
         ) from exc
     version = values.get("schema_version") if isinstance(values, dict) else None
-    if version not in _MIGRATIONS:
+    if type(version) is not int or version not in _MIGRATIONS:
         raise ConfigError(
             f"{path} has schema_version {version!r}, this version of Photofinish reads {sorted(_MIGRATIONS)}; "
             "use the version that wrote it, or measure again"

@@ -103,7 +103,7 @@ def headline(record: Record, *, lang: str = "en") -> tuple[str, str]:
     if primary is None or not verdict_from_record(record).is_valid(primary.name):
         return word("headline_invalid", lang), ""
     sure = word("interval_note", lang, low=number(gain.low), high=number(gain.high))
-    if gain.low != gain.high and gain.holds(1.0):
+    if gain.holds(1.0):
         return word("headline_none", lang), sure
     key = "headline" if gain.estimate > 1 else "headline_slower"
     values = {"gain": times(gain.estimate), "plain": number(gain.estimate), "inverse": number(1 / gain.estimate)}

@@ -26,9 +26,13 @@ PERCENTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmSummary:
-    """One arm's figures over all its blocks. Latencies in nanoseconds; None where the sample cannot carry it."""
+    """One arm's figures over all its blocks. Latencies in nanoseconds; None where the sample cannot carry it.
+
+    is_first: whether this is the arm the others are compared with; baseline_blocks are that arm's.
+    """
 
     arm: Arm
+    is_first: bool
     requests: int
     errors: int
     frames_per_s: float
@@ -45,11 +49,6 @@ class ArmSummary:
     gpu_power_w: float | None
     blocks: tuple[Block, ...]
     baseline_blocks: tuple[Block, ...]
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this is the arm the others are compared with."""
-        return self.blocks[0].arm == self.baseline_blocks[0].arm
 
     def gain(self, key: str) -> Interval | None:
         """This arm against the first in `frames_per_s`, `mean`, `p50`, `p95` or `p99`; above 1 is better.
@@ -79,8 +78,10 @@ class ArmSummary:
 
 def summaries_from_section(section: Section) -> tuple[ArmSummary, ...]:
     """One summary per arm that has blocks, in the section's order."""
-    first = section.arms[0].key if section.arms else ""
-    return tuple(_summary(section, arm, section.blocks_of(first)) for arm in section.arms if section.blocks_of(arm.key))
+    if not section.arms:
+        return ()
+    baseline = section.blocks_of(section.arms[0].key)
+    return tuple(_summary(section, arm, baseline) for arm in section.arms if section.blocks_of(arm.key))
 
 
 def latency_ns_of(blocks: tuple[Block, ...]) -> npt.NDArray[np.int64]:
@@ -99,6 +100,7 @@ def _summary(section: Section, arm: Arm, baseline: tuple[Block, ...]) -> ArmSumm
     has_samples = any(block.samples.request_count for block in blocks)
     return ArmSummary(
         arm=arm,
+        is_first=arm.key == section.arms[0].key,
         requests=sum(block.samples.request_count for block in blocks),
         errors=sum(len(block.samples.failed) for block in blocks),
         frames_per_s=frames * 1e9 / window_ns if window_ns else 0.0,

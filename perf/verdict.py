@@ -195,7 +195,7 @@ def _limit_result(name: str, limit: float, section: Section | None) -> LimitResu
     summaries = summaries_from_section(section) if section else ()
     if section is None or len(summaries) < 2:
         return LimitResult(name=name, limit=limit, found=None, outcome="INCONCLUSIVE")
-    found = _figure(name, section, summaries[0], summaries[1])
+    found = _figure(name, summaries[0], summaries[1])
     return LimitResult(name=name, limit=limit, found=found, outcome=_outcome(name, limit, found))
 
 
@@ -207,16 +207,18 @@ def _outcome(name: str, limit: float, found: Interval | None) -> Outcome:
     return "PASS" if found.high <= limit else "FAIL" if found.low > limit else "INCONCLUSIVE"
 
 
-def _figure(name: str, section: Section, baseline: ArmSummary, candidate: ArmSummary) -> Interval | None:
+def _figure(name: str, baseline: ArmSummary, candidate: ArmSummary) -> Interval | None:
     """The figure a limit is about, for the second arm of the primary comparison."""
-    if name == "min_speedup":
-        return candidate.gain("p50")
     if name == "min_map":
         return _map_share(baseline.arm, candidate.arm)
     if name == "max_gpu_memory_mib":
         memory = candidate.gpu_memory_bytes
         return None if memory is None else _point(memory / 2**20)
-    blocks = section.blocks_of(candidate.arm.key)
+    blocks = candidate.blocks
+    if len(blocks) < 2:  # one block shows nothing of how much blocks differ: no interval, so no outcome
+        return None
+    if name == "min_speedup":
+        return candidate.gain("p50")
     if name == "min_fps":
         if not all(block.samples.completed_count for block in blocks):
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from perf.record import Arm, Load, Section
 from perf.report_terminal import comparison_table
 from perf.schedule import block_order
 from perf.summary import summaries_from_section
+from perf.verdict import is_overloaded
 from photofinish.detections import empty_detections
 from photofinish.errors import ServerUnavailableError
 from photofinish.frame import Frame
@@ -73,6 +75,17 @@ def test_open_loop_gives_both_sides_the_same_arrivals() -> None:
         first, second = (block.samples.scheduled_ns for block in section.blocks if block.round == number)
         assert first == second
         assert len(first) == 20
+
+
+@pytest.mark.parametrize("rate_rps", [29.97, 7.5, 3.0])
+@pytest.mark.parametrize("arrivals", ["paced", "poisson"])
+def test_an_arm_keeps_a_rate_of_which_a_block_holds_no_whole_number(rate_rps: float, arrivals: str) -> None:
+    load = Load(mode="open", block_s=0.5, rounds=1, rate_rps=rate_rps, arrivals=arrivals)
+    contender = replace(contender_from_sender(_arms("a")[0], lambda index: None, load), warm_up=lambda: None)
+    section = run_comparison([contender], load=load)
+    (summary,) = summaries_from_section(section)
+    assert summary.frames_per_s == pytest.approx(rate_rps, rel=0.02)
+    assert not is_overloaded(section, summary)
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), ServerUnavailableError("gone")])

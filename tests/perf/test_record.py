@@ -64,6 +64,7 @@ def _without(values: Any, *places: Any) -> None:
     [
         (lambda values: values.update(schema_version=99), "schema_version 99, this version of Photofinish reads"),
         (lambda values: values.pop("schema_version"), "schema_version None"),
+        (lambda values: values.update(schema_version=[1]), r"schema_version \[1\]"),
         (lambda values: values.pop("sections"), "lacks 'sections'"),
         (
             lambda values: _without(values, "sections", 0, "blocks", 2, "samples", "done_ns"),
@@ -81,6 +82,15 @@ def test_a_broken_record_says_where(tmp_path: Path, change: Any, said: str) -> N
     path = tmp_path / "record.json"
     path.write_text(json.dumps(values))
     with pytest.raises(ConfigError, match=said):
+        read_record(path)
+
+
+def test_a_damaged_gzip_file_is_said(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(json_from_record(build_record()).encode()))
+    packed[40:60] = bytes(byte ^ 0xFF for byte in packed[40:60])
+    path = tmp_path / "run.json.gz"
+    path.write_bytes(packed)
+    with pytest.raises(ConfigError, match="cannot be read as a record"):
         read_record(path)
 
 

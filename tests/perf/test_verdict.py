@@ -145,6 +145,13 @@ def test_limits_pass_fail_or_stay_open(limits: dict[str, float], outcome: str) -
     assert verdict.falls_short == (outcome == "FAIL")
 
 
+@pytest.mark.parametrize("limits", [{"min_speedup": 5.0}, {"p95_ms": 5.0}, {"min_fps": 1.0}])
+def test_one_block_a_side_decides_no_limit(limits: dict[str, float]) -> None:
+    section = replace(build_comparison(rounds=1, count=200), complete=False, stopped_by="Ctrl-C")
+    verdict = verdict_from_record(replace(_with_section(section), limits=limits))
+    assert [(item.found, item.outcome) for item in verdict.limits] == [(None, "INCONCLUSIVE")]
+
+
 def test_an_unknown_limit_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown limit 'p96_ms'"):
         verdict_from_record(replace(_with_section(build_comparison()), limits={"p96_ms": 1.0}))
@@ -163,5 +170,8 @@ def test_the_headline_claims_no_more_than_was_shown() -> None:
     slower = headline(_with_section(build_comparison(medians=(5.0, 10.0))))
     assert slower[0].startswith(("1.9", "2.0"))
     assert slower[0].endswith("higher median latency")
+    equal = build_comparison()
+    blocks = tuple(replace(block, samples=equal.blocks[0].samples) for block in equal.blocks)
+    assert headline(_with_section(replace(equal, blocks=blocks)))[0] == "No difference in median latency shown"
     assert headline(build_record(sections=())) == ("", "")
     assert headline(_drifting()) == ("Not valid: no gain is claimed", "")
