@@ -14,6 +14,7 @@ from client.triton import TritonClient, grpc_target
 from client.workers import OrderedWorkers
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output
+from photofinish.letterbox import is_smaller_than_in_square
 
 IN_FLIGHT = {"cuda": 2, "cpu": 1}
 """Requests in flight where the caller does not say, by the device of the model.
@@ -49,6 +50,8 @@ class OptimisedPipeline:
         self.min_confidence = min_confidence
         self.drop_late = drop_late
         self.max_in_flight = IN_FLIGHT.get(self.card.device, 1) if max_in_flight is None else max_in_flight
+        self._on_notice = on_notice
+        self._unfit_wh: set[tuple[int, int]] = set()
         self._account = FrameAccount(observer)
         self._session = Session(
             self.url,
@@ -121,7 +124,20 @@ class OptimisedPipeline:
         finally:
             self._session.release(slot)
 
+    def _tell_unfit(self, size_wh: tuple[int, int]) -> None:
+        """One notice for each size of picture that has another shape than the input."""
+        if size_wh in self._unfit_wh or not is_smaller_than_in_square(size_wh, self.card.input_wh):
+            return
+        self._unfit_wh.add(size_wh)
+        found, wanted = ("{} × {}".format(*size) for size in (size_wh, self.card.input_wh))
+        self._on_notice(
+            f"{self.model.name} takes {wanted}, pictures of {found} become smaller in it than in a square: "
+            "small objects may be missed; choose a variant without _rect"
+        )
+
     def _process_in(self, slot: Slot, frame: Frame) -> FrameResult:
+        if not self.card.is_square:
+            self._tell_unfit(frame.size_wh)
         begun_ns = time.perf_counter_ns()
         letterbox = write_input(frame.image_hwc_bgr, self.card.contract, self.card.input_wh, slot.input_array[0])
         prepared_ns = time.perf_counter_ns()

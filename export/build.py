@@ -22,10 +22,10 @@ from export.staging import (
     write_record,
 )
 from export.tensorrt_targets import engine_settings, targets_from_texts
-from export.weights import WeightsFile, find_weights, load_source
+from export.weights import RESHAPED, WeightsFile, find_weights, load_source
 from photofinish.errors import ConfigError, ExportError
 from photofinish.model_card import ModelCard
-from photofinish.variant import Device, Variant, select_variants, variants_from_toml
+from photofinish.variant import SQUARE, Device, Variant, select_variants, variants_from_toml
 
 if TYPE_CHECKING:
     from export.context import BuildContext
@@ -163,6 +163,8 @@ def _runnable(chosen: tuple[Variant, ...], request: _Request) -> list[Variant]:
             # Nothing to announce: torch and ONNX weights have a baseline each.
             if request.named:
                 raise ExportError(f"{variant.name} was asked for, but it cannot be made from {kind} weights")
+        elif variant.aspect != SQUARE and request.found.kind not in RESHAPED:
+            _leave_out(variant, "these weights take square pictures only", request)
         elif variant.backend == "tensorrt" and request.targets:
             runnable.append(variant)
         elif request.device not in variant.devices:
@@ -186,27 +188,29 @@ def _stage_jobs(jobs: list[_Job], request: _Request) -> dict[str, ModelCard]:
     from export.context import BuildContext, RecipeUnavailableError
 
     made: dict[str, ModelCard] = {}
-    source = load_source(request.found, input_size=request.input_size)
     with tempfile.TemporaryDirectory(prefix="photofinish-export-") as work:
-        context = BuildContext(
-            source=source,
-            device=request.device,
-            work_dir=Path(work),
-            on_progress=request.on_progress,
-            calibration=request.calibration,
-            targets=request.targets,
-            weights_spec=request.weights,
-            model_name=request.model_name,
-            input_size=request.input_size,
-        )
-        for job in jobs:
-            if source.frames_contract and job.variant.contract == "tensor":
-                _leave_out(job.variant, "the ONNX file speaks the frames contract only", request)
-                continue
-            try:
-                made[job.variant.name] = _stage(job, context, request.gpus)
-            except RecipeUnavailableError as exc:
-                _leave_out(job.variant, str(exc), request)
+        # One network for each shape of input, and one context, in the order of their first variants.
+        for aspect in dict.fromkeys(job.variant.aspect for job in jobs):
+            source = load_source(request.found, input_size=request.input_size, aspect=aspect)
+            context = BuildContext(
+                source=source,
+                device=request.device,
+                work_dir=Path(tempfile.mkdtemp(dir=work)),
+                on_progress=request.on_progress,
+                calibration=request.calibration,
+                targets=request.targets,
+                weights_spec=request.weights,
+                model_name=request.model_name,
+                input_size=request.input_size,
+            )
+            for job in (job for job in jobs if job.variant.aspect == aspect):
+                if source.frames_contract and job.variant.contract == "tensor":
+                    _leave_out(job.variant, "the ONNX file speaks the frames contract only", request)
+                    continue
+                try:
+                    made[job.variant.name] = _stage(job, context, request.gpus)
+                except RecipeUnavailableError as exc:
+                    _leave_out(job.variant, str(exc), request)
     return made
 
 

@@ -15,6 +15,7 @@ import torch
 from export.source import ModelSource
 from photofinish.detections import MAX_ROWS
 from photofinish.errors import ExportError
+from photofinish.variant import SQUARE, input_wh_from_aspect
 from photofinish.wheels import user_cache_dir
 
 # Before the import: no network at start, no package installed behind the user's back, no settings file in the
@@ -90,8 +91,8 @@ class _HalfDetector(torch.nn.Module):
         return rows
 
 
-def source_from_pt(path: Path, *, model: str, sha256: str, input_size: int | None) -> ModelSource:
-    """A trained detector from an Ultralytics checkpoint."""
+def source_from_pt(path: Path, *, model: str, sha256: str, input_size: int | None, aspect: str = SQUARE) -> ModelSource:
+    """A trained detector from an Ultralytics checkpoint. aspect: of its input, see Variant."""
     try:
         network, _ = load_checkpoint(str(path))
     except _UNREADABLE as exc:
@@ -100,10 +101,14 @@ def source_from_pt(path: Path, *, model: str, sha256: str, input_size: int | Non
             f"{path} is not an Ultralytics model ({reason[:160]}); pass a .pt that Ultralytics trained, "
             "an .onnx file, or a .yaml for an untrained model"
         ) from exc
-    return _source_from_network(network, path.name, model=model, sha256=sha256, input_size=input_size, untrained=False)
+    return _source_from_network(
+        network, path.name, model=model, sha256=sha256, input_size=input_size, aspect=aspect, untrained=False
+    )
 
 
-def source_from_yaml(weights: str, *, model: str, sha256: str, input_size: int | None) -> ModelSource:
+def source_from_yaml(
+    weights: str, *, model: str, sha256: str, input_size: int | None, aspect: str = SQUARE
+) -> ModelSource:
     """An untrained detector with seeded random weights from a model description, e.g. `yolo26n.yaml`."""
     generator_state = torch.random.get_rng_state()
     torch.manual_seed(0)
@@ -117,12 +122,12 @@ def source_from_yaml(weights: str, *, model: str, sha256: str, input_size: int |
         torch.random.set_rng_state(generator_state)
     network.task = "detect"
     return _source_from_network(
-        network, Path(weights).name, model=model, sha256=sha256, input_size=input_size, untrained=True
+        network, Path(weights).name, model=model, sha256=sha256, input_size=input_size, aspect=aspect, untrained=True
     )
 
 
 def _source_from_network(
-    network: Any, weights: str, *, model: str, sha256: str, input_size: int | None, untrained: bool
+    network: Any, weights: str, *, model: str, sha256: str, input_size: int | None, aspect: str, untrained: bool
 ) -> ModelSource:
     task = getattr(network, "task", "detect")
     if task != "detect":
@@ -149,9 +154,10 @@ def _source_from_network(
     head.max_det = MAX_ROWS
     stride = int(network.stride.max())
     size = _checked_size(input_size or _trained_size(network) or DEFAULT_INPUT_SIZE, stride, weights)
+    width, height = input_wh_from_aspect(size, aspect, stride=stride)
     names = network.names
     with torch.no_grad():
-        raw = network(torch.zeros(1, 3, size, size))
+        raw = network(torch.zeros(1, 3, height, width))
     return ModelSource(
         kind="torch",
         model=model,
@@ -161,7 +167,7 @@ def _source_from_network(
         head="rows" if nms_free else "yolo_raw",
         raw_dims=tuple(int(side) for side in raw.shape[1:]),
         nms_free=nms_free,
-        input_wh=(size, size),
+        input_wh=(width, height),
         stride=stride,
         class_names=tuple(str(names[index]) for index in range(len(names))),
         untrained=untrained,

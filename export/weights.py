@@ -10,9 +10,12 @@ from typing import Literal
 from export.downloads import OFFICIAL_WEIGHTS, downloaded_weights
 from export.source import ModelSource, model_name_from_weights, sha256_from_file
 from photofinish.errors import ExportError
+from photofinish.variant import SQUARE
 
 WeightsKind = Literal["pt", "yaml", "onnx", "torchvision"]
 DEMO = "demo"
+RESHAPED = ("pt", "yaml")
+"""Kinds of weights whose network takes an input of any shape."""
 TORCHVISION = "torchvision:"
 UNTRAINED_DEMO = "yolo26n.yaml"
 
@@ -61,9 +64,14 @@ def find_weights(weights: str, *, model_name: str | None = None) -> WeightsFile:
     return WeightsFile(kind=kind, spec=str(path), model=model, sha256=sha256_from_file(path))
 
 
-def load_source(found: WeightsFile, *, input_size: int | None = None) -> ModelSource:
-    """The model itself. Imports torch and what the kind of weights needs."""
+def load_source(found: WeightsFile, *, input_size: int | None = None, aspect: str = SQUARE) -> ModelSource:
+    """The model itself. Imports torch and what the kind of weights needs.
+
+    aspect: of the input, see Variant; ExportError where it is no square and the weights know only one shape.
+    """
     path = Path(found.spec)
+    if aspect != SQUARE and found.kind not in RESHAPED:
+        raise ExportError(f"{found.spec} has an input of its own shape; {aspect} is for weights of {RESHAPED}")
     if found.kind == "onnx":
         from export.onnx_weights import source_from_onnx
 
@@ -75,8 +83,10 @@ def load_source(found: WeightsFile, *, input_size: int | None = None) -> ModelSo
     from export.ultralytics_weights import source_from_pt, source_from_yaml
 
     if found.kind == "yaml":
-        return source_from_yaml(found.spec, model=found.model, sha256=found.sha256, input_size=input_size)
-    return source_from_pt(path, model=found.model, sha256=found.sha256, input_size=input_size)
+        return source_from_yaml(
+            found.spec, model=found.model, sha256=found.sha256, input_size=input_size, aspect=aspect
+        )
+    return source_from_pt(path, model=found.model, sha256=found.sha256, input_size=input_size, aspect=aspect)
 
 
 def _untrained_notice(weights: str) -> str:

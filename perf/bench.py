@@ -102,6 +102,7 @@ def arm_from_model(model: ServedModel, **changes: Any) -> Arm:
         weights=card.weights,
         weights_sha256=card.weights_sha256,
         bytes_per_request=batch_size * input_bytes(model),
+        input_wh=card.input_wh,
         accuracy=card.accuracy,
         **changes,
     )

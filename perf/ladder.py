@@ -21,7 +21,8 @@ BATCH_SIZE = 8
 class Rung:
     """One step. wants: which model it runs; None takes the model of the rung before. needs: said when there is none.
 
-    only_cuda: the rung exists for a model on a GPU alone.
+    only_cuda: the rung exists for a model on a GPU alone. reshapes: it runs the model of the rung before with a
+    rectangular input; every other rung runs square ones.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Rung:
     in_flight: int = 1
     batch_size: int = 1
     only_cuda: bool = False
+    reshapes: bool = False
 
 
 RUNGS: tuple[Rung, ...] = (
@@ -102,6 +104,13 @@ RUNGS: tuple[Rung, ...] = (
         wants=lambda card: card.precision == "int8",
         needs="an INT8 variant",
     ),
+    Rung(
+        key="rect",
+        label="no padding",
+        wants=lambda card: not card.is_square,
+        needs="a variant with a rectangular input beside the square one of the rung before",
+        reshapes=True,
+    ),
     Rung(key="pipelining", label=f"{IN_FLIGHT} in flight", wants=None, in_flight=IN_FLIGHT),
     Rung(
         key="batching",
@@ -122,6 +131,7 @@ RUNGS: tuple[Rung, ...] = (
     ),
 )
 """In this order. What a rung really changed is said from the two set-ups, not from its name."""
+_LAST_ENGINE = next(position for position, rung in enumerate(RUNGS) if rung.key == "int8")
 _FIRST_ENGINE = next(position for position, rung in enumerate(RUNGS) if rung.key == "engine")
 
 
@@ -130,20 +140,24 @@ def ladder_setups(
 ) -> tuple[tuple[Setup, ...], tuple[NotRun, ...]]:
     """The rungs that these models allow, and those they do not, with the reason.
 
-    best: the model that was fastest here. Its rung is the last of those that change the model, so that what comes after
-    builds on it and not on a variant that is slower on this machine. Another model that would change engine and
-    precision at once is left out: nobody could say which of the two bought what.
+    best: the model that was fastest here. Its rung is the last of those that change the engine, so that what comes
+    after builds on it and not on a variant that is slower on this machine; where its input is rectangular, that is a
+    rung of its own after its square sibling's. Another model that would change engine and precision at once is left
+    out: nobody could say which of the two bought what.
     """
+    fastest = best
+    if best is not None and not best.require_card().is_square:
+        best = next((model for model in models if _is_square_sibling(model, best)), None)
     setups: list[Setup] = []
     not_run: list[NotRun] = []
     for rung in _rungs_with_best_last(models, best):
-        model = _model_for(rung, models, setups, best)
+        model = _model_for(rung, models, setups, fastest if rung.reshapes else best)
         if model is None:
             reason = f"needs {rung.needs}" if rung.needs else "needs a rung before it"
             not_run.append(NotRun(label=rung.label, reason=f"{reason}; none is served here"))
         elif rung.only_cuda and model.require_card().device != "cuda":
             not_run.append(NotRun(label=rung.label, reason=f"{model.name} does not run on a GPU"))
-        elif setups and model is not best and _changes_engine_and_precision(setups[-1].model, model):
+        elif setups and model not in (best, fastest) and _changes_engine_and_precision(setups[-1].model, model):
             reason = f"{model.name} would change engine and precision at once"
             not_run.append(NotRun(label=rung.label, reason=reason))
         elif rung.batch_size > model.max_batch_size:
@@ -164,8 +178,8 @@ def ladder_setups(
 
 
 def _rungs_with_best_last(models: Sequence[ServedModel], best: ServedModel | None) -> tuple[Rung, ...]:
-    last = max(position for position, rung in enumerate(RUNGS) if rung.wants is not None)
-    for position, rung in enumerate(RUNGS):
+    last = _LAST_ENGINE
+    for position, rung in enumerate(RUNGS[: last + 1]):
         if best is not None and position > _FIRST_ENGINE and rung.wants and rung.wants(best.require_card()):
             return (*RUNGS[:position], *RUNGS[position + 1 : last + 1], rung, *RUNGS[last + 1 :])
     return RUNGS
@@ -178,6 +192,7 @@ def changes_between(before: Setup, after: Setup) -> tuple[str, ...]:
         (old.contract, new.contract),
         (old.backend, new.backend),
         (old.precision, new.precision),
+        (_input(old), _input(new)),
         (_graphs(old), _graphs(new)),
         (before.pipeline, after.pipeline),
         (_transport(before), _transport(after)),
@@ -195,6 +210,10 @@ def _transport(setup: Setup) -> str:
     return automatic_order(setup.model.require_card().device, setup.batch_size)[0]
 
 
+def _input(card: ModelCard) -> str:
+    return "{} × {}".format(*card.input_wh)
+
+
 def _graphs(card: ModelCard) -> str:
     return "on" if card.cuda_graphs and card.device == "cuda" else "off"
 
@@ -205,11 +224,28 @@ def _model_for(
     """The fastest model where it is of the rung's kind, else one that keeps the engine or the precision, else any."""
     if rung.wants is None:
         return setups[-1].model if setups else None
-    wanted = [model for model in models if rung.wants(model.require_card())]
+    wanted = [
+        model
+        for model in models
+        if rung.wants(model.require_card())
+        and (rung.reshapes or model.require_card().is_square)
+        and (not rung.reshapes or model is best or (setups and _is_square_sibling(setups[-1].model, model)))
+    ]
     if best in wanted or not setups:
         return best if best in wanted else next(iter(wanted), None)
     before = setups[-1].model
     return min(wanted, key=lambda model: _changes_engine_and_precision(before, model), default=None)
+
+
+def _is_square_sibling(model: ServedModel, rectangular: ServedModel) -> bool:
+    """Whether they differ in the shape of their input alone."""
+    one, other = model.require_card(), rectangular.require_card()
+    same = (one.backend, one.precision, one.contract, one.accelerator, one.weights_sha256)
+    return (
+        one.is_square
+        and not other.is_square
+        and same == (other.backend, other.precision, other.contract, other.accelerator, other.weights_sha256)
+    )
 
 
 def _changes_engine_and_precision(before: ServedModel, after: ServedModel) -> bool:

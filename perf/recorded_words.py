@@ -68,6 +68,7 @@ RECORDED: Mapping[str, tuple[str, str]] = {
     "rung_openvino": ("OpenVINO", "OpenVINO"),
     "rung_tensorrt": ("TensorRT FP16", "TensorRT FP16"),
     "rung_int8": ("INT8", "INT8"),
+    "rung_rect": ("no padding", "不填充"),
     "rung_pipelining": ("2 in flight", "2 个在途请求"),
     "rung_batching": ("batches of 8", "8 帧一批"),
     "rung_cuda_shm": ("CUDA shared memory", "CUDA 共享内存"),
@@ -85,6 +86,10 @@ RECORDED: Mapping[str, tuple[str, str]] = {
     "needs_openvino_1": ("an openvino variant", "openvino 变体"),
     "needs_tensorrt": ("a tensorrt FP16 variant", "tensorrt FP16 变体"),
     "needs_int8": ("an INT8 variant", "INT8 变体"),
+    "needs_rect": (
+        "a variant with a rectangular input beside the square one of the rung before",
+        "与上一级方形输入变体对应的矩形输入变体",
+    ),
     # rows of a sweep
     "cell_batch": (
         "{model} at concurrency {concurrency}, batch {batch}",

@@ -27,6 +27,7 @@ from perf.senders import inputs_from_frames, request_sender
 from perf.statistics import nearest_rank
 from perf.sweep import run_sweep
 from photofinish.errors import ConfigError, PhotofinishError
+from photofinish.letterbox import is_smaller_than_in_square
 
 TransportChoice = Transport | Literal["auto"]
 WRITE_EVERY_S = 2.0
@@ -144,7 +145,7 @@ def climb_ladder(run: Run, best: ServedModel | None = None, *, required: bool = 
     load = Load(mode="closed", block_s=plan.ladder_block_s, rounds=plan.ladder_rounds, seed=plan.seed)
     if best is None and len(run.bench.models) > 1:
         _, best = choose_pair(run.bench, None, None, run.on_progress)
-    setups, not_run = ladder_setups(run.bench.models, best)
+    setups, not_run = ladder_setups(fitting_models(run.bench, run.on_progress), best)
     if len(setups) < 2:
         served = ", ".join(model.name for model in run.bench.models)
         reason = f"a ladder needs a baseline and one more variant, served are {served}"
@@ -200,9 +201,9 @@ def choose_pair(
 ) -> tuple[ServedModel, ServedModel]:
     """The two models to compare, by full name or suffix; without a name the baseline by role, and the fastest other."""
     baseline = _named(bench, baseline_name) if baseline_name else bench.baseline
-    others = [model for model in bench.models if model.name != baseline.name]
     if optimised_name:
         return baseline, _named(bench, optimised_name)
+    others = [model for model in fitting_models(bench, on_progress) if model.name != baseline.name]
     if not others:
         raise ConfigError(f"only {baseline.name} is served; a comparison needs two variants: run `photofinish export`")
     medians = {model.name: _quick_median_ns(bench, model) for model in others}
@@ -210,6 +211,20 @@ def choose_pair(
     listed = ", ".join(f"{name} {milliseconds(median)} ms" for name, median in sorted(medians.items()))
     on_progress(f"optimised side: {fastest.name}, the fastest here ({listed})")
     return baseline, fastest
+
+
+def fitting_models(bench: Bench, on_progress: Progress) -> tuple[ServedModel, ...]:
+    """The served models without those whose input shows the frames smaller than a square would: they would be faster
+    for seeing less."""
+    sizes = {frame.size_wh for frame in bench.frames}
+    fitting = []
+    for model in bench.models:
+        input_wh = model.require_card().input_wh
+        if any(is_smaller_than_in_square(size, input_wh) for size in sizes):
+            on_progress(f"{model.name}: left out, the frames have another shape than its input")
+        else:
+            fitting.append(model)
+    return tuple(fitting)
 
 
 def _measured(run: Run, setups: Sequence[Setup], load: Load, *, name: str, not_run: tuple[NotRun, ...] = ()) -> Section:

@@ -9,7 +9,7 @@ from perf.recorded_words import RECORDED
 from photofinish.errors import ConfigError
 
 LANGUAGES = ("en", "zh")
-CHANGE_NOUNS = ("contract", "engine", "precision", "CUDA graphs", "client", "transport", "in flight", "batch")
+CHANGE_NOUNS = ("contract", "engine", "precision", "input", "CUDA graphs", "client", "transport", "in flight", "batch")
 """What one rung of the ladder can change; the sentences about changes begin with these."""
 
 _WORDS: Mapping[str, tuple[str, str]] = {
@@ -188,6 +188,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "change_contract": ("contract", "契约"),
     "change_engine": ("engine", "引擎"),
     "change_precision": ("precision", "精度"),
+    "change_input": ("input", "输入"),
     "change_CUDA graphs": ("CUDA graphs", "CUDA 图"),
     "change_client": ("client", "客户端"),
     "change_transport": ("transport", "传输"),

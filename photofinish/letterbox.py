@@ -65,6 +65,16 @@ class Letterbox:
         return clipped
 
 
+def is_smaller_than_in_square(source_wh: tuple[int, int], input_wh: tuple[int, int]) -> bool:
+    """Whether a picture of `source_wh` becomes smaller in an input of `input_wh` than in the square on its longer side.
+
+    That is so where the two have different shapes; then small objects are lost that the square would show.
+    """
+    side = max(input_wh)
+    square = Letterbox(source_wh=source_wh, target_wh=(side, side))
+    return Letterbox(source_wh=source_wh, target_wh=input_wh).scale < 0.99 * square.scale
+
+
 def letterbox_from_image(image_hwc: npt.NDArray[np.uint8], target_wh: tuple[int, int]) -> Letterbox:
     """The letterbox that fits this picture into `target_wh` (width, height)."""
     height, width = image_hwc.shape[:2]

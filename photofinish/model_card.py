@@ -60,6 +60,11 @@ class ModelCard:
         return json.dumps(asdict(self), sort_keys=True, ensure_ascii=True)
 
     @property
+    def is_square(self) -> bool:
+        """Whether the input is the square of the textbook; another input fits pictures of its own shape only."""
+        return self.input_wh[0] == self.input_wh[1]
+
+    @property
     def needs_client_nms(self) -> bool:
         """Whether overlapping boxes are left for the client to remove."""
         return self.nms == "client"

@@ -44,6 +44,8 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "accelerator": get_args(Accelerator),
 }
 _MODEL_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]*$")
+_ASPECT = re.compile(r"^[1-9]\d?:[1-9]\d?$")
+SQUARE = "1:1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class Variant:
     min_map_share: the accuracy floor as a share of the baseline's mAP50-95.
     batch_buckets: the batch sizes an engine is prepared for (CUDA graphs, warm-up), ascending, last = max_batch_size.
     accelerator: what ONNX Runtime hands the graph to on a GPU; "none" is its own CUDA kernels.
+    aspect: width to height of the input, "1:1" is the square of the textbook. The longer side is the input size.
     """
 
     model: str
@@ -75,6 +78,7 @@ class Variant:
     tf32: bool
     sources: tuple[WeightsKind, ...] = ("torch", "onnx")
     accelerator: Accelerator = "none"
+    aspect: str = SQUARE
 
     def __post_init__(self) -> None:
         """Raise ConfigError when a value is out of range."""
@@ -94,6 +98,8 @@ class Variant:
             raise ConfigError(
                 f"{self.name}: accelerator {self.accelerator!r} is for the onnxruntime backend, this is {self.backend}"
             )
+        if not _ASPECT.match(self.aspect):
+            raise ConfigError(f"{self.name}: aspect must be like 16:9, got {self.aspect!r}")
         if self.instance_count < 1 or self.max_queue_delay_us < 0 or not 0 <= self.min_map_share <= 1:
             raise ConfigError(
                 f"{self.name}: instance_count must be at least 1, max_queue_delay_us at least 0, "
@@ -109,6 +115,14 @@ class Variant:
     def artifact_name(self) -> str:
         """The file name Triton loads, e.g. `model.onnx`."""
         return ARTIFACT_NAMES[self.backend]
+
+
+def input_wh_from_aspect(size: int, aspect: str, *, stride: int) -> tuple[int, int]:
+    """Width and height of the input: the longer side is `size`, the other the next multiple of `stride`."""
+    width, height = (int(part) for part in aspect.split(":"))
+    # Rounded up in whole numbers: -(-a // b).
+    strides_x, strides_y = (-(-size * part // (max(width, height) * stride)) for part in (width, height))
+    return strides_x * stride, strides_y * stride
 
 
 def default_variants_path() -> Path:
@@ -136,8 +150,8 @@ def variants_from_toml(path: Path, *, model: str) -> tuple[Variant, ...]:
         raise ConfigError(f"{path}: no [variant.<suffix>] table found; at least one is needed")
     defaults = document.get("defaults", {})
     variants = tuple(
-        _variant_from_table({**defaults, **_expect_table(path, suffix, table)}, path, suffix, model)
-        for suffix, table in tables.items()
+        _variant_from_table({**defaults, **_whole_table(path, suffix, tables)}, path, suffix, model)
+        for suffix in tables
     )
     for kind in get_args(WeightsKind):
         baselines = [v.suffix for v in variants if v.role == "baseline" and kind in v.sources]
@@ -149,7 +163,21 @@ def variants_from_toml(path: Path, *, model: str) -> tuple[Variant, ...]:
     return variants
 
 
-def _expect_table(path: Path, suffix: str, table: object) -> dict[str, Any]:
+def _whole_table(path: Path, suffix: str, tables: Mapping[str, object]) -> dict[str, Any]:
+    """The variant's own keys over those of the variant that it is `like`."""
+    table = _expect_table(path, suffix, tables)
+    if "like" not in table:
+        return table
+    other = table["like"]
+    if not isinstance(other, str) or other not in tables or "like" in _expect_table(path, other, tables):
+        fitting = [name for name, content in tables.items() if isinstance(content, dict) and "like" not in content]
+        raise ConfigError(f"{path}: [variant.{suffix}]: like must be one of {fitting}, got {other!r}")
+    own = {key: value for key, value in table.items() if key != "like"}
+    return {**_expect_table(path, other, tables), **own}
+
+
+def _expect_table(path: Path, suffix: str, tables: Mapping[str, object]) -> dict[str, Any]:
+    table = tables[suffix]
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: [variant.{suffix}] must be a table, got {type(table).__name__}")
     return table

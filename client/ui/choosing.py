@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from client.sources import open_source
 from client.triton import TritonClient
 from client.ui.source_work import Pace
 from client.ui.split_view import Choice
 from client.ui.turns import TurnMode
-from photofinish.errors import ConfigError
+from photofinish.errors import ConfigError, SourceError
+from photofinish.letterbox import is_smaller_than_in_square
 from photofinish.model_card import ModelCard
 
 PREFERENCE: Mapping[str, Sequence[tuple[str, str]]] = {
@@ -51,14 +53,34 @@ def baselines(cards: Mapping[str, ModelCard]) -> list[str]:
     return [name for name, card in cards.items() if card.role == "baseline"] or list(cards)
 
 
-def candidates(cards: Mapping[str, ModelCard]) -> list[str]:
-    """Models for the optimised side, best first: those with that role, else all."""
+def candidates(cards: Mapping[str, ModelCard], *, frame_wh: tuple[int, int] | None = None) -> list[str]:
+    """Models for the optimised side, best first: those with that role, else all.
+
+    frame_wh: size of the camera's pictures; a model whose input has another shape comes last, as where it is unknown.
+    """
     names = [name for name, card in cards.items() if card.role != "baseline"] or list(cards)
-    return sorted(names, key=lambda name: _place(cards[name]))
+    return sorted(names, key=lambda name: _place(cards[name], frame_wh))
 
 
-def _place(card: ModelCard) -> tuple[bool, int]:
-    return card.contract != "frames", rank(card.backend, card.precision, card.device)
+def fits(input_wh: tuple[int, int], frame_wh: tuple[int, int] | None) -> bool:
+    """Whether the input shows pictures of `frame_wh` as large as a square would."""
+    if input_wh[0] == input_wh[1]:
+        return True
+    return frame_wh is not None and not is_smaller_than_in_square(frame_wh, input_wh)
+
+
+def frame_size(source: str) -> tuple[int, int] | None:
+    """Width and height of the source's pictures; None where it cannot be opened or gives none."""
+    try:
+        with open_source(source) as opened:
+            return opened.size_wh or next((frame.size_wh for frame in opened.frames()), None)
+    except SourceError:
+        return None
+
+
+def _place(card: ModelCard, frame_wh: tuple[int, int] | None) -> tuple[bool, bool, int, bool]:
+    preferred = rank(card.backend, card.precision, card.device)
+    return card.contract != "frames", not fits(card.input_wh, frame_wh), preferred, card.is_square
 
 
 def choice_from_server(
@@ -79,7 +101,11 @@ def choice_from_server(
         raise ConfigError(f"{url} serves no detector; export a repository first: `photofinish export`")
     left = _named(baseline, cards, url) if baseline else baselines(cards)[0]
     same = {name: card for name, card in cards.items() if card.weights_sha256 == cards[left].weights_sha256}
-    right = _named(optimised, cards, url) if optimised else candidates(same)[0]
+    if optimised:
+        right = _named(optimised, cards, url)
+    else:
+        is_simple = all(card.is_square for card in same.values())
+        right = candidates(same, frame_wh=None if is_simple else frame_size(source))[0]
     return Choice(source=source, baseline=left, optimised=right, pace=pace, turns=turns)
 
 

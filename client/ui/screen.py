@@ -77,8 +77,8 @@ def _model_line(state: ViewState) -> str:
     if not cards:
         return ""
     names = " and ".join(dict.fromkeys(card.model for card in cards))
-    width, height = cards[0].input_wh
-    return f"{names} · {width}{_TIMES}{height}"
+    sizes = dict.fromkeys(f"{card.input_wh[0]}{_TIMES}{card.input_wh[1]}" for card in cards)
+    return f"{names} · {' and '.join(sizes)}"
 
 
 def _source_line(state: ViewState) -> str:

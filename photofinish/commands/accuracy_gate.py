@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from perf.accuracy_gate import GateReport
     from photofinish.model_card import ModelCard
 
+LOOKED_AT = 32
+"""Frames whose shape is looked at where a variant's input is no square."""
 WORK = Path(".photofinish")
 DEFAULT_FRAMES = 120
 
@@ -64,7 +66,9 @@ def gate_and_publish(
     if baseline.card.untrained:
         on_progress("the weights are untrained, so the accuracy gate has nothing to measure")
     else:
-        report = _measure(staged, baseline, options, on_progress)
+        dataset = dataset_from_options(options, baseline.card)
+        staged = [item for item in staged if item.card.is_square or fits_frames(item, dataset, on_progress)]
+        report = _measure(staged, baseline, dataset, options.work, on_progress)
     verdicts = {verdict.name: verdict for verdict in report.verdicts} if report else {}
     passed = []
     for item in staged:
@@ -108,7 +112,8 @@ def error_from_report(report: GateReport, work: Path) -> AccuracyGateError:
 def _measure(
     staged: Sequence[StagedVariant],
     baseline: StagedVariant,
-    options: GateOptions,
+    dataset: Dataset,
+    work: Path,
     on_progress: Callable[[str], None],
 ) -> GateReport | None:
     from perf.accuracy_gate import Candidate, gate_variants
@@ -121,7 +126,6 @@ def _measure(
         on_progress("accuracy was not measured: there is nothing to compare with the baseline")
         return None
     staging = baseline.directory.parent
-    dataset = dataset_from_options(options, baseline.card)
 
     @contextmanager
     def serve(names: tuple[str, ...]) -> Iterator[str]:
@@ -144,13 +148,31 @@ def _measure(
             dataset,
             serve,
             baseline=baseline.variant.name,
-            cache=options.work / "gate" / "cache",
+            cache=work / "gate" / "cache",
             on_frame=on_frame,
         )
-    path = options.work / "gate" / f"{baseline.card.model}.json"
+    path = work / "gate" / f"{baseline.card.model}.json"
     path.write_text(json.dumps(document_from_report(report, candidates), indent=1) + "\n", encoding="utf-8")
     on_progress(f"accuracy report: {path}")
     return report
+
+
+def fits_frames(item: StagedVariant, dataset: Dataset, on_progress: Callable[[str], None]) -> bool:
+    """Whether nine of ten frames have the shape of the variant's input; a variant that does not fit is told of."""
+    from itertools import islice
+
+    from photofinish.letterbox import is_smaller_than_in_square
+
+    sizes = [frame.size_wh for frame in islice(dataset.frames(), LOOKED_AT)]
+    unfit = [size for size in sizes if is_smaller_than_in_square(size, item.card.input_wh)]
+    if len(unfit) <= len(sizes) // 10:
+        return True
+    found, wanted = ("{} × {}".format(*size) for size in (unfit[0], item.card.input_wh))
+    on_progress(
+        f"{item.variant.name}: left out, its input of {wanted} is for {item.variant.aspect} and the gate's pictures "
+        f"are not (one is {found}); pass --frames with a video of your camera, or change its aspect in variants.toml"
+    )
+    return False
 
 
 def _with_baseline(staged: Sequence[StagedVariant], baseline: StagedVariant) -> list[StagedVariant]:

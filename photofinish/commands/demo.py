@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 from photofinish.errors import ConfigError, PhotofinishError, ServerError
-from photofinish.variant import Variant, default_variants_path, select_variants, variants_from_toml
+from photofinish.variant import (
+    SQUARE,
+    Variant,
+    default_variants_path,
+    input_wh_from_aspect,
+    select_variants,
+    variants_from_toml,
+)
 
 if TYPE_CHECKING:
     from threading import Event
@@ -26,6 +33,8 @@ HEADLESS_FRAMES = 48
 HEADLESS_TIMEOUT_S = 60.0
 """A deadline that a busy machine does not miss; the table says how long requests took."""
 SERVER_RESTARTS = 3
+COMMON_INPUT_SIZE, COMMON_STRIDE = 640, 32
+"""Of detectors; which aspect fits a camera depends on them very little."""
 _LIBRARIES = {"pytorch": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino", "tensorrt": "tensorrt"}
 
 
@@ -70,8 +79,10 @@ def demo(
     share: bool,
 ) -> None:
     """Export, serve, and show baseline and optimised pipeline side by side. Ctrl-C stops everything."""
-    check_source(source)
-    pair = publish_pair(weights, repository=repository, baseline=baseline, optimised=optimised, device=device)
+    frame_wh = check_source(source)
+    pair = publish_pair(
+        weights, repository=repository, baseline=baseline, optimised=optimised, device=device, frame_wh=frame_wh
+    )
     if headless:
         click.echo(compare_headless(pair, source=source, seconds=seconds))
     else:
@@ -83,15 +94,27 @@ def tell(line: str) -> None:
     click.echo(line, err=True)
 
 
-def check_source(source: str) -> None:
-    """Raise SourceError now, not after minutes of exporting, when the source cannot be opened."""
+def check_source(source: str) -> tuple[int, int] | None:
+    """Width and height of its pictures. SourceError now, not after minutes of exporting, if it has none."""
     from client.sources import open_source
 
-    open_source(source).close()
+    with open_source(source) as opened:
+        return opened.size_wh or next((frame.size_wh for frame in opened.frames()), None)
 
 
-def publish_pair(weights: str, *, repository: Path, baseline: str | None, optimised: str | None, device: str) -> Pair:
-    """Make, where stale, and publish the two variants. The best candidate that can be made here wins."""
+def publish_pair(
+    weights: str,
+    *,
+    repository: Path,
+    baseline: str | None,
+    optimised: str | None,
+    device: str,
+    frame_wh: tuple[int, int] | None = None,
+) -> Pair:
+    """Make, where stale, and publish the two variants. The best candidate that can be made here wins.
+
+    frame_wh: size of the source's pictures; without it no variant with a rectangular input is a candidate.
+    """
     from export.build import resolve_device, stage_variants
     from export.weights import find_weights
     from photofinish.commands.accuracy_gate import WORK, GateOptions, error_from_report, gate_and_publish
@@ -104,7 +127,9 @@ def publish_pair(weights: str, *, repository: Path, baseline: str | None, optimi
     rights = (
         select_variants(known, (optimised,))
         if optimised
-        else default_candidates(known, found.kind, where, is_calibrated=is_calibrated(weights, found.kind))
+        else default_candidates(
+            known, found.kind, where, is_calibrated=is_calibrated(weights, found.kind), frame_wh=frame_wh
+        )
     )
     for position, right in enumerate(rights, start=1):
         try:
@@ -146,14 +171,20 @@ def is_calibrated(weights: str, kind: str) -> bool:
 
 
 def default_candidates(
-    known: tuple[Variant, ...], kind: str, device: str, *, is_calibrated: bool = False
+    known: tuple[Variant, ...],
+    kind: str,
+    device: str,
+    *,
+    is_calibrated: bool = False,
+    frame_wh: tuple[int, int] | None = None,
 ) -> tuple[Variant, ...]:
     """Optimised variants that this machine can make, best first.
 
     INT8 is among them on a CPU for weights that are calibrated without the user; otherwise it must be named, as FP8.
     """
-    from client.ui.choosing import rank
+    from client.ui.choosing import fits, rank
     from export.recipes import BF16_FLAGS, processor_flags
+    from export.weights import RESHAPED
 
     left_out = {"fp8"} if is_calibrated and device == "cpu" else {"int8", "fp8"}
     if not BF16_FLAGS & processor_flags():
@@ -167,8 +198,10 @@ def default_candidates(
         and "embedded" in variant.servers
         and source_kind(kind) in variant.sources
         and find_spec(_LIBRARIES[variant.backend])
+        and fits(input_wh_from_aspect(COMMON_INPUT_SIZE, variant.aspect, stride=COMMON_STRIDE), frame_wh)
+        and (variant.aspect == SQUARE or kind in RESHAPED)
     ]
-    return tuple(sorted(fitting, key=lambda variant: rank(variant.backend, variant.precision, device)))
+    return tuple(sorted(fitting, key=lambda item: (rank(item.backend, item.precision, device), item.aspect == SQUARE)))
 
 
 def source_kind(kind: str) -> str:

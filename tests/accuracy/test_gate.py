@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,11 +15,20 @@ import pytest
 from export.cards import CONFIG_NAME, card_from_directory
 from export.config import config_from_variant, io_from_variant
 from export.staging import StagedVariant, write_record
-from perf.accuracy_gate import GateReport, Verdict
+from perf.accuracy_data import Dataset
+from perf.accuracy_gate import Candidate, GateReport, Verdict, confidence_limit
 from perf.accuracy_table import slower_lines, table_from_report
-from photofinish.commands.accuracy_gate import GateOptions, GateOutcome, error_from_report, gate_and_publish
-from photofinish.variant import Variant, variants_from_toml
+from photofinish.commands.accuracy_gate import (
+    GateOptions,
+    GateOutcome,
+    error_from_report,
+    fits_frames,
+    gate_and_publish,
+)
+from photofinish.frame import Frame
+from photofinish.variant import Variant, default_variants_path, variants_from_toml
 from tests.accuracy.wrecks import WRECKS
+from tests.builders import build_card, build_frame
 from tests.conftest import CHECKOUT
 
 FRAMES = 12
@@ -70,6 +80,42 @@ def gated(
     staged = (baseline, good, *wrecked)
     outcome = gate_and_publish(staged, baseline, repository, options, on_progress=print)
     return Gated(outcome=outcome, repository=repository, options=options, staged=staged, baseline=baseline)
+
+
+class TwoShapes(Dataset):
+    """Frames of two sizes, in turn as often as given."""
+
+    def __init__(self, *sizes_wh: tuple[int, int]) -> None:
+        super().__init__(kind="unlabelled", name="two shapes", class_names=(), sha256="", size=len(sizes_wh))
+        self._sizes_wh = sizes_wh
+
+    def frames(self) -> Iterator[Frame]:
+        for index, size_wh in enumerate(self._sizes_wh):
+            yield build_frame(index=index, size_wh=size_wh)
+
+
+@pytest.mark.parametrize(("narrow", "fits"), [(0, True), (2, True), (4, False), (20, False)])
+def test_a_rectangular_variant_is_left_out_where_the_pictures_have_another_shape(
+    tmp_path: Path, narrow: int, fits: bool
+) -> None:
+    known = variants_from_toml(default_variants_path(), model="toy")
+    variant = next(item for item in known if item.suffix == "onnx_fp32_rect")
+    card = build_card(variant=variant.name, input_wh=(640, 384))
+    staged = StagedVariant(variant=variant, directory=tmp_path, card=card, rebuilt=True)
+    said: list[str] = []
+    dataset = TwoShapes(*[(64, 48)] * narrow, *[(64, 36)] * (20 - narrow))
+    assert fits_frames(staged, dataset, said.append) is fits
+    assert len(said) == (not fits)
+    assert fits or "is for 16:9 and the gate's pictures are not (one is 64 × 48); pass --frames" in said[0]
+
+
+def test_a_rectangular_input_may_move_confidences(tmp_path: Path) -> None:
+    figures = {"fp32": (0.01, 0.1), "int8": (0.1, 0.1)}
+    for precision, limits in figures.items():
+        for input_wh, limit in zip(((64, 64), (64, 32)), limits, strict=True):
+            card = build_card(precision=precision, input_wh=input_wh)
+            candidate = Candidate(name="toy", floor=0.99, card=card, directory=tmp_path)
+            assert confidence_limit(candidate) == limit
 
 
 def stage(folder: Path, source: Path, variant: Variant, model: onnx.ModelProto | Path) -> StagedVariant:

@@ -42,6 +42,18 @@ def tensor_model(**changes):
     return FakeModel(**{**values, **changes})
 
 
+def test_pictures_of_another_shape_than_a_rectangular_input_are_told_of_once():
+    card = build_card(variant="toy_onnx_fp32_rect", input_wh=(64, 32))
+    model = FakeModel(name="toy_onnx_fp32_rect", card=card, inputs=(("frames", "UINT8", (32, 64, 3)),))
+    said: list[str] = []
+    with FakeTriton(model) as server, OptimisedPipeline(server.url, model.name, on_notice=said.append) as pipeline:
+        for size_wh in ((128, 64), (128, 96), (128, 96), (128, 64)):
+            pipeline.process(build_frame(size_wh=size_wh))
+    about_shape = [line for line in said if "choose a variant without _rect" in line]
+    assert len(about_shape) == 1
+    assert "takes 64 × 32, pictures of 128 × 96 become smaller" in about_shape[0]
+
+
 def frames_of(count):
     return [build_frame(index=index, seed=index) for index in range(count)]
 

@@ -231,6 +231,39 @@ def test_a_torchvision_classifier_goes_the_same_way(tmp_path: Path) -> None:
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-3)
 
 
+def test_a_rectangular_variant_has_the_same_network_over_fewer_pixels(tmp_path: Path) -> None:
+    staged = stage_variants(
+        "yolo26n.yaml",
+        variants_path=CHECKOUT / "variants.toml",
+        names=("onnx_fp32", "onnx_fp32_rect"),
+        device="cpu",
+        input_size=128,
+        staging=tmp_path,
+        on_progress=print,
+    )
+    square, rect = (onnx.load(item.directory / "1" / "model.onnx") for item in staged)
+    assert [item.card.input_wh for item in staged] == [(128, 128), (128, 96)]
+    dims = [dim.dim_param or dim.dim_value for dim in rect.graph.input[0].type.tensor_type.shape.dim]
+    assert dims == ["batch", 96, 128, 3]
+    assert "dims: [96, 128, 3]" in (staged[1].directory / "config.pbtxt").read_text()
+    weights = [
+        sum(np.prod(item.dims) for item in model.graph.initializer if len(item.dims) == 4) for model in (square, rect)
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_a_classifier_has_no_rectangular_variant(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="onnx_fp32_rect was asked for, but these weights take square pictures only"):
+        stage_variants(
+            "torchvision:resnet18",
+            variants_path=CHECKOUT / "variants.toml",
+            names=("onnx_fp32_rect",),
+            device="cpu",
+            staging=tmp_path,
+            on_progress=print,
+        )
+
+
 def test_asking_by_name_for_what_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown variant nonsense"):
         stage_tiny(tmp_path, names=("nonsense",))

@@ -57,7 +57,7 @@ def test_all_rungs_change_one_thing_each_on_a_cpu() -> None:
         "batch 1 → 8",
     ]
     assert [item.label for item in not_run] == [
-        "OpenVINO", "CUDA graphs", "AOTInductor FP16", "TensorRT FP16", "CUDA shared memory",
+        "OpenVINO", "CUDA graphs", "AOTInductor FP16", "TensorRT FP16", "no padding", "CUDA shared memory",
     ]  # fmt: skip
     assert "needs an openvino FP32 variant" in not_run[0].reason
 
@@ -89,6 +89,31 @@ def test_the_fastest_model_is_never_left_out() -> None:
         setups, _ = ladder_setups((BASELINE, TORCH, ONNX, FP16_CPU, INT8, aoti), best)
         assert [setup.model.name for setup in setups][-2:] == [best.name] * 2
         assert {setup.key for setup in setups} >= {"pipelining", "batching"}
+
+
+def test_a_rectangular_input_is_a_rung_of_its_own_after_its_square_sibling() -> None:
+    models = (BASELINE, TORCH, ONNX, FP16_CPU, INT8)
+    rect = _model("toy_onnx_fp16_rect", precision="fp16", cuda_graphs=False, input_wh=(640, 384))
+    setups, _ = ladder_setups((*models, rect), rect)
+    assert [(setup.key, setup.model.name) for setup in setups[-5:]] == [
+        ("int8", "toy_onnx_int8"),
+        ("precision", "toy_onnx_fp16"),
+        ("rect", "toy_onnx_fp16_rect"),
+        ("pipelining", "toy_onnx_fp16_rect"),
+        ("batching", "toy_onnx_fp16_rect"),
+    ]
+    assert setups[-3].change == "input 64 × 64 → 640 × 384"
+    assert all(setup.model is not rect for setup in setups[:-3])
+
+
+def test_a_rectangular_input_without_a_square_sibling_is_a_rung_only_where_it_is_the_fastest() -> None:
+    rect = _model("toy_openvino_int8_rect", backend="openvino", precision="int8", input_wh=(640, 384))
+    setups, _ = ladder_setups((BASELINE, ONNX, rect), rect)
+    assert [setup.key for setup in setups][-3:] == ["rect", "pipelining", "batching"]
+    assert setups[-3].change == "engine onnxruntime → openvino, precision fp32 → int8, input 64 × 64 → 640 × 384"
+    setups, not_run = ladder_setups((BASELINE, ONNX, rect), ONNX)
+    assert all(setup.model is not rect for setup in setups)
+    assert "no padding" in [item.label for item in not_run]
 
 
 def test_an_accelerated_variant_is_not_taken_for_the_plain_one() -> None:

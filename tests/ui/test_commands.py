@@ -105,6 +105,20 @@ def test_the_two_sides_start_with_the_same_weights(served: FakeTriton) -> None:
     assert choice_from_server(served.url, source="0", optimised="toy_onnx_fp32").optimised == OPTIMISED
 
 
+def test_a_rectangular_input_is_chosen_for_pictures_of_its_shape() -> None:
+    from client.ui.choosing import candidates, frame_size
+
+    cards = {
+        "square": build_card(input_wh=(640, 640)),
+        "rect": build_card(input_wh=(640, 384)),
+        "slow": build_card(backend="pytorch", input_wh=(640, 640)),
+    }
+    assert candidates(cards, frame_wh=(1920, 1080)) == ["rect", "square", "slow"]
+    assert candidates(cards, frame_wh=(640, 480)) == candidates(cards) == ["square", "slow", "rect"]
+    assert frame_size("synthetic") == (1280, 720)
+    assert frame_size("no such file.mp4") is None
+
+
 @pytest.mark.parametrize(
     ("source", "pace", "is_paced"),
     [

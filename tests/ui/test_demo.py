@@ -82,6 +82,19 @@ def test_int8_leads_on_a_cpu_where_it_needs_no_calibration_of_the_user() -> None
         assert not {item.precision for item in candidates} & {"int8", "fp8"}
 
 
+def test_a_rectangular_input_leads_where_the_camera_has_its_shape() -> None:
+    known = variants_from_toml(default_variants_path(), model="toy")
+
+    def first(kind: str, frame_wh: tuple[int, int] | None, device: str = "cpu") -> str:
+        found = demo_command.default_candidates(known, kind, device, is_calibrated=device == "cpu", frame_wh=frame_wh)
+        return next(item.suffix for item in found if item.precision != "bf16" and item.backend != "tensorrt")
+
+    assert first("pt", (1920, 1080)) == "openvino_int8_rect"
+    assert first("pt", (1280, 720), "cuda") == "onnx_fp16_rect"
+    assert first("pt", (640, 480)) == first("pt", None) == first("onnx", (1920, 1080)) == "openvino_int8"
+    assert first("torchvision", (1920, 1080)) == "openvino_int8"
+
+
 @pytest.mark.parametrize(
     ("weights", "kind", "expected"), [("demo", "pt", True), ("demo", "yaml", False), ("best.pt", "pt", False)]
 )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from photofinish.letterbox import PAD_VALUE, Letterbox, letterboxed_from_image
+from photofinish.letterbox import PAD_VALUE, Letterbox, is_smaller_than_in_square, letterboxed_from_image
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,23 @@ def test_the_picture_lies_centred(
     letterbox = Letterbox(source_wh=source_wh, target_wh=(640, 640))
     assert letterbox.resized_wh == resized_wh
     assert letterbox.offset_xy == offset_xy
+
+
+@pytest.mark.parametrize(
+    ("source_wh", "is_smaller"),
+    [
+        ((1280, 720), False),
+        ((1920, 1080), False),
+        ((1920, 800), False),
+        ((1270, 760), False),
+        ((640, 480), True),
+        ((720, 1280), True),
+        ((640, 640), True),
+    ],
+)
+def test_what_a_rectangular_input_shows_smaller(source_wh: tuple[int, int], is_smaller: bool) -> None:
+    assert is_smaller_than_in_square(source_wh, (640, 384)) is is_smaller
+    assert not is_smaller_than_in_square(source_wh, (640, 640))
 
 
 @pytest.mark.parametrize("source_wh", [(1280, 720), (333, 1001), (64, 64), (37, 53)])

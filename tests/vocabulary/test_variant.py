@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from photofinish.errors import ConfigError
-from photofinish.variant import default_variants_path, select_variants, variants_from_toml
+from photofinish.variant import default_variants_path, input_wh_from_aspect, select_variants, variants_from_toml
 
 MINIMAL = """
 schema_version = 1
@@ -64,11 +65,36 @@ def test_defaults_fill_a_table(tmp_path: Path) -> None:
         ('role = "baseline"', "", "exactly one variant must have role"),
         ("tf32 = false", "tf32 = false\nturbo = true", r"unknown keys \['turbo'\]"),
         ("[defaults]", "[defaults", "cannot be read"),
+        ("tf32 = false", 'tf32 = false\naspect = "wide"', "aspect must be like 16:9, got 'wide'"),
+        ('role = "baseline"', 'role = "baseline"\nlike = "other"', r"like must be one of \[\], got 'other'"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_key(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         variants_from_toml(written(tmp_path, MINIMAL.replace(old, new)), model="toy")
+
+
+@pytest.mark.parametrize(
+    ("size", "aspect", "expected"),
+    [
+        (640, "1:1", (640, 640)),
+        (640, "16:9", (640, 384)),
+        (640, "9:16", (384, 640)),
+        (640, "4:3", (640, 480)),
+        (320, "16:9", (320, 192)),
+        (64, "16:9", (64, 64)),
+        (1280, "16:9", (1280, 736)),
+    ],
+)
+def test_the_input_has_the_aspect_in_whole_strides(size: int, aspect: str, expected: tuple[int, int]) -> None:
+    assert input_wh_from_aspect(size, aspect, stride=32) == expected
+
+
+def test_a_variant_like_another_takes_its_keys() -> None:
+    known = {item.suffix: item for item in variants_from_toml(default_variants_path(), model="m")}
+    square, rect = known["openvino_int8"], known["openvino_int8_rect"]
+    assert replace(rect, suffix=square.suffix, aspect=square.aspect, sources=square.sources) == square
+    assert (square.aspect, rect.aspect) == ("1:1", "16:9")
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
