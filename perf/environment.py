@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from client.live_sources import public_url
 from photofinish import __version__
 from photofinish.frame import Frame
 
@@ -63,7 +64,7 @@ def frames_fingerprint(spec: str, frames: Sequence[Frame]) -> dict[str, Any]:
     for frame in frames:
         digest.update(frame.image_hwc_bgr.tobytes())
     width, height = frames[0].size_wh
-    name = spec if "://" in spec or spec.startswith("synthetic") else Path(spec).name
+    name = public_url(spec) if "://" in spec else spec if spec.startswith("synthetic") else Path(spec).name
     return {
         "name": name,
         "frames": len(frames),

@@ -26,8 +26,9 @@ def csv_report(record: Record) -> str:
             arm, gain = item.arm, None if item.is_first else item.gain("p50")
             writer.writerow(
                 [
-                    *(section.name, section.kind, arm.label, arm.model, arm.backend, arm.precision, arm.contract),
-                    *(arm.transport, arm.generator, arm.concurrency, arm.batch_size, item.requests, item.errors),
+                    *map(_text, (section.name, section.kind, arm.label, arm.model, arm.backend, arm.precision)),
+                    *map(_text, (arm.contract, arm.transport, arm.generator)),
+                    *(arm.concurrency, arm.batch_size, item.requests, item.errors),
                     _plain(item.frames_per_s),
                     *(_plain(item.latency[key], NS_PER_MS) for key in ("mean", "p50", "p95", "p99")),
                     _plain(item.gpu_memory_bytes),
@@ -37,6 +38,11 @@ def csv_report(record: Record) -> str:
                 ]
             )
     return out.getvalue()
+
+
+def _text(value: str) -> str:
+    """A name as text: a spreadsheet would take one that begins like this for a formula, and run it."""
+    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _plain(value: float | None, unit: float = 1) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from perf.record import Record
@@ -29,9 +30,15 @@ def _part_text(part: Part) -> str:
     if part.kind == "heading":
         return f"## {part.text}"
     if part.kind == "code":
-        return f"```\n{part.text}\n```"
-    return markdown_table(*part.table) if part.table is not None else part.text
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", part.text)), default=0))
+        return f"{fence}\n{part.text}\n{fence}"
+    return markdown_table(*part.table) if part.table is not None else _plain(part.text)
+
+
+def _plain(text: str) -> str:
+    """The text of one line, in which a name or an error of somebody else makes no tag, link or heading."""
+    return " ".join(text.split()).replace("<", "&lt;").replace("](", "]\\(")
 
 
 def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")
+    return _plain(cell).replace("|", "\\|")

@@ -9,6 +9,7 @@ import click
 
 from photofinish.commands.perf_bench import artifacts_in, find_program, finish, open_run, progress, repeat_command
 from photofinish.commands.perf_options import (
+    SECONDS,
     bench_options,
     limit_options,
     out_options,
@@ -62,7 +63,7 @@ def standard(baseline: str | None, optimised: str | None, rates: str, concurrenc
 @click.option("--rates", default="", help="Also at these frame rates, e.g. 30,5.")
 @click.option("--arrivals", type=click.Choice(["paced", "poisson"]), default="paced", show_default=True)
 @click.option("--rounds", type=click.IntRange(2), default=20, show_default=True, help="Blocks a side.")
-@click.option("--seconds", type=float, default=1.0, show_default=True, help="One block's length.")
+@click.option("--seconds", type=SECONDS, default=1.0, show_default=True, help="One block's length.")
 def comparison(baseline: str | None, optimised: str | None, rates: str, arrivals: Any, rounds: int, seconds: float,
                transport: Any, limits: dict[str, float], **options: Any) -> None:  # fmt: skip
     """Two variants in alternating blocks, with a confidence interval on every gain."""
@@ -80,7 +81,7 @@ def comparison(baseline: str | None, optimised: str | None, rates: str, arrivals
 @bench_options
 @out_options("results/ladder.json")
 @click.option("--rounds", type=click.IntRange(2), default=16, show_default=True, help="Blocks a rung.")
-@click.option("--seconds", type=float, default=0.6, show_default=True, help="One block's length.")
+@click.option("--seconds", type=SECONDS, default=0.6, show_default=True, help="One block's length.")
 def ladder(rounds: int, seconds: float, transport: Any, **options: Any) -> None:
     """Every step from the baseline to everything switched on, one change per rung."""
     from perf.runs import Plan, climb_ladder
@@ -96,7 +97,7 @@ def ladder(rounds: int, seconds: float, transport: Any, **options: Any) -> None:
 @out_options("results/sweep.json")
 @click.option("--concurrency", default="1,4,8", show_default=True, help="Requests in flight, one row each.")
 @click.option("--batch", default="1", show_default=True, help="Pictures in a request, e.g. 1,32.")
-@click.option("--seconds", type=float, default=8.0, show_default=True, help="perf_analyzer's time per row, about.")
+@click.option("--seconds", type=SECONDS, default=8.0, show_default=True, help="perf_analyzer's time per row, about.")
 @click.option("--no-perf-analyzer", is_flag=True, help="Our own load generator only.")
 def sweep(concurrency: str, batch: str, seconds: float, no_perf_analyzer: bool, transport: Any, **options: Any) -> None:
     """perf_analyzer over every variant, with our own closed loop beside it."""
@@ -113,7 +114,7 @@ def sweep(concurrency: str, batch: str, seconds: float, no_perf_analyzer: bool, 
 @perf.command()
 @bench_options
 @out_options("results/trace.json")
-@click.option("--seconds", type=float, default=1.0, show_default=True, help="One block's length; ten blocks each.")
+@click.option("--seconds", type=SECONDS, default=1.0, show_default=True, help="One block's length; ten blocks each.")
 def trace(seconds: float, transport: Any, **options: Any) -> None:
     """Where one request's time goes, in microseconds, for every variant."""
     from perf.runs import Plan, trace_stages
@@ -127,7 +128,7 @@ def trace(seconds: float, transport: Any, **options: Any) -> None:
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
 @click.option("--variant", "names", multiple=True, help="Only this variant (name or suffix); may be repeated.")
 @click.option("--batch", default="1", show_default=True, help="Batch sizes, e.g. 1,8,32.")
-@click.option("--seconds", type=float, default=4.0, show_default=True, help="Per artifact and batch size.")
+@click.option("--seconds", type=SECONDS, default=4.0, show_default=True, help="Per artifact and batch size.")
 @out_options("results/engine.json")
 def engine(repository: Path, names: tuple[str, ...], batch: str, seconds: float, quick: bool, out: Path,
            lang: str) -> None:  # fmt: skip

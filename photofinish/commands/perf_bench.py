@@ -113,8 +113,14 @@ def find_program() -> PerfAnalyzer:
 
 
 def repeat_command() -> str:
-    """The command line that repeats this run."""
-    return shlex.join(["photofinish", *sys.argv[1:]])
+    """The command line that repeats this run; an address in it goes without its user, password and query."""
+    from client.live_sources import public_url
+
+    def public(word: str) -> str:
+        option, equals, value = word.partition("=")
+        return f"{option}={public_url(value)}" if equals and option.startswith("--") else public_url(word)
+
+    return shlex.join(["photofinish", *map(public, sys.argv[1:])])
 
 
 @contextmanager

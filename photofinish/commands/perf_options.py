@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ else:
 
 TRANSPORTS = ("auto", "grpc", "system_shm", "cuda_shm", "system_shm_http", "cuda_shm_http")
 """client.session's choices, known here without loading the client; a test compares them."""
+SECONDS = click.FloatRange(min=0, min_open=True)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -115,6 +117,6 @@ def positive_numbers(text: str) -> tuple[float, ...]:
         values = tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError as exc:
         raise ConfigError(f"expected numbers with commas between them, got {text!r}; try 30,5") from exc
-    if any(value <= 0 for value in values):
-        raise ConfigError(f"expected numbers above 0, got {text!r}")
+    if not all(0 < value < math.inf for value in values):
+        raise ConfigError(f"expected numbers above 0, got {text!r}; try 30,5")
     return values

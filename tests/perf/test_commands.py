@@ -20,7 +20,8 @@ from click.testing import CliRunner
 from perf.record import read_record
 from perf.verdict import verdict_from_record
 from photofinish.cli import cli
-from photofinish.commands.perf_bench import models_named
+from photofinish.commands.perf_bench import models_named, repeat_command
+from photofinish.commands.perf_options import positive_numbers, whole_numbers
 from photofinish.errors import ConfigError, PhotofinishError, ServerUnavailableError, VerdictError
 from tests.builders import build_card, build_frame
 from tests.client.fake_triton import Arrays, FakeModel, FakeTriton, no_detections
@@ -163,6 +164,29 @@ def test_bad_input_gets_one_clear_line(
     result = _invoke(*_with_default(words, _on(triton, tmp_path / "c.json", source)))
     assert isinstance(result.exception, error)
     assert said in str(result.exception)
+
+
+def test_the_command_to_repeat_a_run_keeps_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["perf", "comparison", "--source", "rtsp://user:secret@camera/1?token=abc", "--out", "a b.json"]
+    monkeypatch.setattr(sys, "argv", ["photofinish", *words, "--source=rtsp://user:secret@camera/2"])
+    assert repeat_command() == (
+        "photofinish perf comparison --source rtsp://camera/1 --out 'a b.json' --source=rtsp://camera/2"
+    )
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1,-1", "0", "x"])
+def test_numbers_that_are_none_are_refused(text: str) -> None:
+    for read in (positive_numbers, whole_numbers):
+        with pytest.raises(ConfigError, match="expected"):
+            read(text)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1"])
+@pytest.mark.parametrize("command", ["comparison", "ladder", "sweep", "trace", "engine"])
+def test_a_time_that_is_none_is_refused(command: str, seconds: str) -> None:
+    done = CliRunner().invoke(cli, ["perf", command, "--seconds", seconds])
+    assert done.exit_code == 2
+    assert "--seconds" in done.output
 
 
 def test_only_the_named_variants_are_loaded(tmp_path: Path) -> None:

@@ -249,3 +249,8 @@ def test_fingerprint_names_machine_software_and_pictures() -> None:
     first, second = (frames_fingerprint("/data/clip.mp4", [build_frame(seed=seed)]) for seed in (0, 1))
     assert (first["name"], first["frames"], first["width"], first["height"]) == ("clip.mp4", 1, 64, 48)
     assert first["sha256"] != second["sha256"]
+
+
+def test_a_fingerprint_keeps_no_password() -> None:
+    found = frames_fingerprint("rtsp://user:secret@camera/1?token=abc", [build_frame()])
+    assert found["name"] == "rtsp://camera/1"

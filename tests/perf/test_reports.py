@@ -53,6 +53,48 @@ def test_markdown_and_csv(record: Record) -> None:
     assert float(rows[1]["gain_p50_low"]) < float(rows[1]["gain_p50"]) < float(rows[1]["gain_p50_high"])
 
 
+NAME = '=HYPERLINK("http://x")<script>1</script>|[a](javascript:1)'
+STOPPED = "<img src=x onerror=alert(1)> [a](javascript:1)\n# heading"
+
+
+@pytest.fixture
+def hostile() -> Record:
+    """A record in which every text that others choose tries to break out of its place."""
+    section = build_comparison()
+    arm = replace(section.arms[0], label=NAME, model=NAME)
+    section = replace(section, arms=(arm, section.arms[1]), complete=False, stopped_by=STOPPED)
+    record = build_record(sections=(section,))
+    environment = {**record.environment, "cpu": "<script>2</script>", "gpus": [{"name": "<script>3</script>"}]}
+    return replace(record, environment=environment, command="photofinish --out '\n```\n<script>'")
+
+
+def test_a_name_of_others_is_no_formula_in_a_spreadsheet(hostile: Record) -> None:
+    row = next(csv.DictReader(csv_report(hostile).splitlines()))
+    assert (row["arm"], row["model"]) == ("'" + NAME, "'" + NAME)
+    assert [name for name, value in row.items() if value.startswith(("=", "+", "-", "@"))] == []
+
+
+def test_a_name_of_others_is_no_tag_link_or_heading_in_markdown(hostile: Record) -> None:
+    text, fence, command = markdown_report(hostile).partition("\n````\n")
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "](" not in text
+    assert "\n# heading" not in text
+    assert command == hostile.command + fence
+    header = next(line for line in text.splitlines() if line.startswith("| figure"))
+    named = next(line for line in text.splitlines() if "HYPERLINK" in line)
+    assert len(re.findall(r"(?<!\\)\|", named)) == header.count("|")
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_name_of_others_is_no_tag_in_a_page(hostile: Record, lang: str) -> None:
+    page = html_report(hostile, lang=lang)
+    assert "<script" not in page
+    assert "<img" not in page
+    for drawn in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        ElementTree.fromstring(drawn)
+
+
 def test_page(record: Record) -> None:
     _check("report.html", html_report(record))
     _check("report.zh.html", html_report(record, lang="zh"))
