@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import os
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
@@ -13,16 +15,21 @@ import numpy as np
 
 from perf.accuracy import AccuracyResult, Answers
 from perf.accuracy_data import Dataset
+from perf.environment import runtime_fingerprint
+from perf.gpu_watch import load_nvml
 from photofinish.detections import Detections
 from photofinish.model_card import ModelCard
 
 
 class AccuracyStore:
-    """Answers and figures on one data set, by the identity of the variants; a file of another shape is ignored."""
+    """Answers and figures on one data set, by the identity of the variants; a file of another shape is ignored.
+
+    Other code, another machine or another version of an engine's library gives other answers: nothing is known then.
+    """
 
     def __init__(self, folder: Path, dataset: Dataset) -> None:
         self._folder = folder
-        self._dataset = [dataset.kind, dataset.sha256, _code_hash()]
+        self._dataset = [dataset.kind, dataset.sha256, _code_hash(), runtime_fingerprint(load_nvml())]
 
     def answers(self, identity: str) -> Answers | None:
         """The variant's answers; None when they are not known."""
@@ -31,7 +38,7 @@ class AccuracyStore:
                 ends = np.cumsum(arrays["counts"])[:-1]
                 request_p50_ns = int(arrays["request_p50_ns"])
                 columns = [np.split(arrays[name], ends) for name in ("boxes_xyxy", "confidence", "class_id")]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
             return None
         detections = [
             Detections(boxes_xyxy=boxes, confidence=confidence, class_id=class_id)
@@ -43,7 +50,7 @@ class AccuracyStore:
         """Remember a variant's answers to all frames."""
         found = answers.detections
         path = self._path("answers", [identity], ".npz")
-        temporary = path.with_name(f".{path.name}")
+        temporary = path.with_name(f".{os.getpid()}-{path.name}")
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(
             temporary,
@@ -69,7 +76,7 @@ class AccuracyStore:
         """Remember a variant's figures."""
         path = self._path("result", [identity, baseline], ".json")
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}")
+        temporary = path.with_name(f".{os.getpid()}-{path.name}")
         temporary.write_text(json.dumps({"result": asdict(result), "cause": cause}, indent=1), encoding="utf-8")
         temporary.replace(path)
 
@@ -79,16 +86,29 @@ class AccuracyStore:
 
 
 def identity_from_variant(card: ModelCard, directory: Path) -> str:
-    """A hash of what decides a variant's answers: its files, backend, device and how its output is read."""
-    settings = [card.backend, card.device, card.contract, card.head, card.nms, card.tf32, list(card.input_wh)]
+    """A hash of what decides a variant's answers: its files, what computes them and in what, how its output is read.
+
+    Two variants may share one file: OpenVINO's bf16 is the FP32 graph, ONNX Runtime's TensorRT provider takes the
+    graph of onnx_fp16.
+    """
+    settings = [card.backend, card.precision, card.accelerator, card.device, card.cuda_graphs, card.tf32]
+    settings += [card.contract, card.head, card.nms, list(card.input_wh)]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for path in sorted(path for path in (directory / "1").rglob("*") if path.is_file()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
+@functools.cache
 def _code_hash() -> str:
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("accuracy*.py")):
-        digest.update(path.read_bytes())
+    for path in deciding_code():
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def deciding_code() -> list[Path]:
+    """All code between a frame of a data set and its figures: not the commands, not the pages."""
+    root = Path(__file__).resolve().parent.parent
+    patterns = ("perf/accuracy*.py", "server/backends/**/*.py", "client/*.py", "photofinish/*.py")
+    return sorted(path for pattern in (*patterns, "photofinish/synthetic/*.py") for path in root.glob(pattern))

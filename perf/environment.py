@@ -30,6 +30,7 @@ _PACKAGES = (
     "tensorrt-cu13-bindings",
     "tensorrt-rtx-cu13-bindings",
     "ultralytics",
+    "faster-coco-eval",
 )
 
 
@@ -48,9 +49,15 @@ def environment_fingerprint(nvml: Any | None, *, server: dict[str, Any]) -> dict
         "gpus": _gpus(nvml),
         "driver": _driver(nvml),
         "cuda_driver": _cuda_driver(nvml),
-        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "packages": _packages(),
         "server": server,
     }
+
+
+def runtime_fingerprint(nvml: Any | None) -> dict[str, Any]:
+    """What decides how a model's numbers are computed here: processor, GPUs, driver, packages."""
+    gpus = [gpu["name"] for gpu in _gpus(nvml)]
+    return {"cpu": _cpu_name(), "gpus": gpus, "driver": _driver(nvml), "packages": _packages()}
 
 
 def utc_now() -> str:
@@ -108,6 +115,10 @@ def _cpu_name() -> str:
 
 def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _packages() -> dict[str, str]:
+    return {name: version for name in _PACKAGES if (version := _version(name))}
 
 
 def _version(package: str) -> str:
