@@ -1,10 +1,11 @@
-"""Each artifact in a bare loop in this process: the floor that serving is compared with."""
+"""Each artifact in a bare loop, without a server: the floor that serving is compared with."""
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perf.comparison import Progress
+from perf.engine_packages import holds_packages, package_loop
 from perf.engine_tensorrt import tensorrt_loop
 from perf.load import run_closed_loop
 from perf.record import Arm, Block, Load, NotRun, Section
@@ -32,7 +34,7 @@ _WARM_UPS = 5
 class Artifact:
     """One variant of the repository. directory: the version directory that holds the model file.
 
-    backends: the folder of the embedded server's backends, whose engine class TensorRT engines run in.
+    backends: the folder of the embedded server's backends, whose classes run TensorRT engines and compiled packages.
     """
 
     card: ModelCard
@@ -72,13 +74,13 @@ def measure_engines(
             label = f"{card.variant}, batch {batch_size}"
             on_progress(f"engine: {label}")
             try:
-                loop = loop_from_artifact(artifact, batch_size, seed)
+                with _warm(artifact, batch_size, seed) as measure:
+                    samples, observed = watcher.watch("", partial(measure, seconds))
             except PhotofinishError as exc:
                 not_run.append(NotRun(label=label, reason=str(exc)))
                 on_progress(f"engine: {label}: not run: {exc}")
                 continue
             arm = _arm(card, batch_size)
-            samples, observed = watcher.watch("", partial(_timed, loop, seconds, batch_size))
             arms.append(arm)
             blocks.append(Block(arm=arm.key, round=0, began_ns=0, samples=samples, observed=observed))
             on_section(_section(load, arms, blocks, not_run, complete=False))
@@ -87,16 +89,28 @@ def measure_engines(
     return section
 
 
+@contextmanager
+def _warm(artifact: Artifact, batch_size: int, seed: int) -> Iterator[Callable[[float], Samples]]:
+    """A function that runs the artifact for so many seconds. Compiled packages run in a process of their own."""
+    card = artifact.card
+    if batch_size > card.batch_buckets[-1]:
+        raise ConfigError(f"{card.variant} takes batches of {card.batch_buckets[-1]} at most")
+    if card.backend == "pytorch" and holds_packages(artifact.directory):
+        with package_loop(card, artifact.directory, batch_size, seed=seed, backends=_backends_of(artifact)) as measure:
+            yield measure
+    else:
+        loop = loop_from_artifact(artifact, batch_size, seed)
+        yield lambda seconds: _timed(loop, seconds, batch_size)
+
+
 def loop_from_artifact(artifact: Artifact, batch_size: int, seed: int) -> Loop:
-    """A warm loop over the artifact. Raises ConfigError when this machine or this command cannot run it."""
+    """A warm loop in this process. Raises ConfigError when this machine or this command cannot run the artifact."""
     card = artifact.card
     make = _LOOPS.get(card.backend)
     if make is None:
         raise ConfigError(f"no bare loop for backend {card.backend}; there is one for {', '.join(_LOOPS)}")
-    if card.backend != "pytorch" and not artifact.path.is_file():
+    if not artifact.path.is_file():
         raise ConfigError(f"{artifact.path} does not exist; run `photofinish export`")
-    if batch_size > card.batch_buckets[-1]:
-        raise ConfigError(f"{card.variant} takes batches of {card.batch_buckets[-1]} at most")
     loop = make(artifact, _input(card, batch_size, seed))
     for _ in range(_WARM_UPS):
         loop()
@@ -132,13 +146,7 @@ def _torch_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
         raise ConfigError("exported for a GPU, and torch sees none here")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = card.tf32
     picture = torch.from_numpy(pixels).to(card.device)
-    compiled = artifact.directory / f"model_b{len(pixels)}.pt2"
-    if compiled.is_file():
-        module = torch._inductor.aoti_load_package(str(compiled))
-    elif artifact.path.is_file():
-        module = torch.jit.load(str(artifact.path), map_location=card.device).eval()
-    else:
-        raise ConfigError(f"{artifact.directory} holds neither {artifact.path.name} nor {compiled.name}")
+    module = torch.jit.load(str(artifact.path), map_location=card.device).eval()
     execute = _captured(torch, module, picture) if card.cuda_graphs else lambda: module(picture)
 
     def run() -> object:
@@ -236,9 +244,13 @@ def _openvino_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
 
 
 def _tensorrt_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
+    return tensorrt_loop(artifact.card, artifact.directory, pixels, _backends_of(artifact))
+
+
+def _backends_of(artifact: Artifact) -> Path:
     if artifact.backends is None:
         raise ConfigError("the embedded server's backends were not given; run it by `photofinish perf engine`")
-    return tensorrt_loop(artifact.card, artifact.directory, pixels, artifact.backends)
+    return artifact.backends
 
 
 _LOOPS: Mapping[str, Callable[[Artifact, npt.NDArray[Any]], Loop]] = {

@@ -33,7 +33,7 @@ def tensorrt_loop(
     """
     engines, model = _backend_modules(backends)
     size = len(pixels)
-    config = config_from_card(card, size)
+    config = config_from_card(card, (size,))
     arguments = {
         "model_config": json.dumps(config),
         "model_instance_kind": "GPU",
@@ -54,21 +54,23 @@ def tensorrt_loop(
     return run
 
 
-def config_from_card(card: ModelCard, batch_size: int) -> dict[str, Any]:
-    """What Triton would tell the backend of this variant, with one batch size prepared."""
+def config_from_card(card: ModelCard, batch_sizes: tuple[int, ...]) -> dict[str, Any]:
+    """What Triton would tell the backend of this variant, with these batch sizes prepared, ascending."""
     width, height = card.input_wh
-    output, dims = ("detections", [MAX_ROWS, ROW_WIDTH])
+    source, output, dims = "frames", "detections", [MAX_ROWS, ROW_WIDTH]
     if card.task == "classify":
         output, dims = "scores", [len(card.class_names)]
+    if card.backend == "pytorch":
+        source, output = "INPUT__0", "OUTPUT__0"
     return {
         "name": card.variant,
-        "max_batch_size": batch_size,
-        "input": [{"name": "frames", "data_type": "TYPE_UINT8", "dims": [height, width, 3]}],
+        "max_batch_size": batch_sizes[-1],
+        "input": [{"name": source, "data_type": "TYPE_UINT8", "dims": [height, width, 3]}],
         "output": [{"name": output, "data_type": "TYPE_FP32", "dims": dims}],
         "cc_model_filenames": {
             f"{target[2:-1]}.{target[-1]}": engine["file"] for target, engine in card.engines.items()
         },
-        "parameters": {CARD_PARAMETER: {"string_value": replace(card, batch_buckets=(batch_size,)).to_parameter()}},
+        "parameters": {CARD_PARAMETER: {"string_value": replace(card, batch_buckets=batch_sizes).to_parameter()}},
     }
 
 

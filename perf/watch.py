@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ T = TypeVar("T")
 class Watcher:
     """What is there to watch. metrics_url: "host:port" or "" for none. server_pid: 0 for none of our own.
 
-    no_server: all work is done in this process, so that whatever else uses the CPU is foreign.
+    no_server: all work is done in this process and those it started, so that whatever else uses the CPU is foreign.
     """
 
     metrics_url: str = ""
@@ -32,7 +33,7 @@ class Watcher:
         """The result of `work()`, and what was seen while it ran."""
         server = ProcessTree(self.server_pid) if self.server_pid else None
         before = self._counters(model)
-        client_meter = CpuMeter(own_cpu_s)
+        client_meter = CpuMeter(ProcessTree(os.getpid()).cpu_s if self.no_server else own_cpu_s)
         server_meter = CpuMeter(server.cpu_s) if server else None
         machine_meter = CpuMeter(machine_cpu_s)
         with GpuWatch(self.nvml, model=model, server=server, idle_bytes=self.idle_gpu_bytes) as gpus:

@@ -113,7 +113,7 @@ def test_without_the_backends_the_command_is_named(card: ModelCard, directory: P
 @pytest.mark.parametrize("task", ["detect", "classify"])
 def test_config_is_what_the_export_writes(card: ModelCard, task: str) -> None:
     values = {name: getattr(card, name) for name in card.__dataclass_fields__} | {"task": task}
-    config = config_from_card(ModelCard(**values), 8)
+    config = config_from_card(ModelCard(**values), (8,))
     io = io_from_variant(engine_variant(), input_wh=card.input_wh, raw_dims=(len(card.class_names),), task=task)
     for spec, (stated,) in ((io.input, config["input"]), (io.output, config["output"])):
         assert stated == {"name": spec.name, "data_type": spec.data_type, "dims": list(spec.dims)}

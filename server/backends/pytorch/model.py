@@ -6,12 +6,11 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 from photofinish_batches import check_outputs
-from photofinish_engines import CpuEngine, CudaEngine
+from photofinish_engines import open_engine
 from photofinish_memory import InstanceMemory
 from photofinish_model import RefusedModelError, served_model
 from photofinish_requests import answer
 from photofinish_tensors import check_round_trip
-from photofinish_torch import load_program
 
 
 class TritonPythonModel:
@@ -22,8 +21,7 @@ class TritonPythonModel:
         try:
             self._model = served_model(args, "model.pt")
             check_round_trip(self._model)
-            program = load_program(self._model)
-            self._engine = (CudaEngine if self._model.device == "cuda" else CpuEngine)(self._model, program)
+            self._engine = open_engine(self._model)
             check_outputs(self._model, self._engine.run_arrays)
         except RefusedModelError as exc:
             raise pb_utils.TritonModelException(str(exc)) from exc

@@ -9,10 +9,16 @@ from photofinish_batches import ArrayInput, Arrays, Part, bucket_for, run_joined
 from photofinish_cuda import Cuda, refuse_on_error
 from photofinish_device import DeviceBatch
 from photofinish_model import RefusedModelError, ServedModel
-from photofinish_torch import Program, torch_device
+from photofinish_torch import Program, load_program, torch_device
 from photofinish_trace import StageTimes
 
 WARM_RUNS = 3
+
+
+def open_engine(model: ServedModel) -> CpuEngine | CudaEngine:
+    """The engine of the model's device, warm. Raises RefusedModelError."""
+    program = load_program(model)
+    return CudaEngine(model, program) if model.device == "cuda" else CpuEngine(model, program)
 
 
 class CpuEngine:
@@ -75,7 +81,7 @@ class CudaEngine:
         self._times.begin()
         sizes = self._batch.load(parts)
         self._times.mark("input")
-        results = self._run(sum(sizes) if self._model.max_batch_size else 0)
+        results = self.start(sum(sizes) if self._model.max_batch_size else 0)
         self._times.mark("engine")
         outputs = self._batch.fetch(sizes, [result.data_ptr() for result in results])
         self._times.mark("output")
@@ -87,7 +93,7 @@ class CudaEngine:
         (outputs,) = self.run([[ArrayInput(array) for array in arrays]])
         return [output.copy() for output in outputs]
 
-    def _run(self, rows: int) -> list[torch.Tensor]:
+    def start(self, rows: int) -> list[torch.Tensor]:
         """Start one batch that lies in the buffers; its results, on the GPU."""
         if self._graphs or 0 not in self._program.calls:
             rows = bucket_for(rows, self._model.buckets)
@@ -98,6 +104,10 @@ class CudaEngine:
             return outputs
         with torch.inference_mode(), torch.cuda.stream(self._stream):
             return self._program.run(rows, self._rows_of_inputs(rows))
+
+    def wait(self) -> None:
+        """Return when everything that was started is done."""
+        self._cuda.synchronize()
 
     def _rows_of_inputs(self, rows: int) -> list[torch.Tensor]:
         return [tensor[:rows] if self._model.max_batch_size else tensor for tensor in self._inputs]

@@ -1,0 +1,71 @@
+"""The process that runs compiled packages in a bare loop: a script with one JSON argument.
+
+It imports what the server's backend process imports and nothing else of ours: where `photofinish perf` had loaded the
+same package into its own process, that process crashed (torch 2.11 on an H100). It answers on standard output with one
+JSON line when everything is warm, and with one for each line of standard input, which says for how many seconds to run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def main() -> None:
+    """Load what the argument describes, then measure for as long as somebody asks."""
+    job = json.loads(sys.argv[1])
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
+        os.dup2(2, 1)  # what libraries print must not come between the answers
+
+        def tell(**answer: object) -> None:
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+
+        sys.path[:0] = job["folders"]
+        backend = importlib.import_module("photofinish_engines")
+        shared = importlib.import_module("photofinish_model")
+        try:
+            execute = _warm_loop(backend, shared.served_model(job["arguments"], "model.pt"), job)
+        except shared.RefusedModelError as exc:
+            tell(refused=str(exc))
+            return
+        tell(ready=True)
+        for line in sys.stdin:
+            tell(done_ns=_run_for(execute, float(line)))
+
+
+def _warm_loop(backend: Any, model: Any, job: dict[str, Any]) -> Callable[[], object]:
+    """One execution, finished when it returns. On a GPU the pictures already lie in the engine's buffers."""
+    import numpy as np
+
+    pixels = np.random.default_rng(job["seed"]).integers(0, 256, job["shape"], dtype=np.uint8)
+    engine = backend.open_engine(model)
+    for _ in range(job["warm_ups"]):
+        engine.run_arrays([pixels])
+    if model.device == "cpu":
+        return lambda: engine.run_arrays([pixels])
+
+    def execute() -> None:
+        engine.start(len(pixels))
+        engine.wait()
+
+    return execute
+
+
+def _run_for(execute: Callable[[], object], seconds: float) -> list[int]:
+    """When each execution was done, in nanoseconds since the first one began."""
+    begun_ns = time.perf_counter_ns()
+    done_ns: list[int] = []
+    while not done_ns or done_ns[-1] < seconds * 1e9:
+        execute()
+        done_ns.append(time.perf_counter_ns() - begun_ns)
+    return done_ns
+
+
+if __name__ == "__main__":
+    main()
