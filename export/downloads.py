@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import urllib.request
@@ -34,8 +35,11 @@ def downloaded_weights(name: str, *, urls: dict[str, str] | None = None, cache: 
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response, partial.open("wb") as stream:
             shutil.copyfileobj(response, stream)
+            expected, written = response.headers.get("Content-Length"), stream.tell()
+        if expected is not None and int(expected) != written:  # a connection that breaks off raises nothing
+            raise OSError(f"the connection broke off after {written} of {expected} bytes; try again")
         partial.replace(target)
-    except OSError as exc:
+    except (OSError, http.client.HTTPException) as exc:
         raise ExportError(
             f"{name} is not here and cannot be fetched from {url.split('/')[2]} ({exc}); copy the file to this machine "
             f"and pass its path, or pass {Path(name).stem.removesuffix('u')}.yaml for an untrained model, or demo"

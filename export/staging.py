@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -19,7 +21,10 @@ from photofinish.errors import ModelRepositoryError
 from photofinish.model_card import ModelCard, card_from_parameter
 from photofinish.variant import Variant
 
-EXPORTERS = ("torch", "ultralytics", "onnx", "onnxruntime", "torchvision")
+EXPORTERS = ("torch", "ultralytics", "onnx", "onnxruntime", "onnxruntime-gpu", "torchvision")
+"""Packages whose version decides what an artifact is."""
+RENAME_TRIES = 100
+CODE = ("export/*.py", "photofinish/*.py", "photofinish/synthetic/*.py")
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,12 @@ def fingerprint(variant: Variant, settings: Mapping[str, object]) -> str:
 
 
 def code_hash() -> str:
-    """A hash of export/'s own source files."""
+    """A hash of the source files that decide artifacts and cards: export/, the vocabulary, the synthetic camera."""
+    root = Path(__file__).resolve().parent.parent
+    code = [path for pattern in CODE for path in root.glob(pattern)]
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted(code):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -107,10 +114,20 @@ def replaced_directory(target: Path) -> Iterator[Path]:
         made = Path(folder) / target.name
         made.mkdir()
         yield made
-        if target.exists():
-            # Two renames: a reader sees the old folder, for an instant none, then the whole new one.
-            target.rename(Path(folder) / "replaced")
-        made.rename(target)
+        _put_in_place(made, target, Path(folder))
+
+
+def _put_in_place(made: Path, target: Path, aside: Path) -> None:
+    """Two renames: a reader sees the old folder, for an instant none, then the whole new one; the last export wins."""
+    for attempt in range(RENAME_TRIES):
+        with contextlib.suppress(FileNotFoundError):
+            target.rename(aside / f"replaced-{attempt}")
+        try:
+            made.rename(target)
+            return
+        except OSError as exc:  # between the two another export was quicker
+            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt == RENAME_TRIES - 1:
+                raise
 
 
 def copy_variant(source: Path, target: Path) -> None:

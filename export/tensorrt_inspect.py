@@ -11,7 +11,7 @@ from export.tensorrt_library import TensorRTLibrary
 from export.tensorrt_network import EngineRefusedError
 
 _FORMATS = (
-    ("int8", re.compile(r"int8", re.IGNORECASE)),
+    ("int8", re.compile(r"(?<!u)int8", re.IGNORECASE)),  # UINT8 is the camera's picture on its way in
     ("fp8", re.compile(r"fp8|float8|e4m3", re.IGNORECASE)),
     ("bf16", re.compile(r"bf16|bfloat16", re.IGNORECASE)),
     ("fp16", re.compile(r"fp16|half|float16", re.IGNORECASE)),

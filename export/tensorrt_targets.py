@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from photofinish.errors import ConfigError
 
 TARGET = re.compile(r"^sm_?(\d{2,3})$")
-DISTRIBUTIONS = ("tensorrt", "tensorrt-cu13-bindings", "tensorrt-rtx-cu13-bindings")
-"""Packages whose version decides what an engine is."""
 
 
 def targets_from_texts(texts: Iterable[str]) -> tuple[str, ...]:
@@ -34,16 +32,16 @@ def engine_settings(targets: tuple[str, ...]) -> dict[str, object]:
     """What an engine depends on besides its graph: targets, library versions, the GPU it is built on."""
     return {
         "targets": targets,
-        "versions": {name: _version(name) for name in DISTRIBUTIONS},
+        "versions": _versions(),
         "gpu": "" if targets else _gpu_name(),
     }
 
 
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+def _versions() -> dict[str, str]:
+    """All that is installed of TensorRT: it comes under other names for each CUDA, or from the system."""
+    found = importlib.metadata.distributions()
+    names = {str(item.metadata["Name"]): item.version for item in found}
+    return {name: version for name, version in sorted(names.items()) if name.lower().startswith("tensorrt")}
 
 
 def _gpu_name() -> str:

@@ -156,13 +156,16 @@ def _row_from_line(line: str, where: str, class_count: int) -> tuple[int, float,
         corners = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
     else:
         raise ConfigError(f"{where}: {len(values) + 1} numbers found; expected class cx cy width height, or a polygon")
-    if label != int(label) or not 0 <= label < class_count:
+    if not 0 <= label < class_count or label != int(label):
         raise ConfigError(f"{where}: class {label:g} does not exist; data.yaml names {class_count} classes")
+    box = " ".join(f"{value:.3g}" for value in corners)
     if min(corners) < -TOLERANCE or max(corners) > 1 + TOLERANCE or not all(np.isfinite(corners)):
         raise ConfigError(
-            f"{where}: the box {' '.join(f'{value:.3g}' for value in corners)} lies outside its picture; coordinates "
+            f"{where}: the box {box} lies outside its picture; coordinates "
             "are shares of the picture's size, within 0..1; correct or remove the label"
         )
+    if corners[2] < corners[0] or corners[3] < corners[1]:
+        raise ConfigError(f"{where}: the box {box} has a negative width or height; correct or remove the label")
     x1, y1, x2, y2 = (min(max(value, 0.0), 1.0) for value in corners)
     return int(label), x1, y1, x2, y2
 

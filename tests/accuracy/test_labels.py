@@ -74,6 +74,10 @@ def test_names_as_a_list_and_a_list_of_pictures(tmp_path: Path) -> None:
     ("label", "message"),
     [
         ("0 1.4 0.5 0.2 0.4", r"a\.txt, line 1: the box .* lies outside its picture"),
+        ("nan 0.5 0.5 0.2 0.4", r"line 1: class nan does not exist"),
+        ("inf 0.5 0.5 0.2 0.4", r"line 1: class inf does not exist"),
+        ("0 0.5 0.5 nan 0.4", r"line 1: the box .* lies outside its picture"),
+        ("0 0.5 0.5 -0.2 0.4", r"line 1: the box .* has a negative width or height"),
         ("0 64 32 20 20", r"a\.txt, line 1: the box .* lies outside its picture"),
         ("7 0.5 0.5 0.2 0.4", r"a\.txt, line 1: class 7 does not exist; data\.yaml names 2 classes"),
         ("0 0.5 0.5", r"a\.txt, line 1: 3 numbers found; expected class cx cy width height"),

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +17,8 @@ from export.build import StagedVariant, resolve_device, stage_variants
 from export.cards import card_from_directory, rewrite_card
 from export.onnx_session import output_from_onnx
 from export.publish import publish_variants, withdraw_variant
-from export.recipes import trace_network
-from export.staging import replaced_directory
+from export.recipes import _expect_same_in_batch, trace_network
+from export.staging import CODE, fingerprint, replaced_directory
 from photofinish.errors import ConfigError, ExportError, ModelRepositoryError
 from photofinish.variant import Variant
 from tests.export.conftest import CHECKOUT, SIZE, SUFFIXES, SaveOnnx, raw_yolo, stage_tiny
@@ -119,6 +121,52 @@ def test_a_damaged_record_is_stale(tiny_staging: Tiny, tmp_path: Path) -> None:
     (staging / "yolo26n" / "yolo26n_onnx_fp32" / "export.json").write_text(json.dumps({"fingerprint": "x"}))
     rebuilt = [item.variant.suffix for item in stage_tiny(staging) if item.rebuilt]
     assert rebuilt == ["torch_fp32", "onnx_fp32"]
+
+
+@pytest.mark.parametrize("package", ["torch", "onnx", "onnxruntime", "onnxruntime-gpu", "ultralytics"])
+def test_another_version_of_a_library_makes_an_artifact_stale(
+    variants: dict[str, Variant], monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    def fingerprint_with(version: str) -> str:
+        monkeypatch.setattr(importlib.metadata, "version", lambda name: version if name == package else "1")
+        return fingerprint(variants["onnx_fp32"], {})
+
+    assert fingerprint_with("1.0") == fingerprint_with("1.0") != fingerprint_with("1.1")
+
+
+def test_the_code_that_decides_an_artifact_is_known() -> None:
+    code = {path.relative_to(CHECKOUT).as_posix() for pattern in CODE for path in CHECKOUT.glob(pattern)}
+    wanted = {"export/recipes.py", "photofinish/letterbox.py", "photofinish/model_card.py"}
+    assert wanted | {"photofinish/synthetic/camera.py"} <= code
+
+
+def test_two_exports_into_one_folder_leave_a_whole_one(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+
+    def export(name: str) -> None:
+        for _ in range(100):
+            with replaced_directory(target) as made:
+                for part in ("a", "b"):
+                    (made / part).write_text(name)
+
+    with ThreadPoolExecutor(4) as pool:
+        for running in [pool.submit(export, str(number)) for number in range(4)]:
+            running.result()
+    assert list(tmp_path.iterdir()) == [target]
+    assert (target / "a").read_text() == (target / "b").read_text()
+
+
+def test_a_batch_that_repeats_its_first_picture_is_found() -> None:
+    """Its best value, a coordinate near the edge of the input, is nearly the same in every picture."""
+    rows = np.zeros((2, 300, 6), np.float32)
+    rows[0, 0], rows[1, 0] = (0, 0, 639, 639, 0.9, 1), (5, 5, 100, 638, 0.4, 0)
+    raw = np.random.default_rng(0).uniform(0, 640, (2, 84, 50)).astype(np.float32)
+    for alone in (rows, raw):
+        _expect_same_in_batch("toy", alone.copy(), alone)
+        with pytest.raises(ExportError, match="its batch is not dynamic"):
+            _expect_same_in_batch("toy", alone[[0, 0]], alone)
+    with pytest.raises(ExportError, match="a batch gives shape"):
+        _expect_same_in_batch("toy", rows[:1], rows)
 
 
 def _interrupt_a_replacement(target: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,33 @@ def test_official_weights_without_a_network_say_what_to_do(tmp_path: Path) -> No
     urls = {"yolo26n.pt": "http://127.0.0.1:9/yolo26n.pt"}
     with pytest.raises(ExportError, match=r"cannot be fetched .*copy the file.*yolo26n.yaml for an untrained model"):
         downloaded_weights("yolo26n.pt", urls=urls, cache=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _serve_once(answer: bytes) -> str:
+    """The address of a server that gives one answer and hangs up."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with server, server.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"http://127.0.0.1:{server.getsockname()[1]}/yolo26n.pt"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf",
+        b"nonsense",
+    ],
+)
+def test_half_a_download_is_not_kept(tmp_path: Path, answer: bytes) -> None:
+    with pytest.raises(ExportError, match="cannot be fetched"):
+        downloaded_weights("yolo26n.pt", urls={"yolo26n.pt": _serve_once(answer)}, cache=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -46,6 +46,7 @@ def test_a_tensors_type_is_read_from_its_description(described: str, precision: 
 
 def test_other_types_and_bare_names_are_not_counted() -> None:
     assert not precisions_from_inspection(inspection("Row major linear INT64 format", "Int32", "Bool"))
+    assert not precisions_from_inspection(inspection("Row major linear UInt8 format", "UINT8"))
     assert not precisions_from_inspection(json.dumps({"Layers": ["conv + relu", "top-k"]}))
 
 
