@@ -53,6 +53,11 @@ class LabelledDataset(Dataset):
             size=len(pictures),
         )
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The pictures' files."""
+        return tuple(picture.image for picture in self._pictures)
+
     def frames(self) -> Iterator[Frame]:
         """The pictures by name."""
         for index, (picture, rows) in enumerate(zip(self._pictures, self._rows, strict=True)):

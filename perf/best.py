@@ -47,7 +47,12 @@ def best_candidate(candidates: Sequence[Candidate], *, p95_ms: float) -> Candida
 
 
 def reason_for_none(candidates: Sequence[Candidate], *, p95_ms: float) -> str:
-    """Why there is no best candidate: all are too slow, or some were too slow to say."""
+    """Why there is no best candidate: none could be measured, all are too slow, or some were too slow to say."""
+    if not candidates:
+        return (
+            "no variant was measured: none of those that kept their accuracy runs on this machine; export variants for "
+            "it, or read above why they were refused"
+        )
     if unknown := sum(item.p95_ns is None and not item.errors for item in candidates):
         return (
             f"no variant was shown to keep a P95 of {p95_ms:g} ms: {unknown} of {len(candidates)} rows have fewer than "

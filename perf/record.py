@@ -8,8 +8,10 @@ Record
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import os
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -154,7 +156,7 @@ class Record:
 
 
 def json_from_record(record: Record) -> str:
-    """The record as JSON text; raw samples stand on one line per list."""
+    """The record as one line of JSON text."""
     return json.dumps(asdict(record), ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n"
 
 
@@ -170,16 +172,16 @@ def require_writable(path: Path) -> None:
 
 def write_record(record: Record, path: Path) -> None:
     """Write the file in one step: a reader sees the old or the new one, never a half."""
+    partial = path.with_name(f".record-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=".record-", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(json_from_record(record))
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
+        partial.write_text(json_from_record(record), encoding="utf-8")
+        partial.replace(path)
     except OSError as exc:
         raise ConfigError(f"{path} cannot be written: {exc}; choose another place with --out") from exc
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 _GZIP_MAGIC = b"\x1f\x8b"

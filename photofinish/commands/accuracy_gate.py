@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,13 +28,15 @@ DEFAULT_FRAMES = 120
 class GateOptions:
     """What the gate looks at. data: a data.yaml; frames: a source without labels; neither: the synthetic camera.
 
-    size: number of frames; None takes all labelled pictures, else DEFAULT_FRAMES.
+    size: number of frames; None takes all labelled pictures, else DEFAULT_FRAMES. calibration: the folder that INT8 is
+    calibrated on, whose pictures the gate must not look at.
     """
 
     data: Path | None = None
     frames: str | None = None
     size: int | None = None
     work: Path = WORK
+    calibration: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +98,27 @@ def dataset_from_options(options: GateOptions, card: ModelCard) -> Dataset:
     if options.data:
         labelled = LabelledDataset(options.data, limit=options.size)
         map_classes(labelled, card.class_names, weights=card.weights)
+        _require_other_pictures(options, "--data", labelled.paths)
         return labelled
     size = options.size or DEFAULT_FRAMES
     if options.frames:
+        path = Path(options.frames)
+        _require_other_pictures(options, "--frames", path.rglob("*") if path.is_dir() else (path,))
         return SourceDataset(options.frames, size)
     return SyntheticDataset(size, labelled=card.class_names == CLASS_NAMES)
+
+
+def _require_other_pictures(options: GateOptions, flag: str, paths: Iterable[Path]) -> None:
+    """ConfigError when INT8 was calibrated on a picture that it would be judged by."""
+    if options.calibration is None:
+        return
+    calibrated = {path.resolve() for path in options.calibration.rglob("*") if path.is_file()}
+    if shared := sorted(calibrated.intersection(path.resolve() for path in paths)):
+        raise ConfigError(
+            f"--calibration {options.calibration} and {flag} share {len(shared)} pictures, such as {shared[0]}: INT8 "
+            "would be judged by what it was calibrated on; collect others with `photofinish calibrate SOURCE --out "
+            "OTHER`"
+        )
 
 
 def error_from_report(report: GateReport, work: Path) -> AccuracyGateError:
@@ -180,15 +198,24 @@ def _with_baseline(staged: Sequence[StagedVariant], baseline: StagedVariant) -> 
 
 
 def _runs_here(item: StagedVariant, on_progress: Callable[[str], None]) -> bool:
+    if reason := why_not_here(item):
+        on_progress(f"{item.variant.name}: {reason}, so its accuracy was not measured here")
+    return not reason
+
+
+def why_not_here(item: StagedVariant) -> str:
+    """Why the embedded server of this machine cannot serve the variant; "" when it can."""
     from export.build import resolve_device
+    from export.tensorrt_library import gpu_at_hand
 
     if "embedded" not in item.variant.servers:
-        on_progress(f"{item.variant.name}: only the container runs it, so its accuracy was not measured here")
-        return False
-    if item.variant.backend == "tensorrt" and resolve_device("auto") != "cuda":
-        on_progress(f"{item.variant.name}: there is no GPU here to run it, so its accuracy was not measured")
-        return False
-    return True
+        return "only the container runs it"
+    if item.card.device != "cpu" and resolve_device("auto") != "cuda":
+        return "there is no GPU here to run it"
+    gpu = gpu_at_hand() if item.card.engines else None
+    if gpu and gpu.target not in item.card.engines:
+        return f"its engines are for {', '.join(item.card.engines)} and this GPU is {gpu.target}"
+    return ""
 
 
 def _keep_aside(item: StagedVariant, reason: str, work: Path) -> None:

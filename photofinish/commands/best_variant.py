@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from photofinish.commands.accuracy_gate import why_not_here
 from photofinish.errors import ConfigError, VerdictError
 
 if TYPE_CHECKING:
@@ -23,7 +24,12 @@ SPARE = 1.3
 def measure_published(
     repository: Path, models: Sequence[str], *, on_progress: Callable[[str], None]
 ) -> tuple[Candidate, ...]:
-    """Every one of these models under closed-loop load, served from the repository by the embedded server."""
+    """Every one of these models under closed-loop load, served from the repository by the embedded server.
+
+    Nothing is measured of no models: a server without names would serve whatever else the repository holds.
+    """
+    if not models:
+        return ()
     from perf.bench import Bench, frames_from_source, served_models
     from perf.best import candidates_from_section
     from perf.statistics import min_samples
@@ -66,9 +72,7 @@ def choose_best(candidates: Sequence[Candidate], p95_ms: float, *, on_line: Call
 
 def runs_here(item: StagedVariant) -> bool:
     """Whether the embedded server of this machine can serve the variant."""
-    from export.build import resolve_device
-
-    return "embedded" in item.variant.servers and (item.card.device == "cpu" or resolve_device("auto") == "cuda")
+    return not why_not_here(item)
 
 
 def check_best_options(best: bool, p95_ms: float | None, gate: bool) -> None:

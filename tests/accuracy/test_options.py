@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from export.staging import StagedVariant
+from export.tensorrt_library import Gpu
 from perf.accuracy import Answers, results_from_answers
 from perf.accuracy_data import SourceDataset, SyntheticDataset
 from perf.accuracy_gate import Candidate, verdict_from_result
-from photofinish.commands.accuracy_gate import DEFAULT_FRAMES, GateOptions, dataset_from_options
+from photofinish.commands.accuracy_gate import DEFAULT_FRAMES, GateOptions, dataset_from_options, why_not_here
 from photofinish.detections import Detections, empty_detections
 from photofinish.errors import ConfigError, SourceError
 from photofinish.synthetic import CLASS_NAMES
+from photofinish.variant import ServerKind, default_variants_path, variants_from_toml
 from tests.accuracy.test_calibration_folder import fill
 from tests.accuracy.test_labels import write_data
 from tests.builders import build_card, build_detections
@@ -44,6 +48,53 @@ def test_unlabelled_pictures_are_the_same_each_time(tmp_path: Path) -> None:
     assert dataset.sha256 == SourceDataset(str(tmp_path), 3).sha256
     fill(tmp_path / "other", 2)
     assert SourceDataset(str(tmp_path / "other"), 3).sha256 != dataset.sha256
+
+
+def test_int8_is_not_judged_by_the_pictures_it_was_calibrated_on(tmp_path: Path) -> None:
+    calibration = tmp_path / "calibration"
+    frames = fill(calibration / "frames", 4)
+    for given in (calibration, frames, tmp_path):
+        options = GateOptions(frames=str(given), size=2, calibration=calibration)
+        with pytest.raises(
+            ConfigError, match="--frames share 4 pictures"
+        ):
+            dataset_from_options(options, build_card())
+    others = GateOptions(frames=str(fill(tmp_path / "others", 2)), size=2, calibration=calibration)
+    assert dataset_from_options(others, build_card()).size == 2
+
+
+def test_int8_is_not_judged_by_labelled_pictures_it_was_calibrated_on(tmp_path: Path) -> None:
+    data = write_data(tmp_path, {"a": "0 0.5 0.5 0.2 0.4", "b": None}, document="val: images/val\nnames: [car]\n")
+    card = build_card(class_names=("car",))
+    with pytest.raises(ConfigError, match="--data share 2 pictures"):
+        dataset_from_options(GateOptions(data=data, calibration=tmp_path / "images"), card)
+    assert dataset_from_options(GateOptions(data=data, calibration=fill(tmp_path / "other", 2)), card).size == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "engines", "servers", "reason"),
+    [
+        (None, {}, ("embedded", "container"), "there is no GPU here to run it"),
+        ("sm120", {"sm120": {}}, ("embedded", "container"), ""),
+        ("sm90", {"sm120": {}, "sm89": {}}, ("embedded",), "its engines are for sm120, sm89 and this GPU is sm90"),
+        ("sm90", {}, ("container",), "only the container runs it"),
+    ],
+)
+def test_a_variant_that_this_machine_cannot_serve_is_not_measured(
+    monkeypatch: pytest.MonkeyPatch,
+    target: str | None,
+    engines: dict[str, dict[str, str]],
+    servers: tuple[ServerKind, ...],
+    reason: str,
+) -> None:
+    monkeypatch.setattr("export.build.resolve_device", lambda device: "cuda" if target else "cpu")
+    gpu = Gpu(name="toy", target=target) if target else None
+    monkeypatch.setattr("export.tensorrt_library.gpu_at_hand", lambda: gpu)
+    known = variants_from_toml(default_variants_path(), model="toy")
+    variant = replace(next(item for item in known if item.suffix == "trt_fp16"), servers=servers)
+    card = build_card(backend="tensorrt", device="cuda", engines=engines)
+    item = StagedVariant(variant=variant, directory=Path(), card=card, rebuilt=False)
+    assert why_not_here(item) == reason
 
 
 def test_empty_folder_is_named(tmp_path: Path) -> None:

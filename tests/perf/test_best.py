@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from perf.best import Candidate, best_candidate, reason_for_none, table_from_candidates
 from photofinish.cli import cli
+from photofinish.commands.best_variant import choose_best, measure_published
 from photofinish.errors import ConfigError, VerdictError
 from tests.deploy.compose import CHECKOUT
 from tests.deploy.toy import toy_weights
@@ -46,8 +47,12 @@ def test_too_few_requests_are_not_called_too_slow() -> None:
     assert "1 of 3 rows have fewer than 130 requests, too few to say" in said
 
 
-def test_nothing_measured_has_no_best() -> None:
+def test_nothing_measured_has_no_best(tmp_path: Path) -> None:
+    """No server is started: without names it would serve what else the repository holds."""
+    assert measure_published(tmp_path, [], on_progress=print) == ()
     assert best_candidate((), p95_ms=10) is None
+    with pytest.raises(VerdictError, match="no variant was measured: none of those that kept their accuracy runs"):
+        choose_best((), 10, on_line=print)
 
 
 def test_table_marks_the_best_and_says_what_disqualified() -> None:

@@ -104,6 +104,14 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
         read_record(tmp_path / "missing.json")
 
 
+def test_a_record_that_cannot_be_put_in_place_leaves_no_half(tmp_path: Path) -> None:
+    taken = tmp_path / "run.json"
+    taken.mkdir()
+    with pytest.raises(ConfigError, match="choose another place with --out"):
+        write_record(build_record(), taken)
+    assert list(tmp_path.iterdir()) == [taken]
+
+
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
