@@ -18,7 +18,8 @@ INDEX_TIMEOUT_S = 2.0
 
 def is_ready(grpc_url: str, timeout_s: float) -> bool:
     """Whether the server says over gRPC that it and its models are ready; False when nothing answers in time."""
-    with grpc.insecure_channel(grpc_url) as channel:
+    # gRPC would send even loopback calls to the proxy that the environment names.
+    with grpc.insecure_channel(grpc_url, options=[("grpc.enable_http_proxy", 0)]) as channel:
         call = channel.unary_unary("/inference.GRPCInferenceService/ServerReady")
         try:
             return bool(call(b"", timeout=timeout_s, wait_for_ready=True) == _READY)

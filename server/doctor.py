@@ -20,6 +20,7 @@ from photofinish import __version__
 from photofinish.errors import ServerError
 from photofinish.wheels import free_bytes, user_cache_dir
 from server.ports import LOOPBACK
+from server.supervisor import SHARED_MEMORY
 from server.triton_files import (
     TRITON_DIR_VARIABLE,
     TRITON_REQUIREMENT,
@@ -82,12 +83,7 @@ def examine(cache_dir: Path | None = None) -> tuple[Check, ...]:
         _ports_check(),
         _space_check("disk", Path.cwd(), MIN_FREE_GIB, "free some space; exported models and the cache need it"),
         _space_check("cache", cache_dir or user_cache_dir(), MIN_FREE_GIB, "free some space or set PHOTOFINISH_CACHE"),
-        _space_check(
-            "shared memory",
-            Path("/dev/shm"),
-            MIN_SHARED_MEMORY_GIB,
-            "enlarge /dev/shm (docker: --shm-size=1g); each model instance and each camera uses some",
-        ),
+        _shared_memory_check(SHARED_MEMORY),
     )
 
 
@@ -245,6 +241,18 @@ def _ports_check() -> Check:
             remedy="pass --grpc-port 0 --http-port 0 --metrics-port 0 to take free ones",
         )
     return Check(name="ports", status="works", found="8000, 8001, 8002 and 7860 are free")
+
+
+def _shared_memory_check(folder: Path) -> Check:
+    if not folder.is_dir():
+        return Check(
+            name="shared memory",
+            status="fails",
+            found=f"there is no {folder}",
+            remedy=f"mount a tmpfs there: mount -t tmpfs -o size=1g tmpfs {folder}",
+        )
+    remedy = f"enlarge {folder} (docker: --shm-size=1g); each model instance and each camera uses some"
+    return _space_check("shared memory", folder, MIN_SHARED_MEMORY_GIB, remedy)
 
 
 def _space_check(name: str, folder: Path, least_gib: float, remedy: str) -> Check:

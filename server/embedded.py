@@ -9,16 +9,19 @@ from pathlib import Path
 from types import TracebackType
 
 from photofinish.errors import ModelRepositoryError, ServerError
-from photofinish.wheels import print_progress
+from photofinish.wheels import free_bytes, print_progress
 from server.control import accepts_connections, is_ready, load_failures
 from server.log import loaded_models, read_log, unread_models
 from server.ports import LOOPBACK, choose_ports
 from server.process import ServerProcess, default_log_path
 from server.repository import models_in
+from server.supervisor import SHARED_MEMORY
 from server.triton_files import TRITON_VERSION, find_triton
 
 POLL_S = 0.05
 REMINDER_S = 10.0
+SCARCE_BYTES = 64 << 20
+"""With less shared memory than this at the start, a failure is likely for want of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,7 @@ class EmbeddedServer:
         self._on_progress = on_progress
         self._process: ServerProcess | None = None
         self._endpoint: ServerEndpoint | None = None
+        self._scarcity = ""
 
     @property
     def endpoint(self) -> ServerEndpoint:
@@ -86,6 +90,12 @@ class EmbeddedServer:
         if missing := sorted(set(models) - set(held)):
             raise ModelRepositoryError(
                 f"{self._repository} has no model {', '.join(missing)}; it holds {', '.join(held)}"
+            )
+        free = free_bytes(SHARED_MEMORY)
+        if free < SCARCE_BYTES:
+            self._scarcity = (
+                f"; {SHARED_MEMORY} had only {free / 2**20:.1f} MiB free: enlarge it (docker: --shm-size=1g) or "
+                "serve fewer models with --model"
             )
         ports = choose_ports(**self._ports_given)
         files = find_triton(self._on_progress)
@@ -134,13 +144,13 @@ class EmbeddedServer:
                 return
             waiting = ", ".join(name for name in models if name not in told) or "nothing"
             if not process.is_alive():
-                raise ServerError(f"tritonserver ended while loading {waiting}; {process.log_hint()}")
+                raise ServerError(f"tritonserver ended while loading {waiting}; {process.log_hint()}{self._scarcity}")
             if failures := self._failures(models, unread_models(log)):
-                raise ModelRepositoryError(f"{failures}; see {self.log_path}")
+                raise ModelRepositoryError(f"{failures}; see {self.log_path}{self._scarcity}")
             if time.monotonic() > deadline:
                 raise ServerError(
                     f"tritonserver was not ready within {self._ready_timeout_s:.0f} s, still loading {waiting}; "
-                    f"give it longer or see {self.log_path}"
+                    f"give it longer or see {self.log_path}{self._scarcity}"
                 )
             if time.monotonic() > reminded + REMINDER_S:
                 reminded = time.monotonic()

@@ -1,4 +1,4 @@
-"""A server in the foreground: it runs until Ctrl-C, SIGTERM or its own end."""
+"""A server in the foreground: it runs until Ctrl-C, SIGTERM, SIGHUP or its own end."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CHECK_S = 0.5
 
 
 class _StopRequested(BaseException):
-    """Ctrl-C or SIGTERM came."""
+    """A signal asked for the end."""
 
 
 def serve_until_stopped(server: EmbeddedServer, on_ready: Callable[[ServerEndpoint], None]) -> None:
-    """Run the server until Ctrl-C or SIGTERM; raise ServerError when it ends by itself.
+    """Run the server until Ctrl-C, SIGTERM or SIGHUP; raise ServerError when it ends by itself.
 
-    Call it from the main thread: it takes over both signals while it runs.
+    Call it from the main thread: it takes over these signals while it runs.
     """
     try:
         with _signals_raise(), server:
@@ -35,7 +35,7 @@ def serve_until_stopped(server: EmbeddedServer, on_ready: Callable[[ServerEndpoi
 
 @contextmanager
 def _signals_raise() -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into _StopRequested and ignore later ones, so that stopping is not cut short."""
+    """Turn the first of these signals into _StopRequested and ignore later ones, so that stopping is not cut short."""
     asked = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -43,7 +43,9 @@ def _signals_raise() -> Iterator[None]:
             asked.set()
             raise _StopRequested
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    # `nohup` starts programs with SIGHUP ignored, and means it.
+    hang_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, *hang_up)}
     try:
         yield
     finally:

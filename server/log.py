@@ -40,5 +40,10 @@ def unread_models(log: str) -> Mapping[str, str]:
 
 def last_error(log: str) -> str:
     """The text of the last error line, "" when there is none."""
-    errors = [line for line in log.splitlines() if re.match(r"[EF]\d{4} ", line) or line.startswith("error:")]
+    errors = [
+        line
+        for line in log.splitlines()
+        # Every machine without a GPU has the line about the helper; it is no cause of anything.
+        if re.match(r"[EF]\d{4} (?!.*CudaDriverHelper has not been)", line) or line.startswith("error:")
+    ]
     return errors[-1].partition("] ")[2] or errors[-1] if errors else ""

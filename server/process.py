@@ -41,7 +41,7 @@ class ServerProcess:
         run_folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}_"))
         try:
             fill_run_folder(run_folder, files, repository, models)
-        except ServerError:
+        except BaseException:
             shutil.rmtree(run_folder, ignore_errors=True)
             raise
         prefix = f"{_SHM_PREFIX}{os.getpid()}_{secrets.token_hex(4)}_"
@@ -62,7 +62,11 @@ class ServerProcess:
             text=True,
             start_new_session=True,
         )
-        line = self._supervisor.stdout.readline() if self._supervisor.stdout else ""
+        try:
+            line = self._supervisor.stdout.readline() if self._supervisor.stdout else ""
+        except BaseException:  # Ctrl-C: nobody else knows of the supervisor yet
+            self.stop()
+            raise
         if not line:
             self.stop()
             raise ServerError(f"tritonserver could not be started; {self.log_hint()}")
@@ -98,7 +102,7 @@ class ServerProcess:
 
 
 def remove_leftovers() -> None:
-    """Remove shared memory and run folders of dead Photofinish processes whose supervisor was killed as well."""
+    """Remove this user's shared memory and run folders of dead processes whose supervisor was killed as well."""
     for path in SHARED_MEMORY.glob(f"{_SHM_PREFIX}[0-9]*_*"):
         if _is_ownerless(path.name.removeprefix(_SHM_PREFIX)):
             remove_shared_memory(path.name)

@@ -101,9 +101,10 @@ def _stop_group(server: subprocess.Popen[bytes], timeout_s: float) -> None:
 
 
 def remove_shared_memory(prefix: str) -> None:
-    """Remove the shared-memory files whose name begins with `prefix`."""
+    """Remove the shared-memory files whose name begins with `prefix`, as far as they are this user's."""
     for path in SHARED_MEMORY.glob(f"{prefix}*"):
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            path.unlink()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -64,3 +65,10 @@ def test_a_checkout_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> No
     check = doctor._extra_check("server")
     assert check.status == "note"
     assert "without being installed" in check.found
+
+
+def test_a_machine_without_shared_memory(tmp_path: Path) -> None:
+    assert doctor._shared_memory_check(tmp_path).status in ("works", "fails")
+    check = doctor._shared_memory_check(tmp_path / "shm")
+    assert (check.status, check.found) == ("fails", f"there is no {tmp_path}/shm")
+    assert "mount" in check.remedy

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -20,6 +21,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from photofinish.errors import ModelRepositoryError, ServerError
+from server import process
 from server.embedded import EmbeddedServer
 from tests.server.models import config_text, random_frames, save_doubling_onnx, write_model
 from tests.server.test_backends import infer
@@ -135,6 +137,45 @@ def test_too_short_a_deadline_names_what_was_awaited(repository: Path, tmp_path:
     assert server_processes(repository) == []
 
 
+def test_scarce_shared_memory_is_named(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.embedded.free_bytes", lambda folder: 5 << 20)
+    with pytest.raises(ServerError, match=r"/dev/shm had only 5\.0 MiB free: enlarge it"):
+        EmbeddedServer(repository, log_path=tmp_path / "log", ready_timeout_s=0.0).__enter__()
+
+
+def test_a_proxy_of_the_environment_is_not_asked(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with EmbeddedServer(repository, log_path=tmp_path / "log", ready_timeout_s=60) as server:
+        assert server.is_alive()
+
+
+@pytest.mark.parametrize("stage", ["filling the run folder", "waiting for the supervisor"])
+def test_an_interrupted_start_leaves_nothing(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    def interrupt(*arguments: object) -> str:
+        raise KeyboardInterrupt
+
+    class InterruptedPopen(subprocess.Popen):
+        def __init__(self, *arguments: object, **options: object) -> None:
+            super().__init__(*arguments, **options)
+            self.stdout.close()
+            self.stdout = SimpleNamespace(readline=interrupt, close=lambda: None)
+
+    monkeypatch.setattr(process.tempfile, "tempdir", str(tmp_path))
+    if stage == "filling the run folder":
+        monkeypatch.setattr(process, "fill_run_folder", interrupt)
+    else:
+        monkeypatch.setattr(process.subprocess, "Popen", InterruptedPopen)
+    with pytest.raises(KeyboardInterrupt):
+        EmbeddedServer(repository, log_path=tmp_path / "log").__enter__()
+    assert server_processes(repository) == []
+    assert not list(tmp_path.glob("photofinish-server-*"))
+
+
 def test_unwritable_log(repository: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ServerError, match=r"the log .* cannot be written"):
@@ -235,7 +276,7 @@ def run_serve(repository: Path, *arguments: str, cwd: Path) -> subprocess.Popen[
 ANY_PORTS = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_serve_prints_its_address_and_stops_cleanly(repository: Path, tmp_path: Path, number: int) -> None:
     with run_serve(repository, "--json", *ANY_PORTS, cwd=tmp_path) as serve:
         assert serve.stdout

@@ -81,6 +81,7 @@ def test_log_lines_are_understood() -> None:
     assert unread_models(LOG) == {"b": "failed to read b, 1:20: Expected string, got: x"}
     assert "Poll failed" in last_error(LOG)
     assert last_error("") == ""
+    assert last_error('E1121 06:08:39.349362 2073 server.cc:241] "CudaDriverHelper has not been initialized."') == ""
 
 
 def test_leftovers_of_dead_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,3 +99,14 @@ def test_leftovers_of_dead_processes_are_removed(tmp_path: Path, monkeypatch: py
         f"photofinish_{alive}_ab_region",
         "photofinish_of_somebody_else",
     ]
+
+
+def test_leftovers_of_another_user_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(process, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(supervisor, "SHARED_MEMORY", tmp_path)
+    (tmp_path / f"photofinish_{2**22 + 1}_ab_region").touch()
+    monkeypatch.setattr(Path, "unlink", refuse)
+    process.remove_leftovers()
