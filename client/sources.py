@@ -27,6 +27,10 @@ def open_source(
     camera at their own rate, skipping what nobody fetches in time. on_notice hears of reconnections.
     Raises SourceError saying what is wrong with it.
     """
+    if not spec.strip():
+        raise SourceError(
+            "no source is named; give a picture, a folder, a video, a camera index, rtsp://… or `synthetic`"
+        )
     if spec == "synthetic" or spec.startswith("synthetic?"):
         return synthetic_from_spec(spec, paced=paced)
     if spec.lower().startswith(STREAM_SCHEMES):

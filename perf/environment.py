@@ -43,7 +43,7 @@ def environment_fingerprint(nvml: Any | None, *, server: dict[str, Any]) -> dict
         "system": f"{platform.system()} {platform.release()}",
         "distribution": _distribution(),
         "cpu": _cpu_name(),
-        "cpu_cores": _usable_cores(),
+        "cpu_cores": usable_cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "load_average": round(os.getloadavg()[0], 2),
         "gpus": _gpus(nvml),
@@ -113,7 +113,8 @@ def _cpu_name() -> str:
     return platform.processor() or "unknown"
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+from perf.environment import usable_cores
 from perf.record import Record, Section
 from perf.report import Part, headline, text_parts
+from perf.statistics import min_samples
+from perf.summary import summaries_from_section
 from perf.tables import comparison_rows, sweep_rows
+from perf.verdict import machine_reasons
 from perf.wording import word
 
 
 def comparison_table(section: Section, *, lang: str = "en") -> str:
-    """Baseline and the other arms, one row each, with the gains and their intervals."""
-    return text_table(*comparison_rows(section, lang=lang))
+    """Baseline and the other arms, one row each, with the gains and their intervals; under it what weakens them."""
+    return "\n".join([text_table(*comparison_rows(section, lang=lang)), *_doubts(section, lang)])
 
 
 def sweep_table(section: Section, *, lang: str = "en") -> str:
@@ -42,6 +46,18 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     rule = "  ".join("-" * width for width in widths)
     return "\n".join([line_text(lines[0]), rule, *(line_text(line) for line in lines[1:])])
+
+
+def _doubts(section: Section, lang: str) -> list[str]:
+    """Why some percentiles are dashes, and what disturbed the machine meanwhile."""
+    lines = []
+    fewest = min((item.requests - item.errors for item in summaries_from_section(section)), default=0)
+    if fewest < min_samples(0.99):
+        lines.append(word("note_percentiles", lang, p95=min_samples(0.95), p99=min_samples(0.99)))
+    for reason in machine_reasons(section, usable_cores()):
+        said, advice = (word(f"{kind}_{reason.key}", lang, **reason.values) for kind in ("reason", "advice"))
+        lines.append(f"{said}; {advice}." if lang == "en" else f"{said}；{advice}。")
+    return lines
 
 
 def _part_text(part: Part) -> str:

@@ -128,8 +128,7 @@ def _section_reasons(section: Section, record: Record) -> list[Reason]:
             reasons.append(_reason("errors", section, summary.arm, values))
     if section.kind in ("comparison", "ladder"):
         reasons += _comparison_reasons(section, record)
-    reasons += _machine_reasons(section, record)
-    return reasons
+    return reasons + machine_reasons(section, record.environment.get("cpu_cores") or 1)
 
 
 def _comparison_reasons(section: Section, record: Record) -> list[Reason]:
@@ -155,7 +154,8 @@ def _comparison_reasons(section: Section, record: Record) -> list[Reason]:
     return reasons
 
 
-def _machine_reasons(section: Section, record: Record) -> list[Reason]:
+def machine_reasons(section: Section, cores: int) -> list[Reason]:
+    """What disturbed this section from outside: the GPU held back, other programs. cores: of the machine."""
     reasons = []
     gpus = [gpu for block in section.blocks for gpu in block.observed.gpus]
     if held_back := sorted({reason for gpu in gpus for reason in gpu.throttle_reasons}):
@@ -163,7 +163,6 @@ def _machine_reasons(section: Section, record: Record) -> list[Reason]:
     if foreign := max((gpu.foreign_processes for gpu in gpus), default=0):
         reasons.append(Reason(key="foreign_gpu", values={"section": section.name, "count": foreign}))
     others = [block.observed.other_cpu_cores for block in section.blocks if block.observed.other_cpu_cores is not None]
-    cores = record.environment.get("cpu_cores") or 1
     if others and (mean := float(np.mean(others))) > MAX_OTHER_CPU_SHARE * cores:
         values = {"section": section.name, "cores": f"{mean:.1f}", "all": cores}
         reasons.append(Reason(key="foreign_cpu", values=values))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,8 @@ SHARE = 0.25
 class _Reading:
     at_s: float
     busy_ticks: int
-    own_ticks: int
+    own_ticks: Mapping[int, int]
+    """By process."""
 
 
 class OtherWork:
@@ -40,7 +41,8 @@ class OtherWork:
     def cores(self) -> float | None:
         """Cores that others used over the last few seconds; None when not known yet, or not knowable.
 
-        A server whose processes cannot be told apart (a container, a C++ backend) would count as another program.
+        A server whose processes cannot be told apart (a container, a C++ backend) would count as another program, and
+        so would a process of ours that ended in between: it took its count with it.
         """
         before = self._before
         if before is not None and self._clock() - before.at_s < INTERVAL_S:
@@ -48,8 +50,9 @@ class OtherWork:
         now = self._read()
         self._before = now
         self._cores = None
-        if before is not None and now is not None:
-            ticks = (now.busy_ticks - before.busy_ticks) - (now.own_ticks - before.own_ticks)
+        if before is not None and now is not None and before.own_ticks.keys() <= now.own_ticks.keys():
+            own = sum(ticks - before.own_ticks.get(pid, 0) for pid, ticks in now.own_ticks.items())
+            ticks = now.busy_ticks - before.busy_ticks - own
             self._cores = max(ticks, 0) / self._ticks_per_s / max(now.at_s - before.at_s, 1e-9)
         return self._cores
 
@@ -64,7 +67,7 @@ class OtherWork:
         idle_ticks = total[3] + total[4]
         return _Reading(at_s=self._clock(), busy_ticks=sum(total) - idle_ticks, own_ticks=self._own_ticks(stubs))
 
-    def _own_ticks(self, stubs: Sequence[int]) -> int:
+    def _own_ticks(self, stubs: Sequence[int]) -> dict[int, int]:
         """Ticks of this process, its descendants, the backend processes and the server that is their parent."""
         parents: dict[int, int] = {}
         ticks: dict[int, int] = {}
@@ -81,4 +84,4 @@ class OtherWork:
             children = {pid for pid, parent in parents.items() if parent in own} - own
             own |= children
             grown = bool(children)
-        return sum(ticks.get(pid, 0) for pid in own)
+        return {pid: ticks[pid] for pid in own if pid in ticks}

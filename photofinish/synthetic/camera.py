@@ -16,6 +16,9 @@ from photofinish.synthetic.truth import TruthFinder
 from photofinish.synthetic.viewpoint import Pixels
 
 MIN_SIDE_PX = 64
+MAX_PIXELS = 3840 * 2160
+"""Drawing the town takes 2.2 GB at this size."""
+MAX_FRAMES_PER_S = 1000.0
 START_S = 3600.0
 """Town time of frame 0."""
 
@@ -40,10 +43,12 @@ class SyntheticCamera:
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         """crowding: 1.0 is the default amount of traffic, 0 an empty town, 2 a rush hour."""
-        if seed < 0 or min(size_wh) < MIN_SIDE_PX or frames_per_s <= 0 or not 0 <= crowding <= 5:
+        is_sized = min(size_wh) >= MIN_SIDE_PX and size_wh[0] * size_wh[1] <= MAX_PIXELS
+        if seed < 0 or not is_sized or not 0 < frames_per_s <= MAX_FRAMES_PER_S or not 0 <= crowding <= 5:
             raise ValueError(
-                f"seed must be at least 0, both sides at least {MIN_SIDE_PX} px, frames_per_s above 0 and crowding "
-                f"within 0..5, got seed={seed}, size_wh={size_wh}, frames_per_s={frames_per_s}, crowding={crowding}"
+                f"seed must be at least 0, both sides at least {MIN_SIDE_PX} px, the picture at most 3840x2160, "
+                f"frames_per_s above 0 and at most {MAX_FRAMES_PER_S:g}, crowding within 0..5; "
+                f"got seed={seed}, size_wh={size_wh}, frames_per_s={frames_per_s}, crowding={crowding}"
             )
         self.seed = seed
         self.size_wh = size_wh

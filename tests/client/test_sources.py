@@ -196,6 +196,12 @@ def test_truncated_video_says_how_much_is_left(test_data, tmp_path):
             list(frames)
 
 
+@pytest.mark.parametrize("spec", ["", "  "])
+def test_an_empty_name_is_no_source(spec):
+    with pytest.raises(SourceError, match="no source is named"):
+        open_source(spec)
+
+
 def test_no_camera():
     with pytest.raises(SourceError, match="camera 97 does not exist"):
         open_source("97")
@@ -203,7 +209,9 @@ def test_no_camera():
         open_source("/dev/video97")
 
 
-@pytest.mark.parametrize("options", ["seed=x", "colour=red", "width=1", "fps=0", "seed=-1"])
+@pytest.mark.parametrize(
+    "options", ["seed=x", "colour=red", "width=1", "width=99999999", "fps=0", "fps=nan", "seed=-1"]
+)
 def test_synthetic_options_are_checked(options):
     with pytest.raises(SourceError, match="synthetic"):
         open_source(f"synthetic?{options}")

@@ -22,6 +22,7 @@ from photofinish.detections import empty_detections
 from photofinish.errors import ServerUnavailableError
 from photofinish.frame import Frame
 from tests.builders import build_frame
+from tests.perf.records import build_record
 
 
 def test_order_is_abba_with_a_fresh_order() -> None:
@@ -65,6 +66,17 @@ def test_a_real_difference_is_found_and_its_interval_holds_it() -> None:
     table = comparison_table(section)
     assert "slow" in table
     assert "×" in table
+    assert "P95 is printed from 130 requests on, P99 from 662" in table
+
+
+def test_the_table_says_when_other_programs_were_busy() -> None:
+    record = build_record()
+    section = record.sections[0]
+    assert "other programs" not in comparison_table(section)
+    busy = tuple(replace(block, observed=replace(block.observed, other_cpu_cores=1e4)) for block in section.blocks)
+    table = comparison_table(replace(section, blocks=busy))
+    assert "other programs used 10000.0 of" in table
+    assert "stop them" in table
 
 
 def test_open_loop_gives_both_sides_the_same_arrivals() -> None:

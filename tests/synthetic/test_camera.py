@@ -88,7 +88,17 @@ def test_sensor_noise_changes_between_frames() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"seed": -1}, {"size_wh": (32, 32)}, {"frames_per_s": 0.0}, {"crowding": -0.1}, {"crowding": 6.0}],
+    [
+        {"seed": -1},
+        {"size_wh": (32, 32)},
+        {"size_wh": (3841, 2160)},
+        {"frames_per_s": 0.0},
+        {"frames_per_s": float("nan")},
+        {"frames_per_s": float("inf")},
+        {"crowding": -0.1},
+        {"crowding": 6.0},
+        {"crowding": float("nan")},
+    ],
 )
 def test_wrong_arguments_are_named(wrong: dict[str, object]) -> None:
     name = next(iter(wrong))

@@ -193,3 +193,30 @@ def test_a_phone_shows_both_panels_one_above_the_other(opened: Opened, tmp_path:
         assert (tmp_path / "phone.png").stat().st_size > 10_000
     finally:
         browser.resize(1280, 800)
+
+
+def test_the_page_stays_dark_when_the_system_turns_light(opened: Opened) -> None:
+    browser = opened.browser
+    brand = "getComputedStyle(document.querySelector('#pf .pf-brand')).color"
+    before = browser.evaluate(brand)
+    try:
+        for scheme in ("dark", "light"):
+            browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+            browser.evaluate("new Promise(resolve => setTimeout(resolve, 300))")
+            assert browser.evaluate(brand) == before, scheme
+    finally:
+        browser.call("Emulation.setEmulatedMedia", features=[])
+
+
+@pytest.mark.parametrize("width", [390, 820, 1000, 1280])
+def test_no_figure_leaves_its_place(opened: Opened, width: int) -> None:
+    browser = opened.browser
+    browser.resize(width, 1100)
+    try:
+        browser.wait_for(f"innerWidth === {width}")
+        wide = (
+            "[...document.querySelectorAll('#pf dd, #pf dt')].filter(node => node.scrollWidth > node.clientWidth + 1)"
+        )
+        assert browser.evaluate(f"{wide}.map(node => node.innerText)") == []
+    finally:
+        browser.resize(1280, 800)

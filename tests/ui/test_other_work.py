@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,22 @@ def test_what_is_neither_the_view_nor_its_server_is_other_work(tmp_path: Path) -
 
 def test_a_server_whose_processes_cannot_be_told_apart_gives_no_figure(tmp_path: Path) -> None:
     assert measured(tmp_path, names=("unknown",)) is None
+
+
+def test_a_process_of_ours_that_ended_makes_no_other_program_busy(tmp_path: Path) -> None:
+    now = [0.0]
+    work = OtherWork(lambda: ("toy",), proc=tmp_path, clock=lambda: now[0])
+    used = {os.getpid(): 10, SERVER: 20, STUB: 30, STUB_CHILD: 900 * TICKS}
+    write_proc(tmp_path, busy=1000, used=used)
+    assert work.cores() is None
+    shutil.rmtree(tmp_path / str(STUB_CHILD))
+    del used[STUB_CHILD]
+    write_proc(tmp_path, busy=1000 + TICKS, used=used)
+    now[0] = 4.0
+    assert work.cores() is None
+    write_proc(tmp_path, busy=1000 + 9 * TICKS, used=used)
+    now[0] = 8.0
+    assert work.cores() == pytest.approx(2.0)
 
 
 def test_this_machine_can_be_read() -> None:

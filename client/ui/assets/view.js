@@ -50,10 +50,21 @@
     setTimeout(() => refresh(root), PERIOD_MS);
   }
 
+  // Gradio takes the class away whenever the system changes to its light scheme: dark text on our dark ground.
+  function stayDark() {
+    const darken = () => { if (!document.body.classList.contains("dark")) document.body.classList.add("dark"); };
+    darken();
+    new MutationObserver(darken).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+  }
+
   function begin() {
-    document.body.classList.add("dark");
+    stayDark();
+    fill();
+  }
+
+  function fill() {
     const root = document.getElementById("pf");
-    if (!root) { setTimeout(begin, 50); return; }
+    if (!root) { setTimeout(fill, 50); return; }
     openStream(root);
     root.querySelector("#pf-stream").addEventListener("error", () => { failures += 1; });
     refresh(root);
