@@ -51,9 +51,15 @@ def input_from_frames(card: ModelCard, frames: npt.NDArray[np.uint8]) -> Array:
 
 
 def reference_rows(repository: Path, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Rows of every frame by an FP32 ONNX variant of the repository, on the CPU, one frame at a time."""
-    (path,) = sorted(repository.glob("*_onnx_fp32/1/model.onnx"))[:1]
-    return rows_on_cpu(path, frames)
+    """Rows of every frame by an FP32 ONNX variant of the repository, on the CPU, one frame at a time.
+
+    A rectangular input has a reference of its own, `<model>_onnx_fp32_rect`. Raises ConfigError where there is none.
+    """
+    suffix = "onnx_fp32" if frames.shape[1] == frames.shape[2] else "onnx_fp32_rect"
+    found = sorted(repository.glob(f"*_{suffix}/1/model.onnx"))
+    if not found:
+        raise ConfigError(f"{repository} has no *_{suffix} to compare answers with; export that variant as well")
+    return rows_on_cpu(found[0], frames)
 
 
 def rows_on_cpu(path: Path, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

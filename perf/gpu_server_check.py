@@ -189,15 +189,16 @@ def run(repository: Path, names: tuple[str, ...], clients: int, seconds: float, 
         url = server.url
         document["ready_s"] = round(time.monotonic() - begun, 1)
         cards = [(model, model.require_card()) for model in client.models()]
-        frames = fresh_frames(POOL, cards[0][1].input_wh, seed)
-        reference = reference_rows(repository, frames)
+        shapes = {card.input_wh: fresh_frames(POOL, card.input_wh, seed) for _, card in cards}
+        references = {input_wh: reference_rows(repository, frames) for input_wh, frames in shapes.items()}
         for model, card in cards:
             say(f"{model.name}")
+            frames = shapes[card.input_wh]
             pictures = input_from_frames(card, frames)
             own = repository / model.name / "1" / "model.onnx"
             # What INT8 makes of a picture differs from FP32 more than a picture of another request might.
             is_int8 = card.precision == "int8" and own.is_file()
-            checker = Checker(card, rows_on_cpu(own, frames) if is_int8 else reference)
+            checker = Checker(card, rows_on_cpu(own, frames) if is_int8 else references[card.input_wh])
             transports = transports_for(model)
             loads = [(batch, threads * gpus) for batch, threads in LOADS if batch <= model.max_batch_size]
             document["models"][model.name] = {

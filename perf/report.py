@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -10,7 +10,7 @@ from typing import Literal
 from perf.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
 from perf.classic_table import classic_rows
 from perf.formatting import number, tick_label, times
-from perf.record import Record, Section
+from perf.record import Arm, Record, Section
 from perf.recorded_words import translated
 from perf.stages import stage_rows
 from perf.statistics import min_samples
@@ -161,10 +161,25 @@ def method_notes(record: Record, lang: str) -> list[str]:
         notes.append(word("note_untrained", lang))
     if any(arm.tf32 for arm in arms if arm.role == "baseline"):
         notes.append(word("note_tf32", lang))
+    elif any(arm.precision == "fp32" and arm.device == "cuda" for arm in arms):
+        notes.append(word("note_no_tf32", lang))
+    notes += [
+        word("note_input", lang, models=", ".join(sorted(models)), size="{} × {}".format(*input_wh))
+        for input_wh, models in _rectangular(arms).items()
+    ]
     if server := record.environment.get("server"):
         kind, version = (translated(str(server.get(key, "?")), lang) for key in ("kind", "version"))
         notes.append(word("note_server_kind", lang, kind=kind, version=version))
     return [*notes, *record.notes]
+
+
+def _rectangular(arms: Iterable[Arm]) -> dict[tuple[int, int], set[str]]:
+    """Models by the size of their input, where that is no square."""
+    found: dict[tuple[int, int], set[str]] = {}
+    for arm in arms:
+        if arm.input_wh[0] != arm.input_wh[1]:
+            found.setdefault(arm.input_wh, set()).add(arm.model)
+    return found
 
 
 def _paced_parts(record: Record, primary: Section | None, lang: str) -> list[Part]:

@@ -236,6 +236,12 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "精度：{kind}，{dataset}，由导出时的精度门测得。",
     ),
     "note_tf32": ("The baseline's FP32 may run as TF32.", "基线的 FP32 可能以 TF32 运行。"),
+    "note_no_tf32": ("FP32 is computed as FP32: TF32 is off.", "FP32 按 FP32 计算：TF32 已关闭。"),
+    "note_input": (
+        "Input of {models}: {size}, the frame without the grey padding that makes the others' input a square. The "
+        "picture in it has the same size; what that costs in accuracy is counted in its mAP.",
+        "{models} 的输入为 {size}：去掉了把其他输入补成正方形的灰边，画面大小不变；对精度的影响已计入其 mAP。",
+    ),
     "note_server_kind": (
         "Server: {kind} {version}. Server-side times of the embedded and the container server are not comparable.",
         "服务器：{kind} {version}。嵌入式与容器服务器的服务端时间不可直接比较。",

@@ -250,6 +250,13 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
             )
             tables = [comparison_table(section), truth_table(baseline, optimised, frames)]
             is_untrained = baseline.card.untrained
+            input_wh = optimised.card.input_wh
+    if input_wh[0] != input_wh[1]:
+        width, height = input_wh
+        tables.append(
+            f"{pair.optimised} takes {width} × {height}: the frame without the grey padding of the baseline's square, "
+            f"the picture as large. The same in a square: --optimised {pair.optimised.removesuffix('_rect')}"
+        )
     if is_untrained:
         tables.append("The model is untrained: its boxes mean nothing. The speed is real.")
     return "\n\n".join(table for table in tables if table)

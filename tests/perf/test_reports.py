@@ -16,6 +16,7 @@ from perf.charts import distribution_chart, ladder_chart, load_chart, stage_char
 from perf.classic_table import classic_rows
 from perf.formatting import mebibytes, milliseconds, number, times
 from perf.record import Record, Section
+from perf.report import method_notes
 from perf.report_csv import csv_report
 from perf.report_files import write_reports
 from perf.report_html import html_report
@@ -247,3 +248,15 @@ def test_the_classic_table_sets_precision_against_batch() -> None:
     ]
     assert "Precision against batch size" in terminal_report(build_record(sections=(section,)))
     assert classic_rows(build_sweep()) is None
+
+
+def test_a_rectangular_input_is_told_with_its_model() -> None:
+    comparison = build_comparison()
+    shaped = [
+        replace(arm, input_wh=(640, 640) if arm.role == "baseline" else (640, 384), tf32=False, device="cpu")
+        for arm in comparison.arms
+    ]
+    record = build_record(sections=(replace(comparison, arms=tuple(shaped)),))
+    (said,) = [note for note in method_notes(record, "en") if note.startswith("Input of")]
+    assert said.startswith(f"Input of {shaped[-1].model}: 640 × 384, the frame without the grey padding")
+    assert not any("TF32" in note for note in method_notes(record, "en")), "a CPU has no TF32"
