@@ -15,9 +15,10 @@ import numpy as np
 from client.drawing import draw_detections
 from client.frame_result import FrameResult
 from client.pipelines import Pipeline
-from client.recordings import PictureSource
+from client.recordings import PictureSource, VideoSource
 from client.saving import file_stem, make_folder, save_picture, video_writer
 from client.source import Source
+from photofinish.errors import ConfigError
 
 UNKNOWN_RATE_PER_S = 25.0
 """Rate of a saved video when the camera does not tell its own."""
@@ -147,6 +148,8 @@ class _Keeper:
         self._append: Callable[..., None] | None = None
         is_pictures = isinstance(source, PictureSource)
         self.path = folder if is_pictures else folder / f"{file_stem(source.name)}.mp4"
+        if isinstance(source, VideoSource) and self.path.exists() and self.path.samefile(source.path):
+            raise ConfigError(f"saving to {self.path} would write over the original; give another --save folder")
 
     def keep(self, result: FrameResult) -> None:
         drawn = draw_detections(result.frame.image_hwc_bgr, result.detections, self._class_names)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
-from client.recordings import quiet_capture
+from client.recordings import MISSING_SHARE, quiet_capture
 from client.source import Clock, Source
 from photofinish.errors import SourceError
 from photofinish.frame import Frame
@@ -25,13 +25,17 @@ RECONNECT_DELAYS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class CaptureSource(Source):
-    """A camera or stream that OpenCV reads. Streams that break are reached for again, a limited number of times."""
+    """A camera or stream that OpenCV reads. Streams that break are reached for again, a limited number of times.
+
+    A recording behind an http address ends where it ends; `loop` begins it again.
+    """
 
     def __init__(
         self,
         target: int | str,
         name: str,
         *,
+        loop: bool = False,
         reconnect_delays_s: tuple[float, ...] = (),
         on_notice: Callable[[str], None] = lambda text: None,
         clock: Clock = time.perf_counter_ns,
@@ -40,6 +44,7 @@ class CaptureSource(Source):
         quiet_capture()
         self._target = target
         self._lock = threading.Lock()
+        self._loop = loop
         self._reconnect_delays_s = reconnect_delays_s
         self._on_notice = on_notice
         self._clock = clock
@@ -48,6 +53,8 @@ class CaptureSource(Source):
             self._capture.release()
             raise SourceError(_why_not_open(target, name))
         rate = self._capture.get(cv2.CAP_PROP_FPS)
+        is_http = isinstance(target, str) and target.lower().startswith("http")
+        self._announced = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)) if is_http else 0
         super().__init__(
             name,
             size_wh=(
@@ -60,7 +67,7 @@ class CaptureSource(Source):
 
     def frames(self) -> Iterator[Frame]:
         """Pictures as they come. Raises SourceError when the stream broke and could not be reached again."""
-        index = 0
+        index = since_opening = failed_attempts = 0
         while not self.closed.is_set():
             with self._lock:
                 found, image = (False, None) if self.closed.is_set() else self._capture.read()
@@ -71,9 +78,22 @@ class CaptureSource(Source):
                     index=index,
                     captured_ns=self._clock(),
                 )
-                index += 1
-            elif not self.closed.is_set():
-                self._reconnect(index)
+                index, since_opening, failed_attempts = index + 1, since_opening + 1, 0
+            elif self.closed.is_set():
+                return
+            elif self._announced > 0:
+                if not self._is_whole(since_opening):
+                    raise SourceError(
+                        f"{self.name} ends after {since_opening} of {self._announced} frames: it is damaged, or the "
+                        "connection broke; download it and give the file"
+                    )
+                if not self._loop:
+                    return
+                self._open_again()
+                since_opening = 0
+            else:
+                failed_attempts = self._reconnect(index, failed_attempts)
+                since_opening = 0
 
     def close(self) -> None:
         """Give the camera back; waits for a read in progress, which is bounded by its timeout."""
@@ -81,17 +101,24 @@ class CaptureSource(Source):
         with self._lock:
             self._capture.release()
 
-    def _reconnect(self, frames_read: int) -> None:
+    def _is_whole(self, frames_read: int) -> bool:
+        return 0 < frames_read >= self._announced * (1 - MISSING_SHARE) - 2
+
+    def _open_again(self) -> bool:
+        with self._lock:
+            if self.closed.is_set():
+                return False
+            self._capture.release()
+            self._capture = _open_capture(self._target)
+            return bool(self._capture.isOpened())
+
+    def _reconnect(self, frames_read: int, failed_attempts: int) -> int:
+        """Reach for the stream again; the number of attempts since its last picture, an open stream may give none."""
         attempts = len(self._reconnect_delays_s)
-        for attempt, delay_s in enumerate(self._reconnect_delays_s, start=1):
+        for attempt in range(failed_attempts + 1, attempts + 1):
             self._on_notice(f"{self.name} stopped after {frames_read} frames; reconnecting ({attempt} of {attempts})")
-            if self.closed.wait(delay_s):
-                return
-            with self._lock:
-                self._capture.release()
-                self._capture = _open_capture(self._target)
-                if self._capture.isOpened():
-                    return
+            if self.closed.wait(self._reconnect_delays_s[attempt - 1]) or self._open_again() or self.closed.is_set():
+                return attempt
         tries = f" and could not be reached again in {attempts} attempts" if attempts else ""
         raise SourceError(f"{self.name} stopped after {frames_read} frames{tries}")
 
@@ -101,9 +128,11 @@ def camera_source(index: int, *, on_notice: Callable[[str], None] = lambda text:
     return CaptureSource(index, f"camera {index}", on_notice=on_notice)
 
 
-def stream_source(url: str, *, on_notice: Callable[[str], None] = lambda text: None) -> CaptureSource:
+def stream_source(
+    url: str, *, loop: bool = False, on_notice: Callable[[str], None] = lambda text: None
+) -> CaptureSource:
     """A network stream. Its name, and so every message, leaves out user and password."""
-    return CaptureSource(url, public_url(url), reconnect_delays_s=RECONNECT_DELAYS_S, on_notice=on_notice)
+    return CaptureSource(url, public_url(url), loop=loop, reconnect_delays_s=RECONNECT_DELAYS_S, on_notice=on_notice)
 
 
 def public_url(url: str) -> str:

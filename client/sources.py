@@ -34,7 +34,7 @@ def open_source(
     if spec == "synthetic" or spec.startswith("synthetic?"):
         return synthetic_from_spec(spec, paced=paced)
     if spec.lower().startswith(STREAM_SCHEMES):
-        return stream_source(spec, on_notice=on_notice)
+        return stream_source(spec, loop=loop, on_notice=on_notice)
     if camera := re.fullmatch(r"(?:/dev/video)?(\d{1,3})", spec):
         return camera_source(int(camera[1]), on_notice=on_notice)
     path = Path(spec)

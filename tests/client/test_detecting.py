@@ -104,3 +104,18 @@ def test_the_pipeline_follows_the_role():
         server.models.clear()
         with pytest.raises(ModelNotFoundError, match="has no model"):
             open_pipeline(server.url)
+
+
+def test_a_video_is_not_saved_over_itself(tmp_path):
+    path = tmp_path / "clip.mp4"
+    with video_writer(path, EVEN_WH, 25) as write:
+        write(np.zeros((48, 64, 3), np.uint8))
+    content = path.read_bytes()
+    with (
+        FakeTriton() as server,
+        open_source(str(path)) as source,
+        open_pipeline(server.url) as pipeline,
+        pytest.raises(ConfigError, match="would write over the original; give another --save folder"),
+    ):
+        detect_in_source(source, pipeline, save_folder=tmp_path)
+    assert path.read_bytes() == content

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+import http.server
 import itertools
 import threading
 import time
@@ -9,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from client.live_sources import public_url
+from client import live_sources
+from client.live_sources import CaptureSource, public_url
 from client.recordings import PictureSource, VideoSource
 from client.sources import open_source
 from photofinish.errors import SourceError
@@ -200,6 +203,64 @@ def test_truncated_video_says_how_much_is_left(test_data, tmp_path):
 def test_an_empty_name_is_no_source(spec):
     with pytest.raises(SourceError, match="no source is named"):
         open_source(spec)
+
+
+@pytest.fixture
+def web_folder(tmp_path):
+    """A folder and the address it is served at."""
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield tmp_path, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+        pass
+
+
+def test_a_recording_on_the_web_ends_where_it_ends(web_folder):
+    folder, address = web_folder
+    write_video(folder / "clip.mp4", count=20)
+    notices = []
+    with open_source(f"{address}/clip.mp4", on_notice=notices.append) as source:
+        assert [frame.index for frame in itertools.islice(source.frames(), 50)] == list(range(20))
+    with open_source(f"{address}/clip.mp4", loop=True, on_notice=notices.append) as source:
+        assert [frame.index for frame in itertools.islice(source.frames(), 50)] == list(range(50))
+    assert not notices
+
+
+class SilentCamera:
+    """A stream that can be opened and gives no picture, however often."""
+
+    def __init__(self):
+        self.released = 0
+
+    def isOpened(self):  # noqa: N802
+        return True
+
+    def read(self):
+        return False, None
+
+    def get(self, key):
+        return 0.0
+
+    def release(self):
+        self.released += 1
+
+
+def test_a_stream_that_opens_and_gives_no_picture_ends_with_one_error(monkeypatch):
+    cameras = []
+    monkeypatch.setattr(live_sources, "_open_capture", lambda target: cameras.append(SilentCamera()) or cameras[-1])
+    notices = []
+    source = CaptureSource("rtsp://cam", "cam", reconnect_delays_s=(0.0,) * 3, on_notice=notices.append)
+    with source, pytest.raises(SourceError, match="could not be reached again in 3 attempts"):
+        next(source.frames())
+    assert [notice[-8:] for notice in notices] == ["(1 of 3)", "(2 of 3)", "(3 of 3)"]
+    assert all(camera.released for camera in cameras)
 
 
 def test_no_camera():
