@@ -131,14 +131,6 @@ def _tensors_read(model: onnx.ModelProto) -> set[str]:
     return {name for node in model.graph.node for name in node.input} | {item.name for item in model.graph.output}
 
 
-def quantised_layers(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Names of the layers whose weights come out of a DequantizeLinear, in graph order."""
-    dequantised = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
-    return tuple(
-        node.name for node in model.graph.node if node.op_type in QUANTISED_OPERATORS and node.input[1] in dequantised
-    )
-
-
 def weights_share(model: onnx.ModelProto, layers: Sequence[str]) -> float:
     """Share of the layers' weights that `layers` hold, by element count; `model` is the FP32 graph."""
     sizes = {item.name: int(np.prod(item.dims)) for item in model.graph.initializer}

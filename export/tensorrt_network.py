@@ -68,12 +68,6 @@ class NetworkPrecision:
         total = sum(counts.values())
         return {name: count / total for name, count in counts.most_common() if total}
 
-    @property
-    def layer_shares(self) -> dict[str, float]:
-        """Share of the layers with weights per precision, largest first."""
-        counts = Counter(layer.precision for layer in self.layers)
-        return {name: count / len(self.layers) for name, count in counts.most_common()}
-
     def __str__(self) -> str:
         """E.g. `fp16 100 % of the weights (102 of 102 layers); of all layers 300 give fp16, 41 fp32`."""
         counts = Counter(layer.precision for layer in self.layers)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from statistics import median
 
 from client.pipelines import BaselinePipeline, OptimisedPipeline
-from client.triton import TritonClient
 from perf.accuracy_data import Dataset, in_dataset_classes, map_classes
 from perf.accuracy_figures import AgreementFigures, TruthFigures, figures_from_baseline, figures_from_truth
 from photofinish.detections import Detections
@@ -69,27 +68,6 @@ class AccuracyResult:
     def share(self) -> float | None:
         """What a floor is compared with: the share of the baseline's mAP, else the share of matched boxes."""
         return self.map_share if self.map_share is not None else self.matched_share
-
-
-def measure_accuracy(
-    url: str,
-    model_names: Sequence[str],
-    dataset: Dataset,
-    *,
-    baseline: str,
-    on_frame: OnFrame = ignore_frame,
-) -> dict[str, AccuracyResult]:
-    """The figures of the baseline and of every named model, by name; all see the same frames."""
-    names = [baseline, *(name for name in model_names if name != baseline)]
-    answers = {
-        name: answers_from_server(
-            url, name, dataset.frames(), total=dataset.size, is_baseline=name == baseline, on_frame=on_frame
-        )
-        for name in names
-    }
-    with TritonClient(url, timeout_s=REQUEST_TIMEOUT_S) as client:
-        card = client.model(baseline).require_card()
-    return results_from_answers(answers, dataset, card, baseline=baseline)
 
 
 def answers_from_server(

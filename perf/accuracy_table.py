@@ -55,12 +55,6 @@ def slower_lines(report: GateReport) -> list[str]:
     return lines
 
 
-def markdown_from_report(report: GateReport) -> str:
-    """The table in Markdown."""
-    rows = [HEADER, tuple("---" for _ in HEADER), *(_cells(verdict, report.baseline) for verdict in report.verdicts)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
 def _cells(verdict: Verdict, baseline: str) -> tuple[str, ...]:
     result = verdict.result
     is_baseline = verdict.name == baseline

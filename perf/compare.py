@@ -10,7 +10,6 @@ import numpy as np
 
 from perf.formatting import milliseconds, number
 from perf.record import Record, Section
-from perf.samples import NS_PER_S
 from perf.statistics import Interval, ratio_interval, resampled_mean
 from perf.summary import PERCENTILES, ArmSummary, latency_statistic, summaries_from_section
 from perf.tables import Table, interval_text
@@ -103,8 +102,8 @@ def _gain(old: ArmSummary, new: ArmSummary, key: str) -> Interval | None:
     if min(len(side) for side in blocks) < 2:
         return None
     if key == "frames_per_s":
-        seconds = [[np.array([NS_PER_S / block.samples.frames_per_s]) for block in side] for side in blocks]
-        return ratio_interval(seconds[0], seconds[1], resampled_mean, paired=False)
+        spent = [[np.array([1 / block.samples.frames_per_s]) for block in side] for side in blocks]
+        return ratio_interval(spent[0], spent[1], resampled_mean, paired=False)
     if key in PERCENTILES and (old.latency[key] is None or new.latency[key] is None):
         return None
     latencies = [[block.samples.latency_ns for block in side] for side in blocks]
@@ -139,6 +138,7 @@ def _facts(record: Record, names: Sequence[str]) -> Mapping[str, Any]:
         facts[f"{section.name}.load.mode"] = section.load.mode
         facts[f"{section.name}.load.rate_rps"] = section.load.rate_rps
         for arm in section.arms:
+            facts[f"{section.name}.{arm.key}.model"] = arm.model
             facts[f"{section.name}.{arm.key}.weights_sha256"] = arm.weights_sha256
             facts[f"{section.name}.{arm.key}.transport"] = arm.transport
     return facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -51,6 +52,29 @@ class TritonMeans:
     def compute_us(self) -> float:
         """Input copy, engine and output copy together."""
         return self.compute_input_us + self.compute_infer_us + self.compute_output_us
+
+
+def joined_means(parts: Sequence[TritonMeans | None]) -> TritonMeans | None:
+    """What the windows say together: every request counts once. None where no request was seen."""
+    seen = [part for part in parts if part and part.requests]
+    requests = sum(part.requests for part in seen)
+    if not requests:
+        return None
+
+    def mean(key: str) -> float:
+        return float(sum(getattr(part, key) * part.requests for part in seen) / requests)
+
+    return TritonMeans(
+        requests=requests,
+        failures=sum(part.failures for part in seen),
+        inferences=sum(part.inferences for part in seen),
+        executions=sum(part.executions for part in seen),
+        request_us=mean("request_us"),
+        queue_us=mean("queue_us"),
+        compute_input_us=mean("compute_input_us"),
+        compute_infer_us=mean("compute_infer_us"),
+        compute_output_us=mean("compute_output_us"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,23 +84,27 @@ def samples_from_profile(text: str, *, skip: int, batch_size: int = 1) -> Sample
     """Samples from --profile-export-file, without the first `skip` requests. Latency runs from the actual send."""
     try:
         requests = [item for experiment in json.loads(text)["experiments"] for item in experiment["requests"]]
-        times = sorted((int(item["timestamp"]), int(item["response_timestamps"][-1])) for item in requests
-                       if item["response_timestamps"])  # fmt: skip
+        times = sorted((int(item["timestamp"]), [int(done) for done in item["response_timestamps"]])
+                       for item in requests)  # fmt: skip
     except (ValueError, KeyError, TypeError) as exc:
         raise PerfAnalyzerError(
             f"perf_analyzer's profile cannot be read ({exc}); use the pinned version: take yours off PATH"
         ) from exc
     kept = times[skip:]
-    if not kept:
-        raise PerfAnalyzerError(f"perf_analyzer answered {len(times)} requests, needed more than {skip}")
+    failed = tuple(index for index, (_, answers) in enumerate(kept) if not answers)
+    if len(failed) == len(kept):
+        answered = sum(bool(answers) for _, answers in times)
+        raise PerfAnalyzerError(f"perf_analyzer answered {answered} requests, needed more than {skip}")
     begin_ns = kept[0][0]
     sent_ns = tuple(sent - begin_ns for sent, _ in kept)
-    done_ns = tuple(done - begin_ns for _, done in kept)
+    done_ns = tuple((answers[-1] if answers else sent) - begin_ns for sent, answers in kept)
     return Samples(
         scheduled_ns=sent_ns,
         sent_ns=sent_ns,
         done_ns=done_ns,
         window_ns=max(done_ns),
+        failed=failed,
+        error_counts={"without an answer": len(failed)} if failed else {},
         frames_per_request=batch_size,
     )
 

@@ -113,10 +113,6 @@ class Section:
     complete: bool = True
     stopped_by: str = ""
 
-    def arm(self, key: str) -> Arm:
-        """The arm of that key."""
-        return next(arm for arm in self.arms if arm.key == key)
-
     def blocks_of(self, key: str) -> tuple[Block, ...]:
         """The blocks of one arm, by round."""
         return tuple(sorted((block for block in self.blocks if block.arm == key), key=lambda block: block.round))
@@ -205,7 +201,12 @@ def read_record(path: Path) -> Record:
             f"{path} has schema_version {version!r}, this version of Photofinish reads {sorted(_MIGRATIONS)}; "
             "use the version that wrote it, or measure again"
         )
-    return value_from_json(Record, _MIGRATIONS[version](values), path.name)
+    record = value_from_json(Record, _MIGRATIONS[version](values), path.name)
+    for section in record.sections:
+        keys = [arm.key for arm in section.arms]
+        if len(set(keys)) < len(keys) or not {block.arm for block in section.blocks} <= set(keys):
+            raise ConfigError(f"{path.name}: {section.name}: every block must be of one arm, got arms {keys!r:.200}")
+    return record
 
 
 def _unchanged(values: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -78,7 +78,6 @@ class Run:
     on_progress: Progress
     record: Record
     lang: str = "en"
-    limits: dict[str, float] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
     written_s: float = -math.inf
 

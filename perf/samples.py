@@ -32,10 +32,13 @@ class Samples:
     frames_per_request: int = 1
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless every request has all three times."""
+        """Raise ValueError unless every request has all three times, and all that are named were sent."""
         counts = {len(self.scheduled_ns), len(self.sent_ns), len(self.done_ns)}
         if len(counts) != 1 or self.window_ns < 0:
             raise ValueError(f"samples need three times per request and a window, got {sorted(counts)} times")
+        for name, indices in (("failed", self.failed), ("backlogged", self.backlogged)):
+            if len(set(indices)) < len(indices) or not set(indices) <= set(range(self.request_count)):
+                raise ValueError(f"{name} must name requests of {self.request_count} once each, got {indices!r:.60}")
 
     @property
     def request_count(self) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from perf.observation import joined_means
 from perf.record import Arm, Section
 
 STAGES = ("prepare", "wire", "queue", "compute_input", "compute_infer", "compute_output", "decode")
@@ -40,11 +41,11 @@ def stage_rows(section: Section) -> tuple[StageRow, ...]:
             key: float(np.mean(np.concatenate([block.stages_ns[key] for block in blocks]))) / 1000
             for key in ("prepare", "wire", "decode")
         }
-        triton = [block.observed.triton for block in blocks if block.observed.triton and block.observed.triton.requests]
+        triton = joined_means([block.observed.triton for block in blocks])
         server = {
-            key: float(np.mean([getattr(item, f"{key}_us") for item in triton])) if triton else 0.0
+            key: float(getattr(triton, f"{key}_us")) if triton else 0.0
             for key in ("queue", "compute_input", "compute_infer", "compute_output")
         }
         stage_us = client | server | {"wire": max(0.0, client["wire"] - sum(server.values()))}
-        rows.append(StageRow(arm=arm, stage_us={key: stage_us[key] for key in STAGES}, server_known=bool(triton)))
+        rows.append(StageRow(arm=arm, stage_us={key: stage_us[key] for key in STAGES}, server_known=triton is not None))
     return tuple(rows)

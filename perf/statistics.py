@@ -86,22 +86,6 @@ def carried_percentile(values: Values, share: float) -> float | None:
     return nearest_rank(values, share)
 
 
-def percentile_upper_bound(values: Values, share: float, confidence: float = PERCENTILE_CONFIDENCE) -> float | None:
-    """A value the true percentile does not exceed with this confidence; None where the sample is too small.
-
-    The order statistic x(n - t) with the largest t for which P(Binomial(n, 1 - share) <= t) <= 1 - confidence.
-    """
-    count = len(values)
-    if count < min_samples(share, confidence):
-        return None
-    low, high = _SPARE_SAMPLES, count
-    while low < high:
-        middle = (low + high + 1) // 2
-        fits = binomial_cdf(middle, count, 1 - share) <= 1 - confidence + _TOLERANCE
-        low, high = (middle, high) if fits else (low, middle - 1)
-    return float(np.sort(values)[count - low - 1])
-
-
 def student_t_quantile(probability: float, degrees: int) -> float:
     """The quantile of Student's t with whole degrees of freedom, for a probability within (0.5, 1)."""
     low, high = 0.0, 1e6

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from perf.observation import Observation
+from perf.observation import Observation, joined_means
 from perf.record import Arm, Block, Section
 from perf.statistics import (
     BlockStatistic,
@@ -95,7 +95,7 @@ def _summary(section: Section, arm: Arm, baseline: tuple[Block, ...]) -> ArmSumm
     frames = sum(block.samples.completed_count * block.samples.frames_per_request for block in blocks)
     memory, method = _memory([block.observed for block in blocks])
     seen = [block.observed for block in blocks]
-    triton = [item.triton for item in seen if item.triton and item.triton.requests]
+    triton = joined_means([item.triton for item in seen])
     gpus = [gpu for item in seen for gpu in item.gpus]
     has_samples = any(block.samples.request_count for block in blocks)
     return ArmSummary(
@@ -103,14 +103,14 @@ def _summary(section: Section, arm: Arm, baseline: tuple[Block, ...]) -> ArmSumm
         is_first=arm.key == section.arms[0].key,
         requests=sum(block.samples.request_count for block in blocks),
         errors=sum(len(block.samples.failed) for block in blocks),
-        frames_per_s=frames * 1e9 / window_ns if window_ns else 0.0,
+        frames_per_s=frames * 1e9 / window_ns if window_ns else blocks[0].reported.get("Inferences/Second", 0.0),
         latency=_latency(latency_ns_of(blocks)) if has_samples else _reported_latency(blocks),
         gpu_memory_bytes=memory,
         gpu_memory_method=method,
-        queue_us=_mean([item.queue_us for item in triton]),
-        compute_us=_mean([item.compute_us for item in triton]),
-        server_us=_mean([item.request_us for item in triton]),
-        mean_batch=_mean([item.mean_batch for item in triton]),
+        queue_us=triton.queue_us if triton else None,
+        compute_us=triton.compute_us if triton else None,
+        server_us=triton.request_us if triton else None,
+        mean_batch=triton.mean_batch if triton else None,
         client_cpu_cores=_mean([item.client_cpu_cores for item in seen if item.client_cpu_cores is not None]),
         server_cpu_cores=_mean([item.server_cpu_cores for item in seen if item.server_cpu_cores is not None]),
         gpu_utilisation=_mean([gpu.utilisation_mean for gpu in gpus if gpu.utilisation_mean is not None]),

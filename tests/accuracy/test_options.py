@@ -55,9 +55,7 @@ def test_int8_is_not_judged_by_the_pictures_it_was_calibrated_on(tmp_path: Path)
     frames = fill(calibration / "frames", 4)
     for given in (calibration, frames, tmp_path):
         options = GateOptions(frames=str(given), size=2, calibration=calibration)
-        with pytest.raises(
-            ConfigError, match="--frames share 4 pictures"
-        ):
+        with pytest.raises(ConfigError, match="--frames share 4 pictures"):
             dataset_from_options(options, build_card())
     others = GateOptions(frames=str(fill(tmp_path / "others", 2)), size=2, calibration=calibration)
     assert dataset_from_options(others, build_card()).size == 2

@@ -14,7 +14,6 @@ from export.quantise_graph import (
     layers_from_model,
     partly_quantised,
     quantised_from_limits,
-    quantised_layers,
     weights_share,
     with_limits,
 )
@@ -22,6 +21,12 @@ from export.quantise_ranges import RangeCollector
 from photofinish.errors import ExportError
 
 FRAME = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+
+
+def quantised_layers(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Names of the layers whose weights come out of a DequantizeLinear."""
+    dequantised = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    return tuple(node.name for node in model.graph.node if node.op_type == "Conv" and node.input[1] in dequantised)
 
 
 def small_model() -> onnx.ModelProto:

@@ -66,6 +66,19 @@ def test_requests_after_the_warm_up_are_kept_with_their_times(tmp_path: Path) ->
     assert "note" not in result.figures  # type: ignore[attr-defined]
 
 
+def test_requests_without_an_answer_are_errors_not_forgotten() -> None:
+    requests = [{"timestamp": index * 100, "response_timestamps": [index * 100 + 50]} for index in range(10)]
+    for index in (1, 4, 9):
+        requests[index]["response_timestamps"] = []
+    profile = json.dumps({"experiments": [{"requests": requests}]})
+    samples = samples_from_profile(profile, skip=2)
+    assert (samples.request_count, samples.completed_count, samples.failed) == (8, 6, (2, 7))
+    assert set(samples.latency_ns.tolist()) == {50}
+    assert samples.error_counts == {"without an answer": 2}
+    with pytest.raises(PerfAnalyzerError, match="answered 7 requests, needed more than 9"):
+        samples_from_profile(profile, skip=9)
+
+
 def test_without_shared_memory_only_its_own_figures_are_there(tmp_path: Path) -> None:
     program = _program(tmp_path, f'pathlib.Path(args[args.index("-f") + 1]).write_text({CSV!r})')
     result = _run(program, shared_memory=False)

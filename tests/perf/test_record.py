@@ -73,6 +73,15 @@ def _without(values: Any, *places: Any) -> None:
         (lambda values: values["sections"][0]["blocks"][0]["samples"]["done_ns"].pop(), "three times per request"),
         (lambda values: values["sections"][0]["blocks"][0]["samples"].update(done_ns=[0.5]), "whole numbers"),
         (lambda values: values["sections"][0].update(kind="guess"), "kind must be of"),
+        (
+            lambda values: values["sections"][0]["blocks"][0]["samples"].update(failed=[9999]),
+            "failed must name requests",
+        ),
+        (
+            lambda values: values["sections"][0]["blocks"][0]["samples"].update(failed=[1, 1]),
+            "failed must name requests",
+        ),
+        (lambda values: values["sections"][0]["blocks"][0].update(arm="nobody"), "every block must be of one arm"),
         (lambda values: values["harness"].update(closed_loop_p95_ns="fast"), "must be int, got str 'fast'"),
     ],
 )
