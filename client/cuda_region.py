@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from client.regions import TransportError, region_name
-from photofinish.errors import InferenceError
+from client.regions import TransportError, region_name, unregister_when_idle
 
 HANDLE_BYTES = 64
 """CUDA_IPC_HANDLE_SIZE of the CUDA runtime."""
@@ -91,12 +90,11 @@ class CudaRegion:
         check(runtime, "cudaStreamSynchronize", self._stream)
 
     def close(self) -> None:
-        """Make the server let go, then free; a server that is gone already has let go."""
-        try:
-            self._unregister(self.name)
-        except InferenceError:
-            pass
-        finally:
+        """Make the server let go, then free; a server that is gone already has let go.
+
+        Memory that the server still reads is left to the end of this process: freeing it is undefined for CUDA.
+        """
+        if unregister_when_idle(self._unregister, self.name):
             self._free()
 
     def _call_with_undo(self, function: str, *args: Any, undo: str) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +17,9 @@ import numpy.typing as npt
 from photofinish.errors import ConfigError, InferenceError
 
 SHARED_MEMORY_FOLDER = Path("/dev/shm")
+RELEASE_TIMEOUT_S = 2.0
+"""How long closing waits for requests that were given up and still lie in the server's queue."""
+_log = logging.getLogger(__name__)
 
 
 class TransportError(ConfigError):
@@ -95,10 +100,33 @@ class SystemRegion:
 
     def close(self) -> None:
         """Make the server let go; a server that is gone already has. The memory goes with its last view."""
+        unregister_when_idle(self._unregister, self.name)
+
+
+def unregister_when_idle(
+    unregister: Callable[[str], None],
+    name: str,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Make the server let go of a region; False when a request still used it after RELEASE_TIMEOUT_S.
+
+    Triton refuses as long as a request is queued or running that its client has given up.
+    """
+    deadline = clock() + RELEASE_TIMEOUT_S
+    while True:
         try:
-            self._unregister(self.name)
-        except InferenceError:
-            return
+            unregister(name)
+        except InferenceError as exc:
+            if "in use" not in str(exc):
+                return True  # the server is gone, or knows no such region any more
+            if clock() >= deadline:
+                _log.warning("%s is still used by a request that timed out; the server keeps it until it ends", name)
+                return False
+            sleep(0.05)
+        else:
+            return True
 
 
 def region_name() -> str:

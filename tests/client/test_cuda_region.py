@@ -97,6 +97,17 @@ def test_what_was_taken_is_given_back_when_the_server_refuses():
     assert not runtime.memory
 
 
+def test_memory_that_the_server_still_reads_is_not_freed(monkeypatch):
+    def refuse(name):
+        raise RequestRejectedError(f"Cannot unregister shared memory region '{name}', it is currently in use.")
+
+    monkeypatch.setattr("client.regions.RELEASE_TIMEOUT_S", 0.0)
+    runtime = HostRuntime()
+    region = CudaRegion((4,), np.uint8, register=lambda *a: None, unregister=refuse, runtime=runtime)
+    region.close()
+    assert len(runtime.memory) == 1
+
+
 def test_without_a_gpu_it_is_one_clear_error():
     try:
         load_runtime()

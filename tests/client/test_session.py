@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from client.regions import unregister_when_idle
 from client.session import Session, automatic_order
 from client.triton import ServedModel, TritonClient
 from photofinish.errors import (
@@ -130,3 +132,30 @@ def test_a_model_that_is_deleted_meanwhile():
         del server.models["toy_onnx_fp32"]
         with pytest.raises(ModelNotFoundError, match="toy_onnx_fp32"):
             session.infer(slot)
+
+
+@pytest.mark.parametrize(("refusals", "is_released"), [(0, True), (3, True), (10_000, False)])
+def test_a_region_in_use_is_asked_for_again_and_not_for_ever(refusals, is_released):
+    """Triton refuses to let go of memory that a request uses whose client timed out."""
+    asked = []
+    seconds = itertools.count(0, 0.1)
+
+    def unregister(name):
+        asked.append(name)
+        if len(asked) <= refusals:
+            raise RequestRejectedError(f"Cannot unregister shared memory region '{name}', it is currently in use.")
+
+    clock = lambda: next(seconds)  # noqa: E731
+    assert unregister_when_idle(unregister, "region", clock=clock, sleep=lambda s: None) is is_released
+    assert len(asked) == (refusals + 1 if is_released else 20)
+
+
+def test_a_server_that_is_gone_is_asked_once():
+    asked = []
+
+    def unregister(name):
+        asked.append(name)
+        raise ServerUnavailableError("gone")
+
+    assert unregister_when_idle(unregister, "region")
+    assert len(asked) == 1
