@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -43,10 +44,12 @@ class Difference:
 def differences(first: Record, second: Record) -> tuple[Difference, ...]:
     """All that makes the two records incomparable: what differs, and sections of which either is not VALID.
 
-    Only sections that both have are looked at; to have none in common is a difference too.
+    Only sections and arms that both have are looked at; to have none in common is a difference too.
     """
-    names = [before.name for before, _ in _pairs(first, second)]
-    facts = [_facts(record, names) for record in (first, second)]
+    common = {
+        before.name: shared for before, after in _pairs(first, second) if (shared := _keys(before) & _keys(after))
+    }
+    facts = [_facts(record, common) for record in (first, second)]
     keys = dict.fromkeys((*facts[0], *facts[1]))
     return tuple(
         Difference(key=key, first=facts[0].get(key), second=facts[1].get(key))
@@ -56,14 +59,38 @@ def differences(first: Record, second: Record) -> tuple[Difference, ...]:
 
 
 def require_comparable(first: Record, second: Record, *, allowed: tuple[str, ...] = ()) -> None:
-    """Raise ConfigError naming every key that differs, with both values. allowed: keys that may differ."""
-    found = [item for item in differences(first, second) if item.key not in allowed]
+    """Raise ConfigError naming every key that differs, with both values.
+
+    allowed: keys that may differ; `*.transport` is every key that ends so. Keys that differ alike are named so too.
+    """
+    found = [item for item in differences(first, second) if not any(fnmatchcase(item.key, key) for key in allowed)]
     if found:
-        listed = "; ".join(f"{item.key} is {item.first!r} in A and {item.second!r} in B" for item in found)
         raise ConfigError(
-            f"these records cannot be compared: {listed}. Measure both in one place, or accept a difference you "
-            "understand with --allow KEY"
+            "\n  ".join(["these records cannot be compared:", *_listed(found)])
+            + "\nMeasure both in one place, or accept a difference you understand with --allow KEY"
         )
+
+
+def _listed(found: Sequence[Difference]) -> list[str]:
+    """One line per difference; keys with the same ending and the same two values share one."""
+    alike: dict[str, list[Difference]] = {}
+    for item in found:
+        ending = item.key.rpartition(".")[2]
+        alike.setdefault(f"{ending} {item.first!r} {item.second!r}", []).append(item)
+    lines = []
+    for items in alike.values():
+        item, values = items[0], [_shortened(value) for value in (items[0].first, items[0].second)]
+        key = item.key if len(items) == 1 else f"*.{item.key.rpartition('.')[2]}"
+        among = "" if len(items) == 1 else f" ({len(items)} keys, the first {item.key})"
+        lines.append(f"{key} is {values[0]} in A and {values[1]} in B{among}")
+    return lines
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    if len(text) <= 60:
+        return text
+    return repr(f"{value[:12]}…") if isinstance(value, str) else f"{text[:59]}…"
 
 
 def record_comparison_rows(first: Record, second: Record, *, lang: str = "en") -> Table:
@@ -121,8 +148,12 @@ def _pairs(first: Record, second: Record) -> list[tuple[Section, Section]]:
     return [(section, later[section.name]) for section in first.sections if section.name in later]
 
 
-def _facts(record: Record, names: Sequence[str]) -> Mapping[str, Any]:
-    """Every value that must agree, by the name a reader finds it under."""
+def _keys(section: Section) -> set[str]:
+    return {arm.key for arm in section.arms}
+
+
+def _facts(record: Record, common: Mapping[str, set[str]]) -> Mapping[str, Any]:
+    """Every value that must agree, by the name a reader finds it under. common: the arms to look at, by section."""
     environment = record.environment
     facts: dict[str, Any] = {f"environment.{key}": environment.get(key) for key in MUST_MATCH}
     facts["environment.gpus"] = [gpu.get("name") for gpu in environment.get("gpus") or []]
@@ -131,13 +162,14 @@ def _facts(record: Record, names: Sequence[str]) -> Mapping[str, Any]:
     facts |= {f"environment.packages.{key}": packages[key] for key in PACKAGES_MUST_MATCH if key in packages}
     facts["source.sha256"] = record.source.get("sha256")
     verdict = verdict_from_record(record)
-    if not names:
+    if not common:
         facts["sections"] = [section.name for section in record.sections]
-    for section in (item for item in record.sections if item.name in names):
+        facts["arms"] = [arm.key for section in record.sections for arm in section.arms]
+    for section in (item for item in record.sections if item.name in common):
         facts[f"{section.name}.verdict"] = "VALID" if verdict.is_valid(section.name) else "INVALID"
         facts[f"{section.name}.load.mode"] = section.load.mode
         facts[f"{section.name}.load.rate_rps"] = section.load.rate_rps
-        for arm in section.arms:
+        for arm in (item for item in section.arms if item.key in common[section.name]):
             facts[f"{section.name}.{arm.key}.model"] = arm.model
             facts[f"{section.name}.{arm.key}.weights_sha256"] = arm.weights_sha256
             facts[f"{section.name}.{arm.key}.transport"] = arm.transport

@@ -175,7 +175,9 @@ def report(record: Path, out: Path | None, lang: str) -> None:
 @perf.command()
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
-@click.option("--allow", multiple=True, metavar="KEY", help="Accept that this key differs; may be repeated.")
+@click.option(
+    "--allow", multiple=True, metavar="KEY", help="Accept that this key differs, e.g. *.transport; may be repeated."
+)
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 def compare(first: Path, second: Path, allow: tuple[str, ...], lang: str) -> None:
     """The second record against the first; refused where they were not measured alike."""

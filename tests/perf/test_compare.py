@@ -69,6 +69,34 @@ def test_only_what_both_records_measured_counts() -> None:
         require_comparable(_record(), replace(_record(), sections=(build_ladder(),)))
 
 
+def test_arms_that_only_one_record_has_are_left_aside() -> None:
+    fewer = _section(lambda section: replace(section, arms=section.arms[:1]))
+    require_comparable(_record(), fewer)
+    _, rows = record_comparison_rows(_record(), fewer)
+    assert [row[0] for row in rows] == ["comparison: yolo26n_torch_fp32_tensor"]
+    renamed = _section(
+        lambda section: replace(section, arms=tuple(replace(arm, key=f"{arm.key}_x") for arm in section.arms))
+    )
+    with pytest.raises(ConfigError, match=r"  arms is"):
+        require_comparable(_record(), renamed)
+
+
+def test_keys_that_differ_alike_share_a_line_and_an_allowance() -> None:
+    other = _section(
+        lambda section: replace(section, arms=tuple(replace(arm, weights_sha256="ef" * 40) for arm in section.arms))
+    )
+    with pytest.raises(ConfigError) as caught:
+        require_comparable(_record(), other)
+    first, line, last = str(caught.value).splitlines()
+    assert first.endswith("cannot be compared:")
+    assert line.strip() == (
+        "*.weights_sha256 is 'abababababab…' in A and 'efefefefefef…' in B "
+        "(2 keys, the first comparison.baseline.weights_sha256)"
+    )
+    assert "--allow" in last
+    require_comparable(_record(), other, allowed=("*.weights_sha256",))
+
+
 def test_commit_and_time_may_differ() -> None:
     later = replace(_environment(commit="feed", load_average=2.0), created_utc="2027-01-01T00:00:00Z", command="other")
     require_comparable(_record(), later)
