@@ -120,8 +120,10 @@ def is_overloaded(section: Section, summary: ArmSummary) -> bool:
 
 def _section_reasons(section: Section, record: Record) -> list[Reason]:
     reasons: list[Reason] = []
-    if not section.complete:
-        reasons.append(Reason(key="incomplete", values={"section": section.name, "by": section.stopped_by or "?"}))
+    if not section.complete and section.stopped_by:
+        reasons.append(Reason(key="incomplete", values={"section": section.name, "by": section.stopped_by}))
+    elif not section.complete:
+        reasons.append(Reason(key="cut_off", values={"section": section.name}))
     for summary in summaries_from_section(section):
         if summary.errors > MAX_ERROR_SHARE * summary.requests:
             values = {"errors": summary.errors, "requests": summary.requests}

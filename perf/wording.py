@@ -116,6 +116,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "reason_empty": ("nothing was measured", "没有任何测量"),
     "advice_empty": ("run it again", "请重新运行"),
     "reason_incomplete": ("{section} was stopped: {by}", "{section} 被中断：{by}"),
+    "reason_cut_off": ("{section} was cut off before its end", "{section} 未完成即中断"),
+    "advice_cut_off": ("run it again to its end", "请重新完整运行"),
     "advice_incomplete": ("run it again to its end", "请重新完整运行"),
     "reason_errors": (
         "{section}, {arm}: {errors} of {requests} requests failed",

@@ -67,6 +67,7 @@ def _scattered() -> Record:
 
 CASES: dict[str, Callable[[], Record]] = {
     "empty": lambda: build_record(sections=()),
+    "cut_off": lambda: _with_section(replace(build_comparison(), complete=False)),
     "incomplete": lambda: _with_section(replace(build_comparison(), complete=False, stopped_by="Ctrl-C")),
     "errors": lambda: _failing(0.1),
     "few_rounds": lambda: _with_section(build_comparison(rounds=4, count=60)),
