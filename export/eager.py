@@ -16,8 +16,11 @@ import time
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 WARM_UPS = 20
+MIN_RUNS = {50: 1, 95: 130, 99: 662}
+"""Runs that a percentile needs: the rule of MLPerf LoadGen's early stopping, 99 % confidence."""
 
 
 def timed(weights: str, batch_size: int, seconds: float) -> dict[str, Any]:
@@ -42,14 +45,21 @@ def timed(weights: str, batch_size: int, seconds: float) -> dict[str, Any]:
                 torch.cuda.synchronize()
             spent_ns.append(time.perf_counter_ns() - sent)
     measured = np.array(spent_ns[WARM_UPS:]) / 1e6
-    p50, p95, p99 = np.percentile(measured, [50, 95, 99], method="inverted_cdf")
     return {
         "batch": batch_size,
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "runs": len(measured),
-        "p50_ms": round(float(p50), 3),
-        "p95_ms": round(float(p95), 3),
-        "p99_ms": round(float(p99), 3),
+        **percentiles_ms(measured),
+    }
+
+
+def percentiles_ms(measured: npt.NDArray[np.float64]) -> dict[str, float | None]:
+    """P50, P95 and P99 by nearest rank; None where there are too few runs for it, as in perf.statistics."""
+    return {
+        f"p{percent}_ms": round(float(np.percentile(measured, percent, method="inverted_cdf")), 3)
+        if len(measured) >= least
+        else None
+        for percent, least in MIN_RUNS.items()
     }
 
 

@@ -23,7 +23,8 @@ import click
 import numpy as np
 
 from perf.environment import environment_fingerprint, utc_now
-from perf.statistics import nearest_rank
+from perf.formatting import MISSING
+from perf.statistics import min_samples, nearest_rank
 
 Loop = Callable[[], object]
 SCHEMA_VERSION = 1
@@ -207,8 +208,13 @@ def measure_ways(
             on_progress(f"{way.name}: {entry.get('not_run', 'warm')}")
         for number in range(rounds):
             on_progress(f"round {number + 1} of {rounds}")
-            for started, entry in running if number % 2 == 0 else reversed(running):
-                entry["rounds_ns"].append(started.run(seconds))
+            for started, entry in running[:: 1 if number % 2 == 0 else -1]:
+                try:
+                    entry["rounds_ns"].append(started.run(seconds))
+                except (EOFError, OSError):
+                    entry |= {"rounds_ns": [], "not_run": f"its process ended in round {number + 1}"}
+                    running.remove((started, entry))
+                    started.close()
     finally:
         for started, _ in running:
             started.close()
@@ -239,12 +245,18 @@ def table_from_record(record: Mapping[str, Any]) -> str:
     done = [entry for entry in record["ways"] if entry["name"] in medians]
     for entry in sorted(done, key=lambda entry: medians[entry["name"]]):
         median = medians[entry["name"]]
-        gain = f"{baseline / median:.2f}\N{MULTIPLICATION SIGN}" if baseline else "\N{EN DASH}"
-        times = " | ".join(f"{_percentile_ms(entry, share):.1f}" for share in (0.1, 0.5, 0.95))
+        gain = f"{baseline / median:.2f}\N{MULTIPLICATION SIGN}" if baseline else MISSING
+        times = " | ".join(_percentile_text(entry, share) for share in (0.1, 0.5, 0.95))
         lines.append(f"| {entry['name']} | {entry['precision']} | {times} | {gain} |")
     lines += [f"| {entry['name']} | {entry['precision']} | not run: {entry['not_run']} | | | |"
               for entry in record["ways"] if "not_run" in entry]  # fmt: skip
     return "\n".join(lines)
+
+
+def _percentile_text(entry: Mapping[str, Any], share: float) -> str:
+    """One decimal; a dash where there are too few times for a percentile of the slow ones."""
+    count = sum(map(len, entry["rounds_ns"]))
+    return f"{_percentile_ms(entry, share):.1f}" if share <= 0.5 or count >= min_samples(share) else MISSING
 
 
 def _percentile_ms(entry: Mapping[str, Any], share: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -72,9 +73,8 @@ class GpuWatch:
         self._interval_s = interval_s
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        count = nvml.nvmlDeviceGetCount() if nvml else 0
-        self._handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)] if nvml else []
-        self._readings = [_Readings() for _ in range(count)]
+        self._handles = _handles(nvml)
+        self._readings = [_Readings() for _ in self._handles]
         self.observations: tuple[GpuObservation, ...] = ()
 
     def __enter__(self) -> GpuWatch:
@@ -154,7 +154,7 @@ class GpuWatch:
         if self._server and (all_pids := self._server.pids() & set(by_process)):
             return sum(by_process[pid] for pid in all_pids), "NVML, the whole server with all its models"
         if device and index in self._idle_bytes:
-            return max(device) - self._idle_bytes[index], "device in use less before the server"
+            return max(0, max(device) - self._idle_bytes[index]), "device in use less before the server"
         if device:
             return max(device), "whole device"
         return None, "not measured"
@@ -172,8 +172,22 @@ def device_bytes_in_use(nvml: Any | None) -> dict[int, int]:
     """Memory in use on each GPU now, by index."""
     if nvml is None:
         return {}
-    handles = {index: nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())}
-    return {index: int(nvml.nvmlDeviceGetMemoryInfo(handle).used) for index, handle in handles.items()}
+    found = {}
+    for index, handle in enumerate(_handles(nvml)):
+        with contextlib.suppress(nvml.NVMLError):
+            found[index] = int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
+    return found
+
+
+def _handles(nvml: Any | None) -> list[Any]:
+    """Of all GPUs; none when the driver does not give one, as after it has lost a GPU."""
+    if nvml is None:
+        return []
+    try:
+        return [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+    except nvml.NVMLError as exc:
+        _log.debug("NVML does not tell: %s", exc)
+        return []
 
 
 def _mean(values: list[float]) -> float | None:

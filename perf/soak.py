@@ -11,6 +11,7 @@ half holds more than the first by over `--limit` percent and 32 MiB, or when a r
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
@@ -105,8 +106,8 @@ def memory_of(pid: int, nvml: Any | None) -> dict[str, int]:
 def growth(samples: list[dict[str, float]], key: str) -> dict[str, float]:
     """Median of each half after the first tenth, in bytes, and what the second holds more, in percent."""
     values = [sample[key] for sample in samples[len(samples) // 10 :]]
-    half = len(values) // 2
-    first, second = statistics.median(values[:half]), statistics.median(values[half:])
+    half = max(1, len(values) // 2)
+    first, second = statistics.median(values[:half]), statistics.median(values[half:] or values)
     return {
         "first_half_bytes": first,
         "second_half_bytes": second,
@@ -131,14 +132,15 @@ def run(repository: Path, names: tuple[str, ...], options: argparse.Namespace) -
             begun = time.monotonic()
             try:
                 while (spent := time.monotonic() - begun) < options.seconds and server.is_alive():
-                    samples.append({"second": round(spent, 1), **memory_of(server.process.pid, nvml)})
+                    with contextlib.suppress(psutil.NoSuchProcess):  # it ended just now
+                        samples.append({"second": round(spent, 1), **memory_of(server.process.pid, nvml)})
                     time.sleep(options.every)
             finally:
                 stop.set()
             for future in running:
                 future.result()
         alive = server.is_alive()
-    keys = [key for key in samples[0] if key != "second"]
+    keys = [key for key in samples[0] if key != "second"] if samples else []
     return {
         "models": [model.name for model in models],
         "clients": options.clients,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,12 @@ from perf.cpu_ways import WAYS, Way, measure_ways, table_from_record
 def sleeping_loop(path: Path, threads: int) -> Callable[[], object]:
     seconds = float(path.read_text())
     return lambda: time.sleep(seconds)
+
+
+def dying_loop(path: Path, threads: int) -> Callable[[], object]:
+    """Warms up and then takes its process with it."""
+    runs = iter(range(cpu_ways._WARM_UPS + 3))
+    return lambda: os._exit(1) if next(runs, None) is None else time.sleep(0.001)
 
 
 def broken_loop(path: Path, threads: int) -> Callable[[], object]:
@@ -32,6 +39,7 @@ def ways(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             Way(name="slow", precision="fp32", file="slow", make=sleeping_loop),
             Way(name="fast", precision="int8", file="fast", make=sleeping_loop),
             Way(name="broken", precision="fp32", file="slow", make=broken_loop),
+            Way(name="dying", precision="fp32", file="slow", make=dying_loop),
             Way(name="missing", precision="fp32", file="absent", make=sleeping_loop),
         ),
     )
@@ -45,8 +53,11 @@ def test_every_way_is_measured_in_every_round_or_says_why_not(ways: Path) -> Non
     assert min(found["slow"]["rounds_ns"][0]) >= 40_000_000
     assert found["broken"]["not_run"] == "RuntimeError: this processor cannot"
     assert found["missing"]["not_run"] == "absent was not made"
+    assert found["dying"]["not_run"] == "its process ended in round 1"
+    assert found["dying"]["rounds_ns"] == []
     lines = table_from_record({"ways": entries}).splitlines()
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["fast", "slow", "broken", "missing"]
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["fast", "slow", "broken", "dying", "missing"]
+    assert [line.split("|")[5].strip() for line in lines[2:4]] == ["\N{EN DASH}"] * 2, "too few for a P95"
     gain = float(lines[2].split("|")[6].strip().rstrip("\N{MULTIPLICATION SIGN}"))
     assert 2 < gain < 5
 

@@ -29,6 +29,9 @@ def test_a_real_slow_down_is_found_in_real_time() -> None:
         lambda seed: noisy_sender(seed, median_s=0.002), runs=1, rounds=5, block_s=0.1, on_progress=lambda line: None
     )
     assert {name: tally.runs for name, tally in tallies.items()} == {"same": 1, "slower": 1}
+    mean = tallies["slower"].gains["mean"][0]
+    assert mean is not None
+    assert mean[0] < 1, "the side that waits a tenth longer is the slower one"
 
 
 def test_the_script_prints_its_tallies() -> None:

@@ -215,6 +215,24 @@ def test_a_gpu_that_falls_off_the_bus_is_told_not_raised() -> None:
     assert gpu.utilisation_mean == 40
 
 
+def test_a_gpu_that_was_lost_before_the_block_is_told_not_raised() -> None:
+    nvml = FakeNvml({})
+    nvml.nvmlDeviceGetHandleByIndex = _lost  # type: ignore[method-assign]
+    with GpuWatch(nvml, interval_s=0.005) as watch:
+        pass
+    assert watch.observations == ()
+    assert device_bytes_in_use(nvml) == {}
+    told = FakeNvml({})
+    told.nvmlDeviceGetMemoryInfo = _lost  # type: ignore[method-assign]
+    assert device_bytes_in_use(told) == {}
+
+
+def test_memory_given_back_since_the_server_started_is_none_not_less() -> None:
+    with GpuWatch(FakeNvml({}), idle_bytes={0: 5000}, interval_s=0.005) as watch:
+        pass
+    assert watch.observations[0].memory_bytes == 0
+
+
 def _lost(*args: object) -> None:
     raise FakeNvml.NVMLError("GPU is lost")
 

@@ -16,6 +16,11 @@ def test_a_warm_up_at_the_beginning_is_no_growth():
     assert steady["grown_percent"] == 0
 
 
+def test_a_server_that_dies_at_once_leaves_a_document():
+    assert growth(series(100), "server_gpu")["grown_percent"] == 0
+    assert growth(series(100, 300), "server_gpu")["grown_percent"] == 200
+
+
 def test_a_leak_is_growth_and_noise_is_not():
     leak = {"growth": {"server_gpu": growth(series(*range(1000, 1200)), "server_gpu")}}
     noise = {"growth": {"server_gpu": growth(series(*[1000, 1010] * 50), "server_gpu")}}
