@@ -61,7 +61,7 @@ def code_hash() -> str:
 def folder_fingerprint(folder: Path) -> str:
     """A cheap hash of a folder's files: their names, sizes and times of change."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         state = path.stat()
         digest.update(f"{path.relative_to(folder)}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
     return digest.hexdigest()

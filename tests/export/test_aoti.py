@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from export.aoti import build_aoti_fp16, compile_packages, output_from_package
+from export.aoti import build_aoti_fp16, compile_packages, output_from_package, worst_parity
 from export.context import BuildContext, RecipeUnavailableError, output_from_network
 from export.frames import FramesDetector, frames_network_from_source
 from export.parity import TOLERANCES, parity_from_rows
 from export.ultralytics_weights import source_from_pt, source_from_yaml
 from export.weights import find_weights, load_source
+from photofinish.errors import ExportError
 from photofinish.variant import Variant
 
 
@@ -32,10 +33,33 @@ def test_packages_give_what_the_network_gives(tmp_path: Path) -> None:
     network = FramesDetector(_Toy(), head="rows").eval()
     frames = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3), dtype=np.uint8)
     expected = output_from_network(network, frames)
-    packages = compile_packages(network, (24, 16), (3,), folder=tmp_path, device="cpu", on_progress=print)
-    assert {size: path.name for size, path in packages.items()} == {3: "model_b3.pt2"}
-    found = output_from_package(packages[3], frames, size=3, device="cpu")
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    packages = compile_packages(network, (24, 16), (1, 3), folder=tmp_path, device="cpu", on_progress=print)
+    assert {size: path.name for size, path in packages.items()} == {1: "model_b1.pt2", 3: "model_b3.pt2"}
+    for size, package in packages.items():
+        found = output_from_package(package, frames, size=size, device="cpu")
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_package_of_any_size_that_is_wrong_is_found(
+    variants: dict[str, Variant], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = source_from_yaml("yolo26n.yaml", model="toy", sha256="", input_size=64)
+    context = BuildContext(source=source, device="cpu", work_dir=tmp_path, on_progress=print)
+    variant = replace(variants["torch_fp32"], precision="fp16", recipe="aoti_fp16")
+    packages = {size: tmp_path / f"model_b{size}.pt2" for size in (1, 8, 32)}
+    errors = {1: 0.001, 8: 0.015, 32: 0.002}
+
+    def output(package: Path, frames: np.ndarray, *, size: int, device: str) -> np.ndarray:  # type: ignore[type-arg]
+        off = context.reference_output.copy()
+        off[..., 4] += errors[size]
+        return off
+
+    monkeypatch.setattr("export.aoti.output_from_package", output)
+    parity = worst_parity(context, variant, packages, device="cpu")
+    assert parity["max_confidence_difference"] == pytest.approx(0.015, abs=1e-5)
+    errors[32] = 0.5
+    with pytest.raises(ExportError, match="disagrees with its source"):
+        worst_parity(context, variant, packages, device="cpu")
 
 
 def test_without_a_gpu_it_is_left_out(variants: dict[str, Variant], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from export.cards import card_from_directory, rewrite_card
 from export.onnx_session import output_from_onnx
 from export.publish import publish_variants, withdraw_variant
 from export.recipes import _expect_same_in_batch, trace_network
-from export.staging import CODE, fingerprint, replaced_directory
+from export.staging import CODE, fingerprint, folder_fingerprint, replaced_directory
 from photofinish.errors import ConfigError, ExportError, ModelRepositoryError
 from photofinish.variant import Variant
 from tests.export.conftest import CHECKOUT, SIZE, SUFFIXES, SaveOnnx, raw_yolo, stage_tiny
@@ -132,6 +132,16 @@ def test_another_version_of_a_library_makes_an_artifact_stale(
         return fingerprint(variants["onnx_fp32"], {})
 
     assert fingerprint_with("1.0") == fingerprint_with("1.0") != fingerprint_with("1.1")
+
+
+def test_a_folder_is_another_when_a_picture_of_it_is(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "a.png").write_bytes(b"1")
+    before = folder_fingerprint(tmp_path)
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    assert folder_fingerprint(tmp_path) == before
+    (tmp_path / "below" / "a.png").write_bytes(b"12")
+    assert folder_fingerprint(tmp_path) != before
 
 
 def test_the_code_that_decides_an_artifact_is_known() -> None:
