@@ -12,6 +12,11 @@ from export.context import output_from_network
 from export.frames import frames_network_from_source
 from export.ultralytics_weights import source_from_pt, source_from_yaml
 from photofinish.errors import ExportError
+from photofinish.letterbox import letterboxed_from_image
+from photofinish.synthetic import SyntheticCamera
+from tests.conftest import CHECKOUT
+
+DEMO_WEIGHTS = CHECKOUT / "export" / "weights" / "demo_traffic.pt"
 
 
 def _from_pt(path: Path, input_size: int | None = 64) -> object:
@@ -38,6 +43,24 @@ def test_each_family_speaks_the_frames_contract(description: str, head: str, nms
     assert rows.shape == (1, 300, 6)
     assert (np.diff(rows[0, :, 4]) <= 0).all()
     assert (rows[0, 84:, 4] == 0).all(), "64 pixels have 84 anchors; the other rows are unused"
+
+
+@pytest.mark.parametrize(("aspect", "input_wh"), [("1:1", (320, 320)), ("16:9", (320, 192))])
+def test_the_half_network_finds_what_the_whole_one_finds(aspect: str, input_wh: tuple[int, int]) -> None:
+    source = source_from_pt(DEMO_WEIGHTS, model="toy", sha256="", input_size=320, aspect=aspect)
+    assert source.input_wh == input_wh
+    assert source.make_fp16_network is not None
+    picture, _ = letterboxed_from_image(SyntheticCamera(seed=3).frame(100).image_hwc_bgr, input_wh, swap_channels=True)
+    images = torch.from_numpy(picture.transpose(2, 0, 1)[None]).float() / 255
+    with torch.no_grad():
+        whole, half = source.expect_network()(images)[0], source.make_fp16_network()(images)[0]
+    sure = whole[whole[:, 4] > 0.6]
+    assert len(sure) >= 3
+    for row in sure:
+        nearest = half[(half[:, :4] - row[:4]).abs().amax(dim=1).argmin()]
+        torch.testing.assert_close(nearest[:4], row[:4], atol=0.5, rtol=0)
+        assert abs(float(nearest[4] - row[4])) < 0.02
+        assert nearest[5] == row[5]
 
 
 def test_untrained_weights_are_the_same_each_time() -> None:
