@@ -41,7 +41,10 @@ def image_from_file(path: Path) -> npt.NDArray[np.uint8]:
 
 def image_paths(folder: Path) -> tuple[Path, ...]:
     """The pictures in a folder, by name. Raises SourceError when there is none."""
-    paths = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES))
+    try:
+        paths = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES))
+    except OSError as exc:
+        raise SourceError(f"{folder} cannot be read: {exc.strerror}; give a folder that this user may read") from exc
     if not paths:
         raise SourceError(f"{folder} holds no pictures; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
     return paths

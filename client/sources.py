@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from client.live_sources import camera_source, stream_source
+from client.live_sources import camera_source, public_url, stream_source
 from client.recordings import IMAGE_SUFFIXES, PictureSource, VideoSource, image_paths
 from client.source import Source
 from client.synthetic_source import synthetic_from_spec
 from photofinish.errors import SourceError
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "is_present", "open_source"]
 
 STREAM_SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "srt://")
 
@@ -38,12 +38,21 @@ def open_source(
     if camera := re.fullmatch(r"(?:/dev/video)?(\d{1,3})", spec):
         return camera_source(int(camera[1]), on_notice=on_notice)
     path = Path(spec)
-    if not path.exists():
+    if not is_present(spec):
         raise SourceError(
-            f"{spec} does not exist; give a picture, a folder, a video, a camera index, rtsp://… or `synthetic`"
+            f"{public_url(spec)[:200]} does not exist, or this user may not look at it; give a picture, a folder, "
+            "a video, a camera index, rtsp://… or `synthetic`"
         )
     if path.is_dir():
         return PictureSource(path.name or str(path), image_paths(path), loop=loop, paced=paced)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return PictureSource(path.name, (path,), loop=loop, paced=paced)
     return VideoSource(path, loop=loop, paced=paced)
+
+
+def is_present(spec: str) -> bool:
+    """Whether a file or folder of that name can be seen; False also for names that none can have."""
+    try:
+        return Path(spec).exists()
+    except OSError:  # too long, or in a folder that this user may not enter
+        return False

@@ -114,13 +114,15 @@ def _shared_link(port: int) -> Iterator[str]:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that closing is never interrupted half-way."""
+    """An event that Ctrl-C, SIGTERM and SIGHUP set, so that closing is never interrupted half-way."""
     stop = threading.Event()
 
     def note(number: int, frame: FrameType | None) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    # `nohup` starts programs with SIGHUP ignored, and means it.
+    hang_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, *hang_up)}
     try:
         yield stop
     finally:

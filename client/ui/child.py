@@ -183,8 +183,13 @@ class SupervisedChild:
         words = context.RawArray(ctypes.c_int64, 2)
         receiver, sender = context.Pipe(duplex=True)
         process = context.Process(target=_child_main, args=(self._work, sender, words), daemon=True)
-        process.start()
-        sender.close()
+        try:
+            process.start()
+        except OSError as exc:
+            receiver.close()
+            return f"{self.name} could not be started: {exc.strerror or exc}"
+        finally:
+            sender.close()
         self._status = replace(self._status, pid=process.pid)
         try:
             return self._watch(process, receiver, words)

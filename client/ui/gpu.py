@@ -7,7 +7,7 @@ import re
 import threading
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,9 @@ def memory_by_model(url: str, metrics_url: str | None, model_names: Sequence[str
 
 def _memory_from_metrics(metrics_url: str, model_names: Sequence[str]) -> dict[str, MemoryReading]:
     try:
-        with urllib.request.urlopen(f"http://{metrics_url}/metrics", timeout=2.0) as answer:
+        # A proxy from the environment is not used for this machine itself.
+        proxies = urllib.request.ProxyHandler({} if is_loopback(metrics_url) else None)
+        with urllib.request.build_opener(proxies).open(f"http://{metrics_url}/metrics", timeout=2.0) as answer:
             text = answer.read(4_000_000).decode(errors="replace")
     except (OSError, ValueError):
         return dict.fromkeys(model_names, MemoryReading(text="unknown", note=f"no metrics at {metrics_url}"))
@@ -128,10 +130,11 @@ def nvml_memory() -> tuple[dict[int, int], int | None]:
         by_pid: dict[int, int] = {}
         total = 0
         for index in range(nvml.nvmlDeviceGetCount()):
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            total += int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
-            for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle):
-                by_pid[process.pid] = by_pid.get(process.pid, 0) + int(process.usedGpuMemory or 0)
+            with suppress(nvml.NVMLError):  # a lost GPU; WSL and virtual GPUs do not tell the processes
+                handle = nvml.nvmlDeviceGetHandleByIndex(index)
+                total += int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
+                for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle):
+                    by_pid[process.pid] = by_pid.get(process.pid, 0) + int(process.usedGpuMemory or 0)
         return by_pid, total
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from client.live_sources import public_url
 from client.ui.choosing import baselines, candidates, served_cards
 from client.ui.side_work import SIDES
 from client.ui.source_work import Pace
@@ -36,7 +37,8 @@ def page_theme() -> gr.themes.Base:
 def build_page(view: SplitView, *, is_public: bool) -> gr.Blocks:
     """The page. is_public: others can reach it, so they may name no file or camera of this machine."""
     cameras = () if is_public else tuple(str(path) for path in sorted(Path("/dev").glob("video*")))
-    sources = tuple(dict.fromkeys((view.choice.source, "synthetic", *cameras)))
+    shown = public_url if is_public else str
+    sources = {shown(source): source for source in (view.choice.source, "synthetic", *cameras)}
 
     def refresh() -> tuple[Any, Any, Any, Any]:
         choice = view.choice
@@ -48,7 +50,7 @@ def build_page(view: SplitView, *, is_public: bool) -> gr.Blocks:
             left, right = [choice.baseline], [choice.optimised]
         pace = next(text for text, value in PACES.items() if value == choice.pace)
         return (
-            gr.Dropdown(value=choice.source),
+            gr.Dropdown(value=shown(choice.source)),
             gr.Dropdown(choices=_with(left, choice.baseline), value=choice.baseline),
             gr.Dropdown(choices=_with(right, choice.optimised), value=choice.optimised),
             gr.Dropdown(value=pace),
@@ -57,15 +59,14 @@ def build_page(view: SplitView, *, is_public: bool) -> gr.Blocks:
     def start(source: str, baseline: str, optimised: str, pace: str) -> None:
         if is_public and source not in sources:
             raise gr.Error(f"Choose one of the sources {', '.join(sources)}: this page is shared.")
-        view.choose(
-            replace(view.choice, source=source.strip(), baseline=baseline, optimised=optimised, pace=PACES[pace])
-        )
+        chosen = sources.get(source, source.strip())
+        view.choose(replace(view.choice, source=chosen, baseline=baseline, optimised=optimised, pace=PACES[pace]))
 
     with gr.Blocks(title="Photofinish", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(view_html(), padding=False)
         with gr.Row(elem_id="pf-controls"):
             source = gr.Dropdown(
-                list(sources), value=view.choice.source, label="Source", allow_custom_value=not is_public,
+                list(sources), value=shown(view.choice.source), label="Source", allow_custom_value=not is_public,
                 info=None if is_public else "synthetic, a file, a camera number or rtsp://",
             )  # fmt: skip
             baseline = gr.Dropdown([view.choice.baseline], value=view.choice.baseline, label="Baseline")
@@ -93,6 +94,7 @@ def mount_page(app: Any, page: gr.Blocks) -> Any:
         css_paths=ASSETS / "view.css",
         head=f"<script>{(ASSETS / 'view.js').read_text(encoding='utf-8')}</script>",
         footer_links=[],
+        max_file_size=1,  # Gradio takes uploads on every page; this one needs none
         run_history=False,
         enable_monitoring=False,
         ssr_mode=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from client.live_sources import public_url
 from client.ui.board import TURNS_WINDOW_S, WINDOW_S, SideNumbers
 from client.ui.other_work import SHARE as OTHER_SHARE
 from client.ui.side_work import SIDES, Side
@@ -84,7 +85,7 @@ def _model_line(state: ViewState) -> str:
 def _source_line(state: ViewState) -> str:
     facts = state.source.facts
     if not facts:
-        return state.choice.source
+        return public_url(state.choice.source)
     parts = [str(facts["name"]), "{}{}{}".format(facts["size_wh"][0], _TIMES, facts["size_wh"][1])]
     if facts["is_reduced"]:
         parts.append("reduced to 2 megapixels")

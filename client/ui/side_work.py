@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from client.optimised import IN_FLIGHT as IN_FLIGHT
 from client.pipelines import BaselinePipeline, FrameResult, OptimisedPipeline
 from client.triton import TritonClient
 from client.ui.board import Board, BoardMemory
@@ -64,21 +65,13 @@ class SideSpec:
     turns: TurnMode = "auto"
 
 
-IN_FLIGHT = {"cpu": 1, "cuda": 2}
-"""Requests of the optimised side under way at once, by the model's device. A second one fills the gap in which the
-client prepares and decodes while a GPU would idle; on a CPU it only waits behind the first and doubles the latency."""
-
-
-def pipeline_from_spec(
-    spec: SideSpec, card: ModelCard, on_notice: Callable[[str], None]
-) -> AbstractContextManager[Pipeline]:
+def pipeline_from_spec(spec: SideSpec, on_notice: Callable[[str], None]) -> AbstractContextManager[Pipeline]:
     """The textbook pipeline for the baseline side, the optimised one for the other. on_notice hears of a fall-back."""
     if spec.side == "baseline":
         return BaselinePipeline(spec.url, spec.model_name, timeout_s=spec.timeout_s)
     return OptimisedPipeline(
         spec.url,
         spec.model_name,
-        max_in_flight=IN_FLIGHT[card.device],
         drop_late=spec.is_paced,
         timeout_s=spec.timeout_s,
         on_notice=on_notice,
@@ -100,7 +93,7 @@ class SideWork:
         link.report_waiting(f"waiting for {spec.url}")
         card, takes_turns = _arrangement(spec)
         notices: list[str] = []
-        with pipeline_from_spec(spec, card, notices.append) as pipeline:
+        with pipeline_from_spec(spec, notices.append) as pipeline:
             link.report_running(card=card, transport=pipeline.transport, notices=(), takes_turns=takes_turns)
             told = 0
             panel = PictureWriter(self.panel)

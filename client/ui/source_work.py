@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from client.live_sources import public_url
 from client.sources import open_source
 from client.ui.child import ChildLink
 from client.ui.slots import FRAME_PIXELS, PictureMemory, PictureWriter
@@ -35,7 +36,7 @@ class SourceWork:
     def __call__(self, link: ChildLink) -> None:
         """Write frames until told to stop. Raises SourceError when the source cannot be read or ends."""
         writer = PictureWriter(self.frames)
-        link.report_waiting(f"opening {self.source}")
+        link.report_waiting(f"opening {public_url(self.source)}")
         has_reported = False
 
         def tell(notice: str) -> None:
@@ -67,7 +68,7 @@ class SourceWork:
                     )
                 if waits and writer.is_on_demand:  # making the next picture now would slow the side that works
                     wait_until_taken()
-        raise SourceError(f"{self.source} gives no more frames")
+        raise SourceError(f"{public_url(self.source)} gives no more frames")
 
 
 def _reduced(frame: Frame) -> tuple[npt.NDArray[np.uint8], Detections | None, bool]:

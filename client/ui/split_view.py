@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
+from client.sources import is_present
 from client.ui.board import Board, BoardMemory, SideNumbers, numbers_from_board
 from client.ui.child import ChildStatus, SupervisedChild
 from client.ui.composer import Composer, FrameHub
@@ -39,7 +39,7 @@ class Choice:
     @property
     def is_paced(self) -> bool:
         """Whether frames come at a camera's rate: chosen, or because the source is a camera or a stream."""
-        is_replay = self.source.startswith("synthetic") or Path(self.source).exists()
+        is_replay = self.source.startswith("synthetic") or is_present(self.source)
         is_camera = self.source.isdigit() or self.source.startswith("/dev/")
         return self.pace == "camera" or is_camera or not is_replay
 

@@ -143,6 +143,24 @@ def test_missing(tmp_path):
         open_source(str(tmp_path / "nowhere.jpg"))
 
 
+def test_a_name_that_no_file_can_have():
+    with pytest.raises(SourceError, match="does not exist") as caught:
+        open_source("x" * 5000)
+    assert len(str(caught.value)) < 500
+    with pytest.raises(SourceError, match="does not exist") as caught:
+        open_source("rtspp://admin:hunter2@cam/1")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(SourceError, match="cannot be read: Permission denied"):
+        open_source(str(tmp_path))
+
+
 def test_empty_folder(tmp_path):
     with pytest.raises(SourceError, match="holds no pictures"):
         open_source(str(tmp_path))

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
+import pytest
 
 from client.ui.child import ChildLink, SupervisedChild
 from photofinish.errors import SourceError
@@ -117,3 +120,20 @@ def test_the_process_ends_with_a_killed_owner(tmp_path: Path) -> None:
     owner.wait()
     owner.stdout.close()
     wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 10)
+
+
+def test_a_process_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine short of memory refuses new processes for a while."""
+    process_class = multiprocessing.get_context("spawn").Process
+    start, refusals = process_class.start, [OSError(11, "Resource temporarily unavailable")]
+
+    def start_later(process: BaseProcess) -> None:
+        if refusals:
+            raise refusals.pop()
+        start(process)
+
+    monkeypatch.setattr(process_class, "start", start_later)
+    with SupervisedChild("the worker", work_quietly) as child:
+        wait_for(lambda: child.status.state == "retrying", 5)
+        assert child.status.message == "the worker could not be started: Resource temporarily unavailable. Trying again"
+        wait_for(lambda: child.status.state == "running", 20)

@@ -45,7 +45,7 @@ def run_photofinish(*arguments: str, folder: Path) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_one_signal_stops_everything(served: FakeTriton, tmp_path: Path, number: signal.Signals) -> None:
     shared_before = set(Path("/dev/shm").iterdir())
     process = photofinish(

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,3 +101,34 @@ def test_backend_processes_are_found_by_their_models_name(tmp_path: Path) -> Non
 def test_the_machine_in_one_line() -> None:
     assert " · " in gpu.machine_line()
     assert "core" in gpu.machine_line()
+
+
+def test_the_own_server_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with metrics_server(METRICS) as url:
+        assert gpu.memory_by_model("127.0.0.1:8001", url, ["a"])["a"].text == "1001 MB"
+
+
+class NvmlError(Exception):
+    """As pynvml's."""
+
+
+@pytest.mark.parametrize("silent", ["nvmlDeviceGetMemoryInfo", "nvmlDeviceGetComputeRunningProcesses"])
+def test_a_driver_that_does_not_tell_ends_nothing(monkeypatch: pytest.MonkeyPatch, silent: str) -> None:
+    """WSL does not tell the processes; a GPU may be lost while the view runs."""
+
+    def refuse(handle: object) -> object:
+        raise NvmlError("Not Supported")
+
+    driver = SimpleNamespace(
+        NVMLError=NvmlError,
+        nvmlInit=lambda: None,
+        nvmlShutdown=lambda: None,
+        nvmlDeviceGetCount=lambda: 1,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetMemoryInfo=lambda handle: SimpleNamespace(used=5 << 30),
+        nvmlDeviceGetComputeRunningProcesses=lambda handle: [SimpleNamespace(pid=11, usedGpuMemory=7)],
+    )
+    setattr(driver, silent, refuse)
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    assert gpu.nvml_memory() == ({}, 0 if silent == "nvmlDeviceGetMemoryInfo" else 5 << 30)

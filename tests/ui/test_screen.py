@@ -124,3 +124,10 @@ def test_accuracy_of_the_gate_is_shown_with_its_name(figures: dict[str, Any], la
     sides = {"baseline": build_side(1.0, 1.0, accuracy=figures), "optimised": build_side(1.0, 1.0)}
     shown = screen_from_state(build_state(sides=sides))["sides"]["baseline"]["accuracy"]
     assert (shown["label"], shown["text"]) == (label, text)
+
+
+def test_a_cameras_password_is_not_shown() -> None:
+    choice = Choice(source="rtsp://admin:hunter2@cam/1?key=hunter2", baseline="toy_a", optimised="toy_b")
+    screen = screen_from_state(build_state(choice=choice, source=ChildStatus(state="starting")))
+    assert screen["source"] == "rtsp://cam/1"
+    assert "hunter2" not in str(screen)

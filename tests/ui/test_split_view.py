@@ -114,3 +114,9 @@ def test_closing_is_quick(served: FakeTriton) -> None:
         wait_for(lambda: min(done(view).values()) >= 5, START_S)
         began = time.monotonic()
     assert time.monotonic() - began < 8
+
+
+def test_a_source_that_no_file_can_be_called_is_no_replay() -> None:
+    """The page asks for the pace in every refresh: a name that the system refuses must not break it."""
+    assert choice(source="x" * 5000).is_paced
+    assert not choice().is_paced
