@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 OURS = {"photofinish", "export", "server", "client", "perf"}
@@ -107,3 +114,16 @@ def test_modules_stay_readable() -> None:
         if (count := len(path.read_text(encoding="utf-8").splitlines())) > 400
     }
     assert not long, "a module over 400 lines does more than one thing"
+
+
+def test_every_requirement_has_a_pin() -> None:
+    document = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = document["optional-dependencies"].values()
+    wanted = {_name(line) for line in (*document["dependencies"], *(line for extra in extras for line in extra))}
+    pinned = {_name(line) for line in (CHECKOUT / "constraints.txt").read_text(encoding="utf-8").splitlines()}
+    assert wanted - pinned - {"photofinish", "pip"} == set(), "CONTRIBUTING.md has the command that renews the pins"
+
+
+def _name(requirement: str) -> str:
+    found = re.match(r"[A-Za-z0-9-]+", requirement)
+    return found[0].lower() if found else ""
