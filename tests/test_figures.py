@@ -100,6 +100,19 @@ def test_the_tables_of_transports_and_throughput_are_the_record() -> None:
             assert [label, memory, *(f"{rate:.0f}" for rate in rates)] in rows
 
 
+def test_the_table_of_stages_is_the_reports() -> None:
+    page = read("docs/benchmarking.md")
+    rows = table_rows(page[page.index("### Where the time goes") : page.index("**Transports**")])[2:]
+    suffixes = {"baseline": "torch_fp32_tensor", "compiled FP16": "aoti_fp16", "ONNX FP16": "onnx_fp16"}
+    suffixes |= {"ONNX FP32": "onnx_fp32", "ONNX INT8": "onnx_int8"}
+    assert len(rows) == 6
+    for label, *shown, record in rows:
+        report = read(f"results/{record.strip('`')}.md").partition("## Where the time goes")[2]
+        name = f"yolo26n_{suffixes[label.partition(',')[0]]}"
+        stages = next(row[1:] for row in table_rows(report) if row[0] == name)
+        assert [float(cell) for cell in shown] == [round(float(cell)) for cell in stages], label
+
+
 def test_links_lead_somewhere() -> None:
     for page in ("README.md", "docs/benchmarking.md", "docs/decisions.md", "results/README.md"):
         for target in re.findall(r"\]\(([^)#:]+)[)#]", read(page)):
