@@ -103,7 +103,7 @@ RULES: tuple[Rule, ...] = (
         status="INTERNAL",
         pattern=r"(?i)stub process|failed to (increase|allocate).*shared memory",
         error=RequestRejectedError,
-        sentence="the process that runs {model} at {url} died: {detail}; the server's log has the cause",
+        sentence="the process that runs {model} at {url} died: {detail}; start the server again, its log has the cause",
     ),
     Rule(status="INTERNAL", pattern=r"RST_STREAM|GOAWAY", error=ServerUnavailableError, sentence=_GONE),
     Rule(status="INTERNAL", pattern="", error=RequestRejectedError, sentence=_FAILED),

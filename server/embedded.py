@@ -109,6 +109,7 @@ class EmbeddedServer:
         )
         try:
             self._wait_until_ready(self._process, models, deadline)
+            self._process.keep_pictures_private()
         except BaseException:
             self.stop()
             raise

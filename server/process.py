@@ -44,7 +44,7 @@ class ServerProcess:
         except BaseException:
             shutil.rmtree(run_folder, ignore_errors=True)
             raise
-        prefix = f"{_SHM_PREFIX}{os.getpid()}_{secrets.token_hex(4)}_"
+        self._shm_prefix = prefix = f"{_SHM_PREFIX}{os.getpid()}_{secrets.token_hex(4)}_"
         plan = {
             "command": tritonserver_command(files, run_folder, ports, model_count=len(models), shm_prefix=prefix),
             "log_path": str(log_path),
@@ -75,6 +75,11 @@ class ServerProcess:
     def is_alive(self) -> bool:
         """Whether it still runs."""
         return self._supervisor.poll() is None
+
+    def keep_pictures_private(self) -> None:
+        """Take the shared memory, which Triton makes readable for everybody, from other users. Call it when ready."""
+        for path in SHARED_MEMORY.glob(f"{self._shm_prefix}*"):
+            path.chmod(0o600)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until it has ended; False when it still runs after `timeout_s`."""

@@ -131,6 +131,13 @@ def listening_addresses(pid: int) -> list[tuple[str, int]]:
     ]
 
 
+def test_nobody_else_can_read_the_pictures(toy_server: EmbeddedServer) -> None:
+    assert toy_server.is_alive()
+    regions = shared_memory_of(os.getpid())
+    assert regions
+    assert {path.stat().st_mode & 0o777 for path in regions} == {0o600}
+
+
 def test_too_short_a_deadline_names_what_was_awaited(repository: Path, tmp_path: Path) -> None:
     with pytest.raises(ServerError, match=r"not ready within 0 s, still loading toy"):
         EmbeddedServer(repository, log_path=tmp_path / "log", ready_timeout_s=0.0).__enter__()
