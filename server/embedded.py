@@ -11,7 +11,7 @@ from types import TracebackType
 from photofinish.errors import ModelRepositoryError, ServerError
 from photofinish.wheels import free_bytes, print_progress
 from server.control import accepts_connections, is_ready, load_failures
-from server.log import loaded_models, read_log, unread_models
+from server.log import gpu_hint, loaded_models, read_log, unread_models
 from server.ports import LOOPBACK, choose_ports
 from server.process import ServerProcess, default_log_path
 from server.repository import models_in
@@ -147,7 +147,7 @@ class EmbeddedServer:
             if not process.is_alive():
                 raise ServerError(f"tritonserver ended while loading {waiting}; {process.log_hint()}{self._scarcity}")
             if failures := self._failures(models, unread_models(log)):
-                raise ModelRepositoryError(f"{failures}; see {self.log_path}{self._scarcity}")
+                raise ModelRepositoryError(f"{failures}{gpu_hint(failures)}; see {self.log_path}{self._scarcity}")
             if time.monotonic() > deadline:
                 raise ServerError(
                     f"tritonserver was not ready within {self._ready_timeout_s:.0f} s, still loading {waiting}; "

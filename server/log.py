@@ -38,6 +38,16 @@ def unread_models(log: str) -> Mapping[str, str]:
     return reasons
 
 
+def gpu_hint(failures: str) -> str:
+    """What to do about models that want a GPU where none is; "" for other failures."""
+    if "no GPUs are available" not in failures:
+        return ""
+    return (
+        ". This machine has no NVIDIA GPU that Triton sees: name the models it can serve (--model, with `photofinish "
+        "perf` --variant), or delete the folder of the other from the repository"
+    )
+
+
 def last_error(log: str) -> str:
     """The text of the last error line, "" when there is none."""
     errors = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -315,3 +316,12 @@ def test_serve_says_which_port_is_taken(repository: Path, toy_server: EmbeddedSe
     assert serve.returncode == 1
     assert said.splitlines()[-1].startswith(f"photofinish: port {port} on 127.0.0.1 cannot be used")
     assert "Traceback" not in said
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine may have a GPU")
+def test_a_model_for_a_gpu_that_is_not_there_says_what_to_do(repository: Path) -> None:
+    config = config_text("fast", "onnxruntime").replace("KIND_CPU", "KIND_GPU")
+    save_doubling_onnx(write_model(repository, "fast", config))
+    with pytest.raises(ModelRepositoryError, match=r"fast cannot be loaded: .*no GPUs are available\. .* --model"):
+        EmbeddedServer(repository, log_path=repository.parent / "log").__enter__()
+    assert not server_processes(repository)
