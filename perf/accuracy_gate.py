@@ -131,7 +131,8 @@ def _measured(
         measured = {}
         for item in missing:
             cause = ""
-            if _decide(results[item.name], item) is False:
+            # A rectangular input moves confidences as far as swapped channels do; there a probe tells them apart.
+            if _decide(results[item.name], item) is False or not item.card.is_square:
                 cause = diagnose(item.card, answers[item.name], answers[baseline.name], dataset=dataset, ask=ask)
             store.keep_result(identities[item.name], identities[baseline.name], results[item.name], cause)
             measured[item.name] = (results[item.name], cause)
@@ -140,7 +141,7 @@ def _measured(
 
 def verdict_from_result(result: AccuracyResult, candidate: Candidate, cause: str) -> Verdict:
     """The decision, with a reason in one line when it is not a plain pass."""
-    decision = _decide(result, candidate)
+    decision = _decide(result, candidate, cause)
     if decision is None:
         reason = (
             "nothing to decide on: neither it nor the baseline shows a box on these frames; pass --data or --frames"
@@ -160,11 +161,14 @@ def verdict_from_result(result: AccuracyResult, candidate: Candidate, cause: str
     )
 
 
-def _decide(result: AccuracyResult, candidate: Candidate) -> bool | None:
-    """Whether the variant keeps its floor and its confidences; None when there is nothing to decide on."""
+def _decide(result: AccuracyResult, candidate: Candidate, cause: str = "") -> bool | None:
+    """Whether the variant keeps its floor and its confidences; None when there is nothing to decide on.
+
+    cause: the fault that a probe found; looked for in every variant with a rectangular input, in others once they fail.
+    """
     if result.share is None:
         return None
-    return result.share >= candidate.floor and result.mean_confidence_error <= confidence_limit(candidate)
+    return not cause and result.share >= candidate.floor and result.mean_confidence_error <= confidence_limit(candidate)
 
 
 def confidence_limit(candidate: Candidate) -> float:

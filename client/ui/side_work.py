@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from client.optimised import IN_FLIGHT as IN_FLIGHT
 from client.pipelines import BaselinePipeline, FrameResult, OptimisedPipeline
 from client.triton import TritonClient
 from client.ui.board import Board, BoardMemory

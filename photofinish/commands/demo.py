@@ -213,8 +213,6 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
     """Serve, measure both pipelines in turn on the same frames, and give the tables."""
     from client.pipelines import BaselinePipeline, OptimisedPipeline
     from client.sources import open_source
-    from client.triton import TritonClient
-    from client.ui.side_work import IN_FLIGHT
     from perf.demo_comparison import compare_pipelines
     from perf.report_terminal import comparison_table
     from photofinish.commands.demo_truth import truth_table
@@ -225,14 +223,11 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
         raise ConfigError(f"{source} gave no frame")
     with server_of(pair) as server:
         at = server.endpoint
-        with TritonClient(at.grpc_url) as client:
-            device = client.model(pair.optimised).require_card().device
         with (
             BaselinePipeline(at.grpc_url, pair.baseline, timeout_s=HEADLESS_TIMEOUT_S) as baseline,
             OptimisedPipeline(
                 at.grpc_url,
                 pair.optimised,
-                max_in_flight=IN_FLIGHT[device],
                 timeout_s=HEADLESS_TIMEOUT_S,
                 on_notice=tell,
             ) as optimised,

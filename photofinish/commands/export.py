@@ -100,10 +100,12 @@ def export(
         click.echo(f"published to {repository}, accuracy not measured", err=True)
         click.echo(table_from_staged(staged))
         return
-    options = GateOptions(data=data, frames=frames, size=gate_frames)
+    options = GateOptions(data=data, frames=frames, size=gate_frames, calibration=calibration)
     outcome = gate_and_publish(staged, baseline_of(staged, path, stage), repository, options, on_progress=tell)
     click.echo(f"published to {repository}", err=True)
     click.echo(table_from_staged(staged))
+    if outcome.report and outcome.report.refused and not outcome.published:
+        finish_with_report(outcome.report, options)
     if p95_ms is not None:
         models = [item.variant.name for item in staged if item.variant.name in outcome.published and runs_here(item)]
         candidates = measure_published(repository, models, on_progress=tell)
