@@ -322,6 +322,6 @@ def test_serve_says_which_port_is_taken(repository: Path, toy_server: EmbeddedSe
 def test_a_model_for_a_gpu_that_is_not_there_says_what_to_do(repository: Path) -> None:
     config = config_text("fast", "onnxruntime").replace("KIND_CPU", "KIND_GPU")
     save_doubling_onnx(write_model(repository, "fast", config))
-    with pytest.raises(ModelRepositoryError, match=r"fast cannot be loaded: .*no GPUs are available\. .* --model"):
+    with pytest.raises(ModelRepositoryError, match=r"fast cannot be loaded: .*no GPUs are available\. .*\(--model"):
         EmbeddedServer(repository, log_path=repository.parent / "log").__enter__()
     assert not server_processes(repository)
