@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from server.run_folder import SHARED_MODULES
 
 sys.path.append(str(SHARED_MODULES))
 
+import photofinish_cuda
 from photofinish_batches import bucket_for, check_outputs, run_joined, split_outputs
 from photofinish_device import DeviceBatch
 from photofinish_model import Io, RefusedModelError, ServedModel
@@ -178,3 +180,23 @@ def test_outputs_are_compared_with_the_config() -> None:
 )
 def test_shared_memory_is_shared_out(models: int, free: int, expected: int) -> None:
     assert region_bytes(models, free) == expected
+
+
+class FailingDriver:
+    """CUDA's driver with one call that fails."""
+
+    def __init__(self, failing: str) -> None:
+        self.failing = failing
+
+    def __getitem__(self, name: str) -> Callable[..., int]:
+        return lambda *arguments: 2 if name == self.failing else 0
+
+    def cuGetErrorString(self, code: int, text: object) -> int:  # noqa: N802
+        return 0
+
+
+@pytest.mark.parametrize("failing", ["cuInit", "cuDeviceGet", "cuStreamCreate"])
+def test_a_gpu_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+    monkeypatch.setattr(photofinish_cuda.ctypes, "CDLL", lambda name: FailingDriver(failing))
+    with pytest.raises(RefusedModelError, match=rf"GPU 0 cannot be used: {failing} failed: .*photofinish doctor"):
+        photofinish_cuda.Cuda(0)

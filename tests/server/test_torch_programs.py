@@ -16,7 +16,7 @@ sys.path += [str(SHARED_MODULES), str(BACKENDS / "pytorch")]
 
 from photofinish_batches import check_outputs
 from photofinish_model import Io, RefusedModelError, ServedModel
-from photofinish_torch import load_program
+from photofinish_torch import check_results, load_program
 
 FRAMES = Io("INPUT__0", np.dtype(np.uint8), (8, 8, 3))
 DETECTIONS = Io("OUTPUT__0", np.dtype(np.float32), (8, 8, 3))
@@ -99,3 +99,21 @@ def test_what_is_no_module_is_refused(tmp_path: Path) -> None:
 def test_a_gpu_that_is_not_there_is_refused(folder: Path) -> None:
     with pytest.raises(RefusedModelError, match=r"configured for a GPU and torch .* finds none"):
         load_program(model_of(folder, device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (torch.zeros(2, 8, 8, 3, dtype=torch.float16), "is torch.float16 with shape"),
+        (torch.zeros(1, 8, 8, 3), r"shape \(1, 8, 8, 3\) for a batch of 2, config.pbtxt states float32"),
+        (torch.zeros(2, 8, 8), r"with shape \(2, 8, 8\) for a batch of 2"),
+    ],
+    ids=["dtype", "fixed batch", "rank"],
+)
+def test_results_that_a_gpu_would_copy_as_something_else_are_refused(
+    folder: Path, result: torch.Tensor, said: str
+) -> None:
+    model = model_of(folder)
+    check_results(model, 2, [torch.zeros(2, 8, 8, 3)])
+    with pytest.raises(RefusedModelError, match=said):
+        check_results(model, 2, [result])

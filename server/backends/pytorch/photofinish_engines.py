@@ -9,7 +9,7 @@ from photofinish_batches import ArrayInput, Arrays, Part, bucket_for, run_joined
 from photofinish_cuda import Cuda, refuse_on_error
 from photofinish_device import DeviceBatch
 from photofinish_model import RefusedModelError, ServedModel
-from photofinish_torch import Program, load_program, torch_device
+from photofinish_torch import Program, check_results, load_program, torch_device
 from photofinish_trace import StageTimes
 
 WARM_RUNS = 3
@@ -116,6 +116,7 @@ class CudaEngine:
         """Warm up one batch size, as often as torch's own tuning needs, and record its graph."""
         what = "fails"
         try:
+            check_results(self._model, size, self.start(size))
             for _ in range(WARM_RUNS):
                 self.run_arrays(zeros_for(self._model, size))
             if self._model.card.get("cuda_graphs"):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from photofinish_model import RefusedModelError, ServedModel, thread_count
 
@@ -106,6 +107,20 @@ def _compiled_program(model: ServedModel, sidecar: Path) -> Program:
         raise RefusedModelError(f"torch {torch.__version__} cannot load the packages of {sidecar}: {reason}") from exc
     names = [f"INPUT__{index}" for index in range(len(model.inputs))]
     return Program(calls=calls, inputs=_input_indices(model, names), outputs=_output_indices(model))
+
+
+def check_results(model: ServedModel, batch_size: int, results: list[torch.Tensor]) -> None:
+    """Raise RefusedModelError unless the results of one batch are as configured.
+
+    On a GPU they are copied as so many bytes of the configured type: nobody would notice another.
+    """
+    for io, result in zip(model.outputs, results, strict=True):
+        wanted = torch.from_numpy(np.zeros(0, io.dtype)).dtype
+        if result.dtype != wanted or tuple(result.shape) != io.shape(batch_size):
+            raise RefusedModelError(
+                f"output {io.name!r} is {result.dtype} with shape {tuple(result.shape)} for a batch of {batch_size}, "
+                f"config.pbtxt states {io.dtype} with shape {io.shape(batch_size)}; export the model again"
+            )
 
 
 def _index(model: ServedModel) -> int:

@@ -38,10 +38,10 @@ class Cuda:
             context = ctypes.c_void_p()
             self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
             self._call("cuCtxSetCurrent", context)
+            stream = ctypes.c_void_p()
+            self._call("cuStreamCreate", ctypes.byref(stream), _NON_BLOCKING)
         except CudaError as exc:
             raise RefusedModelError(f"GPU {device_id} cannot be used: {exc}; run `photofinish doctor`") from exc
-        stream = ctypes.c_void_p()
-        self._call("cuStreamCreate", ctypes.byref(stream), _NON_BLOCKING)
         self.stream = int(stream.value or 0)
         self._stream = stream
         self._context = context
