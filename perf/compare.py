@@ -156,6 +156,7 @@ def _facts(record: Record, common: Mapping[str, set[str]]) -> Mapping[str, Any]:
     """Every value that must agree, by the name a reader finds it under. common: the arms to look at, by section."""
     environment = record.environment
     facts: dict[str, Any] = {f"environment.{key}": environment.get(key) for key in MUST_MATCH}
+    facts["environment.client_memory"] = environment.get("client_memory", "plain")  # older records had no choice
     facts["environment.gpus"] = [gpu.get("name") for gpu in environment.get("gpus") or []]
     facts |= {f"environment.server.{key}": value for key, value in (environment.get("server") or {}).items()}
     packages = environment.get("packages") or {}

@@ -167,6 +167,8 @@ def method_notes(record: Record, lang: str) -> list[str]:
         word("note_input", lang, models=", ".join(sorted(models)), size="{} × {}".format(*input_wh))
         for input_wh, models in _rectangular(arms).items()
     ]
+    if any(arm.span != "engine" for arm in arms):
+        notes.append(word(f"note_memory_{record.environment.get('client_memory', 'plain')}", lang))
     if server := record.environment.get("server"):
         kind, version = (translated(str(server.get(key, "?")), lang) for key in ("kind", "version"))
         notes.append(word("note_server_kind", lang, kind=kind, version=version))

@@ -13,6 +13,7 @@ from typing import Literal
 from client.session import Session, Transport
 from client.triton import ServedModel
 from perf.bench import Bench, Progress
+from perf.client_memory import ClientMemory
 from perf.comparison import Contender, run_comparison
 from perf.contenders import Setup, open_contender
 from perf.environment import utc_now
@@ -103,13 +104,14 @@ class Run:
         return self.record
 
 
-def new_record(bench: Bench, *, command: str, limits: dict[str, float] | None = None) -> Record:
+def new_record(bench: Bench, *, command: str, client_memory: ClientMemory,
+               limits: dict[str, float] | None = None) -> Record:  # fmt: skip
     """A record without sections yet: fingerprints taken, harness measured."""
     overhead = measure_harness()
     return Record(
         command=command,
         created_utc=utc_now(),
-        environment=bench.environment(),
+        environment=bench.environment() | {"client_memory": client_memory},
         source=bench.source_fingerprint(),
         sections=(),
         harness=Harness(closed_loop_p95_ns=overhead.closed_loop_p95_ns, open_loop_p95_ns=overhead.open_loop_p95_ns),

@@ -25,6 +25,7 @@ import numpy as np
 
 from client.baseline import BaselinePipeline
 from perf.bench import frames_from_source
+from perf.client_memory import MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD_BYTES
 from perf.environment import environment_fingerprint, utc_now
 from perf.samples import NS_PER_MS
 from perf.served import served
@@ -32,8 +33,8 @@ from perf.statistics import nearest_rank
 
 SCHEMA_VERSION = 1
 KEPT: Mapping[str, str] = {
-    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(MMAP_THRESHOLD_BYTES),
+    "MALLOC_TRIM_THRESHOLD_": str(TRIM_THRESHOLD_BYTES),
 }
 """glibc's tunables of a client that keeps its memory."""
 CLIENTS: Mapping[str, Mapping[str, str]] = {"as it is": {}, "memory kept": KEPT}

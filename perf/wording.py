@@ -229,6 +229,14 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "延迟从一帧应被处理的时刻算到结果返回；错误单独计数，不剔除任何样本。",
     ),
     "note_memory": ("GPU memory: {method}.", "显存：{method}。"),
+    "note_memory_kept": (
+        "The client keeps the memory it frees, on all sides alike.",
+        "客户端保留其释放的内存，各方一致。",
+    ),
+    "note_memory_plain": (
+        "The client leaves its memory to the C library: a 4.9 MB request may take thousands of page faults, or none.",
+        "客户端的内存交由 C 库管理：一个 4.9 MB 请求可能产生数千次缺页，也可能没有。",
+    ),
     "note_untrained": (
         "The weights are untrained: speed only, boxes mean nothing.",
         "权重未经训练：只看速度，检测框没有意义。",

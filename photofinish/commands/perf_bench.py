@@ -15,6 +15,7 @@ from photofinish.errors import ConfigError, VerdictError
 
 if TYPE_CHECKING:
     from perf.bench import Bench
+    from perf.client_memory import ClientMemory
     from perf.engine import Artifact
     from perf.perf_analyzer_program import PerfAnalyzer
     from perf.runs import Plan, Run
@@ -124,15 +125,17 @@ def repeat_command() -> str:
 
 
 @contextmanager
-def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, limits: dict[str, float] | None = None,
-             **bench: Any) -> Iterator[Run]:  # fmt: skip
+def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, client_memory: ClientMemory,
+             limits: dict[str, float] | None = None, **bench: Any) -> Iterator[Run]:  # fmt: skip
     """A run on an open bench, with an empty record."""
+    from perf.client_memory import settle_client_memory
     from perf.record import require_writable
     from perf.runs import Run, new_record
 
     require_writable(out)
+    settled = settle_client_memory(client_memory, progress)
     with open_bench(**bench) as opened:
-        record = new_record(opened, command=repeat_command(), limits=limits)
+        record = new_record(opened, command=repeat_command(), limits=limits, client_memory=settled)
         chosen = plan.scaled(0.25) if quick else plan
         yield Run(bench=opened, plan=chosen, out=out, on_progress=progress, record=record, lang=lang)
 

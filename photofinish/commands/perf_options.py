@@ -50,6 +50,13 @@ def bench_options(command: Command) -> Command:
                 show_default=True,
                 help="How pictures reach the server.",
             ),
+            click.option(
+                "--client-memory",
+                type=click.Choice(["kept", "plain"]),
+                default="kept",
+                show_default=True,
+                help="Keep freed memory, or leave it to the C library as a tutorial's script does.",
+            ),
         )
     ):
         command = option(command)
