@@ -13,12 +13,12 @@ from client.calibration_manifest import SourceState
 @contextmanager
 def progress_bar(slots: int) -> Iterator[Callable[[SourceState, int], None]]:
     """A bar on stderr over the source's slots; the block gets the function that moves it."""
-    with tqdm(total=slots, unit="slot", desc="collecting") as bar:
+    with tqdm(total=slots, unit="part", desc="collecting") as bar:
 
         def step(state: SourceState, kept: int) -> None:
             if state.next_slot != bar.n:
                 bar.n = state.next_slot
-                bar.set_postfix_str(f"{kept} frames, {state.duplicates} duplicates", refresh=False)
+                bar.set_postfix_str(f"frames {kept}, duplicates {state.duplicates}", refresh=False)
                 bar.refresh()
 
         yield step

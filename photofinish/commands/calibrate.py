@@ -33,15 +33,25 @@ def calibrate(source: str, count: int, folder: Path, duration_s: float, min_dist
     `photofinish export --calibration` takes.
     """
     from client.calibration import collect_frames
+    from client.calibration_manifest import manifest_from_folder
     from client.calibration_progress import progress_bar
     from client.calibration_sheet import write_contact_sheet
     from client.sources import open_source
 
-    with open_source(source, on_notice=lambda line: click.echo(line, err=True)) as opened, progress_bar(count) as step:
-        manifest = collect_frames(
-            opened, source, folder, count=count, duration_s=duration_s, min_distance=min_distance, on_slot=step
-        )
+    before = len(manifest_from_folder(folder).frames)
+    try:
+        with (
+            open_source(source, on_notice=lambda line: click.echo(line, err=True)) as opened,
+            progress_bar(count) as step,
+        ):
+            manifest = collect_frames(
+                opened, source, folder, count=count, duration_s=duration_s, min_distance=min_distance, on_slot=step
+            )
+    except KeyboardInterrupt:
+        click.echo(f"{folder} keeps what was collected; run the same command again to go on", err=True)
+        raise
     duplicates = sum(state.duplicates for state in manifest.sources.values())
-    click.echo(f"{len(manifest.frames)} frames, {duplicates} parts of the source gave only near-duplicates", err=True)
+    new = len(manifest.frames) - before
+    click.echo(f"{new} new frames, {len(manifest.frames)} in all; near-duplicates left out: {duplicates}", err=True)
     click.echo(f"look at {write_contact_sheet(manifest, folder)}", err=True)
     click.echo(folder)

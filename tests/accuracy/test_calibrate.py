@@ -176,3 +176,24 @@ def test_command_on_a_real_rtsp_stream(system_python: str, tmp_path: Path) -> No
     first, second, third = indices(tmp_path)
     assert first < second < third
     assert third - first >= 25
+
+
+def test_the_command_says_how_to_go_on_and_how_much_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Scripted) -> Iterator[Frame]:
+        for index, number in enumerate(self.scenes):
+            if index == 30:
+                raise KeyboardInterrupt
+            yield Frame(image_hwc_bgr=scene(number), stream_id="s", index=index, captured_ns=index * 100_000_000)
+
+    options = ["scripted", "--frames", "10", "--out", str(tmp_path)]
+    monkeypatch.setattr("client.sources.open_source", lambda spec, **options: Scripted(list(range(100))))
+    with monkeypatch.context() as patch:
+        patch.setattr(Scripted, "frames", interrupted)
+        stopped = CliRunner().invoke(calibrate, options)
+    assert stopped.exit_code != 0
+    assert "run the same command again to go on" in stopped.stderr
+    assert indices(tmp_path) == [0, 10, 20]
+    finished = CliRunner().invoke(calibrate, options)
+    assert finished.exit_code == 0, finished.output
+    assert "7 new frames, 10 in all; near-duplicates left out: 0" in finished.stderr
+    assert "0 new frames, 10 in all" in CliRunner().invoke(calibrate, options).stderr
