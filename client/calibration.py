@@ -140,8 +140,10 @@ def _write(frame: Frame, found: npt.NDArray[np.bool_], key: str, folder: Path) -
     if not done:
         raise SourceError(f"frame {frame.index} of {frame.stream_id} cannot be written as a JPEG")
     content = encoded.tobytes()
+    digest = hashlib.sha256(content).hexdigest()
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", key)
-    file = f"{FRAMES_FOLDER}/{stem}_{frame.index:08d}.jpg"
+    # The index alone does not tell pictures apart: a camera counts from 0 again in every run.
+    file = f"{FRAMES_FOLDER}/{stem}_{frame.index:08d}_{digest[:8]}.jpg"
     temporary = folder / f"{file}.new"
     temporary.write_bytes(content)
     temporary.replace(folder / file)
@@ -150,5 +152,5 @@ def _write(frame: Frame, found: npt.NDArray[np.bool_], key: str, folder: Path) -
         source=key,
         index=frame.index,
         picture_hash=np.packbits(found).tobytes().hex(),
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=digest,
     )

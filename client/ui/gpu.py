@@ -15,7 +15,6 @@ from typing import Any
 INTERVAL_S = 2.0
 _OWN_METRIC = "photofinish_instance_gpu_memory_bytes"
 _WHOLE_METRIC = "nv_gpu_memory_used_bytes"
-_LOOPBACK = ("127.", "localhost", "[::1]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +29,9 @@ NO_GPU = MemoryReading(text="no GPU")
 
 
 def is_loopback(url: str) -> bool:
-    """Whether `url` ("host:port") means this machine."""
-    return url.startswith(_LOOPBACK)
+    """Whether `url` ("host:port", or with grpc:// before it) means this machine."""
+    host = url.removeprefix("grpc://").rpartition(":")[0]
+    return host in ("localhost", "[::1]") or re.fullmatch(r"127(\.\d+){3}", host) is not None
 
 
 def memory_by_model(url: str, metrics_url: str | None, model_names: Sequence[str]) -> dict[str, MemoryReading]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,7 +95,10 @@ def test_interrupted_live_runs_take_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         collect_frames(Scripted(list(range(60)), live=True, breaks_after=25), "s", tmp_path, count=4, duration_s=4)
     collect_frames(Scripted(list(range(100, 160)), live=True), "s", tmp_path, count=4, duration_s=4)
-    assert len(manifest_from_folder(tmp_path).frames) == 4
+    frames = manifest_from_folder(tmp_path).frames
+    assert len(frames) == 4
+    for frame in frames:
+        assert hashlib.sha256((tmp_path / frame.file).read_bytes()).hexdigest() == frame.sha256
 
 
 def test_another_source_adds_to_the_folder(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from photofinish_model import RefusedModelError, ServedModel
 
 CPU_DEVICES = (1, 3)
 """DLPack's device types for host memory: plain and pinned."""
-CUDA_DEVICE = 2
 _NEW_COPY = 85
 """Index of PyArray_NewCopy in numpy's C API table, fixed since numpy 1.0."""
 _TABLE_LENGTH = 320
