@@ -160,6 +160,7 @@ class Session:
 
     def submit(self, slot: Slot, count: int | None = None) -> Future[npt.NDArray[np.float32]]:
         """Send the slot's first `count` pictures (default: all); the future gives the first output, batch first."""
+        self._require_open()
         future = self._pool.submit(self.infer, slot, count)
         self._running.add(future)
         future.add_done_callback(self._running.discard)
@@ -167,8 +168,7 @@ class Session:
 
     def infer(self, slot: Slot, count: int | None = None) -> npt.NDArray[np.float32]:
         """As `submit`, waiting for the result in the caller's thread."""
-        if self._is_closed:
-            raise InferenceError("the session is closed", model=self.model.name, url=self.url)
+        self._require_open()
         return slot.infer(self.batch_size if count is None else count, self.timeout_s)
 
     def close(self) -> None:
@@ -180,6 +180,10 @@ class Session:
         self._slots.clear()
         self._channel.close()
         self._pool.shutdown(wait=True)
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise InferenceError("the session is closed", model=self.model.name, url=self.url)
 
     def _allocate(self, wanted: TransportChoice, slots: int, on_notice: Callable[[str], None]) -> None:
         card = self.model.card

@@ -13,6 +13,7 @@ from client.session import Session, automatic_order
 from client.triton import ServedModel, TritonClient
 from photofinish.errors import (
     ConfigError,
+    InferenceError,
     ModelNotFoundError,
     RequestRejectedError,
     RequestTimeoutError,
@@ -159,3 +160,13 @@ def test_a_server_that_is_gone_is_asked_once():
 
     assert unregister_when_idle(unregister, "region")
     assert len(asked) == 1
+
+
+def test_a_closed_session_says_so():
+    with FakeTriton() as server:
+        session = Session(server.url, served(server))
+        slot = session.acquire()
+        session.close()
+        for send in (session.submit, session.infer):
+            with pytest.raises(InferenceError, match="the session is closed"):
+                send(slot)
