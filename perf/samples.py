@@ -34,7 +34,7 @@ class Samples:
     def __post_init__(self) -> None:
         """Raise ValueError unless every request has all three times, and all that are named were sent."""
         counts = {len(self.scheduled_ns), len(self.sent_ns), len(self.done_ns)}
-        if len(counts) != 1 or self.window_ns < 0:
+        if len(counts) != 1 or self.window_ns < min(self.request_count, 1):
             raise ValueError(f"samples need three times per request and a window, got {sorted(counts)} times")
         for name, indices in (("failed", self.failed), ("backlogged", self.backlogged)):
             if len(set(indices)) < len(indices) or not set(indices) <= set(range(self.request_count)):

@@ -72,6 +72,7 @@ def _without(values: Any, *places: Any) -> None:
         ),
         (lambda values: values["sections"][0]["blocks"][0]["samples"]["done_ns"].pop(), "three times per request"),
         (lambda values: values["sections"][0]["blocks"][0]["samples"].update(done_ns=[0.5]), "whole numbers"),
+        (lambda values: values["sections"][0]["blocks"][0]["samples"].update(window_ns=0), "three times per request"),
         (lambda values: values["sections"][0].update(kind="guess"), "kind must be of"),
         (
             lambda values: values["sections"][0]["blocks"][0]["samples"].update(failed=[9999]),
