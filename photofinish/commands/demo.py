@@ -80,6 +80,8 @@ def demo(
 ) -> None:
     """Export, serve, and show baseline and optimised pipeline side by side. Ctrl-C stops everything."""
     frame_wh = check_source(source)
+    if not headless:
+        check_port(host, port)
     pair = publish_pair(
         weights, repository=repository, baseline=baseline, optimised=optimised, device=device, frame_wh=frame_wh
     )
@@ -100,6 +102,13 @@ def check_source(source: str) -> tuple[int, int] | None:
 
     with open_source(source) as opened:
         return opened.size_wh or next((frame.size_wh for frame in opened.frames()), None)
+
+
+def check_port(host: str, port: int | None) -> None:
+    """Raise ConfigError now, not after minutes of exporting, when the page cannot listen there."""
+    from client.ui.server import open_listener
+
+    open_listener(host, port).close()
 
 
 def publish_pair(
@@ -213,10 +222,12 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
     """Serve, measure both pipelines in turn on the same frames, and give the tables."""
     from client.pipelines import BaselinePipeline, OptimisedPipeline
     from client.sources import open_source
+    from perf.client_memory import settle_client_memory
     from perf.demo_comparison import compare_pipelines
     from perf.report_terminal import comparison_table
     from photofinish.commands.demo_truth import truth_table
 
+    settle_client_memory("kept", tell)
     with open_source(source) as opened:
         frames = tuple(itertools.islice(opened.frames(), HEADLESS_FRAMES))
     if not frames:
@@ -262,10 +273,8 @@ def show_view(
 ) -> None:
     """Serve and show until Ctrl-C. A server that ends by itself is started again, SERVER_RESTARTS times at most."""
     from client.ui.app import Hosting, serve_view, stopped_by_signals
-    from client.ui.server import open_listener
     from client.ui.split_view import Choice
 
-    open_listener(host, port).close()  # a taken port is told before the models load
     choice = Choice(source=source, baseline=pair.baseline, optimised=pair.optimised, pace=pace, turns=turns)
     with server_of(pair) as server, stopped_by_signals() as stop, ExitStack() as stack:
         at = server.endpoint

@@ -94,13 +94,15 @@ def export(
         )
 
     check_best_options(best, p95_ms, gate)
+    options = GateOptions(data=data, frames=frames, size=gate_frames, calibration=calibration)
+    if gate:
+        check_gate_frames(options)
     staged = stage(names)
     if not gate:
         publish_variants(staged, repository)
         click.echo(f"published to {repository}, accuracy not measured", err=True)
         click.echo(table_from_staged(staged))
         return
-    options = GateOptions(data=data, frames=frames, size=gate_frames, calibration=calibration)
     outcome = gate_and_publish(staged, baseline_of(staged, path, stage), repository, options, on_progress=tell)
     click.echo(f"published to {repository}", err=True)
     click.echo(table_from_staged(staged))
@@ -117,6 +119,18 @@ def export(
 def tell(line: str) -> None:
     """One line of progress on stderr."""
     click.echo(line, err=True)
+
+
+def check_gate_frames(options: GateOptions) -> None:
+    """Raise ConfigError or SourceError now, not after minutes of building, when the gate's frames cannot be read."""
+    if options.data:
+        from perf.accuracy_labels import LabelledDataset
+
+        LabelledDataset(options.data, limit=options.size)
+    if options.frames:
+        from client.sources import open_source
+
+        open_source(options.frames).close()
 
 
 def baseline_of(

@@ -56,3 +56,17 @@ def test_bad_input_is_one_line_and_exit_1(tmp_path: Path, arguments: tuple[str, 
     assert message in last
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "model_repository").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("--data", "none.yaml", "none.yaml cannot be read"), ("--frames", "none.mp4", "none.mp4 does not exist")],
+)
+def test_what_the_gate_looks_at_is_checked_before_anything_is_built(
+    tmp_path: Path, option: str, value: str, said: str
+) -> None:
+    done = _export(option, value, cwd=tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / ".photofinish").exists()
