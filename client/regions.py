@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import mmap
 import os
@@ -19,6 +20,7 @@ from photofinish.errors import ConfigError, InferenceError
 SHARED_MEMORY_FOLDER = Path("/dev/shm")
 RELEASE_TIMEOUT_S = 2.0
 """How long closing waits for requests that were given up and still lie in the server's queue."""
+_PREFIX = "photofinish-region-"
 _log = logging.getLogger(__name__)
 
 
@@ -130,5 +132,28 @@ def unregister_when_idle(
 
 
 def region_name() -> str:
-    """A name that no other region on this machine has."""
-    return f"photofinish-region-{os.getpid()}-{secrets.token_hex(6)}"
+    """A name that no other region has, and that tells whose it is: process, then machine."""
+    return f"{_PREFIX}{os.getpid()}-{machine_key()}-{secrets.token_hex(6)}"
+
+
+def is_orphaned(name: str) -> bool:
+    """Whether a region that a server holds belonged to a process of this machine that is gone."""
+    owner, _, rest = name.removeprefix(_PREFIX).partition("-")
+    if not (name.startswith(_PREFIX) and owner.isdigit() and rest.partition("-")[0] == machine_key() != ""):
+        return False
+    try:
+        os.kill(int(owner), 0)  # sends nothing; /proc may hide the processes of others
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def machine_key() -> str:
+    """What tells this machine's process ids, since it was started, from others' and a container's; "" if unknown."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        return hashlib.sha256(f"{boot}{Path('/proc/self/ns/pid').readlink()}".encode()).hexdigest()[:8]
+    except OSError:
+        return ""

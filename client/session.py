@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from client.cuda_region import CudaRegion
 from client.grpc_caller import GrpcCaller, call_grpc
 from client.http_caller import HttpCaller
-from client.regions import BytesRegion, InputRegion, SystemRegion, TransportError
+from client.regions import BytesRegion, InputRegion, SystemRegion, TransportError, is_orphaned
 from client.tensors import DTYPES
 from client.triton import ServedModel, channel_options, grpc_target
 from photofinish.errors import ConfigError, InferenceError, RequestTimeoutError
@@ -207,6 +208,8 @@ class Session:
 
     def _make_slots(self, transport: Transport, count: int) -> list[Slot]:
         made: list[Slot] = []
+        if transport != "grpc":
+            self._release_orphans(transport.startswith("system"))
         try:
             for _ in range(count):
                 made.append(self._make_slot(transport))
@@ -236,6 +239,16 @@ class Session:
             region.close()
             raise
         return Slot(region, caller)
+
+    def _release_orphans(self, is_system: bool) -> None:
+        """Make the server let go of regions whose process was killed: it would keep them as long as it runs."""
+        kind = "System" if is_system else "Cuda"
+        request = getattr(service_pb2, f"{kind}SharedMemoryStatusRequest")()
+        unregister = self._unregister_system if is_system else self._unregister_cuda
+        with contextlib.suppress(InferenceError):  # an older or a busy server; nothing depends on it
+            for name in self._call(f"{kind}SharedMemoryStatus", request).regions:
+                if is_orphaned(name):
+                    unregister(name)
 
     def _register_system(self, name: str, key: str, byte_size: int) -> None:
         request = service_pb2.SystemSharedMemoryRegisterRequest(name=name, key=key, byte_size=byte_size)

@@ -156,6 +156,12 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             self.regions.pop(name, None)
         return service_pb2.SystemSharedMemoryUnregisterResponse()
 
+    def SystemSharedMemoryStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
+        response = service_pb2.SystemSharedMemoryStatusResponse()
+        for name in self.regions:
+            response.regions[name].name = name
+        return response
+
     def CudaSharedMemoryRegister(self, request: Any, context: Any) -> Any:  # noqa: N802
         """The handle holds the address, since client and server are one process here."""
         address = int.from_bytes(request.raw_handle[:8], "little")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.regions import unregister_when_idle
+from client.regions import is_orphaned, machine_key, unregister_when_idle
 from client.session import Session, automatic_order
 from client.triton import ServedModel, TritonClient
 from photofinish.errors import (
@@ -170,3 +170,27 @@ def test_a_closed_session_says_so():
         for send in (session.submit, session.infer):
             with pytest.raises(InferenceError, match="the session is closed"):
                 send(slot)
+
+
+def test_regions_of_killed_clients_are_released_and_no_others():
+    dead = 2**22 + 1  # above the kernel's largest process id
+    key = machine_key()
+    assert key
+    orphan = f"photofinish-region-{dead}-{key}-abc"
+    others = {
+        f"photofinish-region-{dead}-0badc0de-abc": "another machine's or container's",
+        f"photofinish-region-{os.getpid()}-{key}-abc": "alive",
+        f"photofinish-region-{dead}-abc": "of an older version",
+        "somebody_elses": "not ours",
+    }
+    with FakeTriton() as server:
+        server.regions |= dict.fromkeys([orphan, *others], b"")
+        with Session(server.url, served(server), transport="system_shm", slots=2):
+            assert orphan not in server.regions
+            assert len(server.regions) == len(others) + 2
+        assert set(server.regions) == set(others)
+
+
+def test_a_machine_that_cannot_be_told_has_no_orphans(monkeypatch):
+    monkeypatch.setattr("client.regions.machine_key", lambda: "")
+    assert not is_orphaned(f"photofinish-region-{2**22 + 1}--abc")
