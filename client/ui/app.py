@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
@@ -118,6 +119,9 @@ def stopped_by_signals() -> Iterator[threading.Event]:
     stop = threading.Event()
 
     def note(number: int, frame: FrameType | None) -> None:
+        if not stop.is_set():
+            with suppress(OSError):  # the terminal may be gone
+                os.write(2, b"\nstopping; a busy machine takes some seconds\n")
         stop.set()
 
     # `nohup` starts programs with SIGHUP ignored, and means it.

@@ -62,6 +62,7 @@ def test_one_signal_stops_everything(served: FakeTriton, tmp_path: Path, number:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in err
+    assert err.count("stopping;") == 1
     wait_for(lambda: not any(member.is_running() for member in family), 10)
     assert {path for path in Path("/dev/shm").iterdir() if str(process.pid) in path.name} <= shared_before
 
