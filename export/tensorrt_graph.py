@@ -66,7 +66,8 @@ def fp8_model_from_int8(quantised: ModelProto, original: ModelProto) -> ModelPro
             replaced[scale] = numpy_helper.from_array(wider.astype(found.dtype), scale)
         replaced[zero_point] = _fp8_tensor(np.zeros(tuple(constants[zero_point].dims), np.float32), zero_point)
         if node.op_type == "DequantizeLinear" and value in constants:
-            replaced[value] = _fp8_weights(value, constants, scale, exact)
+            axis = next((item.i for item in node.attribute if item.name == "axis"), 1)
+            replaced[value] = _fp8_weights(value, constants, scale, exact, axis)
     kept = [replaced.get(item.name, item) for item in model.graph.initializer]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
@@ -75,14 +76,14 @@ def fp8_model_from_int8(quantised: ModelProto, original: ModelProto) -> ModelPro
 
 
 def _fp8_weights(
-    name: str, constants: Mapping[str, TensorProto], scale: str, exact: Mapping[str, npt.NDArray[np.float32]]
+    name: str, constants: Mapping[str, TensorProto], scale: str, exact: Mapping[str, npt.NDArray[np.float32]], axis: int
 ) -> TensorProto:
-    """A weight in FP8, from its exact values where they are known, else from its INT8 values."""
+    """A weight in FP8, from its exact values where they are known, else from its INT8 values. axis: of its scales."""
     if name not in exact:
         return _fp8_tensor(numpy_helper.to_array(constants[name]).astype(np.float32) * (FP8_MAX / INT8_MAX), name)
     weights = exact[name]
     per_channel = numpy_helper.to_array(constants[scale]).astype(np.float32) * (INT8_MAX / FP8_MAX)
-    steps = per_channel.reshape(-1, *[1] * (weights.ndim - 1))
+    steps = per_channel.reshape([-1 if index == axis else 1 for index in range(weights.ndim)])
     return _fp8_tensor(np.clip(weights / steps, -FP8_MAX, FP8_MAX), name)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from export.context import BuildContext
 from export.onnx_session import output_from_onnx
@@ -83,3 +83,31 @@ def test_fp8_weights_are_rounded_once(coco: BuildContext, quantised_coco: onnx.M
         assert (np.abs(values - exact[name]) <= tolerance * 1.01).all()
         checked += 1
     assert checked > 90
+
+
+@pytest.mark.parametrize("trans_b", [0, 1])
+@pytest.mark.parametrize("outputs", [5, 48])
+def test_fp8_weights_of_a_linear_layer_keep_their_channels(trans_b: int, outputs: int) -> None:
+    """A Gemm that does not transpose its weights has their channels in the second dimension."""
+    random = np.random.default_rng(0)
+    weights = (random.normal(size=(48, outputs)) * np.linspace(0.1, 10, outputs)).astype(np.float32)
+    constants = {"scale": np.array(255, np.float32), "w": weights.T.copy() if trans_b else weights}
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["f"], name="cast", to=TensorProto.FLOAT),
+        helper.make_node("Div", ["f", "scale"], ["d"], name="div"),
+        helper.make_node("Flatten", ["d"], ["x"], name="flatten"),
+        helper.make_node("Gemm", ["x", "w"], ["scores"], name="gemm", transB=trans_b),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["batch", 4, 4, 3])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", outputs])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    fp8 = fp8_model_from_int8(quantised_from_limits(model, {"x": 1.0}), model)
+    frames = random.integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
+    expected = output_from_onnx(model, frames)
+    found = output_from_onnx(fp8, frames, optimise=False)
+    assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
