@@ -145,8 +145,8 @@ def is_orphaned(name: str) -> bool:
         os.kill(int(owner), 0)  # sends nothing; /proc may hide the processes of others
     except (ProcessLookupError, OverflowError):
         return True
-    except PermissionError:
-        return False
+    except PermissionError:  # somebody else's, and alive
+        pass
     return False
 
 

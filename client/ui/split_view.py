@@ -104,6 +104,7 @@ class SplitView:
         readers = {side: PictureReader(self._panels[side]) for side in SIDES}
         self._composer = Composer(readers, self.boards, self.hub, is_live=self.is_live)
         self._lock = threading.Lock()
+        self._is_closed = False
         self._children: dict[str, SupervisedChild] = {}
         self._resources = ExitStack()
 
@@ -112,7 +113,7 @@ class SplitView:
         with ExitStack() as stack:
             stack.enter_context(self._memory)
             stack.enter_context(self._composer)
-            stack.callback(self._stop_children)
+            stack.callback(self._close_children)
             self._start_children()
             self._resources = stack.pop_all()
         return self
@@ -127,8 +128,10 @@ class SplitView:
         return self._choice
 
     def choose(self, choice: Choice) -> None:
-        """Run something else, or the same from the beginning."""
+        """Run something else, or the same from the beginning; nothing once the view has closed."""
         with self._lock:
+            if self._is_closed:
+                return
             self._stop_children()
             self._choice = choice
             for board in self.boards.values():
@@ -193,6 +196,11 @@ class SplitView:
         self._children = children
         for started in children.values():
             started.__enter__()
+
+    def _close_children(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            self._stop_children()
 
     def _stop_children(self) -> None:
         for child in self._children.values():

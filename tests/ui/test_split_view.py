@@ -120,3 +120,13 @@ def test_a_source_that_no_file_can_be_called_is_no_replay() -> None:
     """The page asks for the pace in every refresh: a name that the system refuses must not break it."""
     assert choice(source="x" * 5000).is_paced
     assert not choice().is_paced
+
+
+def test_start_pressed_while_the_view_closes_starts_nothing(served: FakeTriton) -> None:
+    before = own_children()
+    with SplitView(served.url, choice()) as view:
+        pass
+    view.choose(choice(pace="camera"))
+    started = own_children() - before
+    view._stop_children()
+    assert not started
