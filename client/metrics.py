@@ -64,13 +64,13 @@ class VariantMetrics:
 class MetricsEndpoint:
     """Serves a registry at http://host:port/metrics while the block lasts."""
 
-    def __init__(self, metrics: ClientMetrics, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, registry: CollectorRegistry, *, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen at once; port 0 takes a free one. Raises ConfigError when the port is taken."""
         try:
-            self._server, self._thread = start_http_server(port, addr=host, registry=metrics.registry)
+            self._server, self._thread = start_http_server(port, addr=host, registry=registry)
         except OSError as exc:
             raise ConfigError(
-                f"metrics cannot be served on {host}:{port}: {exc.strerror}; choose another port"
+                f"metrics cannot be served on {host}:{port}: {exc.strerror}; choose another --metrics-port"
             ) from exc
         self.port = int(self._server.server_address[1])
         self.url = f"http://{host}:{self.port}/metrics"

@@ -12,7 +12,8 @@ from types import FrameType
 
 from fastapi import FastAPI
 
-from client.ui.metrics import MetricsServer
+from client.metrics import MetricsEndpoint
+from client.ui.metrics import registry_of_boards
 from client.ui.server import WebServer, add_view_routes, open_listener
 from client.ui.split_view import Choice, SplitView
 from photofinish.errors import ServerError
@@ -65,13 +66,8 @@ def serve_view(
         view = SplitView(url, choice, metrics_url=metrics_url)
         stack.enter_context(view)
         if hosting.metrics_port is not None:
-            metrics = MetricsServer(
-                view.boards,
-                lambda side: view.choice.model_name(side),
-                host=hosting.metrics_host,
-                port=hosting.metrics_port,
-            )
-            stack.enter_context(metrics)
+            registry = registry_of_boards(view.boards, lambda side: view.choice.model_name(side))
+            stack.enter_context(MetricsEndpoint(registry, host=hosting.metrics_host, port=hosting.metrics_port))
         from client.ui.page import build_page, mount_page  # Gradio takes seconds to import: the sides start meanwhile
 
         app = FastAPI(openapi_url=None)

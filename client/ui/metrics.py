@@ -1,18 +1,17 @@
-"""The view's own Prometheus endpoint: frames, drops and latency of each side."""
+"""The view's own Prometheus metrics: frames, drops and latency of each side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from client.metrics import LABELS
 from client.ui.board import LATENCY_BUCKETS_S, Board
 from client.ui.side_work import STREAM_ID, Side
-from photofinish.errors import ConfigError
 
 
 class BoardCollector(Collector):
@@ -49,27 +48,8 @@ def _cumulative_buckets(board: Board) -> list[tuple[str, float]]:
     return buckets
 
 
-class MetricsServer:
-    """Serves the counters until closed."""
-
-    def __init__(self, boards: Mapping[Side, Board], variants: Callable[[Side], str], *, host: str, port: int) -> None:
-        """Listen at once; raises ConfigError when the port is taken."""
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(BoardCollector(boards, variants))
-        try:
-            self._server, self._thread = start_http_server(port, addr=host, registry=registry)
-        except OSError as exc:
-            raise ConfigError(
-                f"cannot serve metrics on {host}:{port} ({exc.strerror}); give another --metrics-port"
-            ) from exc
-        self.port = int(self._server.server_address[1])
-
-    def __enter__(self) -> MetricsServer:
-        """The running server."""
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        """Stop it."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+def registry_of_boards(boards: Mapping[Side, Board], variants: Callable[[Side], str]) -> CollectorRegistry:
+    """What a MetricsEndpoint serves of the view."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(BoardCollector(boards, variants))
+    return registry

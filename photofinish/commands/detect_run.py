@@ -73,7 +73,7 @@ def _metrics_served(metrics: ClientMetrics, port: int | None) -> Iterator[None]:
     if port is None:
         yield
         return
-    with MetricsEndpoint(metrics, port=port) as endpoint:
+    with MetricsEndpoint(metrics.registry, port=port) as endpoint:
         say(f"metrics at {endpoint.url}")
         yield
 

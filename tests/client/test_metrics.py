@@ -25,7 +25,7 @@ def scrape(endpoint: MetricsEndpoint) -> dict[tuple[str, tuple[tuple[str, str], 
 def test_prometheus_sees_what_the_pipelines_counted():
     metrics = ClientMetrics()
     name = "toy_onnx_fp32"
-    with FakeTriton() as server, MetricsEndpoint(metrics) as endpoint:
+    with FakeTriton() as server, MetricsEndpoint(metrics.registry) as endpoint:
         assert endpoint.url.startswith("http://127.0.0.1:")
         for side, kind in (("baseline", BaselinePipeline), ("optimised", OptimisedPipeline)):
             with kind(server.url, name, observer=metrics.observer(side=side, variant=name)) as pipeline:
@@ -44,5 +44,8 @@ def test_prometheus_sees_what_the_pipelines_counted():
 
 def test_a_taken_port_is_one_clear_error():
     metrics = ClientMetrics()
-    with MetricsEndpoint(metrics) as endpoint, pytest.raises(ConfigError, match="choose another port"):
-        MetricsEndpoint(metrics, port=endpoint.port)
+    with (
+        MetricsEndpoint(metrics.registry) as endpoint,
+        pytest.raises(ConfigError, match="choose another --metrics-port"),
+    ):
+        MetricsEndpoint(metrics.registry, port=endpoint.port)
