@@ -21,6 +21,7 @@ from photofinish.model_card import ModelCard
 LOAD_TIMEOUT_S = 600.0
 """How long loading may take: every batch size is warmed and recorded as a CUDA graph."""
 _GRACE_S = 60.0
+_END_TIMEOUT_S = 10.0
 _WARM_UPS = 5
 _SCRIPT = Path(__file__).with_name("engine_packages_child.py")
 
@@ -109,7 +110,11 @@ def package_loop(
 
 def _death(process: subprocess.Popen[bytes], errors: Any) -> str:
     """How the process ended, its last words, and what to do."""
-    code = process.wait(_GRACE_S)
+    try:
+        code = process.wait(_END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:  # it has closed its answers and does not end
+        process.kill()
+        code = process.wait()
     how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     errors.seek(0)
     lines = errors.read().decode(errors="replace").split("\n")

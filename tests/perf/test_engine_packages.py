@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from perf import engine_packages
 from perf.engine import Artifact, measure_engines
 from perf.engine_packages import package_loop
 from photofinish.errors import ConfigError
@@ -112,5 +113,17 @@ def test_a_process_that_never_answers_is_ended(card: ModelCard, directory: Path,
     with (
         pytest.raises(ConfigError, match=r"no answer from its process in 0\.2 s"),
         package_loop(card, directory, 1, seed=0, backends=backends, load_timeout_s=0.2),
+    ):
+        pass
+
+
+def test_a_process_that_hangs_up_and_lives_on_is_ended(
+    card: ModelCard, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_packages, "_END_TIMEOUT_S", 0.2)
+    program = "import os, time\nos.closerange(3, 256)\ntime.sleep(60)"
+    with (
+        pytest.raises(ConfigError, match="was ended by SIGKILL"),
+        package_loop(card, directory, 1, seed=0, backends=dying_backends(tmp_path / "backends", program)),
     ):
         pass
