@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import fnmatch
 import hashlib
 import importlib.metadata
@@ -13,11 +12,11 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from photofinish.errors import PhotofinishError
+from photofinish.lock import locked
 
 CACHE_VARIABLE = "PHOTOFINISH_CACHE"
 """Environment variable that moves the cache."""
@@ -61,8 +60,8 @@ def unpacked_wheel(
     if target.is_dir():
         return target
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(target.with_name(f"{target.name}.lock"), requirement, on_progress):
+        waiting = f"waiting for another process that is downloading {requirement}"
+        with locked(target.with_name(f"{target.name}.lock"), waiting=waiting, on_progress=on_progress):
             if target.is_dir():
                 return target
             with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as scratch:
@@ -86,17 +85,6 @@ def wheel_folder(
     key = hashlib.sha256("\n".join((sha256, *sorted(members))).encode()).hexdigest()[:12]
     name = re.sub("[^A-Za-z0-9._-]+", "-", requirement)
     return (cache_dir or user_cache_dir()) / "wheels" / f"{name}-{key}"
-
-
-@contextmanager
-def _locked(lock: Path, requirement: str, on_progress: Progress) -> Iterator[None]:
-    with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_progress(f"waiting for another process that is downloading {requirement}")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _downloaded_wheel(requirement: str, folder: Path, on_progress: Progress) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photofinish.errors import AccuracyGateError, ConfigError, ServerError
+from photofinish.lock import locked
 
 if TYPE_CHECKING:
     from export.staging import StagedVariant
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 32
 """Frames whose shape is looked at where a variant's input is no square."""
+LOCK_NAME = ".lock"
 WORK = Path(".photofinish")
 DEFAULT_FRAMES = 120
 
@@ -45,6 +47,21 @@ class GateOutcome:
 
     published: tuple[str, ...]
     report: GateReport | None
+
+
+@contextmanager
+def alone_in(staging: Path, on_progress: Callable[[str], None]) -> Iterator[None]:
+    """The staging folder for this export alone, so that what is published is what the gate saw."""
+    with ExitStack() as stack:
+        try:
+            waiting = f"waiting for another export that works in {staging}"
+            stack.enter_context(locked(staging / LOCK_NAME, waiting=waiting, on_progress=on_progress))
+        except OSError as exc:
+            raise ConfigError(
+                f"{staging} cannot be written ({exc.strerror}); correct its permissions, or choose another folder with "
+                "`photofinish export --staging`"
+            ) from exc
+        yield
 
 
 def gate_and_publish(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from photofinish.commands.accuracy_gate import WORK, GateOptions, alone_in, error_from_report, gate_and_publish
 from photofinish.errors import ConfigError, PhotofinishError, ServerError
 from photofinish.variant import (
     SQUARE,
@@ -82,9 +83,10 @@ def demo(
     frame_wh = check_source(source)
     if not headless:
         check_port(host, port)
-    pair = publish_pair(
-        weights, repository=repository, baseline=baseline, optimised=optimised, device=device, frame_wh=frame_wh
-    )
+    with alone_in(WORK / "staging", tell):
+        pair = publish_pair(
+            weights, repository=repository, baseline=baseline, optimised=optimised, device=device, frame_wh=frame_wh
+        )
     if headless:
         click.echo(compare_headless(pair, source=source, seconds=seconds))
     else:
@@ -126,7 +128,6 @@ def publish_pair(
     """
     from export.build import resolve_device, stage_variants
     from export.weights import find_weights
-    from photofinish.commands.accuracy_gate import WORK, GateOptions, error_from_report, gate_and_publish
 
     found = find_weights(weights)
     path = default_variants_path()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photofinish.commands.accuracy_gate import GateOptions, error_from_report, gate_and_publish
+from photofinish.commands.accuracy_gate import GateOptions, alone_in, error_from_report, gate_and_publish
 from photofinish.commands.best_variant import check_best_options, choose_best, measure_published, runs_here
 from photofinish.variant import default_variants_path, variants_from_toml
 
@@ -97,13 +97,14 @@ def export(
     options = GateOptions(data=data, frames=frames, size=gate_frames, calibration=calibration)
     if gate:
         check_gate_frames(options)
-    staged = stage(names)
-    if not gate:
-        publish_variants(staged, repository)
-        click.echo(f"published to {repository}, accuracy not measured", err=True)
-        click.echo(table_from_staged(staged))
-        return
-    outcome = gate_and_publish(staged, baseline_of(staged, path, stage), repository, options, on_progress=tell)
+    with alone_in(staging, tell):
+        staged = stage(names)
+        if not gate:
+            publish_variants(staged, repository)
+            click.echo(f"published to {repository}, accuracy not measured", err=True)
+            click.echo(table_from_staged(staged))
+            return
+        outcome = gate_and_publish(staged, baseline_of(staged, path, stage), repository, options, on_progress=tell)
     click.echo(f"published to {repository}", err=True)
     click.echo(table_from_staged(staged))
     if outcome.report and outcome.report.refused and not outcome.published:
