@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from export.staging import StagedVariant
 from photofinish.errors import ConfigError
@@ -16,7 +17,7 @@ def table_from_staged(staged: Sequence[StagedVariant]) -> str:
             item.variant.name,
             item.variant.precision,
             item.variant.contract,
-            _parity_text(item.card.parity),
+            parity_text(item.card.parity),
             "rebuilt" if item.rebuilt else "fresh",
         )
         for item in staged
@@ -28,12 +29,11 @@ def table_from_staged(staged: Sequence[StagedVariant]) -> str:
     )
 
 
-def _parity_text(parity: dict[str, object]) -> str:
+def parity_text(parity: Mapping[str, Any]) -> str:
+    """The figures of a card's parity. INT8 may lose a weak box, which says nothing of the others: then no overlap."""
     if "boxes" in parity:
-        return (
-            f"{parity['boxes']} boxes: IoU ≥ {parity['min_iou']:.3f}, "
-            f"confidence ± {parity['max_confidence_difference']:.2g}"
-        )
+        overlap = f"IoU ≥ {parity['min_iou']:.3f}" if parity["min_iou"] > 0 else "not all found"
+        return f"{parity['boxes']} boxes: {overlap}, confidence ± {parity['max_confidence_difference']:.2g}"
     for key in ("max_raw_difference", "max_score_difference"):
         if key in parity:
             return f"largest difference {parity[key]:.2g}"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from export.parity import check_raw, check_rows, check_scores, parity_from_rows
+from export.summary import parity_text
 from photofinish.errors import ExportError
 
 
@@ -80,3 +81,22 @@ def test_scores_and_shapes() -> None:
     assert check_scores("toy", scores, scores, "fp32") == {"pictures": 1, "max_score_difference": 0.0}
     with pytest.raises(ExportError, match=r"returns shape \(1, 2\), its source \(1, 3\)"):
         check_raw("toy", scores, np.zeros((1, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("parity", "text"),
+    [
+        (
+            {"boxes": 8, "min_iou": 0.9991, "max_confidence_difference": 0.00026},
+            "8 boxes: IoU ≥ 0.999, confidence ± 0.00026",
+        ),
+        (
+            {"boxes": 43, "min_iou": 0.0, "max_confidence_difference": 0.46},
+            "43 boxes: not all found, confidence ± 0.46",
+        ),
+        ({"pictures": 2, "max_raw_difference": 0.0}, "largest difference 0"),
+        ({}, "not measured"),
+    ],
+)
+def test_parity_in_words(parity: dict[str, float], text: str) -> None:
+    assert parity_text(parity) == text
