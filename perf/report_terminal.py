@@ -10,7 +10,7 @@ from perf.record import Record, Section
 from perf.report import Part, headline, text_parts
 from perf.statistics import min_samples
 from perf.summary import summaries_from_section
-from perf.tables import comparison_rows, sweep_rows
+from perf.tables import comparison_rows
 from perf.verdict import machine_reasons
 from perf.wording import word
 
@@ -18,11 +18,6 @@ from perf.wording import word
 def comparison_table(section: Section, *, lang: str = "en") -> str:
     """Baseline and the other arms, one row each, with the gains and their intervals; under it what weakens them."""
     return "\n".join([text_table(*comparison_rows(section, lang=lang)), *_doubts(section, lang)])
-
-
-def sweep_table(section: Section, *, lang: str = "en") -> str:
-    """One row per variant and concurrency."""
-    return text_table(*sweep_rows(section, lang=lang))
 
 
 def terminal_report(record: Record, *, lang: str = "en") -> str:

@@ -95,7 +95,9 @@ def gate_and_publish(
         if verdict and item.card.accuracy != verdict.to_card():
             item = replace(item, card=replace(item.card, accuracy=verdict.to_card()))
             rewrite_card(item.directory, item.card)
-        if verdict and not verdict.passed:
+        if not verdict and item.card.accuracy.get("passed") is False:
+            on_progress(f"{item.variant.name}: not published, an earlier gate refused it and it was not measured now")
+        elif verdict and not verdict.passed:
             _keep_aside(item, verdict.reason, options.work)
             if withdraw_variant(item.variant.name, repository):
                 on_progress(f"{item.variant.name}: its earlier version was withdrawn from {repository}")

@@ -12,7 +12,13 @@ from export.tensorrt_library import Gpu
 from perf.accuracy import Answers, results_from_answers
 from perf.accuracy_data import SourceDataset, SyntheticDataset
 from perf.accuracy_gate import Candidate, verdict_from_result
-from photofinish.commands.accuracy_gate import DEFAULT_FRAMES, GateOptions, dataset_from_options, why_not_here
+from photofinish.commands.accuracy_gate import (
+    DEFAULT_FRAMES,
+    GateOptions,
+    dataset_from_options,
+    gate_and_publish,
+    why_not_here,
+)
 from photofinish.detections import Detections, empty_detections
 from photofinish.errors import ConfigError, SourceError
 from photofinish.synthetic import CLASS_NAMES
@@ -93,6 +99,30 @@ def test_a_variant_that_this_machine_cannot_serve_is_not_measured(
     card = build_card(backend="tensorrt", device="cuda", engines=engines)
     item = StagedVariant(variant=variant, directory=Path(), card=card, rebuilt=False)
     assert why_not_here(item) == reason
+
+
+def test_a_variant_that_an_earlier_gate_refused_is_not_published_unmeasured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("photofinish.commands.accuracy_gate._measure", lambda *args: None)
+    published: list[str] = []
+    monkeypatch.setattr("export.publish.publish_variants", lambda staged, repository: published.extend(
+        item.card.variant for item in staged))  # fmt: skip
+    (variant, *_) = variants_from_toml(default_variants_path(), model="toy")
+    outcomes: dict[str, dict[str, object]] = {"new": {}, "passed": {"passed": True}, "refused": {"passed": False}}
+    staged = [
+        StagedVariant(
+            variant=replace(variant, suffix=name),
+            directory=tmp_path,
+            card=build_card(variant=name, accuracy=accuracy),
+            rebuilt=False,
+        )
+        for name, accuracy in outcomes.items()
+    ]
+    said: list[str] = []
+    gate_and_publish(staged, staged[0], tmp_path, GateOptions(size=1), on_progress=said.append)
+    assert published == ["new", "passed"]
+    assert said == ["toy_refused: not published, an earlier gate refused it and it was not measured now"]
 
 
 def test_empty_folder_is_named(tmp_path: Path) -> None:
