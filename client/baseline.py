@@ -14,7 +14,7 @@ from tritonclient.utils import InferenceServerException
 from client.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
 from client.preparation import write_input
 from client.tensors import DTYPES
-from client.translation import error_from_triton
+from client.translation import error_from_answer, error_from_triton
 from client.triton import TritonClient, channel_options, grpc_target
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output
@@ -103,7 +103,10 @@ class BaselinePipeline:
         except InferenceServerException as exc:
             raise error_from_triton(exc, url=self.url, model=self.model.name) from exc
         received_ns = time.perf_counter_ns()
-        output = np.asarray(answer.as_numpy(output_name)[0], dtype=np.float32)
+        try:
+            output = np.asarray(answer.as_numpy(output_name)[0], dtype=np.float32)
+        except (ValueError, LookupError, TypeError) as exc:
+            raise error_from_answer(exc, url=self.url, model=self.model.name) from exc
         detections = detections_from_output(output, self.card, letterbox, min_confidence=self.min_confidence)
         finished_ns = time.perf_counter_ns()
         return FrameResult(

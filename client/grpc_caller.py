@@ -10,8 +10,8 @@ import numpy.typing as npt
 from tritonclient.grpc import service_pb2
 
 from client.regions import InputRegion
-from client.tensors import array_from_response
-from client.translation import error_from_rpc
+from client.tensors import array_from_response, require_rows
+from client.translation import error_from_answer, error_from_rpc
 from client.triton import ServedModel
 from photofinish.errors import InferenceError
 
@@ -41,9 +41,11 @@ class GrpcCaller:
             self._input.parameters["shared_memory_byte_size"].int64_param = byte_size
         else:
             self._request.raw_input_contents[0] = self._region.array[:count].tobytes()
-        return array_from_response(
-            call_grpc(self._stub, "ModelInfer", self._request, self._url, self._model, timeout_s)
-        )
+        answer = call_grpc(self._stub, "ModelInfer", self._request, self._url, self._model, timeout_s)
+        try:
+            return require_rows(array_from_response(answer), count)
+        except (ValueError, LookupError) as exc:
+            raise error_from_answer(exc, url=self._url, model=self._model.name) from exc
 
     def close(self) -> None:
         """Nothing of its own to close."""

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from client.regions import TransportError
-from client.tensors import DTYPES
-from client.translation import translate_status
+from client.tensors import DTYPES, require_rows
+from client.translation import error_from_answer, translate_status
 from client.triton import ServedModel
 from photofinish.errors import InferenceError, RequestTimeoutError
 
@@ -136,13 +136,9 @@ class HttpCaller:
             message = self._messages[count] = self._message(count, byte_size)
         headers, body = self._connection.ask(message, timeout_s)
         try:
-            return _array(headers, body)
+            return require_rows(_array(headers, body), count)
         except (ValueError, LookupError, TypeError) as exc:
-            raise InferenceError(
-                f"{self._connection.url} answered with something else than {self._model.name}'s output: {exc}",
-                model=self._model.name,
-                url=self._connection.url,
-            ) from exc
+            raise error_from_answer(exc, url=self._connection.url, model=self._model.name) from exc
 
     def check_same_server(self, kind: str, timeout_s: float) -> None:
         """Raise TransportError unless the server at this address knows the region. kind: system or cuda."""

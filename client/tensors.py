@@ -42,3 +42,10 @@ def array_from_response(response: Any, position: int = 0) -> npt.NDArray[np.floa
     raw = response.raw_output_contents[position]
     array = np.frombuffer(raw, dtype=DTYPES[tensor.datatype]).reshape(tuple(tensor.shape))
     return np.asarray(array, dtype=np.float32)
+
+
+def require_rows(output: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float32]:
+    """The output itself. Raises ValueError unless it has a row for each of `count` pictures."""
+    if output.ndim == 0 or len(output) < count:
+        raise ValueError(f"shape {output.shape} for {count} pictures")
+    return output

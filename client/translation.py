@@ -132,3 +132,8 @@ def error_from_rpc(exc: grpc.RpcError, *, url: str, model: str = "") -> Inferenc
     """Our error for what a gRPC stub raised."""
     call: Any = exc
     return translate_status(call.code().name, str(call.details() or ""), url=url, model=model)
+
+
+def error_from_answer(exc: Exception, *, url: str, model: str) -> InferenceError:
+    """Our error for an answer that is not what the model's metadata promised."""
+    return InferenceError(f"{url} answered with something else than {model}'s output: {exc}", model=model, url=url)

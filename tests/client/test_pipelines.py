@@ -10,6 +10,7 @@ import pytest
 
 from client.pipelines import BaselinePipeline, OptimisedPipeline
 from photofinish.errors import (
+    InferenceError,
     ModelNotFoundError,
     RequestRejectedError,
     RequestTimeoutError,
@@ -275,3 +276,18 @@ def test_an_observer_hears_of_every_frame():
         list(pipeline.run([build_frame(index=9)]))
     assert ears.done == 4
     assert ears.dropped == [("test", "late", 6)]
+
+
+@pytest.mark.parametrize("kind", [BaselinePipeline, OptimisedPipeline])
+@pytest.mark.parametrize(
+    "infer",
+    [lambda inputs: {}, lambda inputs: {"detections": np.zeros((0, 300, 6), np.float32)}],
+    ids=["none", "empty"],
+)
+def test_an_answer_without_the_output_is_one_clear_error(kind, infer):
+    with (
+        FakeTriton(FakeModel(infer=infer)) as server,
+        kind(server.url, "toy_onnx_fp32") as pipeline,
+        pytest.raises(InferenceError, match="answered with something else than toy_onnx_fp32's output"),
+    ):
+        pipeline.process(build_frame())
