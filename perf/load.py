@@ -142,7 +142,8 @@ def run_open_loop(
     """Send request i at `offsets_ns[i]` after the start, whether or not earlier ones have returned.
 
     A request that is due while all `max_in_flight` senders are busy waits, and its wait counts as latency. seconds:
-    the schedule's own length, which throughput is taken over unless the last result came later.
+    the schedule's own length, which throughput is taken over unless the last result came later. The pause after the
+    last request is kept too: what follows comes no sooner, and CPU and GPU use are means over the whole of it.
     """
     indices = itertools.count()
 
@@ -159,7 +160,9 @@ def run_open_loop(
 
     workers = _Workers(min(max_in_flight, max(1, len(offsets_ns))), work, clock)
     workers.run()
-    return _samples(workers.requests, workers.begin_ns, frames_per_request, int(seconds * NS_PER_S))
+    min_window_ns = int(seconds * NS_PER_S)
+    _wait_until(workers.begin_ns + min_window_ns, threading.Event(), clock, sleep)
+    return _samples(workers.requests, workers.begin_ns, frames_per_request, min_window_ns)
 
 
 def arrival_offsets(arrivals: Arrivals, *, rate_rps: float, seconds: float, seed: int = 0) -> tuple[int, ...]:

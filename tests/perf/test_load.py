@@ -91,6 +91,14 @@ def test_latency_runs_from_the_schedule_not_from_the_send() -> None:
     assert len(samples.backlogged) >= 8
 
 
+def test_a_paced_block_lasts_as_long_as_its_schedule() -> None:
+    """Else the next arm's first frame comes without the pause that the rate leaves, and CPU use is a mean over less."""
+    began = time.perf_counter()
+    samples = run_open_loop(lambda index: None, (0, 100 * NS_PER_MS), seconds=0.2)
+    assert time.perf_counter() - began >= 0.2
+    assert samples.window_ns >= 200 * NS_PER_MS
+
+
 def test_errors_are_counted_beside_latency() -> None:
     def sender(index: int) -> None:
         if index % 4 == 0:
