@@ -77,6 +77,9 @@ def detections_from_rows(
     if rows.ndim != 2 or rows.shape[1] != ROW_WIDTH:
         raise ValueError(f"rows must have shape (n, {ROW_WIDTH}), got {rows.shape}")
     kept = rows[(rows[:, 4] >= min_confidence) & (rows[:, 4] > 0)]
+    if not np.isfinite(kept).all():
+        # A model that overflows gives rows without a place or class: nobody can draw or count them.
+        kept = kept[np.isfinite(kept).all(axis=1)]
     kept = kept[np.argsort(-kept[:, 4], kind="stable")]
     detections = Detections(
         boxes_xyxy=letterbox.boxes_to_source(kept[:, :4].astype(np.float32)),

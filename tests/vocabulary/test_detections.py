@@ -42,6 +42,17 @@ def test_padding_rows_never_count() -> None:
     assert len(detections_from_rows(rows, SQUARE, min_confidence=0.0)) == 0
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("column", range(6))
+def test_rows_of_a_model_that_overflowed_never_count(value: float, column: int) -> None:
+    rows = np.tile(np.array([10, 10, 20, 20, 0.9, 2], dtype=np.float32), (2, 1))
+    rows[0, column] = value
+    found = detections_from_rows(rows, SQUARE)
+    assert len(found) == 1
+    assert np.isfinite(found.boxes_xyxy).all()
+    assert found.class_id.tolist() == [2]
+
+
 def test_rows_of_a_wrong_width_are_named() -> None:
     with pytest.raises(ValueError, match=r"rows must have shape \(n, 6\)"):
         detections_from_rows(np.zeros((3, 5), dtype=np.float32), SQUARE)
