@@ -71,9 +71,14 @@ class ArmSummary:
 
     @property
     def outside_server_us(self) -> float | None:
-        """Mean latency less the server's own mean: network, marshalling, client."""
+        """Mean latency less the server's own mean: network, marshalling, client.
+
+        None where it is negative: the server counts the lead-in too, whose first requests are slower on a busy machine.
+        """
         mean_ns = self.latency["mean"]
-        return None if mean_ns is None or self.server_us is None else mean_ns / 1000 - self.server_us
+        if mean_ns is None or self.server_us is None or self.server_us > mean_ns / 1000:
+            return None
+        return mean_ns / 1000 - self.server_us
 
 
 def summaries_from_section(section: Section) -> tuple[ArmSummary, ...]:

@@ -52,6 +52,13 @@ def test_time_outside_the_server_is_never_less_than_none() -> None:
     assert row.stage_us["queue"] == pytest.approx(summary.queue_us)
 
 
+def test_a_slow_lead_in_leaves_the_time_outside_the_server_unknown() -> None:
+    """The server counts the lead-in's requests too; on a busy machine they may outweigh the measured ones."""
+    section = build_comparison()
+    slow_server = [_lasting(block, [1_000_000] * 5, _means(8, 4000.0)) for block in section.blocks]
+    assert summaries_from_section(replace(section, blocks=tuple(slow_server)))[1].outside_server_us is None
+
+
 def _lasting(block: Block, latencies_ns: list[int], triton: TritonMeans) -> Block:
     due = tuple(range(len(latencies_ns)))
     done = tuple(at + latency for at, latency in zip(due, latencies_ns, strict=True))
