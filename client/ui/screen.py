@@ -26,7 +26,7 @@ def screen_from_state(state: ViewState) -> dict[str, Any]:
     p50_ratio = _ratio(baseline.numbers.p50_ms, optimised.numbers.p50_ms)
     texts = [(fps_ratio, "the frames per second"), _latency_words(p50_ratio)]
     leading = p50_ratio if state.choice.is_paced else fps_ratio
-    is_won = leading is not None and leading > 1
+    is_won = leading is not None and leading > 1 and not _is_disturbed(state)
     first, second = texts[::-1] if state.choice.is_paced else texts
     return {
         "model": _model_line(state),
@@ -114,14 +114,19 @@ def _turns(state: ViewState) -> str:
     return TURNS_ASKED_FOR if any(card and card.device != "cpu" for card in cards) else TURNS
 
 
+def _is_disturbed(state: ViewState) -> bool:
+    """Whether other programs use so much of the processor that the gain shown is not claimed."""
+    cores = len(os.sched_getaffinity(0))
+    return state.takes_turns and state.other_cores is not None and state.other_cores > OTHER_SHARE * cores
+
+
 def _warnings(state: ViewState) -> list[str]:
     cards = [card for side in SIDES if (card := _card(state.sides[side]))]
     warnings = [UNTRAINED] if any(card.untrained for card in cards) else []
-    cores = len(os.sched_getaffinity(0))
-    if state.takes_turns and state.other_cores is not None and state.other_cores > OTHER_SHARE * cores:
+    if _is_disturbed(state):
         warnings.append(
-            f"Other programs use {state.other_cores:.1f} of {cores} cores. That slows PyTorch most: "
-            "the gain shown may be too large."
+            f"Other programs use {state.other_cores:.1f} of {len(os.sched_getaffinity(0))} cores. That slows PyTorch "
+            "most: the gain shown may be too large."
         )
     if len({card.weights_sha256 for card in cards}) > 1:
         warnings.append("The two sides run different weights: their numbers cannot be compared.")

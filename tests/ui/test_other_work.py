@@ -76,8 +76,11 @@ def test_this_machine_can_be_read() -> None:
 def test_the_page_warns_when_others_disturb_sides_that_take_turns(
     cores: float | None, takes_turns: bool, warns: bool
 ) -> None:
-    side = build_side(1.0, 1.0)
-    side.child.facts["takes_turns"] = takes_turns
-    state = build_state(sides={"baseline": side, "optimised": side}, other_cores=cores)
-    found = [text for text in screen_from_state(state)["warnings"] if "Other programs use" in text]
+    sides = {"baseline": build_side(10.0, 100.0), "optimised": build_side(30.0, 30.0)}
+    for side in sides.values():
+        side.child.facts["takes_turns"] = takes_turns
+    screen = screen_from_state(build_state(sides=sides, other_cores=cores))
+    found = [text for text in screen["warnings"] if "Other programs use" in text]
     assert bool(found) is warns
+    assert screen["ratio"]["first"] == "3.0×"
+    assert screen["ratio"]["is_won"] is not warns, "a gain that is doubted is not shown as won"
