@@ -6,7 +6,7 @@ import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perf.comparison import Progress
+from perf.comparison import Progress, reason_to_stop
 from perf.engine_packages import holds_packages, package_loop
 from perf.engine_tensorrt import tensorrt_loop
 from perf.load import run_closed_loop
@@ -76,9 +76,15 @@ def measure_engines(
             try:
                 with _warm(artifact, batch_size, seed) as measure:
                     samples, observed = watcher.watch("", partial(measure, seconds))
-            except PhotofinishError as exc:
-                not_run.append(NotRun(label=label, reason=str(exc)))
-                on_progress(f"engine: {label}: not run: {exc}")
+            except KeyboardInterrupt as exc:
+                stopped = _section(load, arms, blocks, not_run, complete=False)
+                on_section(replace(stopped, stopped_by=reason_to_stop(exc)))
+                raise
+            except Exception as exc:  # every engine raises classes of its own; the others go on
+                reason = str(exc) if isinstance(exc, PhotofinishError) else f"{type(exc).__name__}: {exc}"
+                reason = " ".join(reason.split())[:500]
+                not_run.append(NotRun(label=label, reason=reason))
+                on_progress(f"engine: {label}: not run: {reason}")
                 continue
             arm = _arm(card, batch_size)
             arms.append(arm)

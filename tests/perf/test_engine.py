@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from perf import engine
 from perf.engine import Artifact, loop_from_artifact, measure_engines
+from perf.record import Section
 from photofinish.errors import ConfigError
 from tests.builders import build_card
 from tests.perf.toy_repository import write_toy_repository
@@ -55,6 +57,40 @@ def test_every_artifact_and_batch_is_measured_or_said_why_not(tmp_path: Path) ->
     assert section.blocks[1].samples.frames_per_request == 4
     assert section.blocks[0].observed.other_cpu_cores is not None
     assert any("not run" in line for line in lines)
+
+
+def _failing_loop(error: BaseException, *, after: int) -> engine.Loop:
+    calls = itertools.count()
+
+    def run() -> None:
+        if next(calls) >= after:
+            raise error
+
+    return run
+
+
+@pytest.mark.parametrize("after", [0, 8], ids=["warming up", "measuring"])
+def test_an_engine_that_fails_is_one_line_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    write_toy_repository(tmp_path)
+    error = RuntimeError("CUDA out of memory.\nTried to allocate")
+    monkeypatch.setitem(engine._LOOPS, "openvino", lambda artifact, pixels: _failing_loop(error, after=after))  # type: ignore[arg-type]
+    failing = _artifact(tmp_path, variant="toy_openvino", backend="openvino")
+    section = measure_engines([failing, _artifact(tmp_path)], seconds=0.05, on_progress=lambda line: None)
+    assert [arm.model for arm in section.arms] == ["toy_onnx_fp32"]
+    (item,) = section.not_run
+    assert item.reason == "RuntimeError: CUDA out of memory. Tried to allocate"
+
+
+def test_ctrl_c_is_told_in_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_toy_repository(tmp_path)
+    loop = _failing_loop(KeyboardInterrupt(), after=8)
+    monkeypatch.setitem(engine._LOOPS, "onnxruntime", lambda artifact, pixels: loop)  # type: ignore[arg-type]
+    sections: list[Section] = []
+    with pytest.raises(KeyboardInterrupt):
+        measure_engines([_artifact(tmp_path)], seconds=5, on_progress=lambda line: None, on_section=sections.append)
+    assert (sections[-1].complete, sections[-1].stopped_by) == (False, "Ctrl-C")
 
 
 def test_a_missing_library_names_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
