@@ -5,22 +5,15 @@ from __future__ import annotations
 import itertools
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from photofinish.commands.accuracy_gate import WORK, GateOptions, alone_in, error_from_report, gate_and_publish
+from photofinish.commands.demo_choice import default_baseline, default_candidates, is_calibrated
 from photofinish.errors import ConfigError, PhotofinishError, ServerError
-from photofinish.variant import (
-    SQUARE,
-    Variant,
-    default_variants_path,
-    input_wh_from_aspect,
-    select_variants,
-    variants_from_toml,
-)
+from photofinish.variant import default_variants_path, select_variants, variants_from_toml
 
 if TYPE_CHECKING:
     from threading import Event
@@ -34,9 +27,6 @@ HEADLESS_FRAMES = 48
 HEADLESS_TIMEOUT_S = 60.0
 """A deadline that a busy machine does not miss; the table says how long requests took."""
 SERVER_RESTARTS = 3
-COMMON_INPUT_SIZE, COMMON_STRIDE = 640, 32
-"""Of detectors; which aspect fits a camera depends on them very little."""
-_LIBRARIES = {"pytorch": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino", "tensorrt": "tensorrt"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,57 +156,6 @@ def publish_pair(
             raise error_from_report(outcome.report, WORK)
         tell(f"{right.name} is left out: it fell below its accuracy floor")
     raise ConfigError(f"{path} defines no optimised variant for {weights} on {where}")
-
-
-def default_baseline(known: tuple[Variant, ...], kind: str) -> Variant:
-    """The baseline for this kind of weights."""
-    return next(v for v in known if v.role == "baseline" and source_kind(kind) in v.sources)
-
-
-def is_calibrated(weights: str, kind: str) -> bool:
-    """Whether INT8 needs nothing of the user: the synthetic camera shows the scenes that the demo detector knows."""
-    from export.weights import DEMO
-
-    return weights == DEMO and kind == "pt"
-
-
-def default_candidates(
-    known: tuple[Variant, ...],
-    kind: str,
-    device: str,
-    *,
-    is_calibrated: bool = False,
-    frame_wh: tuple[int, int] | None = None,
-) -> tuple[Variant, ...]:
-    """Optimised variants that this machine can make, best first.
-
-    INT8 is among them on a CPU for weights that are calibrated without the user; otherwise it must be named, as FP8.
-    """
-    from client.ui.choosing import fits, rank
-    from export.recipes import BF16_FLAGS, processor_flags
-    from export.weights import RESHAPED
-
-    left_out = {"fp8"} if is_calibrated and device == "cpu" else {"int8", "fp8"}
-    if not BF16_FLAGS & processor_flags():
-        left_out.add("bf16")
-    fitting = [
-        variant
-        for variant in known
-        if variant.role == "optimised"
-        and variant.precision not in left_out
-        and device in variant.devices
-        and "embedded" in variant.servers
-        and source_kind(kind) in variant.sources
-        and find_spec(_LIBRARIES[variant.backend])
-        and fits(input_wh_from_aspect(COMMON_INPUT_SIZE, variant.aspect, stride=COMMON_STRIDE), frame_wh)
-        and (variant.aspect == SQUARE or kind in RESHAPED)
-    ]
-    return tuple(sorted(fitting, key=lambda item: (rank(item.backend, item.precision, device), item.aspect == SQUARE)))
-
-
-def source_kind(kind: str) -> str:
-    """`onnx` for a user's ONNX file, `torch` for every other kind of weights, as variants.toml says it."""
-    return "onnx" if kind == "onnx" else "torch"
 
 
 def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from client.frame_result import FrameResult
 from photofinish.commands import demo as demo_command
+from photofinish.commands.demo_choice import default_baseline, default_candidates, is_calibrated
 from photofinish.commands.demo_truth import truth_table
 from photofinish.detections import empty_detections
 from photofinish.frame import Frame
@@ -62,8 +63,8 @@ def test_a_model_that_knows_other_classes_is_not_judged(frames: tuple[Frame, ...
 @pytest.mark.parametrize("kind", ["pt", "yaml", "onnx"])
 def test_defaults_exist_for_every_kind_of_weights(kind: str) -> None:
     known = variants_from_toml(default_variants_path(), model="toy")
-    baseline = demo_command.default_baseline(known, kind)
-    candidates = demo_command.default_candidates(known, kind, "cpu")
+    baseline = default_baseline(known, kind)
+    candidates = default_candidates(known, kind, "cpu")
     assert baseline.role == "baseline"
     assert candidates
     assert candidates[0].precision != "int8"
@@ -72,12 +73,12 @@ def test_defaults_exist_for_every_kind_of_weights(kind: str) -> None:
 
 def test_int8_leads_on_a_cpu_where_it_needs_no_calibration_of_the_user() -> None:
     known = variants_from_toml(default_variants_path(), model="toy")
-    on_cpu = demo_command.default_candidates(known, "pt", "cpu", is_calibrated=True)
+    on_cpu = default_candidates(known, "pt", "cpu", is_calibrated=True)
     # Processors with BF16 run that faster still.
     assert next(item for item in on_cpu if item.precision != "bf16").name == "toy_openvino_int8"
     for candidates in (
-        demo_command.default_candidates(known, "pt", "cpu"),
-        demo_command.default_candidates(known, "pt", "cuda", is_calibrated=True),
+        default_candidates(known, "pt", "cpu"),
+        default_candidates(known, "pt", "cuda", is_calibrated=True),
     ):
         assert not {item.precision for item in candidates} & {"int8", "fp8"}
 
@@ -86,7 +87,7 @@ def test_a_rectangular_input_leads_where_the_camera_has_its_shape() -> None:
     known = variants_from_toml(default_variants_path(), model="toy")
 
     def first(kind: str, frame_wh: tuple[int, int] | None, device: str = "cpu") -> str:
-        found = demo_command.default_candidates(known, kind, device, is_calibrated=device == "cpu", frame_wh=frame_wh)
+        found = default_candidates(known, kind, device, is_calibrated=device == "cpu", frame_wh=frame_wh)
         return next(item.suffix for item in found if item.precision != "bf16" and item.backend != "tensorrt")
 
     assert first("pt", (1920, 1080)) == "openvino_int8_rect"
@@ -99,7 +100,7 @@ def test_a_rectangular_input_leads_where_the_camera_has_its_shape() -> None:
     ("weights", "kind", "expected"), [("demo", "pt", True), ("demo", "yaml", False), ("best.pt", "pt", False)]
 )
 def test_only_the_demo_detector_is_calibrated_on_the_synthetic_camera(weights: str, kind: str, expected: bool) -> None:
-    assert demo_command.is_calibrated(weights, kind) is expected
+    assert is_calibrated(weights, kind) is expected
 
 
 class ReplacedServer:
