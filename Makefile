@@ -1,4 +1,4 @@
-# make demo    the split view at http://127.0.0.1:7860 (ARGS="--headless --seconds 20" prints the comparison instead)
+# make demo    the split view at http://127.0.0.1:7860 (ARGS="--headless" prints the comparison instead)
 # make test    the whole test suite
 # make check   ruff, mypy strict
 # make clean   removes what was built here, not the downloads in the user's cache

@@ -46,7 +46,7 @@ class Pair:
 @click.option("--optimised", help="Variant on the right, such as onnx_fp16; default: the best this machine can make.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--headless", is_flag=True, help="No page: measure both pipelines in turn, print their table, end.")
-@click.option("--seconds", type=click.FloatRange(2, 600), default=20.0, show_default=True, help="For --headless.")
+@click.option("--seconds", type=click.FloatRange(2, 600), default=30.0, show_default=True, help="For --headless.")
 @click.option("--pace", type=click.Choice(["free", "camera"]), default="free", show_default=True, help="As in `ui`.")
 @click.option(
     "--turns", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True, help="As in `ui`."
