@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from perf.observation import GpuObservation
+from perf.observation import POWER_CAP, GpuObservation
 from perf.processes import ProcessTree
 
 THROTTLE_REASONS: Mapping[str, int] = {
-    "software power cap": 0x4,
+    POWER_CAP: 0x4,
     "hardware slowdown": 0x8,
     "software thermal slowdown": 0x20,
     "hardware thermal slowdown": 0x40,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+POWER_CAP = "software power cap"
+"""The GPU runs at its power limit: what a small card does under full load, and no fault of the run."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuObservation:

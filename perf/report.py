@@ -10,6 +10,7 @@ from typing import Literal
 from perf.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
 from perf.classic_table import classic_rows
 from perf.formatting import number, tick_label, times
+from perf.observation import POWER_CAP
 from perf.record import Arm, Record, Section
 from perf.recorded_words import translated
 from perf.stages import stage_rows
@@ -163,6 +164,9 @@ def method_notes(record: Record, lang: str) -> list[str]:
         notes.append(word("note_tf32", lang))
     elif any(arm.precision == "fp32" and arm.device == "cuda" for arm in arms):
         notes.append(word("note_no_tf32", lang))
+    watched = [block.observed.gpus for section in record.sections for block in section.blocks if block.observed.gpus]
+    if capped := sum(any(POWER_CAP in gpu.throttle_reasons for gpu in gpus) for gpus in watched):
+        notes.append(word("note_power_cap", lang, found=capped, all=len(watched)))
     notes += [
         word("note_input", lang, models=", ".join(sorted(models)), size="{} × {}".format(*input_wh))
         for input_wh, models in _rectangular(arms).items()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from perf.harness import MAX_OVERHEAD_NS, is_sender_late
+from perf.observation import POWER_CAP
 from perf.record import Arm, Record, Section
 from perf.samples import NS_PER_MS
 from perf.schedule import MIN_ROUNDS
@@ -160,7 +161,8 @@ def machine_reasons(section: Section, cores: int) -> list[Reason]:
     """What disturbed this section from outside: the GPU held back, other programs. cores: of the machine."""
     reasons = []
     gpus = [gpu for block in section.blocks for gpu in block.observed.gpus]
-    if held_back := sorted({reason for gpu in gpus for reason in gpu.throttle_reasons}):
+    # A power cap that changes clocks while measuring shows as drift; one that does not is the card as it is.
+    if held_back := sorted({reason for gpu in gpus for reason in gpu.throttle_reasons} - {POWER_CAP}):
         reasons.append(Reason(key="throttled", values={"section": section.name, "why": ", ".join(held_back)}))
     if foreign := max((gpu.foreign_processes for gpu in gpus), default=0):
         reasons.append(Reason(key="foreign_gpu", values={"section": section.name, "count": foreign}))

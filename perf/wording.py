@@ -246,6 +246,11 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "精度：{kind}，{dataset}，由导出时的精度门测得。",
     ),
     "note_tf32": ("The baseline's FP32 may run as TF32.", "基线的 FP32 可能以 TF32 运行。"),
+    "note_power_cap": (
+        "The GPU ran at its power limit in {found} of {all} blocks: its clocks are those that the limit allows at this "
+        "load.",
+        "GPU 在 {all} 个测量块中的 {found} 个里达到功耗上限：其频率即该负载下上限所允许的频率。",
+    ),
     "note_no_tf32": ("FP32 is computed as FP32: TF32 is off.", "FP32 按 FP32 计算：TF32 已关闭。"),
     "note_input": (
         "Input of {models}: {size}, the frame without the grey padding that makes the others' input a square. The "

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from perf.observation import GpuObservation
+from perf.observation import POWER_CAP, GpuObservation
 from perf.record import Harness, Record, Section
-from perf.report import headline, verdict_parts
+from perf.report import headline, method_notes, verdict_parts
 from perf.report_html import html_report
 from perf.verdict import verdict_from_record
 from perf.wording import LANGUAGES
@@ -78,7 +78,7 @@ CASES: dict[str, Callable[[], Record]] = {
     "harness": lambda: replace(
         _with_section(build_comparison()), harness=Harness(closed_loop_p95_ns=900_000, open_loop_p95_ns=0)
     ),
-    "throttled": lambda: _with_observed(gpus=_gpu(throttle_reasons=("software power cap",))),
+    "throttled": lambda: _with_observed(gpus=_gpu(throttle_reasons=("hardware slowdown", POWER_CAP))),
     "foreign_gpu": lambda: _with_observed(gpus=_gpu(foreign_processes=2)),
     "foreign_cpu": lambda: _with_observed(other_cpu_cores=7.5),
 }
@@ -113,6 +113,15 @@ def test_each_part_is_judged_for_itself() -> None:
         assert [text in page for text in said] == [True] * 4
     assert "INVALID: ladder" in html_report(record)
     assert "VALID: comparison" in html_report(record)
+
+
+def test_a_gpu_at_its_power_limit_is_told_and_voids_nothing() -> None:
+    record = _with_observed(gpus=_gpu(throttle_reasons=(POWER_CAP,)))
+    assert verdict_from_record(record).validity == "VALID"
+    blocks = len(record.sections[0].blocks)
+    (said,) = [note for note in method_notes(record, "en") if "power limit" in note]
+    assert f"in {blocks} of {blocks} blocks" in said
+    assert not any("power limit" in note for note in method_notes(_with_observed(gpus=_gpu()), "en"))
 
 
 def test_a_clean_run_is_valid() -> None:
