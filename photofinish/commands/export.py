@@ -10,6 +10,7 @@ import click
 
 from photofinish.commands.accuracy_gate import GateOptions, alone_in, error_from_report, gate_and_publish
 from photofinish.commands.best_variant import check_best_options, choose_best, measure_published, runs_here
+from photofinish.errors import ExportError
 from photofinish.variant import default_variants_path, variants_from_toml
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def export(
         click.echo(f"best: {choose_best(candidates, p95_ms, on_line=click.echo)}")
     if outcome.report:
         finish_with_report(outcome.report, options)
+    if left := [item.variant.name for item in staged if names and item.variant.name not in outcome.published]:
+        raise ExportError(f"{', '.join(left)} was asked for and is not published; the reason stands above")
 
 
 def tell(line: str) -> None:

@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import onnx
+import pytest
+from click.testing import CliRunner
 
 from export.build import stage_variants
+from photofinish.cli import cli
 from photofinish.commands.accuracy_gate import GateOptions, gate_and_publish
+from photofinish.errors import ExportError
 from tests.accuracy.test_gate import stage
 from tests.accuracy.wrecks import with_swapped_channels
 from tests.conftest import CHECKOUT
@@ -46,3 +52,18 @@ def test_swapped_channels_behind_a_rectangular_input_are_found_by_the_probe(test
     assert not refused.passed
     assert "its colour channels are swapped" in refused.reason
     assert refused.result.mean_confidence_error <= 0.1, "the limit alone would have let it pass"
+
+
+def test_a_variant_asked_for_by_name_and_left_out_for_its_shape_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "frames").mkdir()
+    for index in range(3):
+        noise = np.random.default_rng(index).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "frames" / f"{index}.png"), noise)
+    line = ["export", "--device", "cpu", "--input-size", "128", "--variant", "onnx_fp32_rect", "--frames", "frames"]
+    result = CliRunner().invoke(cli, [*line, "--variants", str(CHECKOUT / "variants.toml")], standalone_mode=False)
+    assert isinstance(result.exception, ExportError)
+    assert "demo_traffic_onnx_fp32_rect was asked for and is not published" in str(result.exception)
+    assert "is for 16:9 and the gate's pictures are not (one is 96 × 96)" in result.stderr
