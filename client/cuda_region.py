@@ -46,6 +46,8 @@ class CudaRegion:
     CUDA_VISIBLE_DEVICES differs.
     """
 
+    direct = ""
+
     def __init__(
         self,
         shape: tuple[int, ...],

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2
 
-from client.regions import InputRegion
+from client.regions import DIRECT_PARAMETER, InputRegion
 from client.tensors import array_from_response, require_rows
 from client.translation import error_from_answer, error_from_rpc
 from client.triton import ServedModel
@@ -32,6 +32,8 @@ class GrpcCaller:
             self._input.parameters["shared_memory_region"].string_param = region.name
         else:
             self._request.raw_input_contents.append(b"")
+        if region.direct:
+            self._request.parameters[DIRECT_PARAMETER].string_param = region.direct
 
     def call(self, count: int, byte_size: int, timeout_s: float) -> npt.NDArray[np.float32]:
         """The first output of the first `count` pictures, `byte_size` bytes of the region."""

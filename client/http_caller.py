@@ -15,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from client.regions import TransportError
+from client.regions import DIRECT_PARAMETER, TransportError
 from client.tensors import DTYPES, require_rows
 from client.translation import error_from_answer, translate_status
 from client.triton import ServedModel
@@ -120,13 +120,17 @@ class HttpConnection:
 
 
 class HttpCaller:
-    """Runs one slot's inference over a connection of its own. region: the name of the slot's shared memory."""
+    """Runs one slot's inference over a connection of its own.
 
-    def __init__(self, grpc_url: str, model: ServedModel, region: str) -> None:
+    region: the name of the slot's shared memory; direct: `InputRegion.direct`.
+    """
+
+    def __init__(self, grpc_url: str, model: ServedModel, region: str, direct: str = "") -> None:
         self._address = http_neighbour(grpc_url)
         self._connection = HttpConnection(self._address, model=model.name, url=grpc_url)
         self._model = model
         self._region = region
+        self._direct = direct
         self._messages: dict[int, bytes] = {}
 
     def call(self, count: int, byte_size: int, timeout_s: float) -> npt.NDArray[np.float32]:
@@ -154,7 +158,7 @@ class HttpCaller:
 
     def _message(self, count: int, byte_size: int) -> bytes:
         source, sink = self._model.inputs[0], self._model.outputs[0]
-        body = {
+        body: dict[str, Any] = {
             "inputs": [
                 {
                     "name": source.name,
@@ -165,6 +169,8 @@ class HttpCaller:
             ],
             "outputs": [{"name": sink.name, "parameters": {"binary_data": True}}],
         }
+        if self._direct:
+            body["parameters"] = {DIRECT_PARAMETER: self._direct}
         content = json.dumps(body, separators=(",", ":")).encode()
         first = f"POST /v2/models/{quote(self._model.name)}/infer HTTP/1.1\r\nHost: {self._address[0]}\r\n"
         return f"{first}Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import mmap
@@ -20,6 +21,8 @@ from photofinish.errors import ConfigError, InferenceError
 SHARED_MEMORY_FOLDER = Path("/dev/shm")
 RELEASE_TIMEOUT_S = 2.0
 """How long closing waits for requests that were given up and still lie in the server's queue."""
+DIRECT_PARAMETER = "photofinish_region"
+"""The request parameter that carries `InputRegion.direct`; servers that do not know it ignore it."""
 _PREFIX = "photofinish-region-"
 _log = logging.getLogger(__name__)
 
@@ -31,11 +34,13 @@ class TransportError(ConfigError):
 class InputRegion(Protocol):
     """The memory of one slot. `array` is what the caller writes pictures into.
 
-    name: what requests call it by; "" when pictures travel inside the request.
+    name: what requests call it by; "" when pictures travel inside the request. direct: what tells the embedded server
+    where the memory is, so that its engine reads it without a copy; "" for none.
     """
 
     array: npt.NDArray[Any]
     name: str
+    direct: str
 
     def deliver(self, byte_size: int) -> None:
         """Bring the first `byte_size` bytes of `array` to where the server reads them."""
@@ -48,6 +53,7 @@ class BytesRegion:
     """Pictures travel inside the gRPC message."""
 
     name = ""
+    direct = ""
 
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
         self.array = np.zeros(shape, dtype=dtype)
@@ -63,7 +69,8 @@ class SystemRegion:
     """POSIX shared memory that the server has mapped too; the request names it.
 
     Its name is removed from /dev/shm as soon as the server holds it, so that nothing stays behind
-    however this process or the server ends.
+    however this process or the server ends. Its descriptor stays open and locked: the embedded server's engines open
+    the memory by it, and see by the lock whether it is still used.
     """
 
     def __init__(
@@ -83,18 +90,23 @@ class SystemRegion:
         byte_size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         path = SHARED_MEMORY_FOLDER / self.name
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as exc:
             raise TransportError(f"no shared memory on this machine: {exc}; use transport grpc") from exc
         try:
             os.posix_fallocate(descriptor, 0, byte_size)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             memory = mmap.mmap(descriptor, byte_size)
             register(self.name, f"/{self.name}", byte_size)
-        except OSError as exc:
+        except BaseException as exc:
+            os.close(descriptor)
+            if not isinstance(exc, OSError):
+                raise
             raise TransportError(f"{byte_size} bytes of shared memory cannot be had: {exc}") from exc
         finally:
-            os.close(descriptor)
             path.unlink()
+        self._descriptor = descriptor
+        self.direct = f"{os.getpid()}/{descriptor}/{os.fstat(descriptor).st_ino}"
         self.array: npt.NDArray[Any] = np.frombuffer(memory, dtype=dtype).reshape(shape)
 
     def deliver(self, byte_size: int) -> None:
@@ -103,6 +115,10 @@ class SystemRegion:
     def close(self) -> None:
         """Make the server let go; a server that is gone already has. The memory goes with its last view."""
         unregister_when_idle(self._unregister, self.name)
+        if self._descriptor >= 0:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # views of `array` keep the file, and the lock with it
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def unregister_when_idle(

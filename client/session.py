@@ -231,7 +231,7 @@ class Session:
             region = CudaRegion(shape, dtype, register=self._register_cuda, unregister=self._unregister_cuda)
         if not transport.endswith("_http"):
             return Slot(region, GrpcCaller(self._stub, self.url, self.model, region))
-        caller = HttpCaller(self.url, self.model, region.name)
+        caller = HttpCaller(self.url, self.model, region.name, region.direct)
         try:
             caller.check_same_server(transport.partition("_")[0], min(self.timeout_s, HTTP_CHECK_TIMEOUT_S))
         except BaseException:

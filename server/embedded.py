@@ -10,6 +10,7 @@ from types import TracebackType
 
 from photofinish.errors import ModelRepositoryError, ServerError
 from photofinish.wheels import free_bytes, print_progress
+from server.bridge_build import bridge_library
 from server.control import accepts_connections, is_ready, load_failures
 from server.log import gpu_hint, loaded_models, read_log, unread_models
 from server.ports import LOOPBACK, choose_ports
@@ -100,7 +101,8 @@ class EmbeddedServer:
         ports = choose_ports(**self._ports_given)
         files = find_triton(self._on_progress)
         deadline = time.monotonic() + self._ready_timeout_s
-        self._process = ServerProcess(files, self._repository, models, ports, self.log_path)
+        bridge = bridge_library(self._on_progress)
+        self._process = ServerProcess(files, self._repository, models, ports, self.log_path, bridge)
         self._endpoint = ServerEndpoint(
             grpc_url=f"{LOOPBACK}:{ports.grpc}",
             http_url=f"{LOOPBACK}:{ports.http}",

@@ -29,9 +29,18 @@ class ServerProcess:
     """A running tritonserver. It ends with `stop`, or when this process dies in whatever way."""
 
     def __init__(
-        self, files: TritonFiles, repository: Path, models: tuple[str, ...], ports: Ports, log_path: Path
+        self,
+        files: TritonFiles,
+        repository: Path,
+        models: tuple[str, ...],
+        ports: Ports,
+        log_path: Path,
+        bridge: Path | None = None,
     ) -> None:
-        """Start it; it does not answer yet. Raises ServerError when it cannot be started."""
+        """Start it; it does not answer yet. Raises ServerError when it cannot be started.
+
+        bridge: the compiled bridge to the engine processes; without it Triton's Python backend runs the engines.
+        """
         remove_leftovers()
         try:
             log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +49,7 @@ class ServerProcess:
             raise ServerError(f"the log {log_path} cannot be written: {exc}; choose another place") from exc
         run_folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}_"))
         try:
-            fill_run_folder(run_folder, files, repository, models)
+            fill_run_folder(run_folder, files, repository, models, bridge)
         except BaseException:
             shutil.rmtree(run_folder, ignore_errors=True)
             raise

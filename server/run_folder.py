@@ -17,12 +17,17 @@ SHARED_MODULES = BACKENDS / "shared"
 
 
 def backend_names() -> tuple[str, ...]:
-    """The Python-based backends that this checkout holds."""
-    return tuple(sorted(path.parent.name for path in BACKENDS.glob("*/model.py")))
+    """The backends that this checkout holds."""
+    return tuple(sorted(path.parent.name for path in BACKENDS.glob("*/photofinish_backend.py")))
 
 
-def fill_run_folder(folder: Path, files: TritonFiles, repository: Path, models: tuple[str, ...]) -> None:
-    """Write `models/` (links into `repository`), `backends/` (Triton's Python backend and ours) and `lib/`."""
+def fill_run_folder(
+    folder: Path, files: TritonFiles, repository: Path, models: tuple[str, ...], bridge: Path | None
+) -> None:
+    """Write `models/` (links into `repository`), `backends/` (Triton's Python backend and ours) and `lib/`.
+
+    bridge: the compiled library that Triton then loads in place of each backend's model.py.
+    """
     backends = folder / "backends"
     python = backends / "python"
     try:
@@ -35,6 +40,8 @@ def fill_run_folder(folder: Path, files: TritonFiles, repository: Path, models: 
         for name in backend_names():
             shutil.copytree(SHARED_MODULES, backends / name, ignore=_not_python)
             shutil.copytree(BACKENDS / name, backends / name, dirs_exist_ok=True, ignore=_not_python)
+            if bridge:
+                shutil.copy2(bridge, backends / name / f"libtriton_{name}.so")
         library = folder / "lib"
         library.mkdir()
         if files.libpython.is_absolute():
@@ -50,7 +57,8 @@ def _not_python(folder: str, names: list[str]) -> list[str]:
 def server_environment(folder: Path, files: TritonFiles, inherited: Mapping[str, str]) -> dict[str, str]:
     """The environment of tritonserver: its libraries, and the running interpreter first on PATH.
 
-    The stub takes its site-packages from the first `python3` on PATH and ignores PYTHONPATH.
+    The stub takes its site-packages from the first `python3` on PATH and ignores PYTHONPATH; the bridge starts the
+    interpreter that PHOTOFINISH_PYTHON names.
     """
     libraries = [str(files.libraries), str(folder / "lib"), inherited.get("LD_LIBRARY_PATH", "")]
     path = [str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)]
@@ -59,4 +67,5 @@ def server_environment(folder: Path, files: TritonFiles, inherited: Mapping[str,
         "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
         "PATH": os.pathsep.join(path),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PHOTOFINISH_PYTHON": sys.executable,
     }

@@ -14,6 +14,7 @@ from typing import Any
 
 INTERVAL_S = 2.0
 _OWN_METRIC = "photofinish_instance_gpu_memory_bytes"
+_PROGRAMS = ("triton_python_backend_stub", "photofinish_engine_process.py")
 _WHOLE_METRIC = "nv_gpu_memory_used_bytes"
 
 
@@ -49,7 +50,7 @@ def memory_by_model(url: str, metrics_url: str | None, model_names: Sequence[str
     used_by_pid, total_bytes = nvml_memory()
     if total_bytes is None:
         return dict.fromkeys(model_names, NO_GPU)
-    processes = stub_processes(model_names)
+    processes = model_processes(model_names)
     own = {name: sum(used_by_pid.get(pid, 0) for pid in pids) for name, pids in processes.items()}
     return _alone_or_whole(own, total_bytes)
 
@@ -89,8 +90,11 @@ def format_megabytes(memory_bytes: int) -> str:
     return f"{memory_bytes / 2**20:.0f} MB"
 
 
-def stub_processes(model_names: Iterable[str], proc: Path = Path("/proc")) -> dict[str, list[int]]:
-    """Process ids of the embedded server's backend processes, per model; it names each `<model>_<n>_<m>`."""
+def model_processes(model_names: Iterable[str], proc: Path = Path("/proc")) -> dict[str, list[int]]:
+    """Process ids of the embedded server's model processes, per model; it names each `<model>_<n>_<m>`.
+
+    With the bridge they are engine processes, without it the stubs of Triton's Python backend.
+    """
     wanted = {name: re.compile(rf"{re.escape(name)}_\d+(_\d+)?") for name in model_names}
     found: dict[str, list[int]] = {name: [] for name in wanted}
     for folder in proc.glob("[0-9]*"):
@@ -98,7 +102,7 @@ def stub_processes(model_names: Iterable[str], proc: Path = Path("/proc")) -> di
             arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if not arguments[0].endswith("triton_python_backend_stub"):
+        if not any(argument.endswith(_PROGRAMS) for argument in arguments[:3]):
             continue
         for name, pattern in wanted.items():
             if any(pattern.fullmatch(argument) for argument in arguments[1:]):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.ui.gpu import stub_processes
+from client.ui.gpu import model_processes
 
 INTERVAL_S = 3.0
 SHARE = 0.25
@@ -57,7 +57,7 @@ class OtherWork:
         return self._cores
 
     def _read(self) -> _Reading | None:
-        stubs = [pid for pids in stub_processes(self._model_names(), self._proc).values() for pid in pids]
+        stubs = [pid for pids in model_processes(self._model_names(), self._proc).values() for pid in pids]
         try:
             total = [int(word) for word in (self._proc / "stat").read_text().splitlines()[0].split()[1:9]]
         except (OSError, ValueError, IndexError):

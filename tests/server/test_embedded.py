@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 import tritonclient.grpc as triton
@@ -48,7 +49,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def server_processes(repository: Path) -> list[int]:
-    """The supervisor, tritonserver and the stubs: they name or write the log, which lies beside the repository."""
+    """The supervisor, tritonserver and the models' processes: they name or write the log, beside the repository."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -62,12 +63,21 @@ def server_processes(repository: Path) -> list[int]:
     return found
 
 
-def stubs(repository: Path) -> list[int]:
+def model_processes(repository: Path) -> list[int]:
+    programs = (b"triton_python_backend_stub", b"photofinish_engine_process.py")
     return [
         pid
         for pid in server_processes(repository)
-        if b"backend_stub" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
+        if any(word.endswith(programs) for word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:3])
     ]
+
+
+@pytest.fixture(params=["bridge", "python backend"])
+def has_bridge(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Both ways to run the engines; the second is for machines without a C++ compiler."""
+    if request.param != "bridge":
+        monkeypatch.setenv("PHOTOFINISH_BRIDGE", "off")
+    return request.param == "bridge"
 
 
 def shared_memory_of(pid: int) -> set[Path]:
@@ -80,7 +90,7 @@ def shared_before() -> set[Path]:
     return shared_memory_of(os.getpid())
 
 
-def test_ready_alive_and_gone(repository: Path, tmp_path: Path, shared_before: set[Path]) -> None:
+def test_ready_alive_and_gone(repository: Path, tmp_path: Path, shared_before: set[Path], has_bridge: bool) -> None:
     said: list[str] = []
     server = EmbeddedServer(repository, log_path=tmp_path / "logs/server.log", on_progress=said.append)
     with pytest.raises(ServerError, match="not running"):
@@ -89,8 +99,8 @@ def test_ready_alive_and_gone(repository: Path, tmp_path: Path, shared_before: s
         assert server.is_alive()
         assert Path(f"/proc/{server.endpoint.pid}").exists()
         assert server.endpoint.kind == "embedded"
-        assert stubs(repository)
-        assert shared_memory_of(os.getpid()) > shared_before
+        assert len(model_processes(repository)) == 1
+        assert (shared_memory_of(os.getpid()) > shared_before) is not has_bridge
         with triton.InferenceServerClient(server.endpoint.grpc_url) as client:
             assert client.get_server_metadata().version == server.endpoint.version
     assert not server.is_alive()
@@ -132,11 +142,13 @@ def listening_addresses(pid: int) -> list[tuple[str, int]]:
     ]
 
 
-def test_nobody_else_can_read_the_pictures(toy_server: EmbeddedServer) -> None:
-    assert toy_server.is_alive()
-    regions = shared_memory_of(os.getpid())
-    assert regions
-    assert {path.stat().st_mode & 0o777 for path in regions} == {0o600}
+def test_nobody_else_can_read_the_pictures(repository: Path, tmp_path: Path, has_bridge: bool) -> None:
+    """The bridge's memory has no name; the Python backend's lies in /dev/shm."""
+    before = shared_memory_of(os.getpid())
+    with EmbeddedServer(repository, log_path=tmp_path / "log"):
+        regions = shared_memory_of(os.getpid()) - before
+        assert bool(regions) is not has_bridge
+        assert all(path.stat().st_mode & 0o077 == 0 for path in regions)
 
 
 def test_too_short_a_deadline_names_what_was_awaited(repository: Path, tmp_path: Path) -> None:
@@ -217,21 +229,35 @@ def test_nobody_can_send_a_model_with_code(toy_server: EmbeddedServer, tmp_path:
         client.unload_model("doubling_onnx")
 
 
-def test_crashed_stub_fails_its_request_and_leaves_nothing(
-    repository: Path, tmp_path: Path, shared_before: set[Path]
+def test_a_crashed_model_fails_its_request_and_leaves_nothing(
+    repository: Path, tmp_path: Path, shared_before: set[Path], has_bridge: bool
 ) -> None:
     with (
         EmbeddedServer(repository, log_path=tmp_path / "log") as server,
         triton.InferenceServerClient(server.endpoint.grpc_url) as client,
     ):
-        (stub,) = stubs(repository)
-        os.kill(stub, signal.SIGKILL)
-        wait_until(lambda: not Path(f"/proc/{stub}/exe").exists(), "the stub is dead")
-        with pytest.raises(InferenceServerException):
+        (process,) = model_processes(repository)
+        os.kill(process, signal.SIGKILL)
+        wait_until(lambda: not Path(f"/proc/{process}/exe").exists(), "the process is dead")
+        with pytest.raises(InferenceServerException) as caught:
             infer(client, "toy", frames=random_frames(0, 1))
         assert server.is_alive()
+        if has_bridge:
+            assert "toy: its engine process was ended by Killed; it is started again" in str(caught.value)
+            wait_until(lambda: answers(client), "the model has a new process")
+            assert process not in model_processes(repository)
     assert server_processes(repository) == []
     assert shared_memory_of(os.getpid()) == shared_before
+
+
+def answers(client: triton.InferenceServerClient) -> bool:
+    frames = random_frames(1, 2)
+    try:
+        found = infer(client, "toy", frames=frames).as_numpy("detections")
+    except InferenceServerException:
+        return False
+    np.testing.assert_array_equal(found, frames.astype(np.float32) * 2)
+    return True
 
 
 def test_killed_server_is_noticed_and_cleaned_up(repository: Path, tmp_path: Path, shared_before: set[Path]) -> None:
@@ -259,10 +285,9 @@ def test_the_server_ends_with_its_parent(repository: Path, tmp_path: Path, numbe
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
         assert parent.stdout
         assert int(parent.stdout.readline())
-        assert shared_memory_of(parent.pid)
         parent.send_signal(number)
         parent.wait(2 * DEADLINE_S)  # an orderly stop may wait for the server first
-    wait_until(lambda: not server_processes(repository), "server and stubs are gone")
+    wait_until(lambda: not server_processes(repository), "server and models are gone")
     wait_until(lambda: not shared_memory_of(parent.pid), "shared memory is gone")
 
 
@@ -271,7 +296,7 @@ def test_killed_supervisor_takes_the_server_along(repository: Path, tmp_path: Pa
         supervisor = int(Path(f"/proc/{server.endpoint.pid}/stat").read_text().rpartition(")")[2].split()[1])
         os.kill(supervisor, signal.SIGKILL)
         wait_until(lambda: not server.is_alive(), "the death is noticed")
-        wait_until(lambda: not server_processes(repository), "server and stubs are gone")
+        wait_until(lambda: not server_processes(repository), "server and models are gone")
     for left in shared_memory_of(os.getpid()) - shared_before:
         left.unlink()
 

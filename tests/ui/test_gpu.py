@@ -68,7 +68,7 @@ def test_what_cannot_be_known_is_said() -> None:
 
 def test_each_model_its_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "nvml_memory", lambda: ({11: 500 << 20, 12: 100 << 20, 13: 7}, 9 << 30))
-    monkeypatch.setattr(gpu, "stub_processes", lambda names: {"a": [11], "b": [12]})
+    monkeypatch.setattr(gpu, "model_processes", lambda names: {"a": [11], "b": [12]})
     readings = gpu.memory_by_model("127.0.0.1:8001", None, ["a", "b"])
     assert [readings[name].text for name in "ab"] == ["500 MB", "100 MB"]
     assert readings["a"].note == "this model alone"
@@ -91,11 +91,16 @@ def test_backend_processes_are_found_by_their_models_name(tmp_path: Path) -> Non
         "12": ["/b/python/triton_python_backend_stub", "/m.py", "shm", "toy_fp32_tensor_0_0"],
         "13": ["python", "toy_fp32_0_0"],
         "14": [""],
+        "15": ["python", "-I", "/b/onnxruntime/photofinish_engine_process.py", "toy_onnx_0_1"],
     }
     for pid, arguments in commands.items():
         (tmp_path / pid).mkdir()
         (tmp_path / pid / "cmdline").write_bytes("\0".join(arguments).encode())
-    assert gpu.stub_processes(["toy_fp32", "toy_fp32_tensor"], tmp_path) == {"toy_fp32": [11], "toy_fp32_tensor": [12]}
+    assert gpu.model_processes(["toy_fp32", "toy_fp32_tensor", "toy_onnx"], tmp_path) == {
+        "toy_fp32": [11],
+        "toy_fp32_tensor": [12],
+        "toy_onnx": [15],
+    }
 
 
 def test_the_machine_in_one_line() -> None:

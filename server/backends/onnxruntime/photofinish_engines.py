@@ -70,7 +70,7 @@ class CudaEngine:
         with refuse_on_error():
             used_before = self._cuda.used_bytes()
             dimension = batch_dimension(model)
-            self._batch = DeviceBatch(self._cuda, model)
+            self.batch = DeviceBatch(self._cuda, model)
             self._runs: dict[int, Callable[[], None]] = {}
             if not self._is_tensorrt:
                 check_cuda_provider(model)
@@ -85,12 +85,12 @@ class CudaEngine:
     def run(self, parts: Sequence[Part]) -> list[Arrays]:
         """The outputs of each part, valid until the next run."""
         self._times.begin()
-        sizes = self._batch.load(parts)
+        sizes = self.batch.load(parts)
         self._times.mark("input")
         size = bucket_for(sum(sizes), self._model.buckets) if self._model.max_batch_size else 0
         self._runs[size]()
         self._times.mark("engine")
-        outputs = self._batch.fetch(sizes)
+        outputs = self.batch.fetch(sizes)
         self._times.mark("output")
         self._times.end()
         return outputs
@@ -108,9 +108,9 @@ class CudaEngine:
         """One batch size bound to the fixed buffers; the call starts one execution."""
         binding = session.io_binding()
         device = ("cuda", self._model.device_id)
-        for io, address in zip(self._model.inputs, self._batch.input_addresses, strict=True):
+        for io, address in zip(self._model.inputs, self.batch.input_addresses, strict=True):
             binding.bind_input(io.name, *device, io.dtype.type, io.shape(size), address)
-        for io, address in zip(self._model.outputs, self._batch.output_addresses, strict=True):
+        for io, address in zip(self._model.outputs, self.batch.output_addresses, strict=True):
             binding.bind_output(io.name, *device, io.dtype.type, io.shape(size), address)
         options = ort.RunOptions()
         # The outputs are copied on the same stream, which is then waited for once.

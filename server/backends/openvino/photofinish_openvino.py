@@ -23,6 +23,8 @@ class OpenvinoEngine:
     Fixed shapes let OpenVINO plan memory and kernels at load; batches of other sizes go by the second program.
     """
 
+    gpu_bytes = 0
+
     def __init__(self, model: ServedModel) -> None:
         """Load, check and compile the model. Raises RefusedModelError."""
         if model.device != "cpu":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import torch
@@ -60,13 +61,14 @@ class CudaEngine:
         self._times = StageTimes(model.name, self._cuda.synchronize)
         with refuse_on_error():
             used_before = self._cuda.used_bytes()
-            self._batch = DeviceBatch(self._cuda, model)
+            self.batch = DeviceBatch(self._cuda, model)
             self._device = torch_device(model)
             self._stream = torch.cuda.ExternalStream(self._cuda.stream, self._device)
+            self._thread = 0
             self._pool = torch.cuda.graph_pool_handle()
             self._inputs = [
                 torch.as_tensor(_DeviceArray(address, io.shape(model.buckets[-1]), io.dtype.str), device=self._device)
-                for io, address in zip(model.inputs, self._batch.input_addresses, strict=True)
+                for io, address in zip(model.inputs, self.batch.input_addresses, strict=True)
             ]
             self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, list[torch.Tensor]]] = {}
             # The largest first: what its graph leaves free in the pool is enough for the smaller ones.
@@ -79,11 +81,11 @@ class CudaEngine:
     def run(self, parts: Sequence[Part]) -> list[Arrays]:
         """The outputs of each part, valid until the next run."""
         self._times.begin()
-        sizes = self._batch.load(parts)
+        sizes = self.batch.load(parts)
         self._times.mark("input")
         results = self.start(sum(sizes) if self._model.max_batch_size else 0)
         self._times.mark("engine")
-        outputs = self._batch.fetch(sizes, [result.data_ptr() for result in results])
+        outputs = self.batch.fetch(sizes, [result.data_ptr() for result in results])
         self._times.mark("output")
         self._times.end()
         return outputs
@@ -99,11 +101,17 @@ class CudaEngine:
             rows = bucket_for(rows, self._model.buckets)
         if rows in self._graphs:
             graph, outputs = self._graphs[rows]
-            with torch.cuda.stream(self._stream):
-                graph.replay()
+            self._use_stream()
+            graph.replay()
             return outputs
         with torch.inference_mode(), torch.cuda.stream(self._stream):
             return self._program.run(rows, self._rows_of_inputs(rows))
+
+    def _use_stream(self) -> None:
+        """Make the stream this thread's, once: torch's own block for it costs as much as starting a graph."""
+        if self._thread != threading.get_ident():
+            torch.cuda.set_stream(self._stream)
+            self._thread = threading.get_ident()
 
     def wait(self) -> None:
         """Return when everything that was started is done."""

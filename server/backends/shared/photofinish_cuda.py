@@ -6,6 +6,7 @@ Copied beside each model.py in the server's backend directory: imports nothing o
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +87,18 @@ class Cuda:
         """Page-lock host memory that is there already, so that the GPU reads it without another copy."""
         self._call("cuMemHostRegister_v2", ctypes.c_void_p(address), ctypes.c_size_t(size), _PORTABLE)
 
+    def unregister(self, address: int) -> None:
+        """Undo `register`, before the memory goes."""
+        self._call("cuMemHostUnregister", ctypes.c_void_p(address))
+
+    def export(self, address: int) -> tuple[bytes, int]:
+        """A handle by which another process opens the allocation that holds `address`, and its place therein."""
+        base, size = ctypes.c_uint64(), ctypes.c_size_t()
+        self._call("cuMemGetAddressRange_v2", ctypes.byref(base), ctypes.byref(size), ctypes.c_uint64(address))
+        handle = (ctypes.c_char * 64)()
+        self._call("cuIpcGetMemHandle", ctypes.byref(handle), base)
+        return handle.raw, address - int(base.value)
+
     def copy_to_device(self, target: int, source: int, size: int) -> None:
         """Host to GPU on the stream."""
         self._check(self._to_device(target, source, size, self._stream), "cuMemcpyHtoDAsync")
@@ -110,18 +123,13 @@ class Cuda:
 
 
 class SharedPages:
-    """The stub's shared memory, page-locked, so that requests are copied to the GPU from where Triton put them."""
+    """Memory shared with the server or with clients, page-locked, so that the GPU reads requests where they are."""
 
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
         self._known: list[tuple[int, int, bool]] = []
         for start, end in _shared_mappings():
             self._register(start, end)
-
-    @property
-    def are_locked(self) -> bool:
-        """Whether any of it is page-locked; else every request goes by the staging buffer."""
-        return any(is_registered for _, _, is_registered in self._known)
 
     def hold(self, address: int, size: int) -> bool:
         """Whether the GPU may read these bytes directly. Triton's region moves when it grows, so look again."""
@@ -133,20 +141,29 @@ class SharedPages:
                 return self._register(start, end)
         return False
 
+    def forget(self, start: int, size: int) -> None:
+        """Let go of memory that is about to be unmapped."""
+        for known in [known for known in self._known if start <= known[0] < start + size]:
+            self._known.remove(known)
+            if known[2]:
+                self._cuda.make_current()
+                self._cuda.unregister(known[0])
+
     def _register(self, start: int, end: int) -> bool:
         try:
             self._cuda.register(start, end - start)
             is_registered = True
-        except CudaError:
+        except CudaError as exc:
+            sys.stderr.write(f"photofinish: requests go to the GPU by way of a staging buffer: {exc}\n")
             is_registered = False
         self._known.insert(0, (start, end, is_registered))
         return is_registered
 
 
 def _shared_mappings() -> Iterator[tuple[int, int]]:
-    """Start and end of this process's mappings of Photofinish's shared memory."""
+    """Start and end of this process's mappings of the stub's memory, the lane's and the clients' regions."""
     for line in Path("/proc/self/maps").read_text().splitlines():
-        if "/dev/shm/photofinish_" in line:
+        if any(name in line for name in ("/dev/shm/photofinish_", "/memfd:photofinish_", "/dev/shm/photofinish-")):
             start, _, end = line.split(" ", 1)[0].partition("-")
             yield int(start, 16), int(end, 16)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from photofinish_batches import Arrays, Part, split_outputs
-from photofinish_cuda import Cuda, SharedPages
+from photofinish_cuda import Cuda, CudaError, SharedPages
 from photofinish_model import Io, ServedModel
 
 
@@ -26,8 +26,6 @@ class DeviceBatch:
         self._cuda = cuda
         self._model = model
         self._pages = SharedPages(cuda)
-        way = "directly from page-locked shared memory" if self._pages.are_locked else "by way of a staging buffer"
-        sys.stderr.write(f"photofinish: {model.name}: requests are copied to the GPU {way}\n")
         self._input_row_bytes = [_row_bytes(io) for io in model.inputs]
         self._output_row_bytes = [_row_bytes(io) for io in model.outputs]
         self.input_addresses = [cuda.allocate(size * rows) for size in self._input_row_bytes]
@@ -60,12 +58,42 @@ class DeviceBatch:
         target = self.input_addresses[index] + offset
         address, is_on_gpu = part[index].location()
         if is_on_gpu:
-            self._cuda.copy_on_device(target, address, size)
+            self._copy_on_gpu(target, address, size)
             return
         if not self._pages.hold(address, size):
             self._staging[index][offset : offset + size] = part[index].array().reshape(-1).view(np.uint8)
             address = self._staging_addresses[index] + offset
         self._cuda.copy_to_device(target, address, size)
+
+    def _copy_on_gpu(self, target: int, source: int, size: int) -> None:
+        """Copy unless it is there already. Rows that move down within the buffer go in pieces that do not overlap."""
+        distance = source - target
+        step = distance if 0 < distance < size else max(size, 1)
+        for done in range(0, size if distance else 0, step):
+            self._cuda.copy_on_device(target + done, source + done, min(step, size - done))
+
+    def shared_inputs(self) -> list[tuple[str, int]]:
+        """For each input buffer a handle, in hex, that another process opens, and the buffer's place in what it opens.
+
+        An empty handle where the GPU does not share (WSL 2, some virtual ones).
+        """
+        found = []
+        for address in self.input_addresses:
+            try:
+                handle, offset = self._cuda.export(address)
+            except CudaError as exc:
+                sys.stderr.write(f"photofinish: {self._model.name}: the GPU's memory cannot be shared: {exc}\n")
+                handle, offset = b"", 0
+            found.append((handle.hex(), offset))
+        return found
+
+    def lock_pages(self, start: int, size: int) -> None:
+        """Page-lock memory that requests will come in, before the first of them has to wait for it."""
+        self._pages.hold(start, size)
+
+    def forget_pages(self, start: int, size: int) -> None:
+        """Host memory that is about to be unmapped."""
+        self._pages.forget(start, size)
 
     def fetch(self, sizes: Sequence[int], addresses: Sequence[int] | None = None) -> list[Arrays]:
         """Wait for the outputs of each part: views of host memory that the next `fetch` overwrites.

@@ -1,4 +1,4 @@
-"""How much memory one instance takes, in the server's log and in its metrics.
+"""How much memory one instance takes.
 
 Copied beside each model.py in the server's backend directory: imports nothing of Photofinish.
 """
@@ -8,33 +8,34 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-import triton_python_backend_utils as pb_utils
 from photofinish_model import ServedModel
 
 GPU_METRIC = "photofinish_instance_gpu_memory_bytes"
 HOST_METRIC = "photofinish_instance_host_memory_bytes"
 
 
-class InstanceMemory:
-    """Keeps the instance's gauges alive: Triton drops a metric with its Python object."""
+@dataclass(frozen=True)
+class MemoryFigure:
+    """One figure of one instance. device: "cpu:0", "cuda:1"."""
 
-    def __init__(self, model: ServedModel, gpu_bytes: int) -> None:
-        """Publish the memory of this process. gpu_bytes: what loading took on the GPU, 0 on the CPU."""
-        self._gauges = []
-        found = {HOST_METRIC: ("Resident host memory of one model instance", resident_bytes())}
-        if model.device == "cuda":
-            found[GPU_METRIC] = ("GPU memory of one model instance", own_gpu_bytes(model.device_id) or gpu_bytes)
-        labels = {"model": model.name, "instance": str(os.getpid()), "device": f"{model.device}:{model.device_id}"}
-        for name, (text, size) in found.items():
-            family = pb_utils.MetricFamily(name=name, description=text, kind=pb_utils.MetricFamily.GAUGE)
-            gauge = family.Metric(labels=labels)
-            gauge.set(size)
-            self._gauges.append((family, gauge))
-            sys.stderr.write(
-                f"photofinish: {model.name} on {labels['device']}: {text.lower()} {size / 2**20:.0f} MiB\n"
-            )
+    metric: str
+    text: str
+    device: str
+    byte_size: int
+
+
+def memory_figures(model: ServedModel, gpu_bytes: int) -> list[MemoryFigure]:
+    """The memory of this process, also as lines in the log. gpu_bytes: what loading took on the GPU, 0 on the CPU."""
+    device = f"{model.device}:{model.device_id}"
+    found = {HOST_METRIC: ("Resident host memory of one model instance", resident_bytes())}
+    if model.device == "cuda":
+        found[GPU_METRIC] = ("GPU memory of one model instance", own_gpu_bytes(model.device_id) or gpu_bytes)
+    for text, size in found.values():
+        sys.stderr.write(f"photofinish: {model.name} on {device}: {text.lower()} {size / 2**20:.0f} MiB\n")
+    return [MemoryFigure(metric, text, device, size) for metric, (text, size) in found.items()]
 
 
 def resident_bytes() -> int:

@@ -5,52 +5,23 @@ Copied beside each model.py in the server's backend directory: imports nothing o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
+from photofinish_answers import RunParts, run_each
 from photofinish_batches import Arrays, Part
 from photofinish_model import ServedModel
 from photofinish_tensors import TensorInput, tensor_from_array
 
-RunParts = Callable[[Sequence[Part]], Sequence[Arrays]]
-"""Runs the inputs of several requests together; returns the outputs of each, valid until its next run."""
-
 
 def answer(requests: Sequence[Any], model: ServedModel, run_parts: RunParts) -> list[Any]:
     """One response per request, in order. A request that fails does so alone."""
-    responses: list[Any] = [None] * len(requests)
-    groups: dict[Any, list[tuple[int, Part]]] = {}
-    for index, request in enumerate(requests):
-        part = _inputs(request, model)
-        # Only requests whose shapes agree behind the batch dimension can share one execution.
-        shapes = tuple(item.shape[1:] for item in part) if model.max_batch_size else index
-        groups.setdefault(shapes, []).append((index, part))
-    for members in groups.values():
-        _answer_group(members, responses, model, run_parts, is_only_run=len(groups) == 1)
-    return responses
-
-
-def _answer_group(
-    members: Sequence[tuple[int, Part]],
-    responses: list[Any],
-    model: ServedModel,
-    run_parts: RunParts,
-    *,
-    is_only_run: bool,
-) -> None:
-    try:
-        results = run_parts([part for _, part in members])
-        for (index, _), outputs in zip(members, results, strict=True):
-            # Triton takes the responses when all are there: another run would overwrite these outputs before.
-            kept = outputs if is_only_run else [output.copy() for output in outputs]
-            responses[index] = _response(kept, model)
-    except Exception as exc:  # the engines raise classes of their own; the client gets the text
-        if len(members) == 1:
-            responses[members[0][0]] = _error_response(model, exc)
-            return
-        for member in members:
-            _answer_group([member], responses, model, run_parts, is_only_run=False)
+    results = run_each([_inputs(request, model) for request in requests], model, run_parts)
+    return [
+        _error_response(model, result) if isinstance(result, Exception) else _response(result, model)
+        for result in results
+    ]
 
 
 def _inputs(request: Any, model: ServedModel) -> Part:

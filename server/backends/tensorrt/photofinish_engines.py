@@ -60,11 +60,11 @@ class CudaEngine:
                     f"server's log has its reason. Rebuild it: {record['rebuild']}"
                 )
             check_engine(model, trt, self._engine)
-            self._batch = DeviceBatch(cuda, model)
+            self.batch = DeviceBatch(cuda, model)
             self._context = _execution_context(trt, self._engine)
-            for io, address in zip(model.inputs, self._batch.input_addresses, strict=True):
+            for io, address in zip(model.inputs, self.batch.input_addresses, strict=True):
                 self._context.set_tensor_address(io.name, address)
-            for io, address in zip(model.outputs, self._batch.output_addresses, strict=True):
+            for io, address in zip(model.outputs, self.batch.output_addresses, strict=True):
                 self._context.set_tensor_address(io.name, address)
             self._graphs: dict[int, int] = {}
             # The largest first: what the library allocates for it serves the smaller ones too.
@@ -75,11 +75,11 @@ class CudaEngine:
     def run(self, parts: Sequence[Part]) -> list[Arrays]:
         """The outputs of each part, valid until the next run."""
         self._times.begin()
-        sizes = self._batch.load(parts)
+        sizes = self.batch.load(parts)
         self._times.mark("input")
         self.start(bucket_for(sum(sizes), self._model.buckets))
         self._times.mark("engine")
-        outputs = self._batch.fetch(sizes)
+        outputs = self.batch.fetch(sizes)
         self._times.mark("output")
         self._times.end()
         return outputs

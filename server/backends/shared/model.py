@@ -1,31 +1,31 @@
-"""Triton's `onnxruntime` backend in Python, for the embedded server: the same models as the genuine one."""
+"""What Triton's Python backend loads for each of our backends, where the bridge cannot be built."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
+from photofinish_backend import open_model
 from photofinish_batches import check_outputs
-from photofinish_engines import CpuEngine, CudaEngine
-from photofinish_memory import InstanceMemory
-from photofinish_model import RefusedModelError, served_model
+from photofinish_gauges import publish_memory
+from photofinish_model import RefusedModelError
 from photofinish_requests import answer
 from photofinish_tensors import check_round_trip
 
 
 class TritonPythonModel:
-    """One instance of an ONNX model."""
+    """One instance of a model."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load and check the model. Triton shows the exception's text when it is refused."""
         try:
-            self._model = served_model(args, "model.onnx")
+            self._model, self._engine = open_model(args)
             check_round_trip(self._model)
-            self._engine = (CudaEngine if self._model.device == "cuda" else CpuEngine)(self._model)
             check_outputs(self._model, self._engine.run_arrays)
         except RefusedModelError as exc:
             raise pb_utils.TritonModelException(str(exc)) from exc
-        self._memory = InstanceMemory(self._model, self._engine.gpu_bytes)
+        # Triton drops a metric with its Python object.
+        self._gauges = publish_memory(self._model, self._engine.gpu_bytes)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request."""

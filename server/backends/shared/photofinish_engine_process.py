@@ -1,0 +1,130 @@
+"""One model instance's engine in a process of its own: a script that tritonserver's bridge starts.
+
+Descriptor 3 is the memory shared with the bridge, 4 a socket that brings the model's arguments and whose end is this
+process's end. Copied beside each model.py in the server's backend directory: imports nothing of Photofinish.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+MEMORY_FILE = 3
+SOCKET_FILE = 4
+
+
+def main() -> None:
+    """Load the model, tell the bridge how it looks, then answer executions until the bridge closes its end."""
+    os.closerange(SOCKET_FILE + 1, 4096)
+    bridge = socket.socket(fileno=SOCKET_FILE)
+    arguments = receive_arguments(bridge)
+    # Ends a load that the bridge has given up as well.
+    threading.Thread(target=end_with_bridge, args=(bridge,), daemon=True).start()
+    from photofinish_model import RefusedModelError
+
+    try:
+        lane, model, engine = open_lane(arguments)
+        lines = describe(lane, model, engine)
+    except RefusedModelError as exc:
+        send_lines(bridge, [f"refused\t{' '.join(str(exc).split())}"])
+        return
+    except Exception as exc:  # an engine's own class; the user gets the text, the log the stack
+        import traceback
+
+        traceback.print_exc()
+        send_lines(bridge, [f"refused\t{type(exc).__name__}: {' '.join(str(exc).split())}"])
+        return
+    send_lines(bridge, lines)
+    serve(lane, model, engine)
+
+
+def receive_arguments(bridge: socket.socket) -> dict[str, str]:
+    """What Triton's Python backend would give to `initialize`."""
+    (size,) = struct.unpack("I", receive_exactly(bridge, 4))
+    words = receive_exactly(bridge, size).decode().split("\0")
+    return dict(zip(words[::2], words[1::2], strict=False))
+
+
+def receive_exactly(bridge: socket.socket, size: int) -> bytes:
+    """So many bytes; the process ends when the bridge hangs up before."""
+    parts = bytearray()
+    while len(parts) < size:
+        if not (part := bridge.recv(size - len(parts))):
+            os._exit(0)
+        parts += part
+    return bytes(parts)
+
+
+def end_with_bridge(bridge: socket.socket) -> None:
+    """Wait for the socket's end: the server is gone or wants this process gone."""
+    with contextlib.suppress(OSError):
+        bridge.recv(1)
+    os._exit(0)
+
+
+def send_lines(bridge: socket.socket, lines: list[str]) -> None:
+    """The answer to the arguments; "end" closes it."""
+    bridge.sendall("\n".join([*lines, "end", ""]).encode())
+
+
+def open_lane(arguments: dict[str, str]) -> tuple[Any, Any, Any]:
+    """The lane, the model and its engine, loaded and checked. Raises RefusedModelError."""
+    from photofinish_backend import open_model
+    from photofinish_batches import check_outputs
+    from photofinish_lane import LaneEnd
+
+    model, engine = open_model(arguments)
+    check_outputs(model, engine.run_arrays)
+    batch = getattr(engine, "batch", None)
+    if batch is None:
+        return LaneEnd(MEMORY_FILE, model), model, engine
+    lane = LaneEnd(MEMORY_FILE, model, batch_addresses=batch.input_addresses, on_unmap=batch.forget_pages)
+    batch.lock_pages(lane.address, lane.sizes.total)
+    return lane, model, engine
+
+
+def describe(lane: Any, model: Any, engine: Any) -> list[str]:
+    """The lines that tell the bridge about tensors, memory and figures."""
+    from photofinish_memory import memory_figures
+    from photofinish_model import DTYPES
+
+    numbers = {dtype: number for number, dtype in enumerate(DTYPES.values(), start=1)}
+    batch = getattr(engine, "batch", None)
+    shared = batch.shared_inputs() if batch is not None else [("", 0)] * len(model.inputs)
+    sizes = lane.sizes
+    lines = [f"memory\t{sizes.total}\t{sizes.staging_offset}\t{sizes.staging}\t{int(model.max_batch_size > 0)}"]
+    for io, (handle, offset) in zip(model.inputs, shared, strict=True):
+        lines.append(f"input\t{io.name}\t{numbers[io.dtype]}\t{handle}\t{offset}")
+    lines += [f"output\t{io.name}\t{numbers[io.dtype]}" for io in model.outputs]
+    for figure in memory_figures(model, engine.gpu_bytes):
+        lines.append(f"gauge\t{figure.metric}\t{figure.text}\t{figure.device}\t{figure.byte_size}")
+    return lines
+
+
+def serve(lane: Any, model: Any, engine: Any) -> None:
+    """Answer one execution after the other."""
+    from photofinish_answers import run_each
+
+    while True:
+        parts = lane.wait()
+        if not any(isinstance(part, Exception) for part in parts):
+            lane.answer(run_each(parts, model, engine.run))
+            continue
+        results: list[Any] = list(parts)
+        good = [index for index, part in enumerate(parts) if not isinstance(part, Exception)]
+        outcomes = run_each([parts[index] for index in good], model, engine.run)
+        for index, outcome in zip(good, outcomes, strict=True):
+            results[index] = outcome
+        lane.answer(results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,459 @@
+// A Triton backend that hands every execution to an engine process of its own, by memory that both share.
+//
+// It stands in for Triton's Python backend, which copies every picture into its own shared memory and needs several
+// hops between the processes. Here a picture that lies in a client's region is not copied at all, any other once, and
+// there is one hop each way. The engines are the same Python classes, and each has its own process: its memory on the
+// GPU can be told apart, and a crash takes no other model along.
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "clock.h"
+#include "engine_process.h"
+#include "gpu_copies.h"
+#include "regions.h"
+#include "triton_api.h"
+
+namespace photofinish {
+namespace {
+
+constexpr char kRegionParameter[] = "photofinish_region";
+constexpr char kPythonVariable[] = "PHOTOFINISH_PYTHON";
+constexpr char kScript[] = "/photofinish_engine_process.py";
+constexpr uint64_t kRestartPauseNs = 10'000'000'000;
+constexpr uint64_t kAlignment = 256;
+
+// An error on its way to Triton.
+struct Failure : std::runtime_error {
+  Failure(int error_code, const std::string& text) : std::runtime_error(text), code(error_code) {}
+  int code;
+};
+
+void check(TRITONSERVER_Error* error) {
+  if (error == nullptr) return;
+  const std::string text = TRITONSERVER_ErrorMessage(error);
+  TRITONSERVER_ErrorDelete(error);
+  throw Failure(kErrorInternal, text);
+}
+
+// For calls whose failure nobody can be told of.
+void ignore(TRITONSERVER_Error* error) {
+  if (error != nullptr) TRITONSERVER_ErrorDelete(error);
+}
+
+void say(int level, const std::string& text) {
+  ignore(TRITONSERVER_LogMessage(level, "photofinish", 0, text.c_str()));
+}
+
+Regions& regions() {
+  static Regions all;
+  return all;
+}
+
+// The memory figures of one instance as Prometheus gauges, for as long as it lives.
+class Gauges {
+ public:
+  Gauges(const std::string& model, const EngineProcess& engine) {
+    const std::string instance = std::to_string(engine.pid());
+    for (const Gauge& gauge : engine.layout().gauges) {
+      Entry entry{};
+      const std::pair<const char*, const std::string*> texts[] = {
+          {"model", &model}, {"instance", &instance}, {"device", &gauge.device}};
+      std::vector<const TRITONSERVER_Parameter*> labels;
+      for (const auto& [key, value] : texts)
+        labels.push_back(TRITONSERVER_ParameterNew(key, kParameterString, value->c_str()));
+      ignore(TRITONSERVER_MetricFamilyNew(&entry.family, kMetricGauge, gauge.name.c_str(), gauge.description.c_str()));
+      if (entry.family) ignore(TRITONSERVER_MetricNew(&entry.metric, entry.family, labels.data(), labels.size()));
+      if (entry.metric) ignore(TRITONSERVER_MetricSet(entry.metric, gauge.value));
+      for (const auto* label : labels) TRITONSERVER_ParameterDelete(const_cast<TRITONSERVER_Parameter*>(label));
+      entries_.push_back(entry);
+    }
+  }
+  ~Gauges() {
+    for (const Entry& entry : entries_) {
+      if (entry.metric) ignore(TRITONSERVER_MetricDelete(entry.metric));
+      if (entry.family) ignore(TRITONSERVER_MetricFamilyDelete(entry.family));
+    }
+  }
+  Gauges(const Gauges&) = delete;
+  Gauges& operator=(const Gauges&) = delete;
+
+ private:
+  struct Entry {
+    TRITONSERVER_MetricFamily* family;
+    TRITONSERVER_Metric* metric;
+  };
+  std::vector<Entry> entries_;
+};
+
+// One request of an execution and what becomes of it.
+struct Job {
+  TRITONBACKEND_Request* request;
+  uint32_t rows = 0;
+  bool has_failed = false;
+  std::string error;
+  int code = kErrorInternal;
+};
+
+class Instance {
+ public:
+  explicit Instance(TRITONBACKEND_ModelInstance* instance);
+  void execute(TRITONBACKEND_Request** requests, uint32_t count);
+
+ private:
+  void start_engine();
+  uint32_t place_requests(std::vector<Job>& jobs, uint32_t first);
+  void place(Job& job, Request& slot, uint64_t& used, uint32_t rows_before);
+  void place_input(const Job& job, size_t index, Tensor& tensor, uint64_t& used, uint32_t rows_before);
+  bool read_in_place(const Job& job, Tensor& tensor);
+  void run(std::vector<Job>& jobs, uint32_t first, uint32_t count);
+  void answer(Job& job, const Request& slot);
+  GpuCopies& gpu();
+
+  TRITONBACKEND_ModelInstance* instance_;
+  std::string name_, model_name_, python_, script_;
+  Arguments arguments_;
+  int device_ = 0;
+  std::unique_ptr<EngineProcess> engine_;
+  std::unique_ptr<Gauges> gauges_;
+  std::unique_ptr<GpuCopies> gpu_;
+  std::vector<uint64_t> batch_addresses_;  // of the engine's input buffers on the GPU, once opened
+  uint64_t started_ns_ = 0;   // the engine process
+  uint64_t executed_ns_ = 0;  // this round of requests
+};
+
+// The staging area has no room left for this request in this round.
+struct NoRoom {};
+
+Instance::Instance(TRITONBACKEND_ModelInstance* instance) : instance_(instance) {
+  TRITONBACKEND_Model* model = nullptr;
+  TRITONBACKEND_Backend* backend = nullptr;
+  TRITONSERVER_Message* config = nullptr;
+  const char *name = nullptr, *model_name = nullptr, *repository = nullptr, *folder = nullptr, *json = nullptr;
+  int kind = 0, artifact_type = 0;
+  int32_t device = 0;
+  uint64_t version = 0;
+  size_t json_size = 0;
+  check(TRITONBACKEND_ModelInstanceModel(instance, &model));
+  check(TRITONBACKEND_ModelInstanceName(instance, &name));
+  check(TRITONBACKEND_ModelInstanceKind(instance, &kind));
+  check(TRITONBACKEND_ModelInstanceDeviceId(instance, &device));
+  check(TRITONBACKEND_ModelName(model, &model_name));
+  check(TRITONBACKEND_ModelVersion(model, &version));
+  check(TRITONBACKEND_ModelRepository(model, &artifact_type, &repository));
+  check(TRITONBACKEND_ModelBackend(model, &backend));
+  check(TRITONBACKEND_BackendArtifacts(backend, &artifact_type, &folder));
+  check(TRITONBACKEND_ModelConfig(model, 1, &config));
+  check(TRITONSERVER_MessageSerializeToJson(config, &json, &json_size));
+  name_ = name;
+  model_name_ = model_name;
+  device_ = device;
+  const char* python = std::getenv(kPythonVariable);
+  if (python == nullptr) throw Failure(kErrorInternal, std::string(kPythonVariable) + " is not set; use photofinish serve");
+  python_ = python;
+  script_ = std::string(folder) + kScript;
+  // The names that Triton's Python backend gives to `initialize`.
+  arguments_ = {{"model_config", std::string(json, json_size)},
+                {"model_instance_kind", kind == kKindGpu ? "GPU" : "CPU"},
+                {"model_instance_name", name_},
+                {"model_instance_device_id", std::to_string(device)},
+                {"model_repository", repository},
+                {"model_version", std::to_string(version)},
+                {"model_name", model_name_}};
+  ignore(TRITONSERVER_MessageDelete(config));
+  start_engine();
+}
+
+void Instance::start_engine() {
+  started_ns_ = now_ns();
+  gauges_.reset();
+  engine_.reset();
+  batch_addresses_.clear();
+  gpu_.reset();
+  engine_ = std::make_unique<EngineProcess>(python_, script_, name_, arguments_);
+  gauges_ = std::make_unique<Gauges>(model_name_, *engine_);
+}
+
+GpuCopies& Instance::gpu() {
+  if (!gpu_) {
+    gpu_ = std::make_unique<GpuCopies>(device_);
+    for (const SharedBuffer& buffer : engine_->layout().input_buffers)
+      batch_addresses_.push_back(buffer.handle.empty() ? 0 : gpu_->open(buffer.handle) + buffer.offset);
+  }
+  return *gpu_;
+}
+
+void Instance::execute(TRITONBACKEND_Request** requests, uint32_t count) {
+  std::vector<Job> jobs(count);
+  for (uint32_t i = 0; i < count; ++i) jobs[i].request = requests[i];
+  for (uint32_t first = 0; first < count;) {
+    uint32_t taken = count - first;
+    executed_ns_ = now_ns();
+    if (!engine_ && executed_ns_ - started_ns_ > kRestartPauseNs) {
+      try {
+        start_engine();
+        say(kLogWarning, model_name_ + ": a new engine process has been started");
+      } catch (const std::exception& error) {
+        say(kLogError, model_name_ + ": no new engine process: " + error.what());
+      }
+    }
+    if (!engine_) {
+      for (uint32_t i = first; i < count; ++i) {
+        jobs[i].has_failed = true;
+        jobs[i].code = kErrorUnavailable;
+        jobs[i].error = model_name_ + " has lost its engine process; it is started again in a few seconds";
+      }
+      run(jobs, first, taken);
+    } else {
+      taken = place_requests(jobs, first);
+      run(jobs, first, taken);
+    }
+    first += taken;
+  }
+}
+
+// Write as many requests as there is room for into the lane; how many they are.
+uint32_t Instance::place_requests(std::vector<Job>& jobs, uint32_t first) {
+  Lane& lane = engine_->lane();
+  uint64_t used = 0;
+  uint32_t rows = 0, placed = 0, seen = first;
+  for (; seen < jobs.size() && placed < kMaxRequests; ++seen) {
+    Job& job = jobs[seen];
+    try {
+      place(job, lane.requests[placed], used, rows);
+      rows += job.rows;
+      ++placed;
+    } catch (const NoRoom&) {
+      if (placed > 0) break;
+      job.has_failed = true;
+      job.code = kErrorInvalidArgument;
+      job.error = model_name_ + ": a request of this size does not fit into the memory for requests";
+    } catch (const Failure& failure) {
+      job.has_failed = true;
+      job.code = failure.code;
+      job.error = failure.what();
+    } catch (const std::runtime_error& error) {
+      job.has_failed = true;
+      job.error = model_name_ + " failed on this request: " + error.what();
+    }
+  }
+  lane.request_count = placed;
+  return seen - first;
+}
+
+void Instance::place(Job& job, Request& slot, uint64_t& used, uint32_t rows_before) {
+  slot.failed = 0;
+  slot.error[0] = '\0';
+  const size_t count = engine_->layout().inputs.size();
+  for (size_t index = 0; index < count; ++index) place_input(job, index, slot.inputs[index], used, rows_before);
+  const bool is_batched = engine_->layout().is_batched && slot.inputs[0].dims_count > 0;
+  job.rows = is_batched ? static_cast<uint32_t>(slot.inputs[0].dims[0]) : 1;
+}
+
+void Instance::place_input(const Job& job, size_t index, Tensor& tensor, uint64_t& used, uint32_t rows_before) {
+  const EngineLayout& layout = engine_->layout();
+  const TensorSpec& spec = layout.inputs[index];
+  TRITONBACKEND_Input* input = nullptr;
+  const int64_t* shape = nullptr;
+  uint32_t dims_count = 0, buffer_count = 0;
+  int datatype = 0;
+  check(TRITONBACKEND_RequestInput(job.request, spec.name.c_str(), &input));
+  check(TRITONBACKEND_InputProperties(input, nullptr, &datatype, &shape, &dims_count, &tensor.byte_size, &buffer_count));
+  if (dims_count > kMaxDims) throw Failure(kErrorInvalidArgument, spec.name + " has too many dimensions");
+  uint64_t expected = TRITONSERVER_DataTypeByteSize(datatype);
+  tensor.dims_count = dims_count;
+  for (uint32_t i = 0; i < dims_count; ++i) {
+    tensor.dims[i] = shape[i];
+    expected *= static_cast<uint64_t>(shape[i]);
+  }
+  if (datatype != spec.datatype || expected != tensor.byte_size)
+    throw Failure(kErrorInvalidArgument, "input '" + spec.name + "' of " + model_name_ + " holds " +
+                                             std::to_string(tensor.byte_size) + " bytes, its shape asks for " +
+                                             std::to_string(expected));
+  if (index == 0 && layout.inputs.size() == 1 && read_in_place(job, tensor)) return;
+
+  const uint64_t row_bytes = dims_count > 0 && shape[0] > 0 ? expected / static_cast<uint64_t>(shape[0]) : expected;
+  const uint64_t batch_offset = layout.is_batched ? rows_before * row_bytes : 0;
+  if (used + tensor.byte_size > layout.staging_size) throw NoRoom();
+  tensor.place = kInLane;
+  tensor.offset = layout.staging_offset + used;
+  uint8_t* target = engine_->memory() + tensor.offset;
+  uint64_t filled = 0;
+  bool is_copying = false;
+  for (uint32_t i = 0; i < buffer_count; ++i) {
+    const void* source = nullptr;
+    uint64_t size = 0;
+    int memory_type = kMemoryCpu;
+    int64_t memory_id = 0;
+    check(TRITONBACKEND_InputBuffer(input, i, &source, &size, &memory_type, &memory_id));
+    if (filled + size > tensor.byte_size) throw Failure(kErrorInvalidArgument, spec.name + " is longer than it says");
+    if (memory_type != kMemoryGpu) {
+      std::memcpy(target + filled, source, size);
+    } else if (GpuCopies& copies = gpu(); batch_addresses_[index] != 0 && buffer_count == 1) {
+      copies.to_gpu(batch_addresses_[index] + batch_offset, source, size);
+      tensor.place = kInBatch;
+      tensor.offset = batch_offset;
+      is_copying = true;
+    } else {
+      copies.to_host(target + filled, source, size);
+      is_copying = true;
+    }
+    filled += size;
+  }
+  if (filled != tensor.byte_size) throw Failure(kErrorInvalidArgument, spec.name + " is shorter than it says");
+  if (is_copying) gpu_->finish();
+  if (tensor.place == kInLane) used += (tensor.byte_size + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// Point at the client's own memory when the request names it and it can be had.
+bool Instance::read_in_place(const Job& job, Tensor& tensor) {
+  uint32_t count = 0;
+  ignore(TRITONBACKEND_RequestParameterCount(job.request, &count));
+  for (uint32_t i = 0; i < count; ++i) {
+    const char* key = nullptr;
+    const void* value = nullptr;
+    int type = 0;
+    check(TRITONBACKEND_RequestParameter(job.request, i, &key, &type, &value));
+    if (type != kParameterString || std::strcmp(key, kRegionParameter) != 0) continue;
+    const auto region = regions().find(static_cast<const char*>(value), tensor.byte_size);
+    if (!region) return false;
+    tensor.place = kInRegion;
+    tensor.offset = 0;
+    tensor.region = static_cast<uint64_t>(region->file);
+    tensor.inode = region->inode;
+    return true;
+  }
+  return false;
+}
+
+// Run what stands in the lane, answer every request of this round, and let go of them.
+void Instance::run(std::vector<Job>& jobs, uint32_t first, uint32_t count) {
+  const uint64_t begun = now_ns();
+  uint64_t computed = begun, rows = 0;
+  if (engine_ && engine_->lane().request_count > 0) {
+    try {
+      engine_->run();
+    } catch (const EngineError& error) {
+      const std::string text = model_name_ + ": " + error.what();
+      say(kLogError, text);
+      for (uint32_t i = first; i < first + count; ++i) {
+        if (jobs[i].has_failed) continue;
+        jobs[i].has_failed = true;
+        jobs[i].code = kErrorUnavailable;
+        jobs[i].error = text + "; it is started again in a few seconds";
+      }
+      gauges_.reset();
+      engine_.reset();
+    }
+    computed = now_ns();
+  }
+  uint32_t slot = 0;
+  for (uint32_t i = first; i < first + count; ++i) {
+    static const Request none{};
+    const bool has_slot = !jobs[i].has_failed;
+    answer(jobs[i], has_slot ? engine_->lane().requests[slot] : none);
+    slot += has_slot;
+    rows += jobs[i].has_failed ? 0 : jobs[i].rows;
+  }
+  const uint64_t ended = now_ns();
+  for (uint32_t i = first; i < first + count; ++i) {
+    ignore(TRITONBACKEND_ModelInstanceReportStatistics(instance_, jobs[i].request, !jobs[i].has_failed, executed_ns_,
+                                                       begun, computed, ended));
+    ignore(TRITONBACKEND_RequestRelease(jobs[i].request, kReleaseAll));
+  }
+  if (rows > 0)
+    ignore(TRITONBACKEND_ModelInstanceReportBatchStatistics(instance_, rows, executed_ns_, begun, computed, ended));
+}
+
+void Instance::answer(Job& job, const Request& slot) {
+  TRITONBACKEND_Response* response = nullptr;
+  if (TRITONSERVER_Error* error = TRITONBACKEND_ResponseNew(&response, job.request)) {
+    ignore(error);
+    job.has_failed = true;
+    return;
+  }
+  if (!job.has_failed && slot.failed) {
+    job.has_failed = true;
+    job.error = std::string(slot.error, strnlen(slot.error, kErrorBytes));
+  }
+  TRITONSERVER_Error* error = nullptr;
+  try {
+    if (job.has_failed) throw Failure(job.code, job.error);
+    const auto& outputs = engine_->layout().outputs;
+    uint32_t wanted = 0;
+    check(TRITONBACKEND_RequestOutputCount(job.request, &wanted));
+    for (uint32_t i = 0; i < wanted; ++i) {
+      const char* name = nullptr;
+      check(TRITONBACKEND_RequestOutputName(job.request, i, &name));
+      for (size_t index = 0; index < outputs.size(); ++index) {
+        if (outputs[index].name != name) continue;
+        const Tensor& tensor = slot.outputs[index];
+        TRITONBACKEND_Output* output = nullptr;
+        void* buffer = nullptr;
+        int memory_type = kMemoryCpu;
+        int64_t memory_id = 0;
+        check(TRITONBACKEND_ResponseOutput(response, &output, name, outputs[index].datatype, tensor.dims,
+                                           tensor.dims_count));
+        check(TRITONBACKEND_OutputBuffer(output, &buffer, tensor.byte_size, &memory_type, &memory_id));
+        const uint8_t* source = engine_->memory() + tensor.offset;
+        if (memory_type != kMemoryGpu) {
+          std::memcpy(buffer, source, tensor.byte_size);
+        } else {
+          gpu().from_host(buffer, source, tensor.byte_size);
+          gpu().finish();
+        }
+      }
+    }
+  } catch (const Failure& failure) {
+    job.has_failed = true;
+    error = TRITONSERVER_ErrorNew(failure.code, failure.what());
+  } catch (const std::runtime_error& failure) {
+    job.has_failed = true;
+    error = TRITONSERVER_ErrorNew(kErrorInternal, failure.what());
+  }
+  ignore(TRITONBACKEND_ResponseSend(response, kResponseFinal, error));
+  ignore(error);
+}
+
+}  // namespace
+}  // namespace photofinish
+
+using photofinish::Instance;
+
+#define EXPORTED extern "C" __attribute__((visibility("default"))) TRITONSERVER_Error*
+
+EXPORTED TRITONBACKEND_Initialize(TRITONBACKEND_Backend*) {
+  uint32_t major = 0, minor = 0;
+  if (TRITONSERVER_Error* error = TRITONBACKEND_ApiVersion(&major, &minor)) return error;
+  if (major == kApiMajor && minor >= kApiMinor) return nullptr;
+  return TRITONSERVER_ErrorNew(kErrorInternal, "this Triton is older than Photofinish's bridge needs");
+}
+
+EXPORTED TRITONBACKEND_ModelInstanceInitialize(TRITONBACKEND_ModelInstance* instance) {
+  try {
+    auto state = std::make_unique<Instance>(instance);
+    return TRITONBACKEND_ModelInstanceSetState(instance, state.release());
+  } catch (const photofinish::EngineError& refusal) {
+    return TRITONSERVER_ErrorNew(kErrorInvalidArgument, refusal.what());
+  } catch (const std::exception& error) {
+    return TRITONSERVER_ErrorNew(kErrorInternal, error.what());
+  }
+}
+
+EXPORTED TRITONBACKEND_ModelInstanceFinalize(TRITONBACKEND_ModelInstance* instance) {
+  void* state = nullptr;
+  if (TRITONSERVER_Error* error = TRITONBACKEND_ModelInstanceState(instance, &state)) return error;
+  delete static_cast<Instance*>(state);
+  return nullptr;
+}
+
+EXPORTED TRITONBACKEND_ModelInstanceExecute(TRITONBACKEND_ModelInstance* instance, TRITONBACKEND_Request** requests,
+                                            const uint32_t count) {
+  void* state = nullptr;
+  if (TRITONSERVER_Error* error = TRITONBACKEND_ModelInstanceState(instance, &state)) return error;
+  static_cast<Instance*>(state)->execute(requests, count);
+  return nullptr;
+}

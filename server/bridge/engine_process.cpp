@@ -1,0 +1,231 @@
+#include "engine_process.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <sstream>
+
+#include "clock.h"
+
+extern char** environ;
+
+namespace photofinish {
+namespace {
+
+constexpr int kChildMemory = 3;  // the engine process's descriptors, by agreement with its script
+constexpr int kChildSocket = 4;
+constexpr long kLookNs = 200'000'000;  // how often a wait looks whether the process still lives
+constexpr uint64_t kEarlyNs = 150'000;     // before the usual end the bridge stops sleeping, and after it begins again
+constexpr int kCoresToSpin = 4;            // with fewer cores the engine needs them all
+constexpr int kStopTimeoutMs = 5000;
+
+[[noreturn]] void fail(const std::string& what) { throw EngineError(what + ": " + std::strerror(errno)); }
+
+void wake(uint32_t* futex) { syscall(SYS_futex, futex, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
+
+void sleep_while(uint32_t* futex, uint32_t value, long limit_ns) {
+  const timespec timeout{0, limit_ns};
+  syscall(SYS_futex, futex, FUTEX_WAIT, value, &timeout, nullptr, 0);
+}
+
+int available_cores() {
+  cpu_set_t cores;
+  return sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+}
+
+std::vector<std::string> split(const std::string& line, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream stream(line);
+  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
+  return parts;
+}
+
+std::string from_hex(const std::string& digits) {
+  std::string bytes;
+  for (size_t i = 0; i + 1 < digits.size(); i += 2)
+    bytes.push_back(static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16)));
+  return bytes;
+}
+
+}  // namespace
+
+EngineProcess::EngineProcess(const std::string& python, const std::string& script, const std::string& instance_name,
+                             const Arguments& arguments) {
+  try {
+    may_spin_ = available_cores() >= kCoresToSpin;
+    start(python, script, instance_name);
+    send(arguments);
+    receive_layout();
+  } catch (...) {
+    stop();
+    throw;
+  }
+}
+
+EngineProcess::~EngineProcess() { stop(); }
+
+void EngineProcess::start(const std::string& python, const std::string& script, const std::string& instance_name) {
+  memory_file_ = memfd_create("photofinish_lane", MFD_CLOEXEC);
+  if (memory_file_ < 0) fail("no shared memory for the engine process");
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail("no socket for the engine process");
+  socket_ = ends[0];
+  // The copies lie above the numbers that the child gets, so that none of its own is overwritten.
+  const int memory = fcntl(memory_file_, F_DUPFD_CLOEXEC, 16), socket = fcntl(ends[1], F_DUPFD_CLOEXEC, 16);
+  close(ends[1]);
+
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_adddup2(&files, memory, kChildMemory);
+  posix_spawn_file_actions_adddup2(&files, socket, kChildSocket);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  // -I: neither the environment nor the working directory adds to what the process imports.
+  const char* command[] = {python.c_str(), "-I", script.c_str(), instance_name.c_str(), nullptr};
+  const int error = posix_spawn(&pid_, python.c_str(), &files, &attributes, const_cast<char**>(command), environ);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&files);
+  close(memory);
+  close(socket);
+  if (error != 0) {
+    pid_ = -1;
+    errno = error;
+    fail(python + " cannot be started");
+  }
+}
+
+void EngineProcess::send(const Arguments& arguments) {
+  std::string text;
+  for (const auto& [key, value] : arguments) text += key + '\0' + value + '\0';
+  const uint32_t size = static_cast<uint32_t>(text.size());
+  text.insert(0, reinterpret_cast<const char*>(&size), sizeof size);
+  for (size_t sent = 0; sent < text.size();) {
+    const ssize_t done = ::send(socket_, text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) throw EngineError("the engine process " + how_it_ended());
+    sent += static_cast<size_t>(done);
+  }
+}
+
+void EngineProcess::receive_layout() {
+  std::string text;
+  char buffer[4096];
+  while (text.find("\nend\n") == std::string::npos) {
+    const ssize_t count = recv(socket_, buffer, sizeof buffer, 0);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) throw EngineError("the engine process " + how_it_ended() + "; its last words are in the log");
+    text.append(buffer, static_cast<size_t>(count));
+  }
+  for (const std::string& line : split(text, '\n')) {
+    const auto words = split(line, '\t');
+    if (words.empty()) continue;
+    if (words[0] == "refused" && words.size() == 2) throw EngineError(words[1]);
+    if (words[0] == "input" && words.size() == 5) {
+      layout_.inputs.push_back({words[1], std::stoi(words[2])});
+      layout_.input_buffers.push_back({from_hex(words[3]), std::stoull(words[4])});
+    } else if (words[0] == "output" && words.size() == 3) {
+      layout_.outputs.push_back({words[1], std::stoi(words[2])});
+    } else if (words[0] == "gauge" && words.size() == 5) {
+      layout_.gauges.push_back({words[1], words[2], words[3], std::stod(words[4])});
+    } else if (words[0] == "memory" && words.size() == 5) {
+      layout_.byte_size = std::stoull(words[1]);
+      layout_.staging_offset = std::stoull(words[2]);
+      layout_.staging_size = std::stoull(words[3]);
+      layout_.is_batched = words[4] == "1";
+    }
+  }
+  void* memory = mmap(nullptr, layout_.byte_size, PROT_READ | PROT_WRITE, MAP_SHARED, memory_file_, 0);
+  if (memory == MAP_FAILED) fail("the engine's memory cannot be mapped");
+  lane_ = static_cast<Lane*>(memory);
+}
+
+void EngineProcess::run() {
+  const uint64_t begun_ns = now_ns();
+  const uint32_t number = __atomic_add_fetch(&lane_->asked, 1, __ATOMIC_RELEASE);
+  wake(&lane_->asked);
+  if (!answers_soon(number, begun_ns)) {
+    __atomic_store_n(&lane_->bridge_sleeps, 1, __ATOMIC_SEQ_CST);
+    while (true) {
+      const uint32_t seen = __atomic_load_n(&lane_->answered, __ATOMIC_SEQ_CST);
+      if (seen == number) break;
+      sleep_while(&lane_->answered, seen, kLookNs);
+      if (__atomic_load_n(&lane_->answered, __ATOMIC_ACQUIRE) != number) {
+        pollfd end{socket_, POLLIN, 0};  // the process never speaks again: what can be read is its end
+        if (poll(&end, 1, 0) > 0) throw EngineError("its engine process " + how_it_ended());
+      }
+    }
+  }
+  usual_ns_ = (usual_ns_ * 7 + (now_ns() - begun_ns)) / 8;
+}
+
+// A sleeper needs some 50 µs to wake on a virtual machine, so the last stretch of the usual time is spent looking.
+bool EngineProcess::answers_soon(uint32_t number, uint64_t begun_ns) {
+  if (!may_spin_) return false;
+  const auto has_answered = [&] { return __atomic_load_n(&lane_->answered, __ATOMIC_ACQUIRE) == number; };
+  __atomic_store_n(&lane_->bridge_sleeps, 0, __ATOMIC_SEQ_CST);
+  if (usual_ns_ > kEarlyNs) {
+    const timespec pause{0, static_cast<long>(std::min<uint64_t>(usual_ns_ - kEarlyNs, 900'000'000))};
+    nanosleep(&pause, nullptr);
+  }
+  const uint64_t until_ns = std::max(begun_ns + usual_ns_, now_ns()) + kEarlyNs;
+  while (!has_answered()) {
+    if (now_ns() > until_ns) return false;
+    for (int i = 0; i < 16; ++i) __builtin_ia32_pause();
+  }
+  return true;
+}
+
+std::string EngineProcess::how_it_ended() {
+  int status = 0;
+  for (int waited = 0; waited < kStopTimeoutMs; ++waited) {
+    if (waitpid(pid_, &status, WNOHANG) == pid_) {
+      pid_ = -1;
+      if (WIFSIGNALED(status)) return std::string("was ended by ") + strsignal(WTERMSIG(status));
+      return "ended with exit code " + std::to_string(WEXITSTATUS(status));
+    }
+    usleep(1000);
+  }
+  return "no longer answers";
+}
+
+void EngineProcess::stop() {
+  if (socket_ >= 0) close(socket_);  // the process ends when it sees this
+  socket_ = -1;
+  if (pid_ > 0) {
+    int status = 0;
+    for (int waited = 0; pid_ > 0 && waited < kStopTimeoutMs; ++waited) {
+      if (waitpid(pid_, &status, WNOHANG) != 0) pid_ = -1;
+      if (pid_ > 0) usleep(1000);
+    }
+    if (pid_ > 0) {
+      kill(pid_, SIGKILL);
+      waitpid(pid_, &status, 0);
+      pid_ = -1;
+    }
+  }
+  if (lane_ != nullptr) munmap(lane_, layout_.byte_size);
+  lane_ = nullptr;
+  if (memory_file_ >= 0) close(memory_file_);
+  memory_file_ = -1;
+}
+
+}  // namespace photofinish

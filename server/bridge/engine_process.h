@@ -1,0 +1,84 @@
+// One model instance's engine: a Python process of its own, and the lane to it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lane.h"
+
+namespace photofinish {
+
+// A model that the engine refuses, or a process that ended. The text is for the user.
+struct EngineError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct TensorSpec {
+  std::string name;
+  int datatype;
+};
+
+// The engine's input buffer on the GPU, as CUDA shares it between processes; empty on the CPU.
+struct SharedBuffer {
+  std::string handle;
+  uint64_t offset;
+};
+
+struct Gauge {
+  std::string name, description, device;
+  double value;
+};
+
+// What the engine said of itself when it was ready.
+struct EngineLayout {
+  std::vector<TensorSpec> inputs, outputs;
+  std::vector<SharedBuffer> input_buffers;
+  std::vector<Gauge> gauges;
+  uint64_t byte_size = 0;        // of the whole lane
+  uint64_t staging_offset = 0;   // where inputs may be written
+  uint64_t staging_size = 0;
+  bool is_batched = false;       // the first dimension counts pictures
+};
+
+using Arguments = std::vector<std::pair<std::string, std::string>>;
+
+class EngineProcess {
+ public:
+  // Starts the script and waits until the model is loaded and warm. Throws EngineError.
+  EngineProcess(const std::string& python, const std::string& script, const std::string& instance_name,
+                const Arguments& arguments);
+  ~EngineProcess();
+  EngineProcess(const EngineProcess&) = delete;
+  EngineProcess& operator=(const EngineProcess&) = delete;
+
+  const EngineLayout& layout() const { return layout_; }
+  pid_t pid() const { return pid_; }
+  Lane& lane() { return *lane_; }
+  uint8_t* memory() { return reinterpret_cast<uint8_t*>(lane_); }
+
+  // Runs the requests that stand in the lane and waits for their outputs. Throws EngineError when the process ended.
+  void run();
+
+ private:
+  bool answers_soon(uint32_t number, uint64_t begun_ns);
+  void start(const std::string& python, const std::string& script, const std::string& instance_name);
+  void send(const Arguments& arguments);
+  void receive_layout();
+  void stop();
+  std::string how_it_ended();
+
+  pid_t pid_ = -1;
+  int socket_ = -1;
+  int memory_file_ = -1;
+  Lane* lane_ = nullptr;
+  EngineLayout layout_;
+  bool may_spin_ = false;
+  uint64_t usual_ns_ = 0;  // how long executions take of late
+};
+
+}  // namespace photofinish

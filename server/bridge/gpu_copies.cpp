@@ -1,0 +1,84 @@
+#include "gpu_copies.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+namespace photofinish {
+namespace {
+
+using Pointer = unsigned long long;  // CUdeviceptr
+struct Handle {
+  char bytes[64];
+};  // CUipcMemHandle
+constexpr unsigned kNonBlocking = 1;
+constexpr unsigned kLazyPeerAccess = 1;
+
+}  // namespace
+
+struct GpuCopies::Driver {
+  void* library = nullptr;
+  void* context = nullptr;
+  void* stream = nullptr;
+  int device = 0;
+
+  template <typename... Values>
+  void call(const char* name, Values... values) {
+    using Function = int (*)(Values...);
+    const auto function = reinterpret_cast<Function>(dlsym(library, name));
+    const int code = function ? function(values...) : -1;
+    if (code != 0) throw std::runtime_error(std::string(name) + " failed with CUDA's code " + std::to_string(code));
+  }
+};
+
+GpuCopies::GpuCopies(int device) : driver_(std::make_unique<Driver>()) {
+  Driver& driver = *driver_;
+  driver.library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+  if (driver.library == nullptr) throw std::runtime_error("there is no CUDA driver");
+  driver.call("cuInit", 0u);
+  driver.call("cuDeviceGet", &driver.device, device);
+  driver.call("cuDevicePrimaryCtxRetain", &driver.context, driver.device);
+  driver.call("cuCtxSetCurrent", driver.context);
+  driver.call("cuStreamCreate", &driver.stream, kNonBlocking);
+}
+
+// Memory that was opened goes with the context's last user.
+GpuCopies::~GpuCopies() {
+  try {
+    driver_->call("cuCtxSetCurrent", driver_->context);
+    driver_->call("cuStreamDestroy_v2", driver_->stream);
+    driver_->call("cuDevicePrimaryCtxRelease_v2", driver_->device);
+  } catch (const std::runtime_error&) {
+    // the driver is shutting down with the server
+  }
+}
+
+uint64_t GpuCopies::open(const std::string& handle) {
+  Handle raw{};
+  std::memcpy(raw.bytes, handle.data(), std::min(handle.size(), sizeof raw.bytes));
+  Pointer address = 0;
+  driver_->call("cuCtxSetCurrent", driver_->context);
+  driver_->call("cuIpcOpenMemHandle_v2", &address, raw, kLazyPeerAccess);
+  return address;
+}
+
+void GpuCopies::to_gpu(uint64_t target, const void* source, size_t size) {
+  driver_->call("cuCtxSetCurrent", driver_->context);
+  driver_->call("cuMemcpyDtoDAsync_v2", Pointer{target}, reinterpret_cast<Pointer>(source), size, driver_->stream);
+}
+
+void GpuCopies::to_host(void* target, const void* source, size_t size) {
+  driver_->call("cuCtxSetCurrent", driver_->context);
+  driver_->call("cuMemcpyDtoHAsync_v2", target, reinterpret_cast<Pointer>(source), size, driver_->stream);
+}
+
+void GpuCopies::from_host(void* target, const void* source, size_t size) {
+  driver_->call("cuCtxSetCurrent", driver_->context);
+  driver_->call("cuMemcpyHtoDAsync_v2", reinterpret_cast<Pointer>(target), source, size, driver_->stream);
+}
+
+void GpuCopies::finish() { driver_->call("cuStreamSynchronize", driver_->stream); }
+
+}  // namespace photofinish
