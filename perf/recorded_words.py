@@ -114,6 +114,7 @@ RECORDED: Mapping[str, tuple[str, str]] = {
     "accuracy_unlabelled": ("unlabelled", "无标注"),
     "dataset_synthetic": ("synthetic camera, {frames} frames", "合成摄像头 {frames} 帧"),
     "dataset_frames": ("{dataset}, {frames} frames", "{dataset}，{frames} 帧"),
+    "server_bridge": ("embedded with bridge", "嵌入式（桥接）"),
     "server_embedded": ("embedded", "嵌入式"),
     "server_external": ("external", "外部"),
     "server_none": ("none", "无"),

@@ -27,13 +27,16 @@ SCARCE_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerEndpoint:
-    """Where a server answers; each address is "host:port". pid: of the tritonserver process."""
+    """Where a server answers; each address is "host:port". pid: of the tritonserver process.
+
+    kind: "embedded with bridge", or "embedded" where Triton's Python backend runs the engines; the two differ in speed.
+    """
 
     grpc_url: str
     http_url: str
     metrics_url: str
     pid: int
-    kind: str = "embedded"
+    kind: str
     version: str = TRITON_VERSION
 
 
@@ -108,6 +111,7 @@ class EmbeddedServer:
             http_url=f"{LOOPBACK}:{ports.http}",
             metrics_url=f"{LOOPBACK}:{ports.metrics}",
             pid=self._process.pid,
+            kind="embedded with bridge" if bridge else "embedded",
         )
         try:
             self._wait_until_ready(self._process, models, deadline)

@@ -44,7 +44,9 @@ struct Lane {
   uint32_t answered;
   uint32_t request_count;
   uint32_t bridge_sleeps;
-  uint8_t reserved[4096 - 4 * 4];
+  uint64_t input_ns;   // of the time that the engine took: copies to the GPU,
+  uint64_t output_ns;  // and back; as it last measured them, 0 without a GPU
+  uint8_t reserved[4096 - 4 * 4 - 2 * 8];
   Request requests[kMaxRequests];
 };
 

@@ -98,7 +98,7 @@ def test_ready_alive_and_gone(repository: Path, tmp_path: Path, shared_before: s
     with server:
         assert server.is_alive()
         assert Path(f"/proc/{server.endpoint.pid}").exists()
-        assert server.endpoint.kind == "embedded"
+        assert server.endpoint.kind == ("embedded with bridge" if has_bridge else "embedded")
         assert len(model_processes(repository)) == 1
         assert (shared_memory_of(os.getpid()) > shared_before) is not has_bridge
         with triton.InferenceServerClient(server.endpoint.grpc_url) as client:

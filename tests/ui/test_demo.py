@@ -107,7 +107,9 @@ class ReplacedServer:
     """Stands for the embedded server in front of a fake Triton; the first one ends by itself."""
 
     def __init__(self, url: str, *, ends_after_s: float) -> None:
-        self.endpoint = ServerEndpoint(grpc_url=url, http_url="127.0.0.1:1", metrics_url="127.0.0.1:1", pid=0)
+        self.endpoint = ServerEndpoint(
+            grpc_url=url, http_url="127.0.0.1:1", metrics_url="127.0.0.1:1", pid=0, kind="embedded"
+        )
         self._ends_at = time.monotonic() + ends_after_s
 
     def __enter__(self) -> ReplacedServer:

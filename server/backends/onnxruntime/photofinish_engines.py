@@ -66,7 +66,7 @@ class CudaEngine:
         self._cuda_graphs = bool(model.card.get("cuda_graphs"))
         self._is_tensorrt = ACCELERATOR in model.accelerators
         self._cuda = Cuda(model.device_id)
-        self._times = StageTimes(model.name, self._cuda.synchronize)
+        self.times = StageTimes(model.name, self._cuda.synchronize)
         with refuse_on_error():
             used_before = self._cuda.used_bytes()
             dimension = batch_dimension(model)
@@ -84,15 +84,15 @@ class CudaEngine:
 
     def run(self, parts: Sequence[Part]) -> list[Arrays]:
         """The outputs of each part, valid until the next run."""
-        self._times.begin()
+        self.times.begin()
         sizes = self.batch.load(parts)
-        self._times.mark("input")
+        self.times.mark("input")
         size = bucket_for(sum(sizes), self._model.buckets) if self._model.max_batch_size else 0
         self._runs[size]()
-        self._times.mark("engine")
+        self.times.mark("engine")
         outputs = self.batch.fetch(sizes)
-        self._times.mark("output")
-        self._times.end()
+        self.times.mark("output")
+        self.times.end()
         return outputs
 
     def run_arrays(self, arrays: Arrays) -> Arrays:

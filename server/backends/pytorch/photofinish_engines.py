@@ -58,7 +58,7 @@ class CudaEngine:
         self._model = model
         self._program = program
         self._cuda = Cuda(model.device_id)
-        self._times = StageTimes(model.name, self._cuda.synchronize)
+        self.times = StageTimes(model.name, self._cuda.synchronize)
         with refuse_on_error():
             used_before = self._cuda.used_bytes()
             self.batch = DeviceBatch(self._cuda, model)
@@ -80,14 +80,14 @@ class CudaEngine:
 
     def run(self, parts: Sequence[Part]) -> list[Arrays]:
         """The outputs of each part, valid until the next run."""
-        self._times.begin()
+        self.times.begin()
         sizes = self.batch.load(parts)
-        self._times.mark("input")
+        self.times.mark("input")
         results = self.start(sum(sizes) if self._model.max_batch_size else 0)
-        self._times.mark("engine")
+        self.times.mark("engine")
         outputs = self.batch.fetch(sizes, [result.data_ptr() for result in results])
-        self._times.mark("output")
-        self._times.end()
+        self.times.mark("output")
+        self.times.end()
         return outputs
 
     def run_arrays(self, arrays: Arrays) -> Arrays:

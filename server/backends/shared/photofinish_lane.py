@@ -66,7 +66,9 @@ class Lane(ctypes.Structure):
         ("answered", ctypes.c_uint32),
         ("request_count", ctypes.c_uint32),
         ("bridge_sleeps", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint8 * (4096 - 16)),
+        ("input_ns", ctypes.c_uint64),
+        ("output_ns", ctypes.c_uint64),
+        ("reserved", ctypes.c_uint8 * (4096 - 32)),
         ("requests", Request * MAX_REQUESTS),
     )
 
@@ -181,6 +183,10 @@ class LaneEnd:
         if self._regions.drop_abandoned_at_times():
             self._inputs.clear()
         return [self._request_inputs(index) for index in range(lane.request_count)]
+
+    def report_copies(self, input_ns: int, output_ns: int) -> None:
+        """How long the copies to the GPU and back take of late, for Triton's statistics."""
+        self._lane.input_ns, self._lane.output_ns = input_ns, output_ns
 
     def answer(self, results: Sequence[Arrays | Exception]) -> None:
         """The outputs of each request, or the error that it gets; then the bridge is woken."""

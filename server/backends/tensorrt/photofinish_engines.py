@@ -47,7 +47,7 @@ class CudaEngine:
         """Load the engine, warm up every batch size and record its graph. Raises RefusedModelError."""
         self._model = model
         self._cuda = cuda
-        self._times = StageTimes(model.name, cuda.synchronize)
+        self.times = StageTimes(model.name, cuda.synchronize)
         with refuse_on_error():
             used_before = cuda.used_bytes()
             # TensorRT's objects refer to each other: all of them live as long as this one.
@@ -74,14 +74,14 @@ class CudaEngine:
 
     def run(self, parts: Sequence[Part]) -> list[Arrays]:
         """The outputs of each part, valid until the next run."""
-        self._times.begin()
+        self.times.begin()
         sizes = self.batch.load(parts)
-        self._times.mark("input")
+        self.times.mark("input")
         self.start(bucket_for(sum(sizes), self._model.buckets))
-        self._times.mark("engine")
+        self.times.mark("engine")
         outputs = self.batch.fetch(sizes)
-        self._times.mark("output")
-        self._times.end()
+        self.times.mark("output")
+        self.times.end()
         return outputs
 
     def start(self, size: int) -> None:
