@@ -331,10 +331,12 @@ bool Instance::read_in_place(const Job& job, Tensor& tensor) {
 
 // Run what stands in the lane, answer every request of this round, and let go of them.
 void Instance::run(std::vector<Job>& jobs, uint32_t first, uint32_t count) {
-  uint64_t begun = now_ns(), computed = begun, rows = 0;
+  uint64_t begun = now_ns(), computed = begun;
+  uint32_t rows = 0;
+  for (uint32_t i = first; i < first + count; ++i) rows += jobs[i].has_failed ? 0 : jobs[i].rows;
   if (engine_ && engine_->lane().request_count > 0) {
     try {
-      engine_->run();
+      engine_->run(rows);
       computed = now_ns();
       // What the copies took belongs to Triton's input and output times.
       const uint64_t spent = computed - begun, input = engine_->lane().input_ns, output = engine_->lane().output_ns;
@@ -353,6 +355,7 @@ void Instance::run(std::vector<Job>& jobs, uint32_t first, uint32_t count) {
     }
   }
   uint32_t slot = 0;
+  rows = 0;
   for (uint32_t i = first; i < first + count; ++i) {
     static const Request none{};
     const bool has_slot = !jobs[i].has_failed;

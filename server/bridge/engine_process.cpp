@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <limits>
 #include <sstream>
 
 #include "clock.h"
@@ -27,7 +28,7 @@ namespace {
 
 constexpr int kChildMemory = 3;  // the engine process's descriptors, by agreement with its script
 constexpr int kChildSocket = 4;
-constexpr long kLookNs = 200'000'000;  // how often a wait looks whether the process still lives
+constexpr uint64_t kLookNs = 200'000'000;  // how often a wait looks whether the process still lives
 constexpr uint64_t kEarlyNs = 150'000;     // before the usual end the bridge stops sleeping, and after it begins again
 constexpr int kCoresToSpin = 4;            // with fewer cores the engine needs them all
 constexpr int kStopTimeoutMs = 5000;
@@ -158,36 +159,39 @@ void EngineProcess::receive_layout() {
   lane_ = static_cast<Lane*>(memory);
 }
 
-void EngineProcess::run() {
+void EngineProcess::run(uint32_t rows) {
+  uint64_t& usual_ns = usual_ns_[std::min<size_t>(std::numeric_limits<uint32_t>::digits - __builtin_clz(rows | 1),
+                                                  usual_ns_.size() - 1)];
   const uint64_t begun_ns = now_ns();
   const uint32_t number = __atomic_add_fetch(&lane_->asked, 1, __ATOMIC_RELEASE);
   wake(&lane_->asked);
-  if (!answers_soon(number, begun_ns)) {
-    __atomic_store_n(&lane_->bridge_sleeps, 1, __ATOMIC_SEQ_CST);
-    while (true) {
-      const uint32_t seen = __atomic_load_n(&lane_->answered, __ATOMIC_SEQ_CST);
-      if (seen == number) break;
-      sleep_while(&lane_->answered, seen, kLookNs);
-      if (__atomic_load_n(&lane_->answered, __ATOMIC_ACQUIRE) != number) {
-        pollfd end{socket_, POLLIN, 0};  // the process never speaks again: what can be read is its end
-        if (poll(&end, 1, 0) > 0) throw EngineError("its engine process " + how_it_ended());
-      }
-    }
+  // To wake from sleep takes some 50 µs on a virtual machine, so the last stretch of the usual time is spent looking.
+  const bool is_done = may_spin_ && ((usual_ns > kEarlyNs && sleep(number, usual_ns - kEarlyNs)) ||
+                                     look(number, std::max(begun_ns + usual_ns, now_ns()) + kEarlyNs));
+  while (!is_done && !sleep(number, kLookNs)) {
+    pollfd end{socket_, POLLIN, 0};  // the process never speaks again: what can be read is its end
+    if (poll(&end, 1, 0) > 0) throw EngineError("its engine process " + how_it_ended());
   }
-  usual_ns_ = (usual_ns_ * 7 + (now_ns() - begun_ns)) / 8;
+  usual_ns = (usual_ns * 7 + (now_ns() - begun_ns)) / 8;
 }
 
-// A sleeper needs some 50 µs to wake on a virtual machine, so the last stretch of the usual time is spent looking.
-bool EngineProcess::answers_soon(uint32_t number, uint64_t begun_ns) {
-  if (!may_spin_) return false;
-  const auto has_answered = [&] { return __atomic_load_n(&lane_->answered, __ATOMIC_ACQUIRE) == number; };
+bool EngineProcess::has_answered(uint32_t number) const {
+  return __atomic_load_n(&lane_->answered, __ATOMIC_SEQ_CST) == number;
+}
+
+// Sleep until the answer is there, but no longer than this; whether it is.
+bool EngineProcess::sleep(uint32_t number, uint64_t limit_ns) {
+  __atomic_store_n(&lane_->bridge_sleeps, 1, __ATOMIC_SEQ_CST);
+  const uint64_t until_ns = now_ns() + limit_ns;
+  for (uint64_t now = now_ns(); !has_answered(number) && now < until_ns; now = now_ns())
+    sleep_while(&lane_->answered, number - 1, static_cast<long>(std::min(until_ns - now, kLookNs)));
   __atomic_store_n(&lane_->bridge_sleeps, 0, __ATOMIC_SEQ_CST);
-  if (usual_ns_ > kEarlyNs) {
-    const timespec pause{0, static_cast<long>(std::min<uint64_t>(usual_ns_ - kEarlyNs, 900'000'000))};
-    nanosleep(&pause, nullptr);
-  }
-  const uint64_t until_ns = std::max(begun_ns + usual_ns_, now_ns()) + kEarlyNs;
-  while (!has_answered()) {
+  return has_answered(number);
+}
+
+// Look again and again until the answer is there or the time has come; whether it is there.
+bool EngineProcess::look(uint32_t number, uint64_t until_ns) {
+  while (!has_answered(number)) {
     if (now_ns() > until_ns) return false;
     for (int i = 0; i < 16; ++i) __builtin_ia32_pause();
   }

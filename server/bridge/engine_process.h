@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -61,11 +62,14 @@ class EngineProcess {
   Lane& lane() { return *lane_; }
   uint8_t* memory() { return reinterpret_cast<uint8_t*>(lane_); }
 
-  // Runs the requests that stand in the lane and waits for their outputs. Throws EngineError when the process ended.
-  void run();
+  // Runs the requests that stand in the lane, `rows` pictures in all, and waits for their outputs. Throws EngineError
+  // when the process ended.
+  void run(uint32_t rows);
 
  private:
-  bool answers_soon(uint32_t number, uint64_t begun_ns);
+  bool has_answered(uint32_t number) const;
+  bool sleep(uint32_t number, uint64_t limit_ns);
+  bool look(uint32_t number, uint64_t until_ns);
   void start(const std::string& python, const std::string& script, const std::string& instance_name);
   void send(const Arguments& arguments);
   void receive_layout();
@@ -78,7 +82,7 @@ class EngineProcess {
   Lane* lane_ = nullptr;
   EngineLayout layout_;
   bool may_spin_ = false;
-  uint64_t usual_ns_ = 0;  // how long executions take of late
+  std::array<uint64_t, 9> usual_ns_{};  // how long executions take of late, by the binary digits of their rows
 };
 
 }  // namespace photofinish

@@ -66,7 +66,8 @@ uint64_t GpuCopies::open(const std::string& handle) {
 
 void GpuCopies::to_gpu(uint64_t target, const void* source, size_t size) {
   driver_->call("cuCtxSetCurrent", driver_->context);
-  driver_->call("cuMemcpyDtoDAsync_v2", Pointer{target}, reinterpret_cast<Pointer>(source), size, driver_->stream);
+  // The client's memory may be another GPU's: this call finds out by the addresses.
+  driver_->call("cuMemcpyAsync", Pointer{target}, reinterpret_cast<Pointer>(source), size, driver_->stream);
 }
 
 void GpuCopies::to_host(void* target, const void* source, size_t size) {

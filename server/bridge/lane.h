@@ -44,8 +44,8 @@ struct Lane {
   uint32_t answered;
   uint32_t request_count;
   uint32_t bridge_sleeps;
-  uint64_t input_ns;   // of the time that the engine took: copies to the GPU,
-  uint64_t output_ns;  // and back; as it last measured them, 0 without a GPU
+  uint64_t input_ns;   // what the copies to the GPU took of the engine's time, as it last measured; 0 without a GPU
+  uint64_t output_ns;  // the same of the copies back
   uint8_t reserved[4096 - 4 * 4 - 2 * 8];
   Request requests[kMaxRequests];
 };

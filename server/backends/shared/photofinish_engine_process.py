@@ -7,6 +7,7 @@ process's end. Copied beside each model.py in the server's backend directory: im
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import socket
 import struct
@@ -24,6 +25,10 @@ SOCKET_FILE = 4
 def main() -> None:
     """Load the model, tell the bridge how it looks, then answer executions until the bridge closes its end."""
     os.closerange(SOCKET_FILE + 1, 4096)
+    # Triton's stub is linked with it; without it in the global scope packages of AOTInductor crash when they are loaded
+    # (torch 2.11 in Ubuntu's Python 3.12).
+    with contextlib.suppress(OSError):
+        ctypes.CDLL("libstdc++.so.6", mode=ctypes.RTLD_GLOBAL)
     bridge = socket.socket(fileno=SOCKET_FILE)
     arguments = receive_arguments(bridge)
     # Ends a load that the bridge has given up as well.

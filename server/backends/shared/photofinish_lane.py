@@ -25,6 +25,10 @@ MAX_DIMS = 8
 IN_LANE, IN_REGION, IN_BATCH = range(3)
 VARIABLE_BYTES = 1 << 30
 """Room for the inputs, and for the outputs, of a model with variable dimensions; only pages that are used exist."""
+LOOK_NS = 400_000
+"""Where requests follow each other so closely, the next one is looked for instead of slept for: to wake takes 50 µs."""
+CORES_TO_LOOK = 4
+"""With fewer cores the clients need them."""
 _ALIGNMENT = 4096
 _LOOK_S = 5.0
 _FUTEX_WAIT, _FUTEX_WAKE = 0, 1
@@ -173,12 +177,20 @@ class LaneEnd:
             *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32),
         )
         self._seen = 0
+        self._gap_ns = LOOK_NS
+        self._may_look = len(os.sched_getaffinity(0)) >= CORES_TO_LOOK
 
     def wait(self) -> list[list[LaneInput] | Exception]:
         """The inputs of every request of the next execution, or why they cannot be had."""
         lane = self._lane
+        begun_ns = time.perf_counter_ns()
+        if self._may_look and self._gap_ns < LOOK_NS:
+            until_ns = begun_ns + LOOK_NS
+            while lane.asked == self._seen and time.perf_counter_ns() < until_ns:
+                pass
         while lane.asked == self._seen:
             self._futex(0, _FUTEX_WAIT, self._seen)
+        self._gap_ns = (self._gap_ns + time.perf_counter_ns() - begun_ns) // 2
         self._seen = lane.asked
         if self._regions.drop_abandoned_at_times():
             self._inputs.clear()
