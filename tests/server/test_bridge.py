@@ -40,7 +40,7 @@ def test_both_ends_of_the_lane_see_the_same_bytes() -> None:
     for name, structure in (("Tensor", lane.Tensor), ("Request", lane.Request), ("Lane", lane.Lane)):
         body = re.search(rf"struct {name} {{(.*?)}};", HEADER, re.DOTALL)
         assert body is not None
-        fields = re.findall(r"(\w+)(?:\[[^]]+\])?;", body[1])
+        fields = re.findall(r"^  \w+ (\w+)(?:\[[^]]+\])?;", body[1], re.MULTILINE)
         assert fields == [name for name, *_ in structure._fields_]
 
 
