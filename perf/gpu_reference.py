@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,10 +84,10 @@ class Checker:
     def __init__(self, card: ModelCard, reference: npt.NDArray[np.float32]) -> None:
         self.card = card
         self.expected = [detections_of(rows, card) for rows in reference]
-        # Wide enough for each precision's own error on noisy pictures, so that what fails is a row of another picture.
+        # What fails must be a row of another picture, not a precision's own error on noisy pictures, where noise of one
+        # grey level can move a confidence by 0.4: a tenth of the boxes may be off in FP16, half of them in INT8.
         self.tolerance = 0.03 if card.precision == "fp32" and not card.tf32 else 0.1
-        # Providers round INT8 differently, which single faint boxes do not survive: there most boxes must be right.
-        self.by_majority = card.precision == "int8"
+        self.share_off = {"fp32": 0.0, "int8": 0.5}.get(card.precision, 0.1)
         self.compared = 0
         self.wrong: list[str] = []
         self.worst_confidence = 0.0
@@ -110,12 +111,9 @@ class Checker:
                 self.worst_confidence = max(self.worst_confidence, *confidence, 0.0)
                 self.worst_box_px = max(self.worst_box_px, *boxes, 0.0)
                 missing = int((matches < 0).sum())
-                if self.by_majority:
-                    close = sum(error <= self.tolerance for error in confidence)
-                    is_wrong = 2 * close < len(sure)
-                else:
-                    is_wrong = bool(missing or extra > 0 or max(confidence, default=0.0) > self.tolerance)
-                if is_wrong:
+                off = missing + sum(error > self.tolerance for error in confidence)
+                allowed = math.ceil(self.share_off * len(sure))
+                if off > allowed or (extra > allowed and self.share_off < 0.5):
                     self.wrong.append(
                         f"frame {pick}: {missing} of {len(sure)} boxes missing, {max(extra, 0)} too many, "
                         f"confidence off by {max(confidence, default=0.0):.3f}"
