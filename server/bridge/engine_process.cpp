@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <sstream>
@@ -30,7 +31,7 @@ constexpr int kChildMemory = 3;  // the engine process's descriptors, by agreeme
 constexpr int kChildSocket = 4;
 constexpr uint64_t kLookNs = 200'000'000;  // how often a wait looks whether the process still lives
 constexpr uint64_t kEarlyNs = 150'000;     // before the usual end the bridge stops sleeping, and after it begins again
-constexpr int kCoresToSpin = 4;            // with fewer cores the engine needs them all
+constexpr int kCoresToLook = 4;            // with fewer cores the engine needs them all
 constexpr int kStopTimeoutMs = 5000;
 
 [[noreturn]] void fail(const std::string& what) { throw EngineError(what + ": " + std::strerror(errno)); }
@@ -42,9 +43,12 @@ void sleep_while(uint32_t* futex, uint32_t value, long limit_ns) {
   syscall(SYS_futex, futex, FUTEX_WAIT, value, &timeout, nullptr, 0);
 }
 
-int available_cores() {
+// Whether there are cores to spare for looking instead of sleeping; the variable is for tests on small machines.
+bool has_cores_to_look() {
+  const char* chosen = std::getenv("PHOTOFINISH_CORES_TO_LOOK");
   cpu_set_t cores;
-  return sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+  const int available = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+  return available >= (chosen ? std::atoi(chosen) : kCoresToLook);
 }
 
 std::vector<std::string> split(const std::string& line, char separator) {
@@ -66,7 +70,7 @@ std::string from_hex(const std::string& digits) {
 EngineProcess::EngineProcess(const std::string& python, const std::string& script, const std::string& instance_name,
                              const Arguments& arguments) {
   try {
-    may_spin_ = available_cores() >= kCoresToSpin;
+    may_look_ = has_cores_to_look();
     start(python, script, instance_name);
     send(arguments);
     receive_layout();
@@ -166,7 +170,7 @@ void EngineProcess::run(uint32_t rows) {
   const uint32_t number = __atomic_add_fetch(&lane_->asked, 1, __ATOMIC_RELEASE);
   wake(&lane_->asked);
   // To wake from sleep takes some 50 µs on a virtual machine, so the last stretch of the usual time is spent looking.
-  const bool is_done = may_spin_ && ((usual_ns > kEarlyNs && sleep(number, usual_ns - kEarlyNs)) ||
+  const bool is_done = may_look_ && ((usual_ns > kEarlyNs && sleep(number, usual_ns - kEarlyNs)) ||
                                      look(number, std::max(begun_ns + usual_ns, now_ns()) + kEarlyNs));
   while (!is_done && !sleep(number, kLookNs)) {
     pollfd end{socket_, POLLIN, 0};  // the process never speaks again: what can be read is its end

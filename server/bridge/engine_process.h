@@ -81,7 +81,7 @@ class EngineProcess {
   int memory_file_ = -1;
   Lane* lane_ = nullptr;
   EngineLayout layout_;
-  bool may_spin_ = false;
+  bool may_look_ = false;
   std::array<uint64_t, 9> usual_ns_{};  // how long executions take of late, by the binary digits of their rows
 };
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ import photofinish_cuda
 from photofinish_batches import bucket_for, check_outputs, run_joined, split_outputs
 from photofinish_device import DeviceBatch
 from photofinish_model import Io, RefusedModelError, ServedModel
+from photofinish_trace import SAMPLED, StageTimes
 
 
 def build_model(**changes: object) -> ServedModel:
@@ -153,6 +156,83 @@ def test_fixed_buffers_gather_and_scatter(on_gpu: bool, sizes: list[int]) -> Non
             np.testing.assert_array_equal(outputs[0], sums([part[0].kept])[0])
     assert cuda.copies.count("on" if on_gpu else "in") == 2 * len(sizes)
     assert cuda.copies.count("out") == 2, "one copy back for a whole batch"
+
+
+def device_rows(batch: DeviceBatch) -> np.ndarray:
+    """What lies in the input buffer "on the GPU"."""
+    return np.frombuffer((ctypes.c_ubyte * 48).from_address(batch.input_addresses[0]), np.uint8)
+
+
+class AtAddress:
+    """Rows that the bridge has put into the engine's own buffer."""
+
+    def __init__(self, address: int, rows: int) -> None:
+        self.address = address
+        self.shape = (rows, 2, 3)
+
+    def location(self) -> tuple[int, bool]:
+        return self.address, True
+
+
+def test_rows_that_are_in_place_are_not_copied() -> None:
+    cuda = HostCuda()
+    batch = DeviceBatch(cuda, build_model())
+    start = batch.input_addresses[0]
+    assert batch.load([[AtAddress(start, 3)], [AtAddress(start + 18, 5)]]) == [3, 5]
+    assert cuda.copies == []
+
+
+@pytest.mark.parametrize("skipped", [1, 2, 5])
+def test_rows_that_move_down_survive_their_overlap(skipped: int) -> None:
+    """A request that is run again alone lies behind where it belongs then."""
+    cuda = HostCuda()
+    batch = DeviceBatch(cuda, build_model())
+    content = device_rows(batch)
+    content[:] = np.arange(48)
+    wanted = content[6 * skipped : 6 * skipped + 18].copy()
+    batch.load([[AtAddress(batch.input_addresses[0] + 6 * skipped, 3)]])
+    cuda.synchronize()
+    np.testing.assert_array_equal(device_rows(batch)[:18], wanted)
+
+
+def test_page_locks_go_before_their_memory() -> None:
+    class Driver(HostCuda):
+        def __init__(self) -> None:
+            super().__init__()
+            self.locked: list[int] = []
+
+        def register(self, address: int, size: int) -> None:
+            self.locked.append(address)
+
+        def unregister(self, address: int) -> None:
+            self.locked.remove(address)
+
+    cuda = Driver()
+    pages = photofinish_cuda.SharedPages(cuda)
+    with NamedTemporaryFile(dir="/dev/shm", prefix="photofinish-region-") as file:
+        file.truncate(8192)
+        with mmap.mmap(file.fileno(), 8192) as memory:
+            view = ctypes.c_ubyte.from_buffer(memory)
+            address = ctypes.addressof(view)
+            assert pages.hold(address, 100)
+            assert pages.hold(address + 4096, 4096)
+            assert cuda.locked == [address]
+            pages.forget(address, 8192)
+            assert cuda.locked == []
+            del view
+    assert not pages.hold(address, 100)
+
+
+def test_stages_are_sampled_and_told() -> None:
+    waits: list[int] = []
+    times = StageTimes("toy", lambda: waits.append(1))
+    for _ in range(2 * SAMPLED):
+        times.begin()
+        for stage in ("input", "engine", "output"):
+            times.mark(stage)
+        times.end()
+    assert len(waits) == 6, "every execution was made to wait for its stages"
+    assert set(times.latest_ns) == {"input", "engine", "output"}
 
 
 def test_fixed_buffers_without_a_batch_dimension() -> None:

@@ -177,6 +177,26 @@ def test_no_other_file_is_read_for_a_client(
             assert ask(url, session, 3), "the picture was read from another file"
 
 
+def test_both_ends_may_look_for_each_other_instead_of_sleeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on machines with cores to spare; executions of very different length follow each other."""
+    monkeypatch.setenv("PHOTOFINISH_CORES_TO_LOOK", "1")
+    save_mean(tmp_path / "models", "mean")
+    with EmbeddedServer(tmp_path / "models", log_path=tmp_path / "log") as running:
+        url = running.endpoint.grpc_url
+        with TritonClient(url) as client:
+            model = client.model("mean")
+
+        def work(index: int) -> bool:
+            with Session(url, model, transport="system_shm_http", slots=1, batch_size=1 + 7 * (index % 2)) as session:
+                return all(ask(url, session, 100 * index + turn) for turn in range(100))
+
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(work, range(4)))
+        begun = time.monotonic()
+        assert work(0)
+        assert time.monotonic() - begun < 5, "short executions wait as long as the long ones before them"
+
+
 def test_without_a_compiler_the_python_backend_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bridge_build, "find_compiler", lambda: None)
     save_mean(tmp_path / "models", "mean")

@@ -45,7 +45,6 @@ def load_program(model: ServedModel) -> Program:
     allow_tf32 = bool(model.card.get("tf32"))
     torch.backends.cuda.matmul.allow_tf32 = allow_tf32
     torch.backends.cudnn.allow_tf32 = allow_tf32
-    torch.backends.cudnn.benchmark = os.environ.get("PHOTOFINISH_CUDNN_BENCHMARK") == "1"
     if not allow_tf32:
         # On an H100 with torch 2.11 confidences were up to 0.024 off the CPU's by the switches alone, 2e-5 with this.
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"

@@ -128,8 +128,6 @@ class SharedPages:
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
         self._known: list[tuple[int, int, bool]] = []
-        for start, end in _shared_mappings():
-            self._register(start, end)
 
     def hold(self, address: int, size: int) -> bool:
         """Whether the GPU may read these bytes directly. Triton's region moves when it grows, so look again."""
