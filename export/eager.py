@@ -9,6 +9,7 @@ milliseconds by batch size.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -71,7 +72,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each size")
     options = parser.parse_args()
     os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
-    rows = [timed(options.weights, int(size), options.seconds) for size in options.batch.split(",")]
+    # Ultralytics greets on stdout when it is imported for the first time.
+    with contextlib.redirect_stdout(sys.stderr):
+        rows = [timed(options.weights, int(size), options.seconds) for size in options.batch.split(",")]
     sys.stdout.write(json.dumps({"weights": options.weights, "tf32": False, "rows": rows}, indent=1) + "\n")
 
 

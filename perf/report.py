@@ -65,7 +65,7 @@ def report_parts(record: Record, *, lang: str = "en") -> list[Part]:
         if section.kind == "ladder" and section.blocks:
             parts += _ladder_parts(section, lang)
     for section in record.sections:
-        if section is primary or section.kind == "trace":
+        if section is primary or section.kind in ("trace", "ladder"):
             parts += _stage_parts(section, lang)
     for section in sweeps:
         parts += _sweep_parts(section, lang)
@@ -220,7 +220,7 @@ def _stage_parts(section: Section, lang: str) -> list[Part]:
     if not stage_rows(section):
         return []
     return [
-        *_heading("h_stages", lang),
+        *_heading("h_stages_steps" if section.kind == "ladder" else "h_stages", lang),
         Part(kind="chart", draw=partial(stage_chart, section, lang=lang)),
         Part(kind="table", table=stage_table(section, lang=lang)),
     ]

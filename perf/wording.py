@@ -87,6 +87,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "h_paced": ("At a camera's rate", "按摄像头帧率"),
     "h_ladder": ("What each step bought", "每一步的收益"),
     "h_stages": ("Where the time goes", "时间花在哪里"),
+    "h_stages_steps": ("Where the time goes, step by step", "每一步的时间花在哪里"),
     "h_timeline": ("The run over time", "测量过程"),
     "h_sweep": ("Every variant, by load", "各变体随并发"),
     "h_classic": ("Precision against batch size", "精度与批大小"),

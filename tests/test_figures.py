@@ -25,7 +25,6 @@ REPORT_ROWS = {
     "P95 latency (ms)": "P95 latency (ms)",
     "P99 latency (ms)": "P99 latency (ms)",
     "GPU memory (MiB)": "GPU memory (MiB)",
-    "mAP50-95, 120 frames, through the server": "mAP50-95",
 }
 """The README's words for the rows of a report."""
 
@@ -80,37 +79,84 @@ def test_every_listed_file_is_there_and_every_record_has_its_report() -> None:
 
 
 def test_the_first_table_of_the_readme_is_its_report() -> None:
-    report = {row[0]: row[1:] for row in reversed(table_rows(read("results/h100_yolo26n.md")))}
+    report = {row[0]: row[1:] for row in reversed(table_rows(read("results/h100_bridge_yolo26n.md")))}
     shown = {row[0]: row[1:] for row in table_rows(read("README.md")) if row[0] in REPORT_ROWS}
     assert shown == {name: report[row] for name, row in REPORT_ROWS.items()}
 
 
 def test_the_tables_of_transports_and_throughput_are_the_record() -> None:
-    models = json.loads(read("results/h100_server_check.json"))["models"]
+    models = json.loads(read("results/h100_bridge_server_check.json"))["models"]
     page = read("docs/benchmarking.md")
-    rows = table_rows(page[page.index("**Transports**") : page.index("**INT8 on CUDA**")])
-    variants = {"compiled FP16": "yolo26n_aoti_fp16", "ONNX FP16": "yolo26n_onnx_fp16"}
+    rows = table_rows(page[page.index("**Transports**") : page.index("**Several GPUs.**")])
+    variants = {
+        "compiled FP16": "demo_traffic_aoti_fp16",
+        "compiled FP16, rectangular": "demo_traffic_aoti_fp16_rect",
+        "ONNX FP16": "demo_traffic_onnx_fp16",
+    }
     order = ("grpc", "system_shm", "system_shm_http", "cuda_shm", "cuda_shm_http")
     memories = {"cuda_shm_http": "CUDA shared memory", "system_shm_http": "system shared memory"}
     for label, name in variants.items():
         latency = models[name]["latency"]
         assert [label, *(f"{latency[transport]['p50_ms']:.3f}" for transport in order)] in rows
         for transport, memory in memories.items():
-            rates = [row["images_per_s"] for row in models[name]["throughput"] if row["transport"] == transport]
-            assert [label, memory, *(f"{rate:.0f}" for rate in rates)] in rows
+            found = [row["images_per_s"] for row in models[name]["throughput"] if row["transport"] == transport]
+            assert [label, memory, *[*(f"{rate:.0f}" for rate in found), "–"][:3]] in rows
+
+
+def test_the_table_of_gpus_is_the_records() -> None:
+    page = read("docs/benchmarking.md")
+    rows = table_rows(page[page.index("**Several GPUs.**") : page.index("**INT8 on CUDA**")])[2:]
+    names = {"system shared memory": "system_shm_http", "CUDA shared memory": "cuda_shm_http"}
+    found: dict[tuple[str, int], list[float]] = {}
+    for gpus in (1, 2, 4):
+        record = json.loads(read(f"results/h200_scale_{gpus}.json"))
+        assert record["gpus"] == gpus
+        for row in record["models"]["demo_traffic_onnx_fp16"]["throughput"]:
+            found.setdefault((row["transport"], row["batch"]), []).append(row["images_per_s"])
+    assert len(rows) == len(found)
+    for memory, batch, *shown in rows:
+        one, *more = found[names[memory], int(batch)]
+        assert shown == [f"{one:.0f}", *(f"{rate:.0f} ({rate / one:.2f}×)" for rate in more)]
 
 
 def test_the_table_of_stages_is_the_reports() -> None:
     page = read("docs/benchmarking.md")
     rows = table_rows(page[page.index("### Where the time goes") : page.index("**Transports**")])[2:]
-    suffixes = {"baseline": "torch_fp32_tensor", "compiled FP16": "aoti_fp16", "ONNX FP16": "onnx_fp16"}
-    suffixes |= {"ONNX FP32": "onnx_fp32", "ONNX INT8": "onnx_int8"}
-    assert len(rows) == 6
+    names = {
+        "baseline, before the bridge": "yolo26n_torch_fp32_tensor",
+        "compiled FP16, before the bridge": "yolo26n_aoti_fp16",
+        "baseline": "demo_traffic_torch_fp32_tensor",
+        "PyTorch FP32, our client": "requests over HTTP",
+        "ONNX FP32": "ONNX Runtime",
+        "ONNX FP16": "CUDA graphs",
+        "compiled FP16": "demo_traffic_aoti_fp16",
+        "compiled FP16, rectangular": "no padding",
+        "YOLO26m, baseline": "yolo26m_torch_fp32_tensor",
+        "YOLO26m, compiled FP16, rectangular": "yolo26m_aoti_fp16_rect",
+    }
+    assert [row[0] for row in rows] == list(names)
     for label, *shown, record in rows:
         report = read(f"results/{record.strip('`')}.md").partition("## Where the time goes")[2]
-        name = f"yolo26n_{suffixes[label.partition(',')[0]]}"
-        stages = next(row[1:] for row in table_rows(report) if row[0] == name)
+        stages = next(row[1:] for row in table_rows(report) if row[0] == names[label])
         assert [float(cell) for cell in shown] == [round(float(cell)) for cell in stages], label
+
+
+def test_the_goals_are_what_the_records_say() -> None:
+    """The figures of the table of goals that are computed from several records."""
+    page = read("docs/benchmarking.md")
+    eager = {row["batch"]: row["p50_ms"] for row in json.loads(read("results/h100_bridge_eager.json"))["rows"]}
+    bare = {
+        (row[0], row[1]): float(row[4])
+        for row in table_rows(read("results/h100_bridge_engine_yolo26m.md"))[2:]
+        if len(row) == 8
+    }
+    compiled = "yolo26m_aoti_fp16"
+    assert f"reached: {eager[1] / bare[compiled, '1']:.1f}× and {eager[8] / bare[compiled, '8']:.1f}×" in page
+    soak = json.loads(read("results/h100_soak.json"))
+    assert soak["errors"] == []
+    assert soak["seconds"] >= 600
+    assert f"{sum(soak['images'].values()):,} images, {soak['sessions']} sessions" in page
+    assert f"host memory +{soak['growth']['server_host']['grown_percent']:.1f} %" in page
 
 
 def test_links_lead_somewhere() -> None:
