@@ -273,7 +273,7 @@ void Instance::place_input(const Job& job, size_t index, Tensor& tensor, uint64_
     throw Failure(kErrorInvalidArgument, "input '" + spec.name + "' of " + model_name_ + " holds " +
                                              std::to_string(tensor.byte_size) + " bytes, its shape asks for " +
                                              std::to_string(expected));
-  if (index == 0 && layout.inputs.size() == 1 && read_in_place(job, tensor)) return;
+  if (layout.reads_regions && layout.inputs.size() == 1 && read_in_place(job, tensor)) return;
 
   const uint64_t row_bytes = dims_count > 0 && shape[0] > 0 ? expected / static_cast<uint64_t>(shape[0]) : expected;
   const uint64_t batch_offset = layout.is_batched ? rows_before * row_bytes : 0;
@@ -435,6 +435,11 @@ EXPORTED TRITONBACKEND_Initialize(TRITONBACKEND_Backend*) {
   if (TRITONSERVER_Error* error = TRITONBACKEND_ApiVersion(&major, &minor)) return error;
   if (major == kApiMajor && minor >= kApiMinor) return nullptr;
   return TRITONSERVER_ErrorNew(kErrorInternal, "this Triton is older than Photofinish's bridge needs");
+}
+
+// Engines load for seconds, each in a process of its own: the instances of a model need not wait for each other.
+EXPORTED TRITONBACKEND_GetBackendAttribute(TRITONBACKEND_Backend*, TRITONBACKEND_BackendAttribute* attributes) {
+  return TRITONBACKEND_BackendAttributeSetParallelModelInstanceLoading(attributes, true);
 }
 
 EXPORTED TRITONBACKEND_ModelInstanceInitialize(TRITONBACKEND_ModelInstance* instance) {

@@ -121,6 +121,8 @@ void EngineProcess::start(const std::string& python, const std::string& script, 
 void EngineProcess::send(const Arguments& arguments) {
   std::string text;
   for (const auto& [key, value] : arguments) text += key + '\0' + value + '\0';
+  // With it the engine finds out whether it may open what this process has open.
+  text += std::string("bridge_descriptor") + '\0' + std::to_string(memory_file_) + '\0';
   const uint32_t size = static_cast<uint32_t>(text.size());
   text.insert(0, reinterpret_cast<const char*>(&size), sizeof size);
   for (size_t sent = 0; sent < text.size();) {
@@ -151,11 +153,12 @@ void EngineProcess::receive_layout() {
       layout_.outputs.push_back({words[1], std::stoi(words[2])});
     } else if (words[0] == "gauge" && words.size() == 5) {
       layout_.gauges.push_back({words[1], words[2], words[3], std::stod(words[4])});
-    } else if (words[0] == "memory" && words.size() == 5) {
+    } else if (words[0] == "memory" && words.size() == 6) {
       layout_.byte_size = std::stoull(words[1]);
       layout_.staging_offset = std::stoull(words[2]);
       layout_.staging_size = std::stoull(words[3]);
       layout_.is_batched = words[4] == "1";
+      layout_.reads_regions = words[5] == "1";
     }
   }
   void* memory = mmap(nullptr, layout_.byte_size, PROT_READ | PROT_WRITE, MAP_SHARED, memory_file_, 0);

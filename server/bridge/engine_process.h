@@ -44,6 +44,7 @@ struct EngineLayout {
   uint64_t staging_offset = 0;   // where inputs may be written
   uint64_t staging_size = 0;
   bool is_batched = false;       // the first dimension counts pictures
+  bool reads_regions = false;    // it can open this process's descriptors, and so the clients' memory
 };
 
 using Arguments = std::vector<std::pair<std::string, std::string>>;

@@ -22,6 +22,14 @@ def test_this_machine_can_serve() -> None:
     assert all(check.found for check in checks.values())
 
 
+def test_a_machine_without_a_compiler_is_told_what_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor._bridge_check().status == "works"
+    monkeypatch.setattr(doctor, "find_compiler", lambda: None)
+    found = doctor._bridge_check()
+    assert found.status == "note"
+    assert "apt install g++" in found.remedy
+
+
 def test_json_and_text_hold_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     found = (Check(name="disk", status="fails", found="0.1 GiB free", remedy="free some space"),)
     monkeypatch.setattr(doctor, "examine", lambda: found)

@@ -37,7 +37,7 @@ def main() -> None:
 
     try:
         lane, model, engine = open_lane(arguments)
-        lines = describe(lane, model, engine)
+        lines = describe(lane, model, engine, reads_regions=can_open(arguments["bridge_descriptor"]))
     except RefusedModelError as exc:
         send_lines(bridge, [f"refused\t{' '.join(str(exc).split())}"])
         return
@@ -96,7 +96,19 @@ def open_lane(arguments: dict[str, str]) -> tuple[Any, Any, Any]:
     return lane, model, engine
 
 
-def describe(lane: Any, model: Any, engine: Any) -> list[str]:
+def can_open(descriptor: str) -> bool:
+    """Whether the bridge's descriptors can be opened here, as clients' memory is; told by the lane, which both have."""
+    try:
+        file = os.open(f"/proc/{os.getppid()}/fd/{descriptor}", os.O_RDWR)
+        is_same = os.fstat(file).st_ino == os.fstat(MEMORY_FILE).st_ino
+        os.close(file)
+        return is_same
+    except OSError:
+        sys.stderr.write("photofinish: clients' shared memory cannot be opened here; their pictures are copied once\n")
+        return False
+
+
+def describe(lane: Any, model: Any, engine: Any, *, reads_regions: bool) -> list[str]:
     """The lines that tell the bridge about tensors, memory and figures."""
     from photofinish_memory import memory_figures
     from photofinish_model import DTYPES
@@ -105,7 +117,8 @@ def describe(lane: Any, model: Any, engine: Any) -> list[str]:
     batch = getattr(engine, "batch", None)
     shared = batch.shared_inputs() if batch is not None else [("", 0)] * len(model.inputs)
     sizes = lane.sizes
-    lines = [f"memory\t{sizes.total}\t{sizes.staging_offset}\t{sizes.staging}\t{int(model.max_batch_size > 0)}"]
+    flags = f"{int(model.max_batch_size > 0)}\t{int(reads_regions)}"
+    lines = [f"memory\t{sizes.total}\t{sizes.staging_offset}\t{sizes.staging}\t{flags}"]
     for io, (handle, offset) in zip(model.inputs, shared, strict=True):
         lines.append(f"input\t{io.name}\t{numbers[io.dtype]}\t{handle}\t{offset}")
     lines += [f"output\t{io.name}\t{numbers[io.dtype]}" for io in model.outputs]
