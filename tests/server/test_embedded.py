@@ -275,7 +275,8 @@ from pathlib import Path
 from server.embedded import EmbeddedServer
 with EmbeddedServer(Path(sys.argv[1]), log_path=Path(sys.argv[2])) as server:
     print(server.endpoint.pid, flush=True)
-    time.sleep(60)
+    for _ in range(600):  # a signal that comes on the way into one long sleep would wait for its end
+        time.sleep(0.1)
 """
 
 
