@@ -1,6 +1,6 @@
 """The process that runs compiled packages in a bare loop: a script with one JSON argument.
 
-It imports what the server's engine process imports and nothing else of ours, so that a crash ends nothing but itself.
+It imports what the server's model process imports and nothing else of ours, so that a crash ends nothing but itself.
 It answers on standard output with one JSON line when everything is warm, and with one for each line of standard input,
 which says for how many seconds to run.
 """
@@ -21,7 +21,7 @@ from typing import Any
 def main() -> None:
     """Load what the argument describes, then measure for as long as somebody asks."""
     job = json.loads(sys.argv[1])
-    with contextlib.suppress(OSError):  # as the server's engine process does, which says why
+    with contextlib.suppress(OSError):  # as the server's model process does, which says why
         ctypes.CDLL("libstdc++.so.6", mode=ctypes.RTLD_GLOBAL)
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)  # what libraries print must not come between the answers

@@ -20,7 +20,7 @@ class ProcessTree:
         return {process.pid for process in self._processes()}
 
     def pids_of_model(self, model: str) -> set[int]:
-        """The processes whose command line names the model: the embedded server's engine processes."""
+        """The processes whose command line names the model: the embedded server's model processes."""
         found = set()
         for process in self._processes():
             try:

@@ -1,4 +1,4 @@
-"""The bridge between Triton and the engine processes, compiled once on this machine and kept in the user's cache."""
+"""The bridge between Triton and the model processes, compiled once on this machine and kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMPILE_TIMEOUT_S = 120
 def bridge_library(on_progress: Callable[[str], None]) -> Path | None:
     """The compiled bridge; None, with the reason told, where it is switched off or cannot be compiled.
 
-    Without it Triton's Python backend runs the same engines, at some 0.2 ms more a request.
+    Without it Triton's Python backend runs the same models, at some 0.2 ms more a request.
     """
     if os.environ.get(SWITCH) == "off":
         on_progress(f"{SWITCH}=off: the models run in Triton's Python backend")
@@ -42,7 +42,7 @@ def bridge_library(on_progress: Callable[[str], None]) -> Path | None:
         waiting = "another process compiles the bridge; waiting for it"
         with locked(folder / "lock", waiting=waiting, on_progress=on_progress):
             if not library.is_file():
-                on_progress("compiling the bridge between Triton and the engines (once)")
+                on_progress("compiling the bridge between Triton and the models (once)")
                 _compile(compiler, library)
     except (OSError, subprocess.SubprocessError) as exc:
         said = getattr(exc, "stderr", None) or exc

@@ -29,7 +29,7 @@ SCARCE_BYTES = 64 << 20
 class ServerEndpoint:
     """Where a server answers; each address is "host:port". pid: of the tritonserver process.
 
-    kind: "embedded with bridge", or "embedded" where Triton's Python backend runs the engines; the two differ in speed.
+    kind: "embedded with bridge", or "embedded" where Triton's Python backend runs the models; the two differ in speed.
     """
 
     grpc_url: str

@@ -14,7 +14,7 @@ from typing import Any
 
 INTERVAL_S = 2.0
 _OWN_METRIC = "photofinish_instance_gpu_memory_bytes"
-_PROGRAMS = ("triton_python_backend_stub", "photofinish_engine_process.py")
+_PROGRAMS = ("triton_python_backend_stub", "photofinish_model_process.py")
 _WHOLE_METRIC = "nv_gpu_memory_used_bytes"
 
 
@@ -93,7 +93,7 @@ def format_megabytes(memory_bytes: int) -> str:
 def model_processes(model_names: Iterable[str], proc: Path = Path("/proc")) -> dict[str, list[int]]:
     """Process ids of the embedded server's model processes, per model; it names each `<model>_<n>_<m>`.
 
-    With the bridge they are engine processes, without it the stubs of Triton's Python backend.
+    With the bridge they are model processes, without it the stubs of Triton's Python backend.
     """
     wanted = {name: re.compile(rf"{re.escape(name)}_\d+(_\d+)?") for name in model_names}
     found: dict[str, list[int]] = {name: [] for name in wanted}

@@ -1,9 +1,9 @@
-// A Triton backend that hands every execution to an engine process of its own, by memory that both share.
+// A Triton backend that hands every execution to a model process of its own, by memory that both share.
 //
 // It stands in for Triton's Python backend, which copies every picture into its own shared memory and needs several
 // hops between the processes. Here a picture that lies in a client's region is not copied at all, any other once, and
-// there is one hop each way. The engines are the same Python classes, and each has its own process: its memory on the
-// GPU can be told apart, and a crash takes no other model along.
+// there is one hop each way. What runs a model is the same Python as there, a process for each instance: its memory on
+// the GPU can be told apart, and a crash takes no other model along.
 
 #include <cstdlib>
 #include <cstring>
@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "clock.h"
-#include "engine_process.h"
+#include "model_process.h"
 #include "gpu_copies.h"
 #include "regions.h"
 #include "triton_api.h"
@@ -22,7 +22,7 @@ namespace {
 
 constexpr char kRegionParameter[] = "photofinish_region";
 constexpr char kPythonVariable[] = "PHOTOFINISH_PYTHON";
-constexpr char kScript[] = "/photofinish_engine_process.py";
+constexpr char kScript[] = "/photofinish_model_process.py";
 constexpr uint64_t kRestartPauseNs = 10'000'000'000;
 constexpr uint64_t kAlignment = 256;
 
@@ -56,9 +56,9 @@ Regions& regions() {
 // The memory figures of one instance as Prometheus gauges, for as long as it lives.
 class Gauges {
  public:
-  Gauges(const std::string& model, const EngineProcess& engine) {
-    const std::string instance = std::to_string(engine.pid());
-    for (const Gauge& gauge : engine.layout().gauges) {
+  Gauges(const std::string& model, const ModelProcess& process) {
+    const std::string instance = std::to_string(process.pid());
+    for (const Gauge& gauge : process.layout().gauges) {
       Entry entry{};
       const std::pair<const char*, const std::string*> texts[] = {
           {"model", &model}, {"instance", &instance}, {"device", &gauge.device}};
@@ -96,6 +96,7 @@ struct Job {
   bool has_failed = false;
   std::string error;
   int code = kErrorInternal;
+  TRITONBACKEND_Response* response = nullptr;
 };
 
 class Instance {
@@ -104,24 +105,25 @@ class Instance {
   void execute(TRITONBACKEND_Request** requests, uint32_t count);
 
  private:
-  void start_engine();
+  void start_process();
   uint32_t place_requests(std::vector<Job>& jobs, uint32_t first);
   void place(Job& job, Request& slot, uint64_t& used, uint32_t rows_before);
   void place_input(const Job& job, size_t index, Tensor& tensor, uint64_t& used, uint32_t rows_before);
   bool read_in_place(const Job& job, Tensor& tensor);
   void run(std::vector<Job>& jobs, uint32_t first, uint32_t count);
-  void answer(Job& job, const Request& slot);
+  void fill_response(Job& job, const Request& slot);
+  void send(Job& job);
   GpuCopies& gpu();
 
   TRITONBACKEND_ModelInstance* instance_;
   std::string name_, model_name_, python_, script_;
   Arguments arguments_;
   int device_ = 0;
-  std::unique_ptr<EngineProcess> engine_;
+  std::unique_ptr<ModelProcess> process_;
   std::unique_ptr<Gauges> gauges_;
   std::unique_ptr<GpuCopies> gpu_;
-  std::vector<uint64_t> batch_addresses_;  // of the engine's input buffers on the GPU, once opened
-  uint64_t started_ns_ = 0;   // the engine process
+  std::vector<uint64_t> batch_addresses_;  // of the model process's input buffers on the GPU, once opened
+  uint64_t started_ns_ = 0;   // the model process
   uint64_t executed_ns_ = 0;  // this round of requests
 };
 
@@ -152,7 +154,8 @@ Instance::Instance(TRITONBACKEND_ModelInstance* instance) : instance_(instance) 
   model_name_ = model_name;
   device_ = device;
   const char* python = std::getenv(kPythonVariable);
-  if (python == nullptr) throw Failure(kErrorInternal, std::string(kPythonVariable) + " is not set; use photofinish serve");
+  if (python == nullptr)
+    throw Failure(kErrorInternal, std::string(kPythonVariable) + " is not set; use photofinish serve");
   python_ = python;
   script_ = std::string(folder) + kScript;
   // The names that Triton's Python backend gives to `initialize`.
@@ -164,23 +167,23 @@ Instance::Instance(TRITONBACKEND_ModelInstance* instance) : instance_(instance) 
                 {"model_version", std::to_string(version)},
                 {"model_name", model_name_}};
   ignore(TRITONSERVER_MessageDelete(config));
-  start_engine();
+  start_process();
 }
 
-void Instance::start_engine() {
+void Instance::start_process() {
   started_ns_ = now_ns();
   gauges_.reset();
-  engine_.reset();
+  process_.reset();
   batch_addresses_.clear();
   gpu_.reset();
-  engine_ = std::make_unique<EngineProcess>(python_, script_, name_, arguments_);
-  gauges_ = std::make_unique<Gauges>(model_name_, *engine_);
+  process_ = std::make_unique<ModelProcess>(python_, script_, name_, arguments_);
+  gauges_ = std::make_unique<Gauges>(model_name_, *process_);
 }
 
 GpuCopies& Instance::gpu() {
   if (!gpu_) {
     gpu_ = std::make_unique<GpuCopies>(device_);
-    for (const SharedBuffer& buffer : engine_->layout().input_buffers)
+    for (const SharedBuffer& buffer : process_->layout().input_buffers)
       batch_addresses_.push_back(buffer.handle.empty() ? 0 : gpu_->open(buffer.handle) + buffer.offset);
   }
   return *gpu_;
@@ -192,19 +195,19 @@ void Instance::execute(TRITONBACKEND_Request** requests, uint32_t count) {
   for (uint32_t first = 0; first < count;) {
     uint32_t taken = count - first;
     executed_ns_ = now_ns();
-    if (!engine_ && executed_ns_ - started_ns_ > kRestartPauseNs) {
+    if (!process_ && executed_ns_ - started_ns_ > kRestartPauseNs) {
       try {
-        start_engine();
-        say(kLogWarning, model_name_ + ": a new engine process has been started");
+        start_process();
+        say(kLogWarning, model_name_ + ": a new model process has been started");
       } catch (const std::exception& error) {
-        say(kLogError, model_name_ + ": no new engine process: " + error.what());
+        say(kLogError, model_name_ + ": no new model process: " + error.what());
       }
     }
-    if (!engine_) {
+    if (!process_) {
       for (uint32_t i = first; i < count; ++i) {
         jobs[i].has_failed = true;
         jobs[i].code = kErrorUnavailable;
-        jobs[i].error = model_name_ + " has lost its engine process; it is started again in a few seconds";
+        jobs[i].error = model_name_ + " has lost its model process; it is started again in a few seconds";
       }
       run(jobs, first, taken);
     } else {
@@ -217,7 +220,7 @@ void Instance::execute(TRITONBACKEND_Request** requests, uint32_t count) {
 
 // Write as many requests as there is room for into the lane; how many they are.
 uint32_t Instance::place_requests(std::vector<Job>& jobs, uint32_t first) {
-  Lane& lane = engine_->lane();
+  Lane& lane = process_->lane();
   uint64_t used = 0;
   uint32_t rows = 0, placed = 0, seen = first;
   for (; seen < jobs.size() && placed < kMaxRequests; ++seen) {
@@ -247,14 +250,14 @@ uint32_t Instance::place_requests(std::vector<Job>& jobs, uint32_t first) {
 void Instance::place(Job& job, Request& slot, uint64_t& used, uint32_t rows_before) {
   slot.failed = 0;
   slot.error[0] = '\0';
-  const size_t count = engine_->layout().inputs.size();
+  const size_t count = process_->layout().inputs.size();
   for (size_t index = 0; index < count; ++index) place_input(job, index, slot.inputs[index], used, rows_before);
-  const bool is_batched = engine_->layout().is_batched && slot.inputs[0].dims_count > 0;
+  const bool is_batched = process_->layout().is_batched && slot.inputs[0].dims_count > 0;
   job.rows = is_batched ? static_cast<uint32_t>(slot.inputs[0].dims[0]) : 1;
 }
 
 void Instance::place_input(const Job& job, size_t index, Tensor& tensor, uint64_t& used, uint32_t rows_before) {
-  const EngineLayout& layout = engine_->layout();
+  const ModelLayout& layout = process_->layout();
   const TensorSpec& spec = layout.inputs[index];
   TRITONBACKEND_Input* input = nullptr;
   const int64_t* shape = nullptr;
@@ -280,7 +283,7 @@ void Instance::place_input(const Job& job, size_t index, Tensor& tensor, uint64_
   if (used + tensor.byte_size > layout.staging_size) throw NoRoom();
   tensor.place = kInLane;
   tensor.offset = layout.staging_offset + used;
-  uint8_t* target = engine_->memory() + tensor.offset;
+  uint8_t* target = process_->memory() + tensor.offset;
   uint64_t filled = 0;
   bool is_copying = false;
   for (uint32_t i = 0; i < buffer_count; ++i) {
@@ -334,14 +337,14 @@ void Instance::run(std::vector<Job>& jobs, uint32_t first, uint32_t count) {
   uint64_t begun = now_ns(), computed = begun;
   uint32_t rows = 0;
   for (uint32_t i = first; i < first + count; ++i) rows += jobs[i].has_failed ? 0 : jobs[i].rows;
-  if (engine_ && engine_->lane().request_count > 0) {
+  if (process_ && process_->lane().request_count > 0) {
     try {
-      engine_->run(rows);
+      process_->run(rows);
       computed = now_ns();
       // What the copies took belongs to Triton's input and output times.
-      const uint64_t spent = computed - begun, input = engine_->lane().input_ns, output = engine_->lane().output_ns;
+      const uint64_t spent = computed - begun, input = process_->lane().input_ns, output = process_->lane().output_ns;
       if (input + output < spent) begun += input, computed -= output;
-    } catch (const EngineError& error) {
+    } catch (const ProcessError& error) {
       const std::string text = model_name_ + ": " + error.what();
       say(kLogError, text);
       for (uint32_t i = first; i < first + count; ++i) {
@@ -351,7 +354,7 @@ void Instance::run(std::vector<Job>& jobs, uint32_t first, uint32_t count) {
         jobs[i].error = text + "; it is started again in a few seconds";
       }
       gauges_.reset();
-      engine_.reset();
+      process_.reset();
     }
   }
   uint32_t slot = 0;
@@ -359,11 +362,12 @@ void Instance::run(std::vector<Job>& jobs, uint32_t first, uint32_t count) {
   for (uint32_t i = first; i < first + count; ++i) {
     static const Request none{};
     const bool has_slot = !jobs[i].has_failed;
-    answer(jobs[i], has_slot ? engine_->lane().requests[slot] : none);
+    fill_response(jobs[i], has_slot ? process_->lane().requests[slot] : none);
     slot += has_slot;
     rows += jobs[i].has_failed ? 0 : jobs[i].rows;
   }
   const uint64_t ended = now_ns();
+  for (uint32_t i = first; i < first + count; ++i) send(jobs[i]);
   for (uint32_t i = first; i < first + count; ++i) {
     ignore(TRITONBACKEND_ModelInstanceReportStatistics(instance_, jobs[i].request, !jobs[i].has_failed, executed_ns_,
                                                        begun, computed, ended));
@@ -373,21 +377,13 @@ void Instance::run(std::vector<Job>& jobs, uint32_t first, uint32_t count) {
     ignore(TRITONBACKEND_ModelInstanceReportBatchStatistics(instance_, rows, executed_ns_, begun, computed, ended));
 }
 
-void Instance::answer(Job& job, const Request& slot) {
-  TRITONBACKEND_Response* response = nullptr;
-  if (TRITONSERVER_Error* error = TRITONBACKEND_ResponseNew(&response, job.request)) {
-    ignore(error);
-    job.has_failed = true;
-    return;
-  }
-  if (!job.has_failed && slot.failed) {
-    job.has_failed = true;
-    job.error = std::string(slot.error, strnlen(slot.error, kErrorBytes));
-  }
-  TRITONSERVER_Error* error = nullptr;
+// Make the response of one request and copy its outputs into it; the error that it gets instead stays in the job.
+void Instance::fill_response(Job& job, const Request& slot) {
   try {
-    if (job.has_failed) throw Failure(job.code, job.error);
-    const auto& outputs = engine_->layout().outputs;
+    check(TRITONBACKEND_ResponseNew(&job.response, job.request));
+    if (job.has_failed) return;
+    if (slot.failed) throw Failure(kErrorInternal, std::string(slot.error, strnlen(slot.error, kErrorBytes)));
+    const auto& outputs = process_->layout().outputs;
     uint32_t wanted = 0;
     check(TRITONBACKEND_RequestOutputCount(job.request, &wanted));
     for (uint32_t i = 0; i < wanted; ++i) {
@@ -400,10 +396,10 @@ void Instance::answer(Job& job, const Request& slot) {
         void* buffer = nullptr;
         int memory_type = kMemoryCpu;
         int64_t memory_id = 0;
-        check(TRITONBACKEND_ResponseOutput(response, &output, name, outputs[index].datatype, tensor.dims,
+        check(TRITONBACKEND_ResponseOutput(job.response, &output, name, outputs[index].datatype, tensor.dims,
                                            tensor.dims_count));
         check(TRITONBACKEND_OutputBuffer(output, &buffer, tensor.byte_size, &memory_type, &memory_id));
-        const uint8_t* source = engine_->memory() + tensor.offset;
+        const uint8_t* source = process_->memory() + tensor.offset;
         if (memory_type != kMemoryGpu) {
           std::memcpy(buffer, source, tensor.byte_size);
         } else {
@@ -414,12 +410,18 @@ void Instance::answer(Job& job, const Request& slot) {
     }
   } catch (const Failure& failure) {
     job.has_failed = true;
-    error = TRITONSERVER_ErrorNew(failure.code, failure.what());
+    job.code = failure.code;
+    job.error = failure.what();
   } catch (const std::runtime_error& failure) {
     job.has_failed = true;
-    error = TRITONSERVER_ErrorNew(kErrorInternal, failure.what());
+    job.error = failure.what();
   }
-  ignore(TRITONBACKEND_ResponseSend(response, kResponseFinal, error));
+}
+
+void Instance::send(Job& job) {
+  if (job.response == nullptr) return;
+  TRITONSERVER_Error* error = job.has_failed ? TRITONSERVER_ErrorNew(job.code, job.error.c_str()) : nullptr;
+  ignore(TRITONBACKEND_ResponseSend(job.response, kResponseFinal, error));
   ignore(error);
 }
 
@@ -446,7 +448,7 @@ EXPORTED TRITONBACKEND_ModelInstanceInitialize(TRITONBACKEND_ModelInstance* inst
   try {
     auto state = std::make_unique<Instance>(instance);
     return TRITONBACKEND_ModelInstanceSetState(instance, state.release());
-  } catch (const photofinish::EngineError& refusal) {
+  } catch (const photofinish::ProcessError& refusal) {
     return TRITONSERVER_ErrorNew(kErrorInvalidArgument, refusal.what());
   } catch (const std::exception& error) {
     return TRITONSERVER_ErrorNew(kErrorInternal, error.what());

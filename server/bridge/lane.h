@@ -1,4 +1,4 @@
-// The memory that the bridge and an engine process share, and how they wake each other.
+// The memory that the bridge and a model process share, and how they wake each other.
 // photofinish_lane.py in ../backends/shared reads and writes the same bytes; a test compares the sizes.
 #pragma once
 
@@ -15,7 +15,7 @@ constexpr uint32_t kErrorBytes = 376;
 enum Place : uint32_t {
   kInLane = 0,    // in this memory, at `offset`
   kInRegion = 1,  // in a client's region, at `offset`; `region` is the bridge's file descriptor of it, `inode` its proof
-  kInBatch = 2,   // already in the engine's own input buffer on the GPU, at `offset`
+  kInBatch = 2,   // already in the model process's own input buffer on the GPU, at `offset`
 };
 
 struct Tensor {
@@ -28,7 +28,7 @@ struct Tensor {
   int64_t dims[kMaxDims];
 };
 
-// One request of an execution. `failed` and `error` (UTF-8, ended by a zero) are the engine's answer.
+// One request of an execution. `failed` and `error` (UTF-8, ended by a zero) are its answer.
 struct Request {
   uint32_t failed;
   uint32_t reserved;
@@ -37,14 +37,14 @@ struct Request {
   char error[kErrorBytes];
 };
 
-// `asked` and `answered` are futexes: the bridge counts an execution in `asked` when its requests stand here, the
-// engine sets `answered` to the same number when the outputs do, and wakes the bridge if `bridge_sleeps`.
+// `asked` and `answered` are futexes: the bridge counts an execution in `asked` when its requests stand here, the model
+// process sets `answered` to the same number when the outputs do, and wakes the bridge if `bridge_sleeps`.
 struct Lane {
   uint32_t asked;
   uint32_t answered;
   uint32_t request_count;
   uint32_t bridge_sleeps;
-  uint64_t input_ns;   // what the copies to the GPU took of the engine's time, as it last measured; 0 without a GPU
+  uint64_t input_ns;   // what the copies to the GPU took of its time, as it last measured; 0 without a GPU
   uint64_t output_ns;  // the same of the copies back
   uint8_t reserved[4096 - 4 * 4 - 2 * 8];
   Request requests[kMaxRequests];

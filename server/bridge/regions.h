@@ -1,4 +1,4 @@
-// Shared memory of clients that name it in their requests, so that the engine reads their pictures where they are.
+// Shared memory of clients that name it in their requests, so that pictures are read where they are.
 #pragma once
 
 #include <cstdint>

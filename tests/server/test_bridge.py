@@ -1,4 +1,4 @@
-"""The bridge between Triton and the engine processes: its memory, its paths for pictures, and machines without it."""
+"""The bridge between Triton and the model processes: its memory, its paths for pictures, and machines without it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
 
 
 def region_mappings(server: EmbeddedServer) -> int:
-    """Regions of clients that the server's engine processes have mapped."""
+    """Regions of clients that the server's model processes have mapped."""
     count = 0
     for entry in Path("/proc").glob("[0-9]*"):
         try:

@@ -64,7 +64,7 @@ def server_processes(repository: Path) -> list[int]:
 
 
 def model_processes(repository: Path) -> list[int]:
-    programs = (b"triton_python_backend_stub", b"photofinish_engine_process.py")
+    programs = (b"triton_python_backend_stub", b"photofinish_model_process.py")
     return [
         pid
         for pid in server_processes(repository)
@@ -243,7 +243,7 @@ def test_a_crashed_model_fails_its_request_and_leaves_nothing(
             infer(client, "toy", frames=random_frames(0, 1))
         assert server.is_alive()
         if has_bridge:
-            assert "toy: its engine process was ended by Killed; it is started again" in str(caught.value)
+            assert "toy: its model process was ended by Killed; it is started again" in str(caught.value)
             wait_until(lambda: answers(client), "the model has a new process")
             assert process not in model_processes(repository)
     assert server_processes(repository) == []

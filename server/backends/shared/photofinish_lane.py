@@ -1,4 +1,4 @@
-"""The engine's end of the lane: memory shared with the bridge in tritonserver, where requests come and answers go.
+"""The model process's end of the lane: memory shared with the bridge, where requests come and answers go.
 
 The bytes are those of lane.h in server/bridge. Copied beside each model.py: imports nothing of Photofinish.
 """
@@ -122,7 +122,7 @@ def _aligned(size: int) -> int:
 
 
 class LaneInput:
-    """One input of one request, in the lane, in a client's region or in the engine's own buffer on the GPU."""
+    """One input of one request, in the lane, in a client's region or in this process's own buffer on the GPU."""
 
     __slots__ = ("_address", "_array", "_dtype", "_is_on_gpu", "shape")
 
@@ -149,7 +149,7 @@ class LaneInput:
 class LaneEnd:
     """Waits for the bridge's requests and answers them.
 
-    address: of the whole memory here. batch_addresses: of the engine's input buffers on the GPU, in the order of
+    address: of the whole memory here. batch_addresses: of the input buffers on the GPU, in the order of
     config.pbtxt; () without a GPU. on_unmap: told start and size of a region before it goes.
     """
 

@@ -1,4 +1,4 @@
-#include "engine_process.h"
+#include "model_process.h"
 
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -27,14 +27,14 @@ extern char** environ;
 namespace photofinish {
 namespace {
 
-constexpr int kChildMemory = 3;  // the engine process's descriptors, by agreement with its script
+constexpr int kChildMemory = 3;  // the model process's descriptors, by agreement with its script
 constexpr int kChildSocket = 4;
 constexpr uint64_t kLookNs = 200'000'000;  // how often a wait looks whether the process still lives
 constexpr uint64_t kEarlyNs = 150'000;     // before the usual end the bridge stops sleeping, and after it begins again
-constexpr int kCoresToLook = 4;            // with fewer cores the engine needs them all
+constexpr int kCoresToLook = 4;            // with fewer cores the model needs them all
 constexpr int kStopTimeoutMs = 5000;
 
-[[noreturn]] void fail(const std::string& what) { throw EngineError(what + ": " + std::strerror(errno)); }
+[[noreturn]] void fail(const std::string& what) { throw ProcessError(what + ": " + std::strerror(errno)); }
 
 void wake(uint32_t* futex) { syscall(SYS_futex, futex, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
 
@@ -67,7 +67,7 @@ std::string from_hex(const std::string& digits) {
 
 }  // namespace
 
-EngineProcess::EngineProcess(const std::string& python, const std::string& script, const std::string& instance_name,
+ModelProcess::ModelProcess(const std::string& python, const std::string& script, const std::string& instance_name,
                              const Arguments& arguments) {
   try {
     may_look_ = has_cores_to_look();
@@ -80,13 +80,13 @@ EngineProcess::EngineProcess(const std::string& python, const std::string& scrip
   }
 }
 
-EngineProcess::~EngineProcess() { stop(); }
+ModelProcess::~ModelProcess() { stop(); }
 
-void EngineProcess::start(const std::string& python, const std::string& script, const std::string& instance_name) {
+void ModelProcess::start(const std::string& python, const std::string& script, const std::string& instance_name) {
   memory_file_ = memfd_create("photofinish_lane", MFD_CLOEXEC);
-  if (memory_file_ < 0) fail("no shared memory for the engine process");
+  if (memory_file_ < 0) fail("no shared memory for the model process");
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail("no socket for the engine process");
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail("no socket for the model process");
   socket_ = ends[0];
   // The copies lie above the numbers that the child gets, so that none of its own is overwritten.
   const int memory = fcntl(memory_file_, F_DUPFD_CLOEXEC, 16), socket = fcntl(ends[1], F_DUPFD_CLOEXEC, 16);
@@ -118,34 +118,34 @@ void EngineProcess::start(const std::string& python, const std::string& script, 
   }
 }
 
-void EngineProcess::send(const Arguments& arguments) {
+void ModelProcess::send(const Arguments& arguments) {
   std::string text;
   for (const auto& [key, value] : arguments) text += key + '\0' + value + '\0';
-  // With it the engine finds out whether it may open what this process has open.
+  // With it the model process finds out whether it may open what this process has open.
   text += std::string("bridge_descriptor") + '\0' + std::to_string(memory_file_) + '\0';
   const uint32_t size = static_cast<uint32_t>(text.size());
   text.insert(0, reinterpret_cast<const char*>(&size), sizeof size);
   for (size_t sent = 0; sent < text.size();) {
     const ssize_t done = ::send(socket_, text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
     if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) throw EngineError("the engine process " + how_it_ended());
+    if (done <= 0) throw ProcessError("the model process " + how_it_ended());
     sent += static_cast<size_t>(done);
   }
 }
 
-void EngineProcess::receive_layout() {
+void ModelProcess::receive_layout() {
   std::string text;
   char buffer[4096];
   while (text.find("\nend\n") == std::string::npos) {
     const ssize_t count = recv(socket_, buffer, sizeof buffer, 0);
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) throw EngineError("the engine process " + how_it_ended() + "; its last words are in the log");
+    if (count <= 0) throw ProcessError("the model process " + how_it_ended() + "; its last words are in the log");
     text.append(buffer, static_cast<size_t>(count));
   }
   for (const std::string& line : split(text, '\n')) {
     const auto words = split(line, '\t');
     if (words.empty()) continue;
-    if (words[0] == "refused" && words.size() == 2) throw EngineError(words[1]);
+    if (words[0] == "refused" && words.size() == 2) throw ProcessError(words[1]);
     if (words[0] == "input" && words.size() == 5) {
       layout_.inputs.push_back({words[1], std::stoi(words[2])});
       layout_.input_buffers.push_back({from_hex(words[3]), std::stoull(words[4])});
@@ -162,11 +162,11 @@ void EngineProcess::receive_layout() {
     }
   }
   void* memory = mmap(nullptr, layout_.byte_size, PROT_READ | PROT_WRITE, MAP_SHARED, memory_file_, 0);
-  if (memory == MAP_FAILED) fail("the engine's memory cannot be mapped");
+  if (memory == MAP_FAILED) fail("the model process's memory cannot be mapped");
   lane_ = static_cast<Lane*>(memory);
 }
 
-void EngineProcess::run(uint32_t rows) {
+void ModelProcess::run(uint32_t rows) {
   uint64_t& usual_ns = usual_ns_[std::min<size_t>(std::numeric_limits<uint32_t>::digits - __builtin_clz(rows | 1),
                                                   usual_ns_.size() - 1)];
   const uint64_t begun_ns = now_ns();
@@ -177,17 +177,17 @@ void EngineProcess::run(uint32_t rows) {
                                      look(number, std::max(begun_ns + usual_ns, now_ns()) + kEarlyNs));
   while (!is_done && !sleep(number, kLookNs)) {
     pollfd end{socket_, POLLIN, 0};  // the process never speaks again: what can be read is its end
-    if (poll(&end, 1, 0) > 0) throw EngineError("its engine process " + how_it_ended());
+    if (poll(&end, 1, 0) > 0) throw ProcessError("its model process " + how_it_ended());
   }
   usual_ns = (usual_ns * 7 + (now_ns() - begun_ns)) / 8;
 }
 
-bool EngineProcess::has_answered(uint32_t number) const {
+bool ModelProcess::has_answered(uint32_t number) const {
   return __atomic_load_n(&lane_->answered, __ATOMIC_SEQ_CST) == number;
 }
 
 // Sleep until the answer is there, but no longer than this; whether it is.
-bool EngineProcess::sleep(uint32_t number, uint64_t limit_ns) {
+bool ModelProcess::sleep(uint32_t number, uint64_t limit_ns) {
   __atomic_store_n(&lane_->bridge_sleeps, 1, __ATOMIC_SEQ_CST);
   const uint64_t until_ns = now_ns() + limit_ns;
   for (uint64_t now = now_ns(); !has_answered(number) && now < until_ns; now = now_ns())
@@ -197,7 +197,7 @@ bool EngineProcess::sleep(uint32_t number, uint64_t limit_ns) {
 }
 
 // Look again and again until the answer is there or the time has come; whether it is there.
-bool EngineProcess::look(uint32_t number, uint64_t until_ns) {
+bool ModelProcess::look(uint32_t number, uint64_t until_ns) {
   while (!has_answered(number)) {
     if (now_ns() > until_ns) return false;
     for (int i = 0; i < 16; ++i) __builtin_ia32_pause();
@@ -205,7 +205,7 @@ bool EngineProcess::look(uint32_t number, uint64_t until_ns) {
   return true;
 }
 
-std::string EngineProcess::how_it_ended() {
+std::string ModelProcess::how_it_ended() {
   int status = 0;
   for (int waited = 0; waited < kStopTimeoutMs; ++waited) {
     if (waitpid(pid_, &status, WNOHANG) == pid_) {
@@ -218,7 +218,7 @@ std::string EngineProcess::how_it_ended() {
   return "no longer answers";
 }
 
-void EngineProcess::stop() {
+void ModelProcess::stop() {
   if (socket_ >= 0) close(socket_);  // the process ends when it sees this
   socket_ = -1;
   if (pid_ > 0) {

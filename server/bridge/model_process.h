@@ -1,4 +1,4 @@
-// One model instance's engine: a Python process of its own, and the lane to it.
+// One model instance's process, which is Python, and the lane to it.
 #pragma once
 
 #include <sys/types.h>
@@ -14,8 +14,8 @@
 
 namespace photofinish {
 
-// A model that the engine refuses, or a process that ended. The text is for the user.
-struct EngineError : std::runtime_error {
+// A model that the process refuses, or a process that ended. The text is for the user.
+struct ProcessError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
@@ -24,7 +24,7 @@ struct TensorSpec {
   int datatype;
 };
 
-// The engine's input buffer on the GPU, as CUDA shares it between processes; empty on the CPU.
+// Its input buffer on the GPU, as CUDA shares it between processes; empty on the CPU.
 struct SharedBuffer {
   std::string handle;
   uint64_t offset;
@@ -35,8 +35,8 @@ struct Gauge {
   double value;
 };
 
-// What the engine said of itself when it was ready.
-struct EngineLayout {
+// What the process said of itself when it was ready.
+struct ModelLayout {
   std::vector<TensorSpec> inputs, outputs;
   std::vector<SharedBuffer> input_buffers;
   std::vector<Gauge> gauges;
@@ -49,21 +49,21 @@ struct EngineLayout {
 
 using Arguments = std::vector<std::pair<std::string, std::string>>;
 
-class EngineProcess {
+class ModelProcess {
  public:
-  // Starts the script and waits until the model is loaded and warm. Throws EngineError.
-  EngineProcess(const std::string& python, const std::string& script, const std::string& instance_name,
+  // Starts the script and waits until the model is loaded and warm. Throws ProcessError.
+  ModelProcess(const std::string& python, const std::string& script, const std::string& instance_name,
                 const Arguments& arguments);
-  ~EngineProcess();
-  EngineProcess(const EngineProcess&) = delete;
-  EngineProcess& operator=(const EngineProcess&) = delete;
+  ~ModelProcess();
+  ModelProcess(const ModelProcess&) = delete;
+  ModelProcess& operator=(const ModelProcess&) = delete;
 
-  const EngineLayout& layout() const { return layout_; }
+  const ModelLayout& layout() const { return layout_; }
   pid_t pid() const { return pid_; }
   Lane& lane() { return *lane_; }
   uint8_t* memory() { return reinterpret_cast<uint8_t*>(lane_); }
 
-  // Runs the requests that stand in the lane, `rows` pictures in all, and waits for their outputs. Throws EngineError
+  // Runs the requests that stand in the lane, `rows` pictures in all, and waits for their outputs. Throws ProcessError
   // when the process ended.
   void run(uint32_t rows);
 
@@ -81,7 +81,7 @@ class EngineProcess {
   int socket_ = -1;
   int memory_file_ = -1;
   Lane* lane_ = nullptr;
-  EngineLayout layout_;
+  ModelLayout layout_;
   bool may_look_ = false;
   std::array<uint64_t, 9> usual_ns_{};  // how long executions take of late, by the binary digits of their rows
 };

@@ -1,4 +1,4 @@
-"""One model instance's engine in a process of its own: a script that tritonserver's bridge starts.
+"""One model instance in a process of its own: a script that tritonserver's bridge starts.
 
 Descriptor 3 is the memory shared with the bridge, 4 a socket that brings the model's arguments and whose end is this
 process's end. Copied beside each model.py in the server's backend directory: imports nothing of Photofinish.
@@ -41,7 +41,7 @@ def main() -> None:
     except RefusedModelError as exc:
         send_lines(bridge, [f"refused\t{' '.join(str(exc).split())}"])
         return
-    except Exception as exc:  # an engine's own class; the user gets the text, the log the stack
+    except Exception as exc:  # a library's own class; the user gets the text, the log the stack
         import traceback
 
         traceback.print_exc()
