@@ -110,5 +110,5 @@ def _code_hash() -> str:
 def deciding_code() -> list[Path]:
     """All code between a frame of a data set and its figures: not the commands, not the pages."""
     root = Path(__file__).resolve().parent.parent
-    patterns = ("perf/accuracy*.py", "server/backends/**/*.py", "client/*.py", "photofinish/*.py")
+    patterns = ("perf/accuracy*.py", "server/backends/**/*.py", "server/bridge/*", "client/*.py", "photofinish/*.py")
     return sorted(path for pattern in (*patterns, "photofinish/synthetic/*.py") for path in root.glob(pattern))

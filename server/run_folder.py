@@ -22,11 +22,11 @@ def backend_names() -> tuple[str, ...]:
 
 
 def fill_run_folder(
-    folder: Path, files: TritonFiles, repository: Path, models: tuple[str, ...], bridge: Path | None
+    folder: Path, files: TritonFiles, repository: Path, models: tuple[str, ...], bridge: Path | None = None
 ) -> None:
     """Write `models/` (links into `repository`), `backends/` (Triton's Python backend and ours) and `lib/`.
 
-    bridge: the compiled library that Triton then loads in place of each backend's model.py.
+    bridge: the compiled library that Triton then loads in place of each backend's model.py; None for the latter.
     """
     backends = folder / "backends"
     python = backends / "python"
