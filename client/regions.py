@@ -35,7 +35,7 @@ class InputRegion(Protocol):
     """The memory of one slot. `array` is what the caller writes pictures into.
 
     name: what requests call it by; "" when pictures travel inside the request. direct: what tells the embedded server
-    where the memory is, so that its engine reads it without a copy; "" for none.
+    where the memory is, so that it is read without a copy; "" for none.
     """
 
     array: npt.NDArray[Any]
@@ -69,8 +69,8 @@ class SystemRegion:
     """POSIX shared memory that the server has mapped too; the request names it.
 
     Its name is removed from /dev/shm as soon as the server holds it, so that nothing stays behind
-    however this process or the server ends. Its descriptor stays open and locked: the embedded server's engines open
-    the memory by it, and see by the lock whether it is still used.
+    however this process or the server ends. Its descriptor stays open and locked: the embedded server's model processes
+    open the memory by it, and see by the lock whether it is still used.
     """
 
     def __init__(

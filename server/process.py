@@ -39,7 +39,7 @@ class ServerProcess:
     ) -> None:
         """Start it; it does not answer yet. Raises ServerError when it cannot be started.
 
-        bridge: the compiled bridge to the model processes; without it Triton's Python backend runs the engines.
+        bridge: the compiled bridge to the model processes; without it Triton's Python backend runs the models.
         """
         remove_leftovers()
         try:

@@ -91,9 +91,9 @@ def format_megabytes(memory_bytes: int) -> str:
 
 
 def model_processes(model_names: Iterable[str], proc: Path = Path("/proc")) -> dict[str, list[int]]:
-    """Process ids of the embedded server's model processes, per model; it names each `<model>_<n>_<m>`.
+    """Ids of the processes in which the embedded server runs each model; it names them `<model>_<n>_<m>`.
 
-    With the bridge they are model processes, without it the stubs of Triton's Python backend.
+    Without the bridge they are the stubs of Triton's Python backend.
     """
     wanted = {name: re.compile(rf"{re.escape(name)}_\d+(_\d+)?") for name in model_names}
     found: dict[str, list[int]] = {name: [] for name in wanted}

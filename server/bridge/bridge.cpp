@@ -23,6 +23,8 @@ namespace {
 constexpr char kRegionParameter[] = "photofinish_region";
 constexpr char kPythonVariable[] = "PHOTOFINISH_PYTHON";
 constexpr char kScript[] = "/photofinish_model_process.py";
+constexpr char kNoRegion[] =
+    ": a client's shared memory cannot be opened here (another user or container?); its pictures are copied once";
 constexpr uint64_t kRestartPauseNs = 10'000'000'000;
 constexpr uint64_t kAlignment = 256;
 
@@ -123,6 +125,7 @@ class Instance {
   std::unique_ptr<Gauges> gauges_;
   std::unique_ptr<GpuCopies> gpu_;
   std::vector<uint64_t> batch_addresses_;  // of the model process's input buffers on the GPU, once opened
+  bool has_told_of_regions_ = false;
   uint64_t started_ns_ = 0;   // the model process
   uint64_t executed_ns_ = 0;  // this round of requests
 };
@@ -322,7 +325,11 @@ bool Instance::read_in_place(const Job& job, Tensor& tensor) {
     check(TRITONBACKEND_RequestParameter(job.request, i, &key, &type, &value));
     if (type != kParameterString || std::strcmp(key, kRegionParameter) != 0) continue;
     const auto region = regions().find(static_cast<const char*>(value), tensor.byte_size);
-    if (!region) return false;
+    if (!region) {
+      if (!has_told_of_regions_) say(kLogWarning, model_name_ + kNoRegion);
+      has_told_of_regions_ = true;
+      return false;
+    }
     tensor.place = kInRegion;
     tensor.offset = 0;
     tensor.region = static_cast<uint64_t>(region->file);

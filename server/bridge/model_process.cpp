@@ -172,7 +172,8 @@ void ModelProcess::run(uint32_t rows) {
   const uint64_t begun_ns = now_ns();
   const uint32_t number = __atomic_add_fetch(&lane_->asked, 1, __ATOMIC_RELEASE);
   wake(&lane_->asked);
-  // To wake from sleep takes some 50 µs on a virtual machine, so the last stretch of the usual time is spent looking.
+  // To wake from sleep takes tens of microseconds on a virtual machine, so the last stretch of the usual time is spent
+  // looking.
   const bool is_done = may_look_ && ((usual_ns > kEarlyNs && sleep(number, usual_ns - kEarlyNs)) ||
                                      look(number, std::max(begun_ns + usual_ns, now_ns()) + kEarlyNs));
   while (!is_done && !sleep(number, kLookNs)) {

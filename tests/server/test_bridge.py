@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import re
 import sys
@@ -137,6 +138,17 @@ def test_an_engine_reads_a_clients_memory_itself_and_lets_go_of_it(server: Embed
             assert all(ask(url, session, turn) for turn in range(10))
 
 
+def mislead(monkeypatch: pytest.MonkeyPatch, direct: str) -> None:
+    """Clients name another place than their region's."""
+    genuine = SystemRegion.__init__
+
+    def misled(self: SystemRegion, *args: object, **options: object) -> None:
+        genuine(self, *args, **options)  # type: ignore[arg-type]
+        self.direct = direct
+
+    monkeypatch.setattr(SystemRegion, "__init__", misled)
+
+
 @pytest.mark.parametrize("wrong", ["1/2/3", "nonsense", "", "999999999/0/1"])
 def test_a_region_that_cannot_be_had_goes_the_usual_way(
     server: EmbeddedServer, wrong: str, monkeypatch: pytest.MonkeyPatch
@@ -145,16 +157,11 @@ def test_a_region_that_cannot_be_had_goes_the_usual_way(
     url = server.endpoint.grpc_url
     with TritonClient(url) as client:
         model = client.model("mean")
-    genuine = SystemRegion.__init__
-
-    def misled(self: SystemRegion, *args: object, **options: object) -> None:
-        genuine(self, *args, **options)  # type: ignore[arg-type]
-        self.direct = wrong
-
-    monkeypatch.setattr(SystemRegion, "__init__", misled)
+    mislead(monkeypatch, wrong)
     with Session(url, model, transport="system_shm_http", slots=1) as session:
         assert all(ask(url, session, turn) for turn in range(5))
         assert region_mappings(server) == 0
+    assert "pictures are copied once" in server.log_path.read_text()
 
 
 def test_no_other_file_is_read_for_a_client(
@@ -166,13 +173,8 @@ def test_no_other_file_is_read_for_a_client(
     secret = tmp_path / "secret"
     secret.write_bytes(b"\xff" * 64 * 64 * 3)
     with secret.open("rb") as file:
-        genuine = SystemRegion.__init__
-
-        def misled(self: SystemRegion, *args: object, **options: object) -> None:
-            genuine(self, *args, **options)  # type: ignore[arg-type]
-            self.direct = f"{os.getpid()}/{file.fileno()}/{os.fstat(file.fileno()).st_ino}"
-
-        monkeypatch.setattr(SystemRegion, "__init__", misled)
+        fcntl.flock(file, fcntl.LOCK_EX)  # as a client locks its region
+        mislead(monkeypatch, f"{os.getpid()}/{file.fileno()}/{os.fstat(file.fileno()).st_ino}")
         with Session(url, model, transport="system_shm_http", slots=1) as session:
             assert ask(url, session, 3), "the picture was read from another file"
 

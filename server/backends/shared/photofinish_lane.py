@@ -26,7 +26,7 @@ IN_LANE, IN_REGION, IN_BATCH = range(3)
 VARIABLE_BYTES = 1 << 30
 """Room for the inputs, and for the outputs, of a model with variable dimensions; only pages that are used exist."""
 LOOK_NS = 400_000
-"""Where requests follow each other so closely, the next one is looked for instead of slept for: to wake takes 50 µs."""
+"""Where requests follow each other so closely, the next one is looked for: to wake from sleep takes tens of µs."""
 CORES_TO_LOOK = int(os.environ.get("PHOTOFINISH_CORES_TO_LOOK", "4"))
 """With fewer cores the clients need them; the variable is for tests on small machines."""
 _ALIGNMENT = 4096
