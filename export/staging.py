@@ -19,12 +19,14 @@ from export.cards import RECORD_NAME
 from photofinish.engine_record import require_engines
 from photofinish.errors import ModelRepositoryError
 from photofinish.model_card import ModelCard, card_from_parameter
+from photofinish.source_hash import ROOT, source_files, source_hash
 from photofinish.variant import Variant
 
 EXPORTERS = ("torch", "ultralytics", "onnx", "onnxruntime", "onnxruntime-gpu", "torchvision")
 """Packages whose version decides what an artifact is."""
 RENAME_TRIES = 100
-CODE = ("export/*.py", "photofinish/*.py", "photofinish/synthetic/*.py")
+CODE = ("export", "photofinish")
+WITHOUT = ("photofinish/commands",)
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,9 @@ def fingerprint(variant: Variant, settings: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def code_hash() -> str:
+def code_hash(root: Path = ROOT) -> str:
     """A hash of the source files that decide artifacts and cards: export/, the vocabulary, the synthetic camera."""
-    root = Path(__file__).resolve().parent.parent
-    code = [path for pattern in CODE for path in root.glob(pattern)]
-    digest = hashlib.sha256()
-    for path in sorted(code):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    return source_hash(source_files(CODE, without=WITHOUT, root=root), root)
 
 
 def folder_fingerprint(folder: Path) -> str:

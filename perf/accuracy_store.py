@@ -19,6 +19,11 @@ from perf.environment import runtime_fingerprint
 from perf.gpu_watch import load_nvml
 from photofinish.detections import Detections
 from photofinish.model_card import ModelCard
+from photofinish.source_hash import ROOT, source_files, source_hash
+
+DECIDING = ("perf", "server/backends", "server/bridge", "client", "photofinish")
+"""Folders whose code stands between a frame of a data set and its figures."""
+WITHOUT = ("client/ui", "photofinish/commands")
 
 
 class AccuracyStore:
@@ -101,14 +106,9 @@ def identity_from_variant(card: ModelCard, directory: Path) -> str:
 
 @functools.cache
 def _code_hash() -> str:
-    digest = hashlib.sha256()
-    for path in deciding_code():
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    return source_hash(deciding_code())
 
 
-def deciding_code() -> list[Path]:
+def deciding_code(root: Path = ROOT) -> list[Path]:
     """All code between a frame of a data set and its figures: not the commands, not the pages."""
-    root = Path(__file__).resolve().parent.parent
-    patterns = ("perf/accuracy*.py", "server/backends/**/*.py", "server/bridge/*", "client/*.py", "photofinish/*.py")
-    return sorted(path for pattern in (*patterns, "photofinish/synthetic/*.py") for path in root.glob(pattern))
+    return source_files(DECIDING, without=WITHOUT, root=root)
