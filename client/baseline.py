@@ -11,11 +11,11 @@ import numpy as np
 import tritonclient.grpc as triton_grpc
 from tritonclient.utils import InferenceServerException
 
-from client.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
-from client.preparation import write_input
-from client.tensors import DTYPES
-from client.translation import error_from_answer, error_from_triton
-from client.triton import TritonClient, channel_options, grpc_target
+from photofinish.client.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
+from photofinish.client.preparation import write_input
+from photofinish.client.tensors import DTYPES
+from photofinish.client.translation import error_from_answer, error_from_triton
+from photofinish.client.triton import TritonClient, channel_options, grpc_target
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output
 

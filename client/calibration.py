@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from client.calibration_manifest import (
+from photofinish.client.calibration_manifest import (
     FRAMES_FOLDER,
     KeptFrame,
     Manifest,
@@ -20,7 +20,7 @@ from client.calibration_manifest import (
     manifest_from_folder,
     source_key,
 )
-from client.source import Source
+from photofinish.client.source import Source
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from client.calibration_manifest import SourceState
+from photofinish.client.calibration_manifest import SourceState
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from client.calibration_manifest import Manifest
+from photofinish.client.calibration_manifest import Manifest
 from photofinish.letterbox import letterboxed_from_image
 
 SHEET_NAME = "contact_sheet.jpg"

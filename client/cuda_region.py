@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from client.regions import TransportError, region_name, unregister_when_idle
+from photofinish.client.regions import TransportError, region_name, unregister_when_idle
 
 HANDLE_BYTES = 64
 """CUDA_IPC_HANDLE_SIZE of the CUDA runtime."""

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from client.drawing import draw_detections
-from client.frame_result import FrameResult
-from client.pipelines import Pipeline
-from client.recordings import PictureSource, VideoSource
-from client.saving import file_stem, make_folder, save_picture, video_writer
-from client.source import Source
+from photofinish.client.drawing import draw_detections
+from photofinish.client.frame_result import FrameResult
+from photofinish.client.pipelines import Pipeline
+from photofinish.client.recordings import PictureSource, VideoSource
+from photofinish.client.saving import file_stem, make_folder, save_picture, video_writer
+from photofinish.client.source import Source
 from photofinish.errors import ConfigError
 
 UNKNOWN_RATE_PER_S = 25.0

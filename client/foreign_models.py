@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
-from client.tensors import TensorInfo
+from photofinish.client.tensors import TensorInfo
 from photofinish.errors import ModelRepositoryError
 from photofinish.model_card import ModelCard
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2
 
-from client.regions import DIRECT_PARAMETER, InputRegion
-from client.tensors import array_from_response, require_rows
-from client.translation import error_from_answer, error_from_rpc
-from client.triton import ServedModel
+from photofinish.client.regions import DIRECT_PARAMETER, InputRegion
+from photofinish.client.tensors import array_from_response, require_rows
+from photofinish.client.translation import error_from_answer, error_from_rpc
+from photofinish.client.triton import ServedModel
 from photofinish.errors import InferenceError
 
 

@@ -15,10 +15,10 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from client.regions import DIRECT_PARAMETER, TransportError
-from client.tensors import DTYPES, require_rows
-from client.translation import error_from_answer, translate_status
-from client.triton import ServedModel
+from photofinish.client.regions import DIRECT_PARAMETER, TransportError
+from photofinish.client.tensors import DTYPES, require_rows
+from photofinish.client.translation import error_from_answer, translate_status
+from photofinish.client.triton import ServedModel
 from photofinish.errors import InferenceError, RequestTimeoutError
 
 _HEADERS_END = b"\r\n\r\n"

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
-from client.recordings import MISSING_SHARE, quiet_capture
-from client.source import Clock, Source
+from photofinish.client.recordings import MISSING_SHARE, quiet_capture
+from photofinish.client.source import Clock, Source
 from photofinish.errors import SourceError
 from photofinish.frame import Frame
 

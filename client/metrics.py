@@ -6,7 +6,7 @@ from types import TracebackType
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 
-from client.frame_result import DropCause, FrameResult
+from photofinish.client.frame_result import DropCause, FrameResult
 from photofinish.errors import ConfigError
 
 LATENCY_BUCKETS_S = (

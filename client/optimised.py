@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 
-from client.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
-from client.preparation import write_input
-from client.reader import FrameReader
-from client.session import Session, Slot, Transport, TransportChoice, ignore_notice
-from client.triton import TritonClient, grpc_target
-from client.workers import OrderedWorkers
+from photofinish.client.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
+from photofinish.client.preparation import write_input
+from photofinish.client.reader import FrameReader
+from photofinish.client.session import Session, Slot, Transport, TransportChoice, ignore_notice
+from photofinish.client.triton import TritonClient, grpc_target
+from photofinish.client.workers import OrderedWorkers
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output
 from photofinish.letterbox import is_smaller_than_in_square

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from client.baseline import BaselinePipeline
-from client.frame_result import DropCause, FrameCount, FrameResult, PipelineObserver
-from client.metrics import ClientMetrics
-from client.model_choice import choose_model
-from client.optimised import OptimisedPipeline
-from client.session import TransportChoice, ignore_notice
-from client.triton import TritonClient
+from photofinish.client.baseline import BaselinePipeline
+from photofinish.client.frame_result import DropCause, FrameCount, FrameResult, PipelineObserver
+from photofinish.client.metrics import ClientMetrics
+from photofinish.client.model_choice import choose_model
+from photofinish.client.optimised import OptimisedPipeline
+from photofinish.client.session import TransportChoice, ignore_notice
+from photofinish.client.triton import TritonClient
 
 __all__ = [
     "BaselinePipeline",

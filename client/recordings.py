@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from client.jpeg import JPEG_START, jpeg_damage
-from client.source import Clock, ReplaySource
+from photofinish.client.jpeg import JPEG_START, jpeg_damage
+from photofinish.client.source import Clock, ReplaySource
 from photofinish.errors import SourceError
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

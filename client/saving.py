@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from client.recordings import quiet_capture
+from photofinish.client.recordings import quiet_capture
 from photofinish.errors import ConfigError
 from photofinish.letterbox import letterboxed_from_image
 

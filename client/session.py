@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from client.cuda_region import CudaRegion
-from client.grpc_caller import GrpcCaller, call_grpc
-from client.http_caller import HttpCaller
-from client.regions import BytesRegion, InputRegion, SystemRegion, TransportError, is_orphaned
-from client.tensors import DTYPES
-from client.triton import ServedModel, channel_options, grpc_target
+from photofinish.client.cuda_region import CudaRegion
+from photofinish.client.grpc_caller import GrpcCaller, call_grpc
+from photofinish.client.http_caller import HttpCaller
+from photofinish.client.regions import BytesRegion, InputRegion, SystemRegion, TransportError, is_orphaned
+from photofinish.client.tensors import DTYPES
+from photofinish.client.triton import ServedModel, channel_options, grpc_target
 from photofinish.errors import ConfigError, InferenceError, RequestTimeoutError
 
 Transport = Literal["grpc", "system_shm", "cuda_shm", "system_shm_http", "cuda_shm_http"]

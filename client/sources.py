@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from client.live_sources import camera_source, public_url, stream_source
-from client.recordings import IMAGE_SUFFIXES, PictureSource, VideoSource, image_paths
-from client.source import Source
-from client.synthetic_source import synthetic_from_spec
+from photofinish.client.live_sources import camera_source, public_url, stream_source
+from photofinish.client.recordings import IMAGE_SUFFIXES, PictureSource, VideoSource, image_paths
+from photofinish.client.source import Source
+from photofinish.client.synthetic_source import synthetic_from_spec
 from photofinish.errors import SourceError
 
 __all__ = ["Source", "is_present", "open_source"]

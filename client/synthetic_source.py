@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from urllib.parse import parse_qsl
 
-from client.source import Clock, Source
+from photofinish.client.source import Clock, Source
 from photofinish.errors import SourceError
 from photofinish.frame import Frame
 from photofinish.synthetic import SyntheticCamera

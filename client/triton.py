@@ -11,9 +11,9 @@ from typing import Any
 import tritonclient.grpc as triton_grpc
 from tritonclient.utils import InferenceServerException
 
-from client.foreign_models import card_from_tensors
-from client.tensors import TensorInfo, tensor_from_metadata
-from client.translation import error_from_triton
+from photofinish.client.foreign_models import card_from_tensors
+from photofinish.client.tensors import TensorInfo, tensor_from_metadata
+from photofinish.client.translation import error_from_triton
 from photofinish.errors import (
     ConfigError,
     InferenceError,

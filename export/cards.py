@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.pbtxt import quoted
 from photofinish.errors import ModelRepositoryError
+from photofinish.export.pbtxt import quoted
 from photofinish.model_card import CARD_PARAMETER, ModelCard, card_from_parameter
 from photofinish.variant import Device, Variant
 
 if TYPE_CHECKING:
-    from export.source import ModelSource
+    from photofinish.export.source import ModelSource
 
 CONFIG_NAME = "config.pbtxt"
 RECORD_NAME = "export.json"

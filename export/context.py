@@ -15,15 +15,15 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from export.frames import frames_network_from_source
-from export.onnx_batch import BATCH, model_with_dynamic_batch
-from export.onnx_frames import frames_model_from_tensor_model
-from export.onnx_session import output_from_onnx
-from export.parity import check_raw, check_rows, check_scores
-from export.pictures import frames_from_pictures, images_from_frames_array, reference_picture_paths
-from export.source import ModelSource
 from photofinish.detections import MAX_ROWS, ROW_WIDTH
 from photofinish.errors import ExportError
+from photofinish.export.frames import frames_network_from_source
+from photofinish.export.onnx_batch import BATCH, model_with_dynamic_batch
+from photofinish.export.onnx_frames import frames_model_from_tensor_model
+from photofinish.export.onnx_session import output_from_onnx
+from photofinish.export.parity import check_raw, check_rows, check_scores
+from photofinish.export.pictures import frames_from_pictures, images_from_frames_array, reference_picture_paths
+from photofinish.export.source import ModelSource
 from photofinish.heads import rows_from_head
 from photofinish.variant import Device, Variant
 

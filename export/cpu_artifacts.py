@@ -1,4 +1,6 @@
-"""The files that `python -m perf.cpu_ways` compares: `python -m export.cpu_artifacts FOLDER [--weights demo]`.
+"""The files that `python -m photofinish.perf.cpu_ways` compares.
+
+    python -m photofinish.export.cpu_artifacts FOLDER [--weights demo]
 
 NNCF is used where it is installed (`pip install nncf`); Photofinish itself does not need it.
 """
@@ -16,12 +18,12 @@ import click
 import onnx
 import torch
 
-from export.aoti import compile_packages
-from export.build import stage_variants
-from export.context import RecipeUnavailableError
-from export.frames import frames_network_from_source
-from export.quantise_frames import frames_from_synthetic
-from export.weights import find_weights, load_source
+from photofinish.export.aoti import compile_packages
+from photofinish.export.build import stage_variants
+from photofinish.export.context import RecipeUnavailableError
+from photofinish.export.frames import frames_network_from_source
+from photofinish.export.quantise_frames import frames_from_synthetic
+from photofinish.export.weights import find_weights, load_source
 from photofinish.variant import default_variants_path
 
 FILES = {

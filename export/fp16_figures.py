@@ -13,10 +13,10 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
-from export.precision import WEIGHTED_OPS
-from export.tensorrt_engine import EngineRequest, engine_from_onnx
 from photofinish.detections import Detections, match_detections
 from photofinish.errors import ExportError
+from photofinish.export.precision import WEIGHTED_OPS
+from photofinish.export.tensorrt_engine import EngineRequest, engine_from_onnx
 from photofinish.variant import Variant
 
 Array = npt.NDArray[np.float32]

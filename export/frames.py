@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from export.source import ModelSource
 from photofinish.detections import MAX_ROWS
+from photofinish.export.source import ModelSource
 
 
 class FramesDetector(nn.Module):

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from export.onnx_batch import BATCH
 from photofinish.detections import MAX_ROWS, ROW_WIDTH
+from photofinish.export.onnx_batch import BATCH
 
 FRAMES_INPUT = "frames"
 DETECTIONS_OUTPUT = "detections"

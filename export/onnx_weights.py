@@ -11,11 +11,11 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto
 
-from export.onnx_batch import model_with_dynamic_batch
-from export.onnx_session import output_from_onnx
-from export.source import ModelSource
 from photofinish.detections import MAX_ROWS, ROW_WIDTH
 from photofinish.errors import ExportError
+from photofinish.export.onnx_batch import model_with_dynamic_batch
+from photofinish.export.onnx_session import output_from_onnx
+from photofinish.export.source import ModelSource
 from photofinish.model_card import Head
 
 DEFAULT_INPUT_SIZE = 640

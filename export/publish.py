@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from export.cards import card_from_directory
-from export.disk import told_when_full
-from export.staging import StagedVariant, copy_variant, replaced_directory
 from photofinish.engine_record import require_engines
 from photofinish.errors import ModelRepositoryError
+from photofinish.export.cards import card_from_directory
+from photofinish.export.disk import told_when_full
+from photofinish.export.staging import StagedVariant, copy_variant, replaced_directory
 
 
 def publish_variants(staged: Iterable[StagedVariant], repository: Path) -> tuple[str, ...]:

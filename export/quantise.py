@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import onnx
 
-from export.context import BuildContext, RecipeUnavailableError
-from export.onnx_session import output_from_onnx
-from export.quantise_frames import CalibrationFrames, frames_from_folder, frames_from_synthetic
-from export.quantise_graph import (
+from photofinish.errors import ConfigError
+from photofinish.export.context import BuildContext, RecipeUnavailableError
+from photofinish.export.onnx_session import output_from_onnx
+from photofinish.export.quantise_frames import CalibrationFrames, frames_from_folder, frames_from_synthetic
+from photofinish.export.quantise_graph import (
     layer_inputs,
     layers_from_model,
     partly_quantised,
@@ -21,9 +22,14 @@ from export.quantise_graph import (
     weights_share,
     with_limits,
 )
-from export.quantise_ranges import RangeCollector
-from export.quantise_search import Array, SearchResult, disagreement_from_outputs, has_detections, search_layers
-from photofinish.errors import ConfigError
+from photofinish.export.quantise_ranges import RangeCollector
+from photofinish.export.quantise_search import (
+    Array,
+    SearchResult,
+    disagreement_from_outputs,
+    has_detections,
+    search_layers,
+)
 from photofinish.synthetic import CLASS_NAMES
 from photofinish.variant import Variant
 

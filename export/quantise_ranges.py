@@ -11,8 +11,8 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
-from export.onnx_session import ORT_ERRORS
 from photofinish.errors import ExportError
+from photofinish.export.onnx_session import ORT_ERRORS
 
 BINS = 4096
 

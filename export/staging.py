@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from export.cards import RECORD_NAME
 from photofinish.engine_record import require_engines
 from photofinish.errors import ModelRepositoryError
+from photofinish.export.cards import RECORD_NAME
 from photofinish.model_card import ModelCard, card_from_parameter
 from photofinish.source_hash import ROOT, source_files, source_hash
 from photofinish.variant import Variant

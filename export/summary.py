@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from export.staging import StagedVariant
 from photofinish.errors import ConfigError
+from photofinish.export.staging import StagedVariant
 
 
 def table_from_staged(staged: Sequence[StagedVariant]) -> str:

@@ -10,10 +10,10 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import Any
 
-from export.tensorrt_library import TensorRTLibrary
-from export.tensorrt_network import EngineRefusedError, ParsedNetwork
-from export.tensorrt_progress import OnBuildStep, progress_monitor
 from photofinish.errors import ExportError
+from photofinish.export.tensorrt_library import TensorRTLibrary
+from photofinish.export.tensorrt_network import EngineRefusedError, ParsedNetwork
+from photofinish.export.tensorrt_progress import OnBuildStep, progress_monitor
 
 logger = logging.getLogger(__name__)
 BatchProfile = tuple[int, int, int]

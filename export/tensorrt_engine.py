@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from export.source import sha256_from_file
-from export.tensorrt_build import build_engine, profile_from_buckets, timing_cache_name
-from export.tensorrt_inspect import check_engine_precision
-from export.tensorrt_library import FP8_TARGETS, Gpu, TensorRTLibrary, choose_library, gpu_at_hand
-from export.tensorrt_network import check_precision, network_from_onnx
-from export.tensorrt_progress import OnBuildStep, tensorrt_logger
 from photofinish.engine_record import EngineRecord, record_path, write_record
 from photofinish.errors import ExportError
+from photofinish.export.source import sha256_from_file
+from photofinish.export.tensorrt_build import build_engine, profile_from_buckets, timing_cache_name
+from photofinish.export.tensorrt_inspect import check_engine_precision
+from photofinish.export.tensorrt_library import FP8_TARGETS, Gpu, TensorRTLibrary, choose_library, gpu_at_hand
+from photofinish.export.tensorrt_network import check_precision, network_from_onnx
+from photofinish.export.tensorrt_progress import OnBuildStep, tensorrt_logger
 from photofinish.variant import Variant
 from photofinish.wheels import user_cache_dir
 

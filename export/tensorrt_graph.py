@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, TensorProto, numpy_helper, version_converter
 
-from export.precision import fp16_model_from_fp32
 from photofinish.errors import ExportError
+from photofinish.export.precision import fp16_model_from_fp32
 
 FP16_SCALES_OPSET = 19
 """The first ONNX opset whose quantisers take FP16 values and scales, and give FP8."""

@@ -7,8 +7,8 @@ import re
 from collections import Counter
 from typing import Any
 
-from export.tensorrt_library import TensorRTLibrary
-from export.tensorrt_network import EngineRefusedError
+from photofinish.export.tensorrt_library import TensorRTLibrary
+from photofinish.export.tensorrt_network import EngineRefusedError
 
 _FORMATS = (
     ("int8", re.compile(r"(?<!u)int8", re.IGNORECASE)),  # UINT8 is the camera's picture on its way in

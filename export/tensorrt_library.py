@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from export.tensorrt_targets import TARGET
 from photofinish.engine_record import LibraryName
 from photofinish.errors import ExportError
+from photofinish.export.tensorrt_targets import TARGET
 
 logger = logging.getLogger(__name__)
 

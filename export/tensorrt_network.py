@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.tensorrt_library import TensorRTLibrary
 from photofinish.errors import ExportError
+from photofinish.export.tensorrt_library import TensorRTLibrary
 
 WEIGHTED_LAYERS = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
 PRECISION_NAMES = {

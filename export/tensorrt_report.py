@@ -6,9 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from export.tensorrt_library import INSTALL, Gpu, TensorRTLibrary, gpu_at_hand, imported_library, problem_with
-from export.tensorrt_provider import provider_problem
 from photofinish.engine_record import LibraryName
+from photofinish.export.tensorrt_library import (
+    INSTALL,
+    Gpu,
+    TensorRTLibrary,
+    gpu_at_hand,
+    imported_library,
+    problem_with,
+)
+from photofinish.export.tensorrt_provider import provider_problem
 
 CARDS = {"sm75": "T4, RTX 20", "sm80": "A100", "sm86": "A10, RTX 30", "sm89": "L4, RTX 40", "sm120": "RTX 50"}
 """Names that people know the architectures by."""

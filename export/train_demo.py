@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from export.train_demo_data import Split, write_dataset
 from photofinish import __version__
 from photofinish.errors import ExportError
+from photofinish.export.train_demo_data import Split, write_dataset
 from photofinish.synthetic import CLASS_NAMES
 
 ARCHITECTURE = "yolo26n.yaml"

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from export.source import ModelSource
 from photofinish.detections import MAX_ROWS
 from photofinish.errors import ExportError
+from photofinish.export.source import ModelSource
 from photofinish.variant import SQUARE, input_wh_from_aspect
 from photofinish.wheels import user_cache_dir
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from client.pipelines import BaselinePipeline, OptimisedPipeline
-from perf.accuracy_data import Dataset, in_dataset_classes, map_classes
-from perf.accuracy_figures import AgreementFigures, TruthFigures, figures_from_baseline, figures_from_truth
+from photofinish.client.pipelines import BaselinePipeline, OptimisedPipeline
 from photofinish.detections import Detections
 from photofinish.errors import ConfigError
 from photofinish.frame import Frame
 from photofinish.model_card import ModelCard
+from photofinish.perf.accuracy_data import Dataset, in_dataset_classes, map_classes
+from photofinish.perf.accuracy_figures import AgreementFigures, TruthFigures, figures_from_baseline, figures_from_truth
 
 MIN_CONFIDENCE = 0.001
 """As Ultralytics' validation: mAP needs the weak boxes too."""

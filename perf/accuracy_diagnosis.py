@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from perf.accuracy import AccuracyResult, Answers
-from perf.accuracy_data import Dataset
-from perf.accuracy_figures import figures_from_baseline
 from photofinish.detections import Detections
 from photofinish.frame import Frame
 from photofinish.model_card import ModelCard
+from photofinish.perf.accuracy import AccuracyResult, Answers
+from photofinish.perf.accuracy_data import Dataset
+from photofinish.perf.accuracy_figures import figures_from_baseline
 
 PROBE_FRAMES = 16
 RECOVERED_SHARE = 0.5

@@ -8,12 +8,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from perf.accuracy import AccuracyResult, Answers, OnFrame, answers_from_server, ignore_frame, results_from_answers
-from perf.accuracy_data import Dataset
-from perf.accuracy_diagnosis import advice, diagnose
-from perf.accuracy_store import AccuracyStore, identity_from_variant
 from photofinish.frame import Frame
 from photofinish.model_card import ModelCard
+from photofinish.perf.accuracy import (
+    AccuracyResult,
+    Answers,
+    OnFrame,
+    answers_from_server,
+    ignore_frame,
+    results_from_answers,
+)
+from photofinish.perf.accuracy_data import Dataset
+from photofinish.perf.accuracy_diagnosis import advice, diagnose
+from photofinish.perf.accuracy_store import AccuracyStore, identity_from_variant
 
 MEAN_CONFIDENCE_ERRORS: Mapping[str, float] = {"fp32": 0.01, "fp16": 0.02, "bf16": 0.03, "int8": 0.1, "fp8": 0.1}
 """How far confidences of matching boxes may differ on average, by precision. mAP alone forgives a wrong input: a COCO

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from client.recordings import IMAGE_SUFFIXES, image_from_file
-from perf.accuracy_data import Dataset
+from photofinish.client.recordings import IMAGE_SUFFIXES, image_from_file
 from photofinish.detections import Detections, empty_detections
 from photofinish.errors import ConfigError
 from photofinish.frame import Frame
+from photofinish.perf.accuracy_data import Dataset
 
 SPLITS = ("val", "test", "train")
 TOLERANCE = 0.01

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from perf.accuracy import OnFrame
+from photofinish.perf.accuracy import OnFrame
 
 
 @contextmanager

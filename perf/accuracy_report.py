@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from perf.accuracy_gate import Candidate, GateReport
-from perf.environment import environment_fingerprint, utc_now
+from photofinish.perf.accuracy_gate import Candidate, GateReport
+from photofinish.perf.environment import environment_fingerprint, utc_now
 
 SCHEMA_VERSION = 1
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from perf.accuracy import AccuracyResult, Answers
-from perf.accuracy_data import Dataset
-from perf.environment import runtime_fingerprint
-from perf.gpu_watch import load_nvml
 from photofinish.detections import Detections
 from photofinish.model_card import ModelCard
+from photofinish.perf.accuracy import AccuracyResult, Answers
+from photofinish.perf.accuracy_data import Dataset
+from photofinish.perf.environment import runtime_fingerprint
+from photofinish.perf.gpu_watch import load_nvml
 from photofinish.source_hash import ROOT, source_files, source_hash
 
 DECIDING = ("perf", "server/backends", "server/bridge", "client", "photofinish")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from perf.accuracy_gate import GateReport, Verdict
-from perf.formatting import MISSING, number
+from photofinish.perf.accuracy_gate import GateReport, Verdict
+from photofinish.perf.formatting import MISSING, number
 
 HEADER = (
     "variant",

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from client.sources import open_source
-from client.triton import ServedModel, TritonClient
-from perf.environment import environment_fingerprint, frames_fingerprint
-from perf.record import Arm
-from perf.watch import Watcher
+from photofinish.client.sources import open_source
+from photofinish.client.triton import ServedModel, TritonClient
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame
+from photofinish.perf.environment import environment_fingerprint, frames_fingerprint
+from photofinish.perf.record import Arm
+from photofinish.perf.watch import Watcher
 
 Progress = Callable[[str], None]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perf.formatting import milliseconds, number
-from perf.record import Section
-from perf.statistics import min_samples
-from perf.summary import summaries_from_section
+from photofinish.perf.formatting import milliseconds, number
+from photofinish.perf.record import Section
+from photofinish.perf.statistics import min_samples
+from photofinish.perf.summary import summaries_from_section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""How fast one core renders the synthetic camera at 720p: `python -m perf.camera_speed --out FILE.json`."""
+"""How fast one core renders the synthetic camera at 720p: `python -m photofinish.perf.camera_speed --out FILE.json`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import click
 import cv2
 import numpy as np
 
-from perf.environment import environment_fingerprint, utc_now
-from perf.statistics import nearest_rank
+from photofinish.perf.environment import environment_fingerprint, utc_now
+from photofinish.perf.statistics import nearest_rank
 from photofinish.synthetic import SyntheticCamera
 
 SCENES: dict[str, dict[str, float]] = {"default": {"crowding": 1.0}, "crowded": {"crowding": 2.0}}
@@ -93,7 +93,7 @@ def main() -> None:
     entries = measure_scenes(options.frames)
     record = {
         "schema_version": SCHEMA_VERSION,
-        "command": f"python -m perf.camera_speed --frames {options.frames}",
+        "command": f"python -m photofinish.perf.camera_speed --frames {options.frames}",
         "created_utc": utc_now(),
         "environment": environment,
         "size_wh": [1280, 720],

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from perf.formatting import milliseconds, number, tick_label, times
-from perf.record import Section
-from perf.samples import NS_PER_MS, NS_PER_S
-from perf.stages import STAGES, stage_rows
-from perf.statistics import carried_percentile, nearest_rank
-from perf.summary import ArmSummary, latency_ns_of, summaries_from_section
-from perf.svg import (
+from photofinish.perf.formatting import milliseconds, number, tick_label, times
+from photofinish.perf.record import Section
+from photofinish.perf.samples import NS_PER_MS, NS_PER_S
+from photofinish.perf.stages import STAGES, stage_rows
+from photofinish.perf.statistics import carried_percentile, nearest_rank
+from photofinish.perf.summary import ArmSummary, latency_ns_of, summaries_from_section
+from photofinish.perf.svg import (
     COLOURS,
     GREY,
     WIDTH,
@@ -31,8 +31,8 @@ from perf.svg import (
     x_axis,
     y_axis,
 )
-from perf.tables import arm_label
-from perf.wording import word
+from photofinish.perf.tables import arm_label
+from photofinish.perf.wording import word
 
 _BINS = 64
 _STAGE_COLOURS = ("#94a3b8", "#b45309", "#be185d", "#7dd3c8", "#0f766e", "#134e4a", "#4338ca")

@@ -1,7 +1,7 @@
 """Does the comparison tell a difference from none? Twenty A/A comparisons, and twenty with a 10 % slow-down.
 
-    python -m perf.check_discrimination                   a synthetic sender with a machine's kind of noise
-    python -m perf.check_discrimination --url HOST:PORT   the real thing: one served variant against itself
+    python -m photofinish.perf.check_discrimination                   a synthetic sender with a machine's kind of noise
+    python -m photofinish.perf.check_discrimination --url HOST:PORT   the real thing: one served variant against itself
 
 The slow-down is real waiting after each request, a tenth of the time that this request took. A/A and slow-down take
 turns, so that both meet the same machine.
@@ -22,19 +22,19 @@ from pathlib import Path
 import click
 import numpy as np
 
-from client.pipelines import OptimisedPipeline
-from perf.bench import frames_from_source, served_models
-from perf.comparison import contender_from_sender, run_comparison
-from perf.environment import environment_fingerprint, utc_now
-from perf.load import Sender
-from perf.record import Arm, Load, Section
-from perf.samples import NS_PER_MS
-from perf.senders import frame_sender
-from perf.simulated_machine import simulated_coverage
-from perf.statistics import Interval
-from perf.summary import summaries_from_section
-from perf.tables import interval_text
+from photofinish.client.pipelines import OptimisedPipeline
 from photofinish.errors import ConfigError
+from photofinish.perf.bench import frames_from_source, served_models
+from photofinish.perf.comparison import contender_from_sender, run_comparison
+from photofinish.perf.environment import environment_fingerprint, utc_now
+from photofinish.perf.load import Sender
+from photofinish.perf.record import Arm, Load, Section
+from photofinish.perf.samples import NS_PER_MS
+from photofinish.perf.senders import frame_sender
+from photofinish.perf.simulated_machine import simulated_coverage
+from photofinish.perf.statistics import Interval
+from photofinish.perf.summary import summaries_from_section
+from photofinish.perf.tables import interval_text
 
 SLOW_DOWN = 0.10
 _DRIFT_S = 2.0
@@ -200,7 +200,7 @@ def main(
         tallies = check(noisy_sender)
     values = {
         "created_utc": utc_now(),
-        "command": ["python", "-m", "perf.check_discrimination", *sys.argv[1:]],
+        "command": ["python", "-m", "photofinish.perf.check_discrimination", *sys.argv[1:]],
         "slow_down": SLOW_DOWN,
         "environment": environment,
         "load_average_after": os.getloadavg()[0],

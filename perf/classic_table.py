@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from perf.formatting import milliseconds, number, times
-from perf.record import Section
-from perf.summary import ArmSummary, summaries_from_section
-from perf.tables import Table
-from perf.wording import word
+from photofinish.perf.formatting import milliseconds, number, times
+from photofinish.perf.record import Section
+from photofinish.perf.summary import ArmSummary, summaries_from_section
+from photofinish.perf.tables import Table
+from photofinish.perf.wording import word
 
 
 def classic_rows(section: Section, *, lang: str = "en") -> Table | None:

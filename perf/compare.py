@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from perf.formatting import milliseconds, number
-from perf.record import Record, Section
-from perf.statistics import Interval, ratio_interval, resampled_mean
-from perf.summary import PERCENTILES, ArmSummary, latency_statistic, summaries_from_section
-from perf.tables import Table, interval_text
-from perf.verdict import verdict_from_record
-from perf.wording import word
 from photofinish.errors import ConfigError
+from photofinish.perf.formatting import milliseconds, number
+from photofinish.perf.record import Record, Section
+from photofinish.perf.statistics import Interval, ratio_interval, resampled_mean
+from photofinish.perf.summary import PERCENTILES, ArmSummary, latency_statistic, summaries_from_section
+from photofinish.perf.tables import Table, interval_text
+from photofinish.perf.verdict import verdict_from_record
+from photofinish.perf.wording import word
 
 MUST_MATCH = ("cpu", "cpu_cores", "driver", "cuda_driver", "distribution")
 """Keys of the environment that make two runs different machines."""

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from perf.load import Arrivals, Sender, arrival_offsets, run_closed_loop, run_open_loop
-from perf.record import Arm, Block, Load, NotRun, Section, SectionKind
-from perf.samples import Samples
-from perf.schedule import block_order
-from perf.warming import STRETCH_S, lead_in, warm_until_steady
-from perf.watch import Watcher
 from photofinish.errors import PhotofinishError
+from photofinish.perf.load import Arrivals, Sender, arrival_offsets, run_closed_loop, run_open_loop
+from photofinish.perf.record import Arm, Block, Load, NotRun, Section, SectionKind
+from photofinish.perf.samples import Samples
+from photofinish.perf.schedule import block_order
+from photofinish.perf.warming import STRETCH_S, lead_in, warm_until_steady
+from photofinish.perf.watch import Watcher
 
 Stages = dict[str, list[int]]
 Progress = Callable[[str], None]

@@ -7,18 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from client.frame_result import FrameResult
-from client.pipelines import BaselinePipeline, OptimisedPipeline
-from client.preparation import write_input
-from client.session import Session, Transport
-from client.triton import ServedModel
-from perf.bench import Bench, arm_from_model
-from perf.comparison import Contender, Stages, contender_from_sender
-from perf.load import Sender
-from perf.record import Load
-from perf.senders import frame_sender
+from photofinish.client.frame_result import FrameResult
+from photofinish.client.pipelines import BaselinePipeline, OptimisedPipeline
+from photofinish.client.preparation import write_input
+from photofinish.client.session import Session, Transport
+from photofinish.client.triton import ServedModel
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output
+from photofinish.perf.bench import Bench, arm_from_model
+from photofinish.perf.comparison import Contender, Stages, contender_from_sender
+from photofinish.perf.load import Sender
+from photofinish.perf.record import Load
+from photofinish.perf.senders import frame_sender
 
 Pipeline = Literal["baseline", "optimised"]
 

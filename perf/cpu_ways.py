@@ -1,7 +1,10 @@
-"""Ways to run one model on this processor, each in a bare loop: `python -m perf.cpu_ways FOLDER --out FILE.json`.
+"""Ways to run one model on this processor, each in a bare loop.
 
-FOLDER holds the artifacts that `python -m export.cpu_artifacts` makes. Every way runs in a process of its own, warm,
-and they take turns in rounds, so that what else the machine does falls on all of them alike.
+    python -m photofinish.perf.cpu_ways FOLDER --out FILE.json
+
+FOLDER holds the artifacts that `python -m photofinish.export.cpu_artifacts` makes.
+Every way runs in a process of its own, warm, and they take turns in rounds,
+so that what else the machine does falls on all of them alike.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ from typing import Any
 import click
 import numpy as np
 
-from perf.environment import environment_fingerprint, utc_now
-from perf.formatting import MISSING
-from perf.statistics import min_samples, nearest_rank
+from photofinish.perf.environment import environment_fingerprint, utc_now
+from photofinish.perf.formatting import MISSING
+from photofinish.perf.statistics import min_samples, nearest_rank
 
 Loop = Callable[[], object]
 SCHEMA_VERSION = 1
@@ -284,7 +287,7 @@ def main() -> None:
     )
     record = {
         "schema_version": SCHEMA_VERSION,
-        "command": "python -m perf.cpu_ways",
+        "command": "python -m photofinish.perf.cpu_ways",
         "created_utc": utc_now(),
         "environment": environment_fingerprint(None, server={"kind": "none", "version": "in one process per way"}),
         "threads": options.threads,

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from client.frame_result import FrameResult
-from perf.comparison import Contender, Progress, Stages, run_comparison
-from perf.gpu_watch import load_nvml
-from perf.record import Arm, Load, Section
-from perf.samples import NS_PER_S, Samples
-from perf.schedule import MIN_ROUNDS
-from perf.watch import Watcher
+from photofinish.client.frame_result import FrameResult
 from photofinish.frame import Frame
+from photofinish.perf.comparison import Contender, Progress, Stages, run_comparison
+from photofinish.perf.gpu_watch import load_nvml
+from photofinish.perf.record import Arm, Load, Section
+from photofinish.perf.samples import NS_PER_S, Samples
+from photofinish.perf.schedule import MIN_ROUNDS
+from photofinish.perf.watch import Watcher
 
 _WARM_UP_FRAMES = 8
 

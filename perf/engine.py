@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perf.comparison import Progress, reason_to_stop
-from perf.engine_packages import holds_packages, package_loop
-from perf.engine_tensorrt import tensorrt_loop
-from perf.load import run_closed_loop
-from perf.record import Arm, Block, Load, NotRun, Section
-from perf.samples import Samples
-from perf.watch import Watcher
 from photofinish.errors import ConfigError, PhotofinishError
 from photofinish.model_card import ModelCard
+from photofinish.perf.comparison import Progress, reason_to_stop
+from photofinish.perf.engine_packages import holds_packages, package_loop
+from photofinish.perf.engine_tensorrt import tensorrt_loop
+from photofinish.perf.load import run_closed_loop
+from photofinish.perf.record import Arm, Block, Load, NotRun, Section
+from photofinish.perf.samples import Samples
+from photofinish.perf.watch import Watcher
 from photofinish.variant import ARTIFACT_NAMES
 
 Loop = Callable[[], object]

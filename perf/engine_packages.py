@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from perf.engine_tensorrt import config_from_card
-from perf.samples import Samples
 from photofinish.errors import ConfigError
 from photofinish.model_card import ModelCard
+from photofinish.perf.engine_tensorrt import config_from_card
+from photofinish.perf.samples import Samples
 
 LOAD_TIMEOUT_S = 600.0
 """How long loading may take: every batch size is warmed and recorded as a CUDA graph."""

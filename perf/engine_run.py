@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from perf.environment import environment_fingerprint, utc_now
-from perf.harness import measure_harness
-from perf.record import Harness, Record, Section
 from photofinish.errors import ConfigError
+from photofinish.perf.environment import environment_fingerprint, utc_now
+from photofinish.perf.harness import measure_harness
+from photofinish.perf.record import Harness, Record, Section
 
 
 def engine_record(*, command: str, nvml: Any | None) -> Record:

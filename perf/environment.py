@@ -12,8 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from client.live_sources import public_url
 from photofinish import __version__
+from photofinish.client.live_sources import public_url
 from photofinish.frame import Frame
 
 _PACKAGES = (

@@ -1,6 +1,6 @@
 """One run on a GPU machine: every served variant is right under mixed load, and what serving costs over the engine.
 
-    python -m perf.gpu_server_check --repository model_repository [--seconds 4] > check.json
+    python -m photofinish.perf.gpu_server_check --repository model_repository [--seconds 4] > check.json
 
 The reference is the FP32 ONNX artifact, run on the CPU in this process. Frames are new on every run. Prints one JSON
 document; progress on stderr; exit 1 when an answer is wrong.
@@ -26,12 +26,12 @@ from typing import Any
 
 import numpy as np
 
-from client.session import Session, Transport
-from client.triton import ServedModel, TritonClient
-from perf.gpu_reference import Array, Checker, fresh_frames, input_from_frames, reference_rows, rows_on_cpu
-from perf.gpu_watch import load_nvml
-from perf.served import served
+from photofinish.client.session import Session, Transport
+from photofinish.client.triton import ServedModel, TritonClient
 from photofinish.errors import PhotofinishError
+from photofinish.perf.gpu_reference import Array, Checker, fresh_frames, input_from_frames, reference_rows, rows_on_cpu
+from photofinish.perf.gpu_watch import load_nvml
+from photofinish.perf.served import served
 
 POOL = 24
 LOADS = ((1, 32), (8, 8), (32, 4))

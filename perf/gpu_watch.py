@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from perf.observation import POWER_CAP, GpuObservation
-from perf.processes import ProcessTree
+from photofinish.perf.observation import POWER_CAP, GpuObservation
+from photofinish.perf.processes import ProcessTree
 
 THROTTLE_REASONS: Mapping[str, int] = {
     POWER_CAP: 0x4,

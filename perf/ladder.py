@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from client.session import Transport, automatic_order
-from client.triton import ServedModel
-from perf.contenders import Pipeline, Setup
-from perf.record import NotRun
-from perf.wording import CHANGE_NOUNS
+from photofinish.client.session import Transport, automatic_order
+from photofinish.client.triton import ServedModel
 from photofinish.model_card import ModelCard
+from photofinish.perf.contenders import Pipeline, Setup
+from photofinish.perf.record import NotRun
+from photofinish.perf.wording import CHANGE_NOUNS
 
 IN_FLIGHT = 2
 BATCH_SIZE = 8

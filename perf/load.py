@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from perf.samples import NS_PER_S, Samples
 from photofinish.errors import InferenceError, ServerUnavailableError
+from photofinish.perf.samples import NS_PER_S, Samples
 
 Sender = Callable[[int], None]
 """Sends request `index` and returns when its result is there; raises InferenceError when it brought none."""

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perf.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError
-from perf.samples import Samples
+from photofinish.perf.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError
+from photofinish.perf.samples import Samples
 
 _STOP_TIMEOUT_S = 10.0
 

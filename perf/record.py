@@ -19,10 +19,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from perf.codec import value_from_json
-from perf.observation import Observation
-from perf.samples import Samples
 from photofinish.errors import ConfigError
+from photofinish.perf.codec import value_from_json
+from photofinish.perf.observation import Observation
+from photofinish.perf.samples import Samples
 
 SCHEMA_VERSION = 1
 

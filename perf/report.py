@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from perf.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
-from perf.classic_table import classic_rows
-from perf.formatting import number, tick_label, times
-from perf.observation import POWER_CAP
-from perf.record import Arm, Record, Section
-from perf.recorded_words import translated
-from perf.stages import stage_rows
-from perf.statistics import min_samples
-from perf.summary import summaries_from_section
-from perf.sweep_checks import generator_disagreements
-from perf.tables import (
+from photofinish.perf.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
+from photofinish.perf.classic_table import classic_rows
+from photofinish.perf.formatting import number, tick_label, times
+from photofinish.perf.observation import POWER_CAP
+from photofinish.perf.record import Arm, Record, Section
+from photofinish.perf.recorded_words import translated
+from photofinish.perf.stages import stage_rows
+from photofinish.perf.statistics import min_samples
+from photofinish.perf.summary import summaries_from_section
+from photofinish.perf.sweep_checks import generator_disagreements
+from photofinish.perf.tables import (
     Table,
     comparison_rows,
     engine_rows,
@@ -29,8 +29,8 @@ from perf.tables import (
     stage_table,
     sweep_rows,
 )
-from perf.verdict import Verdict, is_overloaded, primary_comparison, verdict_from_record
-from perf.wording import section_title, word
+from photofinish.perf.verdict import Verdict, is_overloaded, primary_comparison, verdict_from_record
+from photofinish.perf.wording import section_title, word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

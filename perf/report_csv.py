@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 
-from perf.record import Record
-from perf.samples import NS_PER_MS
-from perf.summary import summaries_from_section
+from photofinish.perf.record import Record
+from photofinish.perf.samples import NS_PER_MS
+from photofinish.perf.summary import summaries_from_section
 
 HEADER = (
     "section", "kind", "arm", "model", "backend", "precision", "contract", "transport", "generator", "concurrency",

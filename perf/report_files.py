@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from perf.record import Record
-from perf.report_csv import csv_report
-from perf.report_html import html_report
-from perf.report_markdown import markdown_report
 from photofinish.errors import ConfigError
+from photofinish.perf.record import Record
+from photofinish.perf.report_csv import csv_report
+from photofinish.perf.report_html import html_report
+from photofinish.perf.report_markdown import markdown_report
 
 
 def write_reports(record: Record, json_path: Path, *, lang: str = "en") -> tuple[Path, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from html import escape
 
-from perf.record import Record
-from perf.report import Part, headline, report_parts
-from perf.tables import Table
-from perf.verdict import verdict_from_record
-from perf.wording import section_title, word
+from photofinish.perf.record import Record
+from photofinish.perf.report import Part, headline, report_parts
+from photofinish.perf.tables import Table
+from photofinish.perf.verdict import verdict_from_record
+from photofinish.perf.wording import section_title, word
 
 _INTERVAL = re.compile(r"^(.+) (\[[^\]]+\])$")
 _STYLE = """

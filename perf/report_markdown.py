@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from perf.record import Record
-from perf.report import Part, headline, text_parts
-from perf.wording import word
+from photofinish.perf.record import Record
+from photofinish.perf.report import Part, headline, text_parts
+from photofinish.perf.wording import word
 
 
 def markdown_report(record: Record, *, lang: str = "en") -> str:

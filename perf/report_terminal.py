@@ -5,14 +5,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from perf.environment import usable_cores
-from perf.record import Record, Section
-from perf.report import Part, headline, text_parts
-from perf.statistics import min_samples
-from perf.summary import summaries_from_section
-from perf.tables import comparison_rows
-from perf.verdict import machine_reasons
-from perf.wording import word
+from photofinish.perf.environment import usable_cores
+from photofinish.perf.record import Record, Section
+from photofinish.perf.report import Part, headline, text_parts
+from photofinish.perf.statistics import min_samples
+from photofinish.perf.summary import summaries_from_section
+from photofinish.perf.tables import comparison_rows
+from photofinish.perf.verdict import machine_reasons
+from photofinish.perf.wording import word
 
 
 def comparison_table(section: Section, *, lang: str = "en") -> str:

@@ -10,25 +10,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from client.session import Session, Transport
-from client.triton import ServedModel
-from perf.bench import Bench, Progress
-from perf.client_memory import ClientMemory
-from perf.comparison import Contender, run_comparison
-from perf.contenders import Setup, open_contender
-from perf.environment import utc_now
-from perf.formatting import milliseconds
-from perf.harness import measure_harness
-from perf.ladder import ladder_setups
-from perf.load import Arrivals, run_closed_loop
-from perf.perf_analyzer_program import PerfAnalyzer
-from perf.record import Harness, Load, NotRun, Record, Section, SectionKind, write_record
-from perf.report_files import write_reports
-from perf.senders import inputs_from_frames, request_sender
-from perf.statistics import nearest_rank
-from perf.sweep import run_sweep
+from photofinish.client.session import Session, Transport
+from photofinish.client.triton import ServedModel
 from photofinish.errors import ConfigError, PhotofinishError
 from photofinish.letterbox import is_smaller_than_in_square
+from photofinish.perf.bench import Bench, Progress
+from photofinish.perf.client_memory import ClientMemory
+from photofinish.perf.comparison import Contender, run_comparison
+from photofinish.perf.contenders import Setup, open_contender
+from photofinish.perf.environment import utc_now
+from photofinish.perf.formatting import milliseconds
+from photofinish.perf.harness import measure_harness
+from photofinish.perf.ladder import ladder_setups
+from photofinish.perf.load import Arrivals, run_closed_loop
+from photofinish.perf.perf_analyzer_program import PerfAnalyzer
+from photofinish.perf.record import Harness, Load, NotRun, Record, Section, SectionKind, write_record
+from photofinish.perf.report_files import write_reports
+from photofinish.perf.senders import inputs_from_frames, request_sender
+from photofinish.perf.statistics import nearest_rank
+from photofinish.perf.sweep import run_sweep
 
 TransportChoice = Transport | Literal["auto"]
 WRITE_EVERY_S = 2.0

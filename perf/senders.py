@@ -9,13 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from client.frame_result import FrameResult
-from client.preparation import write_input
-from client.session import Session
-from client.tensors import DTYPES
-from client.triton import ServedModel
-from perf.load import Sender
+from photofinish.client.frame_result import FrameResult
+from photofinish.client.preparation import write_input
+from photofinish.client.session import Session
+from photofinish.client.tensors import DTYPES
+from photofinish.client.triton import ServedModel
 from photofinish.frame import Frame
+from photofinish.perf.load import Sender
 
 
 class FramePipeline(Protocol):

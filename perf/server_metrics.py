@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from perf.observation import TritonMeans
 from photofinish.errors import ServerUnavailableError
+from photofinish.perf.observation import TritonMeans
 
 _COUNTERS: Mapping[str, str] = {
     "nv_inference_request_success": "requests",

@@ -1,6 +1,6 @@
 """Memory under a long mixed load: does the server, or its client, grow?
 
-    python -m perf.soak --repository model_repository --model yolo26n_onnx_fp16 --seconds 600 > soak.json
+    python -m photofinish.perf.soak --repository model_repository --model yolo26n_onnx_fp16 --seconds 600 > soak.json
 
 Clients send batches of random size over every transport that the machine has, and reconnect every few seconds, so that
 regions are made and given back all the time. Every `--every` seconds the memory of the server's processes is read: on
@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 import psutil
 
-from client.session import Session, Transport
-from client.triton import ServedModel, TritonClient
-from perf.gpu_watch import load_nvml
-from perf.served import served
+from photofinish.client.session import Session, Transport
+from photofinish.client.triton import ServedModel, TritonClient
 from photofinish.errors import PhotofinishError
+from photofinish.perf.gpu_watch import load_nvml
+from photofinish.perf.served import served
 
 ON_CPU: tuple[Transport, ...] = ("system_shm_http", "system_shm", "grpc")
 ON_GPU: tuple[Transport, ...] = ("cuda_shm_http", "cuda_shm", *ON_CPU)

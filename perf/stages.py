@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perf.observation import joined_means
-from perf.record import Arm, Section
+from photofinish.perf.observation import joined_means
+from photofinish.perf.record import Arm, Section
 
 STAGES = ("prepare", "wire", "queue", "compute_input", "compute_infer", "compute_output", "decode")
 """In the order a request passes them."""

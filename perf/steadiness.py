@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from perf.record import Block
-from perf.statistics import student_t_quantile
+from photofinish.perf.record import Block
+from photofinish.perf.statistics import student_t_quantile
 
 DRIFT_CONFIDENCE = 0.95
 """How sure a drift must be, over all arms of a section together, before it counts as one."""

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from perf.observation import Observation, joined_means
-from perf.record import Arm, Block, Section
-from perf.statistics import (
+from photofinish.perf.observation import Observation, joined_means
+from photofinish.perf.record import Arm, Block, Section
+from photofinish.perf.statistics import (
     BlockStatistic,
     Interval,
     Values,

@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from client.regions import TransportError
-from client.session import Session, Transport
-from client.triton import ServedModel
-from perf.bench import Bench, Progress, arm_from_model
-from perf.comparison import reason_to_stop
-from perf.load import run_closed_loop
-from perf.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError
-from perf.perf_analyzer_run import run_perf_analyzer, write_input_data
-from perf.record import Arm, Block, Generator, Load, NotRun, Section
-from perf.samples import NS_PER_S, Samples
-from perf.senders import inputs_from_frames, request_sender
-from perf.warming import LEAD_IN_REQUESTS
+from photofinish.client.regions import TransportError
+from photofinish.client.session import Session, Transport
+from photofinish.client.triton import ServedModel
 from photofinish.errors import InferenceError, PhotofinishError
+from photofinish.perf.bench import Bench, Progress, arm_from_model
+from photofinish.perf.comparison import reason_to_stop
+from photofinish.perf.load import run_closed_loop
+from photofinish.perf.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError
+from photofinish.perf.perf_analyzer_run import run_perf_analyzer, write_input_data
+from photofinish.perf.record import Arm, Block, Generator, Load, NotRun, Section
+from photofinish.perf.samples import NS_PER_S, Samples
+from photofinish.perf.senders import inputs_from_frames, request_sender
+from photofinish.perf.warming import LEAD_IN_REQUESTS
 
 DEFAULT_CONCURRENCIES = (1, 4, 8)
 TIMEOUT_S = 60.0

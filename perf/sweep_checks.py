@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from perf.record import Section
-from perf.summary import ArmSummary, summaries_from_section
+from photofinish.perf.record import Section
+from photofinish.perf.summary import ArmSummary, summaries_from_section
 
 MAX_DISAGREEMENT = 0.10
 """Where perf_analyzer and our own closed loop differ by more than this, the report says it."""

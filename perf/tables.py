@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from perf.formatting import MISSING, mebibytes, milliseconds, number, times
-from perf.record import Arm, Record, Section
-from perf.recorded_words import translated
-from perf.stages import STAGES, stage_rows
-from perf.statistics import Interval
-from perf.summary import PERCENTILES, ArmSummary, summaries_from_section
-from perf.verdict import Verdict, is_overloaded
-from perf.wording import CHANGE_NOUNS, has_word, section_title, word
+from photofinish.perf.formatting import MISSING, mebibytes, milliseconds, number, times
+from photofinish.perf.record import Arm, Record, Section
+from photofinish.perf.recorded_words import translated
+from photofinish.perf.stages import STAGES, stage_rows
+from photofinish.perf.statistics import Interval
+from photofinish.perf.summary import PERCENTILES, ArmSummary, summaries_from_section
+from photofinish.perf.verdict import Verdict, is_overloaded
+from photofinish.perf.wording import CHANGE_NOUNS, has_word, section_title, word
 
 Table = tuple[list[str], list[list[str]]]
 _LATENCIES = ("mean", *PERCENTILES)

@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from perf.harness import MAX_OVERHEAD_NS, is_sender_late
-from perf.observation import POWER_CAP
-from perf.record import Arm, Record, Section
-from perf.samples import NS_PER_MS
-from perf.schedule import MIN_ROUNDS
-from perf.statistics import Interval, min_samples, resampled_mean, value_interval
-from perf.steadiness import drift_of
-from perf.summary import ArmSummary, latency_statistic, summaries_from_section
 from photofinish.errors import ConfigError
+from photofinish.perf.harness import MAX_OVERHEAD_NS, is_sender_late
+from photofinish.perf.observation import POWER_CAP
+from photofinish.perf.record import Arm, Record, Section
+from photofinish.perf.samples import NS_PER_MS
+from photofinish.perf.schedule import MIN_ROUNDS
+from photofinish.perf.statistics import Interval, min_samples, resampled_mean, value_interval
+from photofinish.perf.steadiness import drift_of
+from photofinish.perf.summary import ArmSummary, latency_statistic, summaries_from_section
 
 Validity = Literal["VALID", "INVALID"]
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]

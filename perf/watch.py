@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from perf.gpu_watch import GpuWatch
-from perf.observation import Observation, TritonMeans
-from perf.processes import CpuMeter, ProcessTree, machine_cpu_s, own_cpu_s
-from perf.server_metrics import Counters, means_between, read_counters
 from photofinish.errors import ServerUnavailableError
+from photofinish.perf.gpu_watch import GpuWatch
+from photofinish.perf.observation import Observation, TritonMeans
+from photofinish.perf.processes import CpuMeter, ProcessTree, machine_cpu_s, own_cpu_s
+from photofinish.perf.server_metrics import Counters, means_between, read_counters
 
 T = TypeVar("T")
 

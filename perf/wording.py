@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from perf.recorded_words import RECORDED
 from photofinish.errors import ConfigError
+from photofinish.perf.recorded_words import RECORDED
 
 LANGUAGES = ("en", "zh")
 CHANGE_NOUNS = ("contract", "engine", "precision", "input", "CUDA graphs", "client", "transport", "in flight", "batch")

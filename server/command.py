@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from photofinish.server.ports import LOOPBACK, Ports
+from photofinish.server.supervisor import SHARED_MEMORY
+from photofinish.server.triton_files import TritonFiles
 from photofinish.wheels import free_bytes
-from server.ports import LOOPBACK, Ports
-from server.supervisor import SHARED_MEMORY
-from server.triton_files import TritonFiles
 
 STUB_TIMEOUT_S = 600
 """How long a backend may take to load: engine load and the warm-up of every batch size."""

@@ -18,11 +18,10 @@ from typing import Literal
 
 from photofinish import __version__
 from photofinish.errors import ServerError
-from photofinish.wheels import free_bytes, user_cache_dir
-from server.bridge_build import find_compiler
-from server.ports import LOOPBACK
-from server.supervisor import SHARED_MEMORY
-from server.triton_files import (
+from photofinish.server.bridge_build import find_compiler
+from photofinish.server.ports import LOOPBACK
+from photofinish.server.supervisor import SHARED_MEMORY
+from photofinish.server.triton_files import (
     TRITON_DIR_VARIABLE,
     TRITON_REQUIREMENT,
     TRITON_VERSION,
@@ -31,6 +30,7 @@ from server.triton_files import (
     glibc_version,
     triton_on_disk,
 )
+from photofinish.wheels import free_bytes, user_cache_dir
 
 Status = Literal["works", "note", "fails"]
 MIN_FREE_GIB = 2.0

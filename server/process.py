@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 
 from photofinish.errors import ServerError
-from server.command import tritonserver_command
-from server.log import last_error, read_log
-from server.ports import Ports
-from server.run_folder import fill_run_folder, server_environment
-from server.supervisor import SHARED_MEMORY, remove_shared_memory
-from server.triton_files import TritonFiles
+from photofinish.server.command import tritonserver_command
+from photofinish.server.log import last_error, read_log
+from photofinish.server.ports import Ports
+from photofinish.server.run_folder import fill_run_folder, server_environment
+from photofinish.server.supervisor import SHARED_MEMORY, remove_shared_memory
+from photofinish.server.triton_files import TritonFiles
 
 STOP_TIMEOUT_S = 10.0
 _SHM_PREFIX = "photofinish_"

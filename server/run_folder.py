@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from photofinish.errors import ServerError
-from server.triton_files import TritonFiles
+from photofinish.server.triton_files import TritonFiles
 
 BACKENDS = Path(__file__).resolve().parent / "backends"
 SHARED_MODULES = BACKENDS / "shared"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from server.embedded import ServerEndpoint
+    from photofinish.server.embedded import ServerEndpoint
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -54,8 +54,8 @@ def coco_repository(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -
     The staged artifacts are kept between runs; the export remakes what is stale.
     """
     pytest.importorskip("ultralytics")
-    from export.build import stage_variants
-    from export.publish import publish_variants
+    from photofinish.export.build import stage_variants
+    from photofinish.export.publish import publish_variants
 
     repository = tmp_path_factory.mktemp("coco") / "model_repository"
     kept = CHECKOUT / ".photofinish" / "tests"
@@ -77,7 +77,7 @@ def coco_repository(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def served_coco(coco_repository: tuple[Path, dict[str, str]]) -> Iterator[ServedCoco]:
     """The COCO detector, served by a real embedded Triton for the whole session. Do not stop or change it."""
-    from server.embedded import EmbeddedServer
+    from photofinish.server.embedded import EmbeddedServer
 
     repository, names = coco_repository
     with EmbeddedServer(repository, on_progress=print) as server:

@@ -16,7 +16,9 @@ else:
     import tomli as tomllib
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-OURS = {"photofinish", "export", "server", "client", "perf"}
+ROOMS = {"export", "server", "client", "perf"}
+"""Folders beside `photofinish/`; their modules are imported as `photofinish.<folder>`."""
+OURS = {"photofinish", *ROOMS}
 MAY_IMPORT = {
     "photofinish": {"photofinish"},
     "export": {"photofinish", "export"},
@@ -44,7 +46,17 @@ VOCABULARY_MAY_IMPORT = {"numpy", "cv2", "click", "tomli", "tqdm"}
 
 
 def modules(folder: str) -> list[Path]:
-    return sorted(path for path in (CHECKOUT / folder).rglob("*.py") if "__pycache__" not in path.parts)
+    found = (path for path in (CHECKOUT / folder).rglob("*.py") if "__pycache__" not in path.parts)
+    if folder != "photofinish":
+        return sorted(found)
+    # The rooms are links there.
+    return sorted(path for path in found if path.relative_to(CHECKOUT / folder).parts[0] not in ROOMS)
+
+
+def room_from_import(name: str) -> str:
+    """The folder that an imported module lies in, or the library's name."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "photofinish" and len(parts) > 1 and parts[1] in ROOMS else parts[0]
 
 
 def imported_roots(path: Path, *, top_level_only: bool = False) -> Iterator[tuple[int, str]]:
@@ -53,9 +65,10 @@ def imported_roots(path: Path, *, top_level_only: bool = False) -> Iterator[tupl
     for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield node.lineno, alias.name.split(".")[0]
+                yield node.lineno, room_from_import(alias.name)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.lineno, node.module.split(".")[0]
+            for alias in node.names:
+                yield node.lineno, room_from_import(f"{node.module}.{alias.name}")
 
 
 @pytest.mark.parametrize("folder", sorted(OURS))
@@ -76,6 +89,19 @@ def test_backends_import_nothing_of_ours() -> None:
         for path in modules("server/backends")
         for line, root in imported_roots(path)
         if root in OURS
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_no_room_is_imported_by_its_bare_name(room: str) -> None:
+    """In a wheel there is no `perf` beside `photofinish`; in a checkout both names would load the module twice."""
+    wrong = [
+        f"{path.relative_to(CHECKOUT)}:{number}"
+        for folder in (*sorted(OURS), "tests", "experiments")
+        for path in modules(folder)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.match(rf"\s*(from|import) {room}(\.|\s|$)", line)
     ]
     assert not wrong
 

@@ -12,10 +12,10 @@ from types import FrameType
 
 from fastapi import FastAPI
 
-from client.metrics import MetricsEndpoint
-from client.ui.metrics import registry_of_boards
-from client.ui.server import WebServer, add_view_routes, open_listener
-from client.ui.split_view import Choice, SplitView
+from photofinish.client.metrics import MetricsEndpoint
+from photofinish.client.ui.metrics import registry_of_boards
+from photofinish.client.ui.server import WebServer, add_view_routes, open_listener
+from photofinish.client.ui.split_view import Choice, SplitView
 from photofinish.errors import ServerError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -68,7 +68,10 @@ def serve_view(
         if hosting.metrics_port is not None:
             registry = registry_of_boards(view.boards, lambda side: view.choice.model_name(side))
             stack.enter_context(MetricsEndpoint(registry, host=hosting.metrics_host, port=hosting.metrics_port))
-        from client.ui.page import build_page, mount_page  # Gradio takes seconds to import: the sides start meanwhile
+        from photofinish.client.ui.page import (  # Gradio takes seconds to import: the sides start meanwhile
+            build_page,
+            mount_page,
+        )
 
         app = FastAPI(openapi_url=None)
         add_view_routes(app, view, stop)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from client.sources import open_source
-from client.triton import TritonClient
-from client.ui.source_work import Pace
-from client.ui.split_view import Choice
-from client.ui.turns import TurnMode
+from photofinish.client.sources import open_source
+from photofinish.client.triton import TritonClient
+from photofinish.client.ui.source_work import Pace
+from photofinish.client.ui.split_view import Choice
+from photofinish.client.ui.turns import TurnMode
 from photofinish.errors import ConfigError, SourceError
 from photofinish.letterbox import is_smaller_than_in_square
 from photofinish.model_card import ModelCard

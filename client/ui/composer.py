@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from client.ui.board import Board
-from client.ui.scribe import PANEL_WH
-from client.ui.side_work import SIDES, Side
-from client.ui.slots import PictureReader
+from photofinish.client.ui.board import Board
+from photofinish.client.ui.scribe import PANEL_WH
+from photofinish.client.ui.side_work import SIDES, Side
+from photofinish.client.ui.slots import PictureReader
 
 Layout = Literal["wide", "tall"]
 """wide: panels side by side. tall: one above the other, for a phone."""

@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from client.metrics import LABELS
-from client.ui.board import LATENCY_BUCKETS_S, Board
-from client.ui.side_work import STREAM_ID, Side
+from photofinish.client.metrics import LABELS
+from photofinish.client.ui.board import LATENCY_BUCKETS_S, Board
+from photofinish.client.ui.side_work import STREAM_ID, Side
 
 
 class BoardCollector(Collector):
@@ -23,7 +23,7 @@ class BoardCollector(Collector):
         self._variants = variants
 
     def collect(self) -> Iterator[Any]:
-        """The three metrics under the names and labels that `client.metrics` uses."""
+        """The three metrics under the names and labels that `photofinish.client.metrics` uses."""
         done = CounterMetricFamily("photofinish_frames", "Frames whose detections came back", labels=LABELS)
         dropped = CounterMetricFamily(
             "photofinish_frames_dropped", "Frames that were due and were not inferred", labels=[*LABELS, "cause"]

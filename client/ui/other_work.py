@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.ui.gpu import model_processes
+from photofinish.client.ui.gpu import model_processes
 
 INTERVAL_S = 3.0
 SHARE = 0.25

@@ -8,11 +8,11 @@ from typing import Any
 
 import gradio as gr
 
-from client.live_sources import public_url
-from client.ui.choosing import baselines, candidates, served_cards
-from client.ui.side_work import SIDES
-from client.ui.source_work import Pace
-from client.ui.split_view import SplitView
+from photofinish.client.live_sources import public_url
+from photofinish.client.ui.choosing import baselines, candidates, served_cards
+from photofinish.client.ui.side_work import SIDES
+from photofinish.client.ui.source_work import Pace
+from photofinish.client.ui.split_view import SplitView
 from photofinish.errors import PhotofinishError
 
 ASSETS = Path(__file__).resolve().parent / "assets"

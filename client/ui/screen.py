@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from client.live_sources import public_url
-from client.ui.board import TURNS_WINDOW_S, WINDOW_S, SideNumbers
-from client.ui.other_work import SHARE as OTHER_SHARE
-from client.ui.side_work import SIDES, Side
-from client.ui.split_view import SideState, ViewState
+from photofinish.client.live_sources import public_url
+from photofinish.client.ui.board import TURNS_WINDOW_S, WINDOW_S, SideNumbers
+from photofinish.client.ui.other_work import SHARE as OTHER_SHARE
+from photofinish.client.ui.side_work import SIDES, Side
+from photofinish.client.ui.split_view import SideState, ViewState
 from photofinish.model_card import ModelCard
 
 TURNS = "This machine has no GPU: the sides take turns, rates count each side's own turns."

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from client.drawing import draw_detections
-from client.frame_result import FrameResult
-from client.ui.board import NO_TRUTH, Board
-from client.ui.slots import PictureWriter
+from photofinish.client.drawing import draw_detections
+from photofinish.client.frame_result import FrameResult
+from photofinish.client.ui.board import NO_TRUTH, Board
+from photofinish.client.ui.slots import PictureWriter
 from photofinish.detections import Detections, match_detections
 from photofinish.letterbox import Letterbox, letterboxed_from_image
 from photofinish.model_card import ModelCard

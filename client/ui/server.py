@@ -13,9 +13,9 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from client.ui.composer import LAYOUTS, FrameHub, Layout
-from client.ui.screen import screen_from_state
-from client.ui.split_view import SplitView
+from photofinish.client.ui.composer import LAYOUTS, FrameHub, Layout
+from photofinish.client.ui.screen import screen_from_state
+from photofinish.client.ui.split_view import SplitView
 from photofinish.errors import ConfigError, ServerError
 
 DEFAULT_PORT = 7860

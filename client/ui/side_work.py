@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from client.pipelines import BaselinePipeline, FrameResult, OptimisedPipeline
-from client.triton import TritonClient
-from client.ui.board import Board, BoardMemory
-from client.ui.child import ChildLink
-from client.ui.scribe import Scribe
-from client.ui.slots import Picture, PictureMemory, PictureReader, PictureWriter
-from client.ui.turns import TurnMode, TurnTaker
+from photofinish.client.pipelines import BaselinePipeline, FrameResult, OptimisedPipeline
+from photofinish.client.triton import TritonClient
+from photofinish.client.ui.board import Board, BoardMemory
+from photofinish.client.ui.child import ChildLink
+from photofinish.client.ui.scribe import Scribe
+from photofinish.client.ui.slots import Picture, PictureMemory, PictureReader, PictureWriter
+from photofinish.client.ui.turns import TurnMode, TurnTaker
 from photofinish.errors import ModelNotFoundError
 from photofinish.frame import Frame
 from photofinish.model_card import ModelCard

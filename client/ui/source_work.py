@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from client.live_sources import public_url
-from client.sources import open_source
-from client.ui.child import ChildLink
-from client.ui.slots import FRAME_PIXELS, PictureMemory, PictureWriter
+from photofinish.client.live_sources import public_url
+from photofinish.client.sources import open_source
+from photofinish.client.ui.child import ChildLink
+from photofinish.client.ui.slots import FRAME_PIXELS, PictureMemory, PictureWriter
 from photofinish.detections import Detections
 from photofinish.errors import SourceError
 from photofinish.frame import Frame

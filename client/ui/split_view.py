@@ -9,17 +9,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from client.sources import is_present
-from client.ui.board import Board, BoardMemory, SideNumbers, numbers_from_board
-from client.ui.child import ChildStatus, SupervisedChild
-from client.ui.composer import Composer, FrameHub
-from client.ui.gpu import MemoryMeter, MemoryReading, is_loopback, machine_line
-from client.ui.other_work import OtherWork
-from client.ui.scribe import PANEL_WH
-from client.ui.side_work import SIDES, Side, SideSpec, SideWork
-from client.ui.slots import FRAME_PIXELS, PictureMemory, PictureReader
-from client.ui.source_work import Pace, SourceWork
-from client.ui.turns import TurnKeeper, TurnMode, TurnSeat
+from photofinish.client.sources import is_present
+from photofinish.client.ui.board import Board, BoardMemory, SideNumbers, numbers_from_board
+from photofinish.client.ui.child import ChildStatus, SupervisedChild
+from photofinish.client.ui.composer import Composer, FrameHub
+from photofinish.client.ui.gpu import MemoryMeter, MemoryReading, is_loopback, machine_line
+from photofinish.client.ui.other_work import OtherWork
+from photofinish.client.ui.scribe import PANEL_WH
+from photofinish.client.ui.side_work import SIDES, Side, SideSpec, SideWork
+from photofinish.client.ui.slots import FRAME_PIXELS, PictureMemory, PictureReader
+from photofinish.client.ui.source_work import Pace, SourceWork
+from photofinish.client.ui.turns import TurnKeeper, TurnMode, TurnSeat
 
 STALE_AFTER_S = 2.0
 """A side without a result for so long shows a dimmed picture."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from client.ui.child import ChildLink
+from photofinish.client.ui.child import ChildLink
 
 TurnMode = Literal["auto", "on", "off"]
 """auto: where both models run on the CPU."""

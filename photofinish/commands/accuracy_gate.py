@@ -14,10 +14,10 @@ from photofinish.errors import AccuracyGateError, ConfigError, ServerError
 from photofinish.lock import locked
 
 if TYPE_CHECKING:
-    from export.staging import StagedVariant
-    from perf.accuracy_data import Dataset
-    from perf.accuracy_gate import GateReport
+    from photofinish.export.staging import StagedVariant
     from photofinish.model_card import ModelCard
+    from photofinish.perf.accuracy_data import Dataset
+    from photofinish.perf.accuracy_gate import GateReport
 
 LOOKED_AT = 32
 """Frames whose shape is looked at where a variant's input is no square."""
@@ -78,8 +78,8 @@ def gate_and_publish(
     raises `error_from_report` once it has shown the table. A model whose boxes mean nothing (untrained) is published
     without measurement, and said so.
     """
-    from export.cards import rewrite_card
-    from export.publish import publish_variants, withdraw_variant
+    from photofinish.export.cards import rewrite_card
+    from photofinish.export.publish import publish_variants, withdraw_variant
 
     report = None
     if baseline.card.untrained:
@@ -108,8 +108,8 @@ def gate_and_publish(
 
 def dataset_from_options(options: GateOptions, card: ModelCard) -> Dataset:
     """The frames to measure on; ConfigError when the flags contradict each other or the labels the weights."""
-    from perf.accuracy_data import SourceDataset, SyntheticDataset, map_classes
-    from perf.accuracy_labels import LabelledDataset
+    from photofinish.perf.accuracy_data import SourceDataset, SyntheticDataset, map_classes
+    from photofinish.perf.accuracy_labels import LabelledDataset
     from photofinish.synthetic import CLASS_NAMES
 
     if options.data and options.frames:
@@ -153,10 +153,10 @@ def _measure(
     work: Path,
     on_progress: Callable[[str], None],
 ) -> GateReport | None:
-    from perf.accuracy_gate import Candidate, gate_variants
-    from perf.accuracy_progress import frame_bar
-    from perf.accuracy_report import document_from_report
-    from server.embedded import EmbeddedServer
+    from photofinish.perf.accuracy_gate import Candidate, gate_variants
+    from photofinish.perf.accuracy_progress import frame_bar
+    from photofinish.perf.accuracy_report import document_from_report
+    from photofinish.server.embedded import EmbeddedServer
 
     measurable = [item for item in _with_baseline(staged, baseline) if _runs_here(item, on_progress)]
     if len(measurable) < 2:
@@ -224,8 +224,8 @@ def _runs_here(item: StagedVariant, on_progress: Callable[[str], None]) -> bool:
 
 def why_not_here(item: StagedVariant) -> str:
     """Why the embedded server of this machine cannot serve the variant; "" when it can."""
-    from export.build import resolve_device
-    from export.tensorrt_library import gpu_at_hand
+    from photofinish.export.build import resolve_device
+    from photofinish.export.tensorrt_library import gpu_at_hand
 
     if "embedded" not in item.variant.servers:
         return "only the container runs it"

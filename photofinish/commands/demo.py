@@ -18,9 +18,9 @@ from photofinish.variant import default_variants_path, select_variants, variants
 if TYPE_CHECKING:
     from threading import Event
 
-    from client.ui.source_work import Pace
-    from client.ui.turns import TurnMode
-    from server.embedded import EmbeddedServer, ServerEndpoint
+    from photofinish.client.ui.source_work import Pace
+    from photofinish.client.ui.turns import TurnMode
+    from photofinish.server.embedded import EmbeddedServer, ServerEndpoint
 
 GATE_FRAMES = 40
 HEADLESS_FRAMES = 48
@@ -90,7 +90,7 @@ def tell(line: str) -> None:
 
 def check_source(source: str) -> tuple[int, int] | None:
     """Width and height of its pictures. SourceError now, not after minutes of exporting, if it has none."""
-    from client.sources import open_source
+    from photofinish.client.sources import open_source
 
     with open_source(source) as opened:
         return opened.size_wh or next((frame.size_wh for frame in opened.frames()), None)
@@ -98,7 +98,7 @@ def check_source(source: str) -> tuple[int, int] | None:
 
 def check_port(host: str, port: int | None) -> None:
     """Raise ConfigError now, not after minutes of exporting, when the page cannot listen there."""
-    from client.ui.server import open_listener
+    from photofinish.client.ui.server import open_listener
 
     open_listener(host, port).close()
 
@@ -116,8 +116,8 @@ def publish_pair(
 
     frame_wh: size of the source's pictures; without it no variant with a rectangular input is a candidate.
     """
-    from export.build import resolve_device, stage_variants
-    from export.weights import find_weights
+    from photofinish.export.build import resolve_device, stage_variants
+    from photofinish.export.weights import find_weights
 
     found = find_weights(weights)
     path = default_variants_path()
@@ -160,12 +160,12 @@ def publish_pair(
 
 def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
     """Serve, measure both pipelines in turn on the same frames, and give the tables."""
-    from client.pipelines import BaselinePipeline, OptimisedPipeline
-    from client.sources import open_source
-    from perf.client_memory import settle_client_memory
-    from perf.demo_comparison import compare_pipelines
-    from perf.report_terminal import comparison_table
+    from photofinish.client.pipelines import BaselinePipeline, OptimisedPipeline
+    from photofinish.client.sources import open_source
     from photofinish.commands.demo_truth import truth_table
+    from photofinish.perf.client_memory import settle_client_memory
+    from photofinish.perf.demo_comparison import compare_pipelines
+    from photofinish.perf.report_terminal import comparison_table
 
     settle_client_memory("kept", tell)
     with open_source(source) as opened:
@@ -212,8 +212,8 @@ def show_view(
     pair: Pair, *, source: str, pace: Pace, host: str, port: int | None, share: bool, turns: TurnMode = "auto"
 ) -> None:
     """Serve and show until Ctrl-C. A server that ends by itself is started again, SERVER_RESTARTS times at most."""
-    from client.ui.app import Hosting, serve_view, stopped_by_signals
-    from client.ui.split_view import Choice
+    from photofinish.client.ui.app import Hosting, serve_view, stopped_by_signals
+    from photofinish.client.ui.split_view import Choice
 
     choice = Choice(source=source, baseline=pair.baseline, optimised=pair.optimised, pace=pace, turns=turns)
     with server_of(pair) as server, stopped_by_signals() as stop, ExitStack() as stack:
@@ -233,7 +233,7 @@ def show_view(
 
 def server_of(pair: Pair, at: ServerEndpoint | None = None) -> EmbeddedServer:
     """A server for the two variants, on free ports or on those of an earlier one."""
-    from server.embedded import EmbeddedServer
+    from photofinish.server.embedded import EmbeddedServer
 
     urls = (at.grpc_url, at.http_url, at.metrics_url) if at else (":0", ":0", ":0")
     grpc, http, metrics = (int(url.rpartition(":")[2]) for url in urls)

@@ -18,7 +18,7 @@ def default_baseline(known: tuple[Variant, ...], kind: str) -> Variant:
 
 def is_calibrated(weights: str, kind: str) -> bool:
     """Whether INT8 needs nothing of the user: the synthetic camera shows the scenes that the demo detector knows."""
-    from export.weights import DEMO
+    from photofinish.export.weights import DEMO
 
     return weights == DEMO and kind == "pt"
 
@@ -35,9 +35,9 @@ def default_candidates(
 
     INT8 is among them on a CPU for weights that are calibrated without the user; otherwise it must be named, as FP8.
     """
-    from client.ui.choosing import fits, rank
-    from export.recipes import BF16_FLAGS, processor_flags
-    from export.weights import RESHAPED
+    from photofinish.client.ui.choosing import fits, rank
+    from photofinish.export.recipes import BF16_FLAGS, processor_flags
+    from photofinish.export.weights import RESHAPED
 
     left_out = {"fp8"} if is_calibrated and device == "cpu" else {"int8", "fp8"}
     if not BF16_FLAGS & processor_flags():

@@ -10,13 +10,13 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from client.detecting import detect_in_source, json_from_result, text_from_result
-from client.frame_result import FrameResult
-from client.metrics import ClientMetrics, MetricsEndpoint
-from client.model_choice import choose_model
-from client.pipelines import open_pipeline
-from client.session import TransportChoice
-from client.sources import open_source
+from photofinish.client.detecting import detect_in_source, json_from_result, text_from_result
+from photofinish.client.frame_result import FrameResult
+from photofinish.client.metrics import ClientMetrics, MetricsEndpoint
+from photofinish.client.model_choice import choose_model
+from photofinish.client.pipelines import open_pipeline
+from photofinish.client.session import TransportChoice
+from photofinish.client.sources import open_source
 
 
 def say(text: str) -> None:
@@ -81,9 +81,9 @@ def _metrics_served(metrics: ClientMetrics, port: int | None) -> Iterator[None]:
 @contextlib.contextmanager
 def _embedded(repository: Path, variant: str | None) -> Iterator[str]:
     """The address of a server of our own that serves just the chosen variant."""
-    from export.cards import card_from_directory
-    from server.embedded import EmbeddedServer
-    from server.repository import models_in
+    from photofinish.export.cards import card_from_directory
+    from photofinish.server.embedded import EmbeddedServer
+    from photofinish.server.repository import models_in
 
     cards = {name: card_from_directory(repository / name) for name in models_in(repository)}
     chosen = choose_model(

@@ -14,8 +14,8 @@ from photofinish.errors import ExportError
 from photofinish.variant import default_variants_path, variants_from_toml
 
 if TYPE_CHECKING:
-    from export.staging import StagedVariant
-    from perf.accuracy_gate import GateReport
+    from photofinish.export.staging import StagedVariant
+    from photofinish.perf.accuracy_gate import GateReport
 
 
 @click.command()
@@ -73,9 +73,9 @@ def export(
     Every variant is measured against the FP32 baseline through a server. One that falls below its floor in
     variants.toml (min_map_share) is not published, and the command ends with exit code 3.
     """
-    from export.build import stage_variants
-    from export.publish import publish_variants
-    from export.summary import gpus_from_text, table_from_staged
+    from photofinish.export.build import stage_variants
+    from photofinish.export.publish import publish_variants
+    from photofinish.export.summary import gpus_from_text, table_from_staged
 
     path = variants_path or default_variants_path()
 
@@ -128,11 +128,11 @@ def tell(line: str) -> None:
 def check_gate_frames(options: GateOptions) -> None:
     """Raise ConfigError or SourceError now, not after minutes of building, when the gate's frames cannot be read."""
     if options.data:
-        from perf.accuracy_labels import LabelledDataset
+        from photofinish.perf.accuracy_labels import LabelledDataset
 
         LabelledDataset(options.data, limit=options.size)
     if options.frames:
-        from client.sources import open_source
+        from photofinish.client.sources import open_source
 
         open_source(options.frames).close()
 
@@ -152,7 +152,7 @@ def baseline_of(
 
 def finish_with_report(report: GateReport, options: GateOptions) -> None:
     """Print the accuracy table; raise AccuracyGateError when a variant was refused."""
-    from perf.accuracy_table import table_from_report
+    from photofinish.perf.accuracy_table import table_from_report
 
     click.echo("\n" + table_from_report(report))
     if report.refused:

@@ -14,11 +14,11 @@ import click
 from photofinish.errors import ConfigError, VerdictError
 
 if TYPE_CHECKING:
-    from perf.bench import Bench
-    from perf.client_memory import ClientMemory
-    from perf.engine import Artifact
-    from perf.perf_analyzer_program import PerfAnalyzer
-    from perf.runs import Plan, Run
+    from photofinish.perf.bench import Bench
+    from photofinish.perf.client_memory import ClientMemory
+    from photofinish.perf.engine import Artifact
+    from photofinish.perf.perf_analyzer_program import PerfAnalyzer
+    from photofinish.perf.runs import Plan, Run
 
 
 def progress(line: str) -> None:
@@ -36,9 +36,9 @@ def open_bench(
     source: str,
 ) -> Iterator[Bench]:
     """The bench on a server of our own or the given one; a server of our own is stopped afterwards."""
-    from perf.bench import Bench, frames_from_source, served_models
-    from perf.gpu_watch import device_bytes_in_use, load_nvml
-    from perf.watch import Watcher
+    from photofinish.perf.bench import Bench, frames_from_source, served_models
+    from photofinish.perf.gpu_watch import device_bytes_in_use, load_nvml
+    from photofinish.perf.watch import Watcher
 
     nvml = load_nvml()
     if url is not None:
@@ -54,7 +54,7 @@ def open_bench(
             watcher=watcher,
         )
         return
-    from server.embedded import EmbeddedServer
+    from photofinish.server.embedded import EmbeddedServer
 
     frames = frames_from_source(source)
     idle_bytes = device_bytes_in_use(nvml)
@@ -80,7 +80,7 @@ def models_named(repository: Path, names: tuple[str, ...]) -> tuple[str, ...]:
 
 def server_version(url: str) -> str:
     """Triton's version as the server tells it."""
-    from client.triton import TritonClient
+    from photofinish.client.triton import TritonClient
 
     with TritonClient(url) as client:
         return client.server_version()
@@ -88,9 +88,9 @@ def server_version(url: str) -> str:
 
 def artifacts_in(repository: Path, names: tuple[str, ...]) -> list[Artifact]:
     """The variants of a repository on disk, by name or suffix; all of them when none is named."""
-    from export.cards import card_from_directory
-    from perf.engine import Artifact
-    from server.run_folder import BACKENDS
+    from photofinish.export.cards import card_from_directory
+    from photofinish.perf.engine import Artifact
+    from photofinish.server.run_folder import BACKENDS
 
     found = []
     for directory in sorted(path.parent for path in repository.glob("*/config.pbtxt")):
@@ -107,15 +107,15 @@ def artifacts_in(repository: Path, names: tuple[str, ...]) -> list[Artifact]:
 
 def find_program() -> PerfAnalyzer:
     """perf_analyzer, with the Triton wheel's libraries where it needs them."""
-    from perf.perf_analyzer_program import find_perf_analyzer
-    from server.triton_files import find_triton
+    from photofinish.perf.perf_analyzer_program import find_perf_analyzer
+    from photofinish.server.triton_files import find_triton
 
     return find_perf_analyzer(lambda: find_triton(progress).libraries, on_progress=progress)
 
 
 def repeat_command() -> str:
     """The command line that repeats this run; an address in it goes without its user, password and query."""
-    from client.live_sources import public_url
+    from photofinish.client.live_sources import public_url
 
     def public(word: str) -> str:
         option, equals, value = word.partition("=")
@@ -128,9 +128,9 @@ def repeat_command() -> str:
 def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, client_memory: ClientMemory,
              limits: dict[str, float] | None = None, **bench: Any) -> Iterator[Run]:  # fmt: skip
     """A run on an open bench, with an empty record."""
-    from perf.client_memory import settle_client_memory
-    from perf.record import require_writable
-    from perf.runs import Run, new_record
+    from photofinish.perf.client_memory import settle_client_memory
+    from photofinish.perf.record import require_writable
+    from photofinish.perf.runs import Run, new_record
 
     require_writable(out)
     settled = settle_client_memory(client_memory, progress)
@@ -142,8 +142,8 @@ def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, client_memory: Cl
 
 def finish(run: Run) -> None:
     """Print the report and where it lies; leave with 3 when the verdict falls short."""
-    from perf.report_terminal import terminal_report
-    from perf.verdict import verdict_from_record
+    from photofinish.perf.report_terminal import terminal_report
+    from photofinish.perf.verdict import verdict_from_record
 
     click.echo(terminal_report(run.record, lang=run.lang))
     click.echo(f"\n{run.out}")

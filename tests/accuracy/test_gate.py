@@ -12,12 +12,6 @@ from pathlib import Path
 import onnx
 import pytest
 
-from export.cards import CONFIG_NAME, card_from_directory
-from export.config import config_from_variant, io_from_variant
-from export.staging import StagedVariant, write_record
-from perf.accuracy_data import Dataset
-from perf.accuracy_gate import Candidate, GateReport, Verdict, confidence_limit
-from perf.accuracy_table import slower_lines, table_from_report
 from photofinish.commands.accuracy_gate import (
     GateOptions,
     GateOutcome,
@@ -25,7 +19,13 @@ from photofinish.commands.accuracy_gate import (
     fits_frames,
     gate_and_publish,
 )
+from photofinish.export.cards import CONFIG_NAME, card_from_directory
+from photofinish.export.config import config_from_variant, io_from_variant
+from photofinish.export.staging import StagedVariant, write_record
 from photofinish.frame import Frame
+from photofinish.perf.accuracy_data import Dataset
+from photofinish.perf.accuracy_gate import Candidate, GateReport, Verdict, confidence_limit
+from photofinish.perf.accuracy_table import slower_lines, table_from_report
 from photofinish.variant import Variant, default_variants_path, variants_from_toml
 from tests.accuracy.wrecks import WRECKS
 from tests.builders import build_card, build_frame
@@ -181,7 +181,9 @@ def test_the_error_ends_with_exit_code_3_and_names_each(gated: Gated) -> None:
 
 
 def test_a_second_run_needs_no_server(gated: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.embedded.EmbeddedServer.__enter__", lambda self: pytest.fail("a server was started"))
+    monkeypatch.setattr(
+        "photofinish.server.embedded.EmbeddedServer.__enter__", lambda self: pytest.fail("a server was started")
+    )
     again = gate_and_publish(gated.staged, gated.baseline, gated.repository, gated.options, on_progress=print)
     assert again.report is not None
     assert again.report.cached == len(gated.staged)

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from perf.accuracy_labels import LabelledDataset
 from photofinish.errors import ConfigError, SourceError
+from photofinish.perf.accuracy_labels import LabelledDataset
 
 YAML = "path: .\nval: images/val\nnames:\n  0: car\n  1: bus\n"
 

@@ -8,8 +8,9 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.onnx_session import output_from_onnx
-from export.quantise_graph import (
+from photofinish.errors import ExportError
+from photofinish.export.onnx_session import output_from_onnx
+from photofinish.export.quantise_graph import (
     layer_inputs,
     layers_from_model,
     partly_quantised,
@@ -17,8 +18,7 @@ from export.quantise_graph import (
     weights_share,
     with_limits,
 )
-from export.quantise_ranges import RangeCollector
-from photofinish.errors import ExportError
+from photofinish.export.quantise_ranges import RangeCollector
 
 FRAME = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 

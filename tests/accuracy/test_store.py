@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perf import accuracy_store
-from perf.accuracy import Answers
-from perf.accuracy_data import Dataset
-from perf.accuracy_store import AccuracyStore, deciding_code, identity_from_variant
 from photofinish.detections import empty_detections
 from photofinish.frame import Frame
+from photofinish.perf import accuracy_store
+from photofinish.perf.accuracy import Answers
+from photofinish.perf.accuracy_data import Dataset
+from photofinish.perf.accuracy_store import AccuracyStore, deciding_code, identity_from_variant
 from tests.builders import build_card, build_detections
 from tests.conftest import CHECKOUT
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from client.http_caller import HttpCaller, HttpConnection, http_neighbour
-from client.regions import TransportError
-from client.tensors import TensorInfo
-from client.triton import ServedModel
+from photofinish.client.http_caller import HttpCaller, HttpConnection, http_neighbour
+from photofinish.client.regions import TransportError
+from photofinish.client.tensors import TensorInfo
+from photofinish.client.triton import ServedModel
 from photofinish.errors import (
     InferenceError,
     ModelNotFoundError,

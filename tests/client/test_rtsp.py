@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from client.live_sources import CaptureSource
-from client.pipelines import OptimisedPipeline
-from client.sources import open_source
+from photofinish.client.live_sources import CaptureSource
+from photofinish.client.pipelines import OptimisedPipeline
+from photofinish.client.sources import open_source
 from photofinish.errors import SourceError
 from tests.client.fake_triton import FakeTriton
 

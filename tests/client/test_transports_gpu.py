@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from client.session import Session, Transport
-from client.triton import TritonClient
+from photofinish.client.session import Session, Transport
+from photofinish.client.triton import TritonClient
 from tests.conftest import CHECKOUT
 
 TRANSPORTS: tuple[Transport, ...] = ("grpc", "system_shm", "cuda_shm", "system_shm_http", "cuda_shm_http")
@@ -21,9 +21,9 @@ def gpu_server(tmp_path_factory):
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("no CUDA GPU")
-    from export.build import stage_variants
-    from export.publish import publish_variants
-    from server.embedded import EmbeddedServer
+    from photofinish.export.build import stage_variants
+    from photofinish.export.publish import publish_variants
+    from photofinish.server.embedded import EmbeddedServer
 
     folder = tmp_path_factory.mktemp("gpu")
     staged = stage_variants(

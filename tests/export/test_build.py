@@ -12,14 +12,15 @@ import onnx
 import pytest
 import torch
 
-import export.recipes
-from export.build import StagedVariant, resolve_device, stage_variants
-from export.cards import card_from_directory, rewrite_card
-from export.onnx_session import output_from_onnx
-from export.publish import publish_variants, withdraw_variant
-from export.recipes import _expect_same_in_batch, trace_network
-from export.staging import CODE, fingerprint, folder_fingerprint, replaced_directory
 from photofinish.errors import ConfigError, ExportError, ModelRepositoryError
+from photofinish.export import recipes
+from photofinish.export.build import StagedVariant, resolve_device, stage_variants
+from photofinish.export.cards import card_from_directory, rewrite_card
+from photofinish.export.onnx_session import output_from_onnx
+from photofinish.export.publish import publish_variants, withdraw_variant
+from photofinish.export.recipes import _expect_same_in_batch, trace_network
+from photofinish.export.staging import CODE, WITHOUT, fingerprint, folder_fingerprint, replaced_directory
+from photofinish.source_hash import source_files
 from photofinish.variant import Variant
 from tests.export.conftest import CHECKOUT, SIZE, SUFFIXES, SaveOnnx, raw_yolo, stage_tiny
 
@@ -145,7 +146,7 @@ def test_a_folder_is_another_when_a_picture_of_it_is(tmp_path: Path) -> None:
 
 
 def test_the_code_that_decides_an_artifact_is_known() -> None:
-    code = {path.relative_to(CHECKOUT).as_posix() for pattern in CODE for path in CHECKOUT.glob(pattern)}
+    code = {path.relative_to(CHECKOUT).as_posix() for path in source_files(CODE, without=WITHOUT)}
     wanted = {"export/recipes.py", "photofinish/letterbox.py", "photofinish/model_card.py"}
     assert wanted | {"photofinish/synthetic/camera.py"} <= code
 
@@ -205,7 +206,7 @@ def test_a_wrong_artifact_is_neither_staged_nor_published(tmp_path: Path, monkey
         spoilt.graph.node.append(onnx.helper.make_node("Add", ["inner", "half"], ["detections"]))
         return spoilt
 
-    monkeypatch.setattr(export.recipes, "fp16_model_from_fp32", broken)
+    monkeypatch.setattr(recipes, "fp16_model_from_fp32", broken)
     with pytest.raises(ExportError, match="yolo26n_onnx_fp16 disagrees with its source"):
         stage_tiny(tmp_path, names=("onnx_fp16",))
     assert not (tmp_path / "yolo26n" / "yolo26n_onnx_fp16").exists()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.eager import MIN_RUNS, percentiles_ms
-from perf.statistics import min_samples, nearest_rank
+from photofinish.export.eager import MIN_RUNS, percentiles_ms
+from photofinish.perf.statistics import min_samples, nearest_rank
 
 
 def test_the_rule_is_that_of_the_statistics() -> None:

@@ -70,7 +70,7 @@ def test_export_holds_the_staging_folder_from_building_to_publishing(
         held.append(is_held(tmp_path))
         raise ConfigError("published")
 
-    monkeypatch.setattr("export.build.stage_variants", stage)
+    monkeypatch.setattr("photofinish.export.build.stage_variants", stage)
     monkeypatch.setattr(export, "baseline_of", lambda staged, path, stage: None)
     monkeypatch.setattr(export, "gate_and_publish", gate)
     done = CliRunner().invoke(cli, ["export", "--staging", str(tmp_path)], standalone_mode=False)

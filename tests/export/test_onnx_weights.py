@@ -7,9 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from export.onnx_weights import source_from_onnx
-from export.source import ModelSource
 from photofinish.errors import ExportError
+from photofinish.export.onnx_weights import source_from_onnx
+from photofinish.export.source import ModelSource
 from tests.export.conftest import SIZE, SaveOnnx, raw_yolo
 
 

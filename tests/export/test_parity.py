@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.parity import check_raw, check_rows, check_scores, parity_from_rows
-from export.summary import parity_text
 from photofinish.errors import ExportError
+from photofinish.export.parity import check_raw, check_rows, check_scores, parity_from_rows
+from photofinish.export.summary import parity_text
 
 
 def _rows(*rows: tuple[float, float, float, float, float, int]) -> np.ndarray:

@@ -4,11 +4,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from export.build import StagedVariant
-from export.onnx_frames import frames_model_from_tensor_model
-from export.onnx_session import output_from_onnx
-from export.onnx_weights import source_from_onnx
-from export.precision import fp16_model_from_fp32
+from photofinish.export.build import StagedVariant
+from photofinish.export.onnx_frames import frames_model_from_tensor_model
+from photofinish.export.onnx_session import output_from_onnx
+from photofinish.export.onnx_weights import source_from_onnx
+from photofinish.export.precision import fp16_model_from_fp32
 from tests.export.conftest import SIZE, SaveOnnx, raw_yolo
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-import export.recipes
-from export.build import stage_variants
-from export.recipes import processor_flags
 from photofinish.errors import ExportError
+from photofinish.export import recipes
+from photofinish.export.build import stage_variants
+from photofinish.export.recipes import processor_flags
 from tests.export.conftest import CHECKOUT, SIZE
 
 
@@ -32,10 +32,10 @@ def _stage(tmp_path: Path, *names: str) -> list[str]:
 
 
 def test_bf16_needs_a_processor_that_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export.recipes, "processor_flags", lambda: {"avx2"})
+    monkeypatch.setattr(recipes, "processor_flags", lambda: {"avx2"})
     with pytest.raises(ExportError, match="openvino_bf16 was asked for, but this processor has none of amx_bf16"):
         _stage(tmp_path, "openvino_bf16")
-    monkeypatch.setattr(export.recipes, "processor_flags", lambda: {"avx2", "amx_bf16"})
+    monkeypatch.setattr(recipes, "processor_flags", lambda: {"avx2", "amx_bf16"})
     assert _stage(tmp_path, "openvino_bf16") == ["openvino_bf16"]
     config = (tmp_path / "yolo26n" / "yolo26n_openvino_bf16" / "config.pbtxt").read_text()
     assert 'default_model_filename: "model.onnx"' in config

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.pipelines import open_pipeline
-from export.build import stage_variants
-from export.publish import publish_variants
+from photofinish.client.pipelines import open_pipeline
+from photofinish.export.build import stage_variants
+from photofinish.export.publish import publish_variants
 from photofinish.heads import detections_from_output
 from photofinish.letterbox import letterbox_from_image
-from server.embedded import EmbeddedServer
+from photofinish.server.embedded import EmbeddedServer
 from tests.builders import build_card, build_frame
 from tests.export.conftest import CHECKOUT, SIZE, SaveOnnx, raw_yolo
 

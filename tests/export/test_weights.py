@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from export.downloads import OFFICIAL_WEIGHTS, downloaded_weights
-from export.source import model_name_from_weights
-from export.weights import find_weights, load_source
 from photofinish.errors import ExportError
+from photofinish.export.downloads import OFFICIAL_WEIGHTS, downloaded_weights
+from photofinish.export.source import model_name_from_weights
+from photofinish.export.weights import find_weights, load_source
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from perf.observation import GpuObservation, Observation, TritonMeans
-from perf.record import Arm, Block, Harness, Load, NotRun, Record, Section
-from perf.samples import Samples
-from perf.schedule import block_order
+from photofinish.perf.observation import GpuObservation, Observation, TritonMeans
+from photofinish.perf.record import Arm, Block, Harness, Load, NotRun, Record, Section
+from photofinish.perf.samples import Samples
+from photofinish.perf.schedule import block_order
 
 BASELINE = Arm(
     key="baseline",

@@ -8,17 +8,17 @@ import sys
 
 import pytest
 
-from perf import client_memory
-from perf.client_memory import settle_client_memory
-from perf.compare import differences
-from perf.report import method_notes
-from perf.wording import LANGUAGES
+from photofinish.perf import client_memory
+from photofinish.perf.client_memory import settle_client_memory
+from photofinish.perf.compare import differences
+from photofinish.perf.report import method_notes
+from photofinish.perf.wording import LANGUAGES
 from tests.conftest import CHECKOUT
 from tests.perf.records import build_record
 
 COUNT_FAULTS = """
 import resource, sys
-from perf.client_memory import settle_client_memory
+from photofinish.perf.client_memory import settle_client_memory
 settled = settle_client_memory(sys.argv[1], print)
 def send():
     picture, message = bytearray(4915200), bytearray(4915200)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from perf.compare import record_comparison_rows, require_comparable
-from perf.record import Record
 from photofinish.errors import ConfigError
+from photofinish.perf.compare import record_comparison_rows, require_comparable
+from photofinish.perf.record import Record
 from tests.perf.records import build_comparison, build_ladder, build_record
 
 

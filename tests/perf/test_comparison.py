@@ -10,17 +10,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from client.frame_result import FrameResult
-from perf.comparison import contender_from_sender, run_comparison
-from perf.demo_comparison import compare_pipelines
-from perf.record import Arm, Load, Section
-from perf.report_terminal import comparison_table
-from perf.schedule import block_order
-from perf.summary import summaries_from_section
-from perf.verdict import is_overloaded
+from photofinish.client.frame_result import FrameResult
 from photofinish.detections import empty_detections
 from photofinish.errors import ServerUnavailableError
 from photofinish.frame import Frame
+from photofinish.perf.comparison import contender_from_sender, run_comparison
+from photofinish.perf.demo_comparison import compare_pipelines
+from photofinish.perf.record import Arm, Load, Section
+from photofinish.perf.report_terminal import comparison_table
+from photofinish.perf.schedule import block_order
+from photofinish.perf.summary import summaries_from_section
+from photofinish.perf.verdict import is_overloaded
 from tests.builders import build_frame
 from tests.perf.records import build_record
 

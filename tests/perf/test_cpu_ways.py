@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from perf import cpu_ways
-from perf.cpu_ways import WAYS, Way, measure_ways, table_from_record
+from photofinish.perf import cpu_ways
+from photofinish.perf.cpu_ways import WAYS, Way, measure_ways, table_from_record
 
 
 def sleeping_loop(path: Path, threads: int) -> Callable[[], object]:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from perf import engine_packages
-from perf.engine import Artifact, measure_engines
-from perf.engine_packages import package_loop
 from photofinish.errors import ConfigError
 from photofinish.model_card import ModelCard
-from server.run_folder import BACKENDS
+from photofinish.perf import engine_packages
+from photofinish.perf.engine import Artifact, measure_engines
+from photofinish.perf.engine_packages import package_loop
+from photofinish.server.run_folder import BACKENDS
 from tests.builders import build_card
 from tests.perf.toy_repository import write_toy_repository
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from client.triton import ServedModel
-from perf.bench import Bench
-from perf.ladder import RUNGS, changes_between, ladder_setups
-from perf.runs import Plan, Run, climb_ladder
-from perf.watch import Watcher
-from perf.wording import has_word
+from photofinish.client.triton import ServedModel
 from photofinish.errors import ConfigError
+from photofinish.perf.bench import Bench
+from photofinish.perf.ladder import RUNGS, changes_between, ladder_setups
+from photofinish.perf.runs import Plan, Run, climb_ladder
+from photofinish.perf.watch import Watcher
+from photofinish.perf.wording import has_word
 from tests.builders import build_card
 from tests.perf.records import build_record
 

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from perf.harness import MAX_OVERHEAD_NS, is_sender_late, measure_harness
-from perf.load import MAX_ERRORS_IN_A_ROW, arrival_offsets, run_closed_loop, run_open_loop
-from perf.samples import NS_PER_MS, NS_PER_S, Samples
-from perf.statistics import nearest_rank
 from photofinish.errors import RequestRejectedError, RequestTimeoutError, ServerUnavailableError
+from photofinish.perf.harness import MAX_OVERHEAD_NS, is_sender_late, measure_harness
+from photofinish.perf.load import MAX_ERRORS_IN_A_ROW, arrival_offsets, run_closed_loop, run_open_loop
+from photofinish.perf.samples import NS_PER_MS, NS_PER_S, Samples
+from photofinish.perf.statistics import nearest_rank
 
 
 class Gate:

@@ -11,9 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from perf import perf_analyzer_program
-from perf.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError, find_perf_analyzer, linked_libraries
-from perf.perf_analyzer_run import figures_from_csv, run_perf_analyzer, samples_from_profile, write_input_data
+from photofinish.perf import perf_analyzer_program
+from photofinish.perf.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError, find_perf_analyzer, linked_libraries
+from photofinish.perf.perf_analyzer_run import (
+    figures_from_csv,
+    run_perf_analyzer,
+    samples_from_profile,
+    write_input_data,
+)
 
 CSV = (
     "Concurrency,Inferences/Second,Client Send,p50 latency,p90 latency,p95 latency,p99 latency,Avg latency,note\n"

@@ -12,18 +12,18 @@ from xml.etree import ElementTree
 
 import pytest
 
-from perf.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
-from perf.classic_table import classic_rows
-from perf.formatting import mebibytes, milliseconds, number, times
-from perf.record import Record, Section
-from perf.report import method_notes
-from perf.report_csv import csv_report
-from perf.report_files import write_reports
-from perf.report_html import html_report
-from perf.report_markdown import markdown_report
-from perf.report_terminal import terminal_report, text_table
-from perf.svg import log_ticks, nice_ticks
-from perf.wording import LANGUAGES
+from photofinish.perf.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
+from photofinish.perf.classic_table import classic_rows
+from photofinish.perf.formatting import mebibytes, milliseconds, number, times
+from photofinish.perf.record import Record, Section
+from photofinish.perf.report import method_notes
+from photofinish.perf.report_csv import csv_report
+from photofinish.perf.report_files import write_reports
+from photofinish.perf.report_html import html_report
+from photofinish.perf.report_markdown import markdown_report
+from photofinish.perf.report_terminal import terminal_report, text_table
+from photofinish.perf.svg import log_ticks, nice_ticks
+from photofinish.perf.wording import LANGUAGES
 from tests.perf.records import build_comparison, build_ladder, build_record, build_sweep
 
 GOLDEN = Path(__file__).parent / "golden"

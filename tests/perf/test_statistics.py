@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from perf.statistics import (
+from photofinish.perf.statistics import (
     binomial_cdf,
     carried_percentile,
     expansion,

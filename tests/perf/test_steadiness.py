@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perf.record import Block
-from perf.samples import Samples
-from perf.steadiness import drift_of
+from photofinish.perf.record import Block
+from photofinish.perf.samples import Samples
+from photofinish.perf.steadiness import drift_of
 
 ARMS = 10
 SCATTER = 0.08

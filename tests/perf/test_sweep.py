@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from perf import sweep
-from perf.perf_analyzer_program import PerfAnalyzerError
-from perf.record import Section
+from photofinish.perf import sweep
+from photofinish.perf.perf_analyzer_program import PerfAnalyzerError
+from photofinish.perf.record import Section
 from tests.perf.records import build_record
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from perf.observation import POWER_CAP, GpuObservation
-from perf.record import Harness, Record, Section
-from perf.report import headline, method_notes, verdict_parts
-from perf.report_html import html_report
-from perf.verdict import verdict_from_record
-from perf.wording import LANGUAGES
 from photofinish.errors import ConfigError
+from photofinish.perf.observation import POWER_CAP, GpuObservation
+from photofinish.perf.record import Harness, Record, Section
+from photofinish.perf.report import headline, method_notes, verdict_parts
+from photofinish.perf.report_html import html_report
+from photofinish.perf.verdict import verdict_from_record
+from photofinish.perf.wording import LANGUAGES
 from tests.perf.records import build_comparison, build_ladder, build_record
 
 

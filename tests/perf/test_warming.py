@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from perf.comparison import contender_from_sender, run_comparison
-from perf.record import Arm, Load
-from perf.warming import LEAD_IN_REQUESTS, MAX_STRETCHES, lead_in, warm_until_steady
 from photofinish.errors import RequestTimeoutError
+from photofinish.perf.comparison import contender_from_sender, run_comparison
+from photofinish.perf.record import Arm, Load
+from photofinish.perf.warming import LEAD_IN_REQUESTS, MAX_STRETCHES, lead_in, warm_until_steady
 
 
 def test_a_cold_arm_is_driven_until_two_stretches_agree() -> None:

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from perf import wording
-from perf.gpu_watch import THROTTLE_REASONS
-from perf.ladder import RUNGS, ladder_setups
-from perf.observation import GpuObservation
-from perf.record import NotRun, Record, read_record
-from perf.recorded_words import RECORDED, translated
-from perf.report_html import html_report
-from perf.report_markdown import markdown_report
-from perf.wording import LANGUAGES, section_title, word
 from photofinish.errors import ConfigError
+from photofinish.perf import wording
+from photofinish.perf.gpu_watch import THROTTLE_REASONS
+from photofinish.perf.ladder import RUNGS, ladder_setups
+from photofinish.perf.observation import GpuObservation
+from photofinish.perf.record import NotRun, Record, read_record
+from photofinish.perf.recorded_words import RECORDED, translated
+from photofinish.perf.report_html import html_report
+from photofinish.perf.report_markdown import markdown_report
+from photofinish.perf.wording import LANGUAGES, section_title, word
 from tests.perf.records import build_comparison, build_ladder, build_record, build_sweep
 
 RESULTS = Path(__file__).parents[2] / "results"

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from client.regions import SystemRegion
-from client.session import Session
-from client.triton import TritonClient
-from server import bridge_build
-from server.embedded import EmbeddedServer
-from server.run_folder import SHARED_MODULES
+from photofinish.client.regions import SystemRegion
+from photofinish.client.session import Session
+from photofinish.client.triton import TritonClient
+from photofinish.server import bridge_build
+from photofinish.server.embedded import EmbeddedServer
+from photofinish.server.run_folder import SHARED_MODULES
 from tests.server.models import config_text, save_graph, write_model
 from tests.server.test_batches import build_model
 

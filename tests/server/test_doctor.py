@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from photofinish.cli import cli
-from server import doctor
-from server.doctor import Check, examine, extra_packages, text_from_checks
+from photofinish.server import doctor
+from photofinish.server.doctor import Check, examine, extra_packages, text_from_checks
 
 
 def test_this_machine_can_serve() -> None:

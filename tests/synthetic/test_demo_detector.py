@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.quantise_frames import SYNTHETIC_SEEDS as CALIBRATION_SEEDS
-from perf.accuracy_data import SYNTHETIC_SEEDS as GATE_SEEDS
 from photofinish.detections import Detections, match_detections
+from photofinish.export.quantise_frames import SYNTHETIC_SEEDS as CALIBRATION_SEEDS
+from photofinish.perf.accuracy_data import SYNTHETIC_SEEDS as GATE_SEEDS
 from photofinish.synthetic import CLASS_NAMES, SyntheticCamera
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from export.train_demo import TrainingPlan
-from export.train_demo_data import Split, labels_from_truth, write_dataset
 from photofinish.cli import cli
 from photofinish.detections import empty_detections
 from photofinish.errors import ExportError
+from photofinish.export.train_demo import TrainingPlan
+from photofinish.export.train_demo_data import Split, labels_from_truth, write_dataset
 from photofinish.synthetic import CLASS_NAMES
 from tests.builders import build_detections
 

@@ -9,12 +9,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.context import BuildContext
-from export.precision import fp16_model_from_fp32
-from export.quantise_graph import layer_inputs, quantised_from_limits
-from export.tensorrt_graph import fp8_model_from_int8, fp16_model_around_int8
-from export.tensorrt_library import TensorRTLibrary, imported_library
-from export.weights import find_weights, load_source
+from photofinish.export.context import BuildContext
+from photofinish.export.precision import fp16_model_from_fp32
+from photofinish.export.quantise_graph import layer_inputs, quantised_from_limits
+from photofinish.export.tensorrt_graph import fp8_model_from_int8, fp16_model_around_int8
+from photofinish.export.tensorrt_library import TensorRTLibrary, imported_library
+from photofinish.export.weights import find_weights, load_source
 
 INPUT_SIZE = 160
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from export.config import io_from_variant
-from perf import engine_tensorrt
-from perf.engine import Artifact, loop_from_artifact, measure_engines
-from perf.engine_run import require_measured
-from perf.engine_tensorrt import config_from_card, tensorrt_loop
 from photofinish.errors import ConfigError
+from photofinish.export.config import io_from_variant
 from photofinish.model_card import ModelCard
-from server.run_folder import BACKENDS
+from photofinish.perf import engine_tensorrt
+from photofinish.perf.engine import Artifact, loop_from_artifact, measure_engines
+from photofinish.perf.engine_run import require_measured
+from photofinish.perf.engine_tensorrt import config_from_card, tensorrt_loop
+from photofinish.server.run_folder import BACKENDS
 from tests.builders import build_card
 from tests.tensorrt.test_backend import RECORD, HostCuda, SummingLibrary, sums
 from tests.tensorrt.variants import engine_variant

@@ -19,21 +19,26 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from export.build import StagedVariant, stage_variants
-from export.context import BuildContext, RecipeUnavailableError
-from export.disk import told_when_full
-from export.publish import publish_variants
-from export.source import sha256_from_file
-from export.tensorrt_build import attach_timing_cache, keep_timing_cache, profile_from_buckets, timing_cache_name
-from export.tensorrt_engine import EngineRequest, check_precision_on_target, engine_from_onnx
-from export.tensorrt_graph import fp16_model_around_int8
-from export.tensorrt_library import Gpu, TensorRTLibrary, choose_library
-from export.tensorrt_progress import build_bar, tensorrt_logger
-from export.tensorrt_recipes import build_one_engine
-from export.tensorrt_targets import target_from_text
 from photofinish.cli import cli
 from photofinish.engine_record import record_from_engine, require_engine
 from photofinish.errors import ConfigError, ExportError
+from photofinish.export.build import StagedVariant, stage_variants
+from photofinish.export.context import BuildContext, RecipeUnavailableError
+from photofinish.export.disk import told_when_full
+from photofinish.export.publish import publish_variants
+from photofinish.export.source import sha256_from_file
+from photofinish.export.tensorrt_build import (
+    attach_timing_cache,
+    keep_timing_cache,
+    profile_from_buckets,
+    timing_cache_name,
+)
+from photofinish.export.tensorrt_engine import EngineRequest, check_precision_on_target, engine_from_onnx
+from photofinish.export.tensorrt_graph import fp16_model_around_int8
+from photofinish.export.tensorrt_library import Gpu, TensorRTLibrary, choose_library
+from photofinish.export.tensorrt_progress import build_bar, tensorrt_logger
+from photofinish.export.tensorrt_recipes import build_one_engine
+from photofinish.export.tensorrt_targets import target_from_text
 from photofinish.variant import default_variants_path
 from tests.builders import build_card
 from tests.tensorrt.conftest import INPUT_SIZE

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from export import staging
-from export.publish import publish_variants
 from photofinish.engine_record import (
     EngineRecord,
     record_from_engine,
@@ -18,6 +16,8 @@ from photofinish.engine_record import (
     write_record,
 )
 from photofinish.errors import ModelRepositoryError
+from photofinish.export import staging
+from photofinish.export.publish import publish_variants
 from tests.builders import build_card
 from tests.tensorrt.variants import engine_variant
 

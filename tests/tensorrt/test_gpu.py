@@ -11,20 +11,20 @@ import numpy.typing as npt
 import pytest
 import tritonclient.grpc as triton
 
-from export.build import stage_variants
-from export.context import BuildContext
-from export.onnx_session import output_from_onnx
-from export.parity import parity_from_rows
-from export.publish import publish_variants
-from export.tensorrt_library import choose_library, gpu_at_hand
-from export.tensorrt_provider import provider_problem
-from perf.engine import Artifact, measure_engines
 from photofinish.errors import ExportError
+from photofinish.export.build import stage_variants
+from photofinish.export.context import BuildContext
+from photofinish.export.onnx_session import output_from_onnx
+from photofinish.export.parity import parity_from_rows
+from photofinish.export.publish import publish_variants
+from photofinish.export.tensorrt_library import choose_library, gpu_at_hand
+from photofinish.export.tensorrt_provider import provider_problem
 from photofinish.letterbox import letterboxed_from_image
+from photofinish.perf.engine import Artifact, measure_engines
+from photofinish.server.embedded import EmbeddedServer
+from photofinish.server.run_folder import BACKENDS
 from photofinish.synthetic import SyntheticCamera
 from photofinish.variant import default_variants_path
-from server.embedded import EmbeddedServer
-from server.run_folder import BACKENDS
 from tests.server.test_backends import infer
 from tests.tensorrt.conftest import INPUT_SIZE
 

@@ -14,9 +14,9 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from export.build import stage_variants
 from photofinish.engine_record import require_engine
 from photofinish.errors import ExportError
+from photofinish.export.build import stage_variants
 from photofinish.synthetic import SyntheticCamera
 from photofinish.variant import default_variants_path
 from tests.tensorrt.conftest import INPUT_SIZE

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from export.config import config_from_variant, io_from_variant
 from photofinish.errors import ModelRepositoryError
-from server.embedded import EmbeddedServer
+from photofinish.export.config import config_from_variant, io_from_variant
+from photofinish.server.embedded import EmbeddedServer
 from tests.builders import build_card
 from tests.tensorrt.variants import engine_variant
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from client.ui.child import ChildLink, SupervisedChild
+from photofinish.client.ui.child import ChildLink, SupervisedChild
 from photofinish.errors import SourceError
 from tests.client.fake_triton import wait_for
 
@@ -95,7 +95,7 @@ def test_closing_ends_a_process_that_will_not() -> None:
 
 OWNER = """
 import sys, time
-from client.ui.child import SupervisedChild
+from photofinish.client.ui.child import SupervisedChild
 from tests.ui.test_child import work_quietly
 
 if __name__ == "__main__":

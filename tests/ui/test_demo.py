@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from client.frame_result import FrameResult
+from photofinish.client.frame_result import FrameResult
 from photofinish.commands import demo as demo_command
 from photofinish.commands.demo_choice import default_baseline, default_candidates, is_calibrated
 from photofinish.commands.demo_truth import truth_table
 from photofinish.detections import empty_detections
 from photofinish.frame import Frame
+from photofinish.server.embedded import ServerEndpoint
 from photofinish.synthetic import CLASS_NAMES, SyntheticCamera
 from photofinish.variant import default_variants_path, variants_from_toml
-from server.embedded import ServerEndpoint
 from tests.builders import build_card
 from tests.client.fake_triton import FakeTriton, wait_for
 from tests.ui.served import BASELINE, OPTIMISED, toy_models

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from client.ui.composer import FrameHub, jpeg_from_picture
-from client.ui.server import DEFAULT_PORT, STREAM_PATH, Address, WebServer, add_view_routes, open_listener
+from photofinish.client.ui.composer import FrameHub, jpeg_from_picture
+from photofinish.client.ui.server import DEFAULT_PORT, STREAM_PATH, Address, WebServer, add_view_routes, open_listener
 from photofinish.errors import ConfigError
 from tests.client.fake_triton import wait_for
 
