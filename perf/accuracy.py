@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from photofinish.client.pipelines import BaselinePipeline, OptimisedPipeline
+from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
 from photofinish.detections import Detections
 from photofinish.errors import ConfigError
 from photofinish.frame import Frame

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from photofinish.client.sources import open_source
+from photofinish.client.sources.opening import open_source
 from photofinish.detections import Detections
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from photofinish.client.recordings import IMAGE_SUFFIXES, image_from_file
+from photofinish.client.sources.recordings import IMAGE_SUFFIXES, image_from_file
 from photofinish.detections import Detections, empty_detections
 from photofinish.errors import ConfigError
 from photofinish.frame import Frame

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from photofinish.client.sources import open_source
-from photofinish.client.triton import ServedModel, TritonClient
+from photofinish.client.sources.opening import open_source
+from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame
 from photofinish.perf.environment import environment_fingerprint, frames_fingerprint

@@ -22,7 +22,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from photofinish.client.pipelines import OptimisedPipeline
+from photofinish.client.pipeline.opening import OptimisedPipeline
 from photofinish.errors import ConfigError
 from photofinish.perf.bench import frames_from_source, served_models
 from photofinish.perf.comparison import contender_from_sender, run_comparison

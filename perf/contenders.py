@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from photofinish.client.frame_result import FrameResult
-from photofinish.client.pipelines import BaselinePipeline, OptimisedPipeline
-from photofinish.client.preparation import write_input
-from photofinish.client.session import Session, Transport
-from photofinish.client.triton import ServedModel
+from photofinish.client.pipeline.frame_result import FrameResult
+from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
+from photofinish.client.pipeline.preparation import write_input
+from photofinish.client.triton.served import ServedModel
+from photofinish.client.triton.session import Session, Transport
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output
 from photofinish.perf.bench import Bench, arm_from_model

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from photofinish.client.frame_result import FrameResult
+from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.frame import Frame
 from photofinish.perf.comparison import Contender, Progress, Stages, run_comparison
 from photofinish.perf.gpu_watch import load_nvml

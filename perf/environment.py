@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from photofinish import __version__
-from photofinish.client.live_sources import public_url
+from photofinish.client.sources.live import public_url
 from photofinish.frame import Frame
 
 _PACKAGES = (

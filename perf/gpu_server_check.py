@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from photofinish.client.session import Session, Transport
-from photofinish.client.triton import ServedModel, TritonClient
+from photofinish.client.triton.served import ServedModel, TritonClient
+from photofinish.client.triton.session import Session, Transport
 from photofinish.errors import PhotofinishError
 from photofinish.perf.gpu_reference import Array, Checker, fresh_frames, input_from_frames, reference_rows, rows_on_cpu
 from photofinish.perf.gpu_watch import load_nvml

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from photofinish.client.session import Transport, automatic_order
-from photofinish.client.triton import ServedModel
+from photofinish.client.triton.served import ServedModel
+from photofinish.client.triton.session import Transport, automatic_order
 from photofinish.model_card import ModelCard
 from photofinish.perf.contenders import Pipeline, Setup
 from photofinish.perf.record import NotRun

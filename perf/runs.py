@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from photofinish.client.session import Session, Transport
-from photofinish.client.triton import ServedModel
+from photofinish.client.triton.served import ServedModel
+from photofinish.client.triton.session import Session, Transport
 from photofinish.errors import ConfigError, PhotofinishError
 from photofinish.letterbox import is_smaller_than_in_square
 from photofinish.perf.bench import Bench, Progress

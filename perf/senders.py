@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.client.frame_result import FrameResult
-from photofinish.client.preparation import write_input
-from photofinish.client.session import Session
-from photofinish.client.tensors import DTYPES
-from photofinish.client.triton import ServedModel
+from photofinish.client.pipeline.frame_result import FrameResult
+from photofinish.client.pipeline.preparation import write_input
+from photofinish.client.triton.served import ServedModel
+from photofinish.client.triton.session import Session
+from photofinish.client.triton.tensors import DTYPES
 from photofinish.frame import Frame
 from photofinish.perf.load import Sender
 

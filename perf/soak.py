@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from photofinish.client.session import Session, Transport
-from photofinish.client.triton import ServedModel, TritonClient
+from photofinish.client.triton.served import ServedModel, TritonClient
+from photofinish.client.triton.session import Session, Transport
 from photofinish.errors import PhotofinishError
 from photofinish.perf.gpu_watch import load_nvml
 from photofinish.perf.served import served

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from photofinish.client.regions import TransportError
-from photofinish.client.session import Session, Transport
-from photofinish.client.triton import ServedModel
+from photofinish.client.triton.regions import TransportError
+from photofinish.client.triton.served import ServedModel
+from photofinish.client.triton.session import Session, Transport
 from photofinish.errors import InferenceError, PhotofinishError
 from photofinish.perf.bench import Bench, Progress, arm_from_model
 from photofinish.perf.comparison import reason_to_stop

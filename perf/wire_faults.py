@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from photofinish.client.baseline import BaselinePipeline
+from photofinish.client.pipeline.baseline import BaselinePipeline
 from photofinish.perf.bench import frames_from_source
 from photofinish.perf.client_memory import MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD_BYTES
 from photofinish.perf.environment import environment_fingerprint, utc_now

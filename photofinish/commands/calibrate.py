@@ -32,11 +32,11 @@ def calibrate(source: str, count: int, folder: Path, duration_s: float, min_dist
     Run it again to go on after an interruption, or with another source to add to the folder. Prints the folder, which
     `photofinish export --calibration` takes.
     """
-    from photofinish.client.calibration import collect_frames
-    from photofinish.client.calibration_manifest import manifest_from_folder
-    from photofinish.client.calibration_progress import progress_bar
-    from photofinish.client.calibration_sheet import write_contact_sheet
-    from photofinish.client.sources import open_source
+    from photofinish.client.calibrate.collecting import collect_frames
+    from photofinish.client.calibrate.manifest import manifest_from_folder
+    from photofinish.client.calibrate.progress import progress_bar
+    from photofinish.client.calibrate.sheet import write_contact_sheet
+    from photofinish.client.sources.opening import open_source
 
     before = len(manifest_from_folder(folder).frames)
     try:

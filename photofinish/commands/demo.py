@@ -18,8 +18,8 @@ from photofinish.variant import default_variants_path, select_variants, variants
 if TYPE_CHECKING:
     from threading import Event
 
-    from photofinish.client.ui.source_work import Pace
-    from photofinish.client.ui.turns import TurnMode
+    from photofinish.client.ui.processes.source import Pace
+    from photofinish.client.ui.processes.turns import TurnMode
     from photofinish.server.embedded import EmbeddedServer, ServerEndpoint
 
 GATE_FRAMES = 40
@@ -90,7 +90,7 @@ def tell(line: str) -> None:
 
 def check_source(source: str) -> tuple[int, int] | None:
     """Width and height of its pictures. SourceError now, not after minutes of exporting, if it has none."""
-    from photofinish.client.sources import open_source
+    from photofinish.client.sources.opening import open_source
 
     with open_source(source) as opened:
         return opened.size_wh or next((frame.size_wh for frame in opened.frames()), None)
@@ -98,7 +98,7 @@ def check_source(source: str) -> tuple[int, int] | None:
 
 def check_port(host: str, port: int | None) -> None:
     """Raise ConfigError now, not after minutes of exporting, when the page cannot listen there."""
-    from photofinish.client.ui.server import open_listener
+    from photofinish.client.ui.page.server import open_listener
 
     open_listener(host, port).close()
 
@@ -160,8 +160,8 @@ def publish_pair(
 
 def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
     """Serve, measure both pipelines in turn on the same frames, and give the tables."""
-    from photofinish.client.pipelines import BaselinePipeline, OptimisedPipeline
-    from photofinish.client.sources import open_source
+    from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
+    from photofinish.client.sources.opening import open_source
     from photofinish.commands.demo_truth import truth_table
     from photofinish.perf.client_memory import settle_client_memory
     from photofinish.perf.demo_comparison import compare_pipelines
@@ -212,8 +212,8 @@ def show_view(
     pair: Pair, *, source: str, pace: Pace, host: str, port: int | None, share: bool, turns: TurnMode = "auto"
 ) -> None:
     """Serve and show until Ctrl-C. A server that ends by itself is started again, SERVER_RESTARTS times at most."""
-    from photofinish.client.ui.app import Hosting, serve_view, stopped_by_signals
-    from photofinish.client.ui.split_view import Choice
+    from photofinish.client.ui.page.app import Hosting, serve_view, stopped_by_signals
+    from photofinish.client.ui.page.split_view import Choice
 
     choice = Choice(source=source, baseline=pair.baseline, optimised=pair.optimised, pace=pace, turns=turns)
     with server_of(pair) as server, stopped_by_signals() as stop, ExitStack() as stack:

@@ -35,7 +35,7 @@ def default_candidates(
 
     INT8 is among them on a CPU for weights that are calibrated without the user; otherwise it must be named, as FP8.
     """
-    from photofinish.client.ui.choosing import fits, rank
+    from photofinish.client.ui.page.choosing import fits, rank
     from photofinish.export.recipes import BF16_FLAGS, processor_flags
     from photofinish.export.weights import RESHAPED
 

@@ -12,7 +12,7 @@ from photofinish.frame import Frame
 from photofinish.synthetic import CLASS_NAMES
 
 if TYPE_CHECKING:
-    from photofinish.client.frame_result import FrameResult
+    from photofinish.client.pipeline.frame_result import FrameResult
     from photofinish.model_card import ModelCard
 
 

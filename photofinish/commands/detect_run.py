@@ -10,13 +10,13 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from photofinish.client.detecting import detect_in_source, json_from_result, text_from_result
-from photofinish.client.frame_result import FrameResult
-from photofinish.client.metrics import ClientMetrics, MetricsEndpoint
-from photofinish.client.model_choice import choose_model
-from photofinish.client.pipelines import open_pipeline
-from photofinish.client.session import TransportChoice
-from photofinish.client.sources import open_source
+from photofinish.client.detect.detecting import detect_in_source, json_from_result, text_from_result
+from photofinish.client.pipeline.frame_result import FrameResult
+from photofinish.client.pipeline.metrics import ClientMetrics, MetricsEndpoint
+from photofinish.client.pipeline.opening import open_pipeline
+from photofinish.client.sources.opening import open_source
+from photofinish.client.triton.choice import choose_model
+from photofinish.client.triton.session import TransportChoice
 
 
 def say(text: str) -> None:

@@ -132,7 +132,7 @@ def check_gate_frames(options: GateOptions) -> None:
 
         LabelledDataset(options.data, limit=options.size)
     if options.frames:
-        from photofinish.client.sources import open_source
+        from photofinish.client.sources.opening import open_source
 
         open_source(options.frames).close()
 

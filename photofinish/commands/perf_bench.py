@@ -80,7 +80,7 @@ def models_named(repository: Path, names: tuple[str, ...]) -> tuple[str, ...]:
 
 def server_version(url: str) -> str:
     """Triton's version as the server tells it."""
-    from photofinish.client.triton import TritonClient
+    from photofinish.client.triton.served import TritonClient
 
     with TritonClient(url) as client:
         return client.server_version()
@@ -115,7 +115,7 @@ def find_program() -> PerfAnalyzer:
 
 def repeat_command() -> str:
     """The command line that repeats this run; an address in it goes without its user, password and query."""
-    from photofinish.client.live_sources import public_url
+    from photofinish.client.sources.live import public_url
 
     def public(word: str) -> str:
         option, equals, value = word.partition("=")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from photofinish.client.ui.source_work import Pace
-    from photofinish.client.ui.turns import TurnMode
+    from photofinish.client.ui.processes.source import Pace
+    from photofinish.client.ui.processes.turns import TurnMode
 
 LOOPBACK = "127.0.0.1"
 
@@ -53,8 +53,8 @@ def ui(
     metrics_port: int | None,
 ) -> None:
     """Show baseline and optimised pipeline side by side in a browser."""
-    from photofinish.client.ui.app import Hosting, serve_view, stopped_by_signals
-    from photofinish.client.ui.choosing import choice_from_server
+    from photofinish.client.ui.page.app import Hosting, serve_view, stopped_by_signals
+    from photofinish.client.ui.page.choosing import choice_from_server
 
     chosen = choice_from_server(url, source=source, baseline=baseline, optimised=optimised, pace=pace, turns=turns)
     hosting = Hosting(host=host, port=port, share=share, metrics_host=metrics_host, metrics_port=metrics_port)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from photofinish.client.calibration import collect_frames, hash_distance, picture_hash
-from photofinish.client.calibration_manifest import SourceState, manifest_from_folder
-from photofinish.client.calibration_sheet import write_contact_sheet
-from photofinish.client.source import Source
+from photofinish.client.calibrate.collecting import collect_frames, hash_distance, picture_hash
+from photofinish.client.calibrate.manifest import SourceState, manifest_from_folder
+from photofinish.client.calibrate.sheet import write_contact_sheet
+from photofinish.client.sources.source import Source
 from photofinish.commands.calibrate import calibrate
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame
@@ -190,7 +190,9 @@ def test_the_command_says_how_to_go_on_and_how_much_is_new(tmp_path: Path, monke
             yield Frame(image_hwc_bgr=scene(number), stream_id="s", index=index, captured_ns=index * 100_000_000)
 
     options = ["scripted", "--frames", "10", "--out", str(tmp_path)]
-    monkeypatch.setattr("photofinish.client.sources.open_source", lambda spec, **options: Scripted(list(range(100))))
+    monkeypatch.setattr(
+        "photofinish.client.sources.opening.open_source", lambda spec, **options: Scripted(list(range(100)))
+    )
     with monkeypatch.context() as patch:
         patch.setattr(Scripted, "frames", interrupted)
         stopped = CliRunner().invoke(calibrate, options)

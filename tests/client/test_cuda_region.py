@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from photofinish.client.cuda_region import CudaRegion, load_runtime
-from photofinish.client.regions import TransportError
-from photofinish.client.session import Session
+from photofinish.client.triton.cuda_region import CudaRegion, load_runtime
+from photofinish.client.triton.regions import TransportError
+from photofinish.client.triton.session import Session
 from photofinish.errors import ConfigError, RequestRejectedError
 from tests.client.fake_triton import FakeModel, FakeTriton
 from tests.client.test_session import echo_sums, served
@@ -63,7 +63,7 @@ class HostRuntime:
 
 def test_pixels_arrive_through_gpu_memory(monkeypatch):
     runtime = HostRuntime()
-    monkeypatch.setattr("photofinish.client.cuda_region.load_runtime", lambda: runtime)
+    monkeypatch.setattr("photofinish.client.triton.cuda_region.load_runtime", lambda: runtime)
     with FakeTriton(FakeModel(infer=echo_sums)) as server:
         with Session(server.url, served(server), transport="cuda_shm", slots=2, batch_size=2) as session:
             assert session.transport == "cuda_shm"
@@ -101,7 +101,7 @@ def test_memory_that_the_server_still_reads_is_not_freed(monkeypatch):
     def refuse(name):
         raise RequestRejectedError(f"Cannot unregister shared memory region '{name}', it is currently in use.")
 
-    monkeypatch.setattr("photofinish.client.regions.RELEASE_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("photofinish.client.triton.regions.RELEASE_TIMEOUT_S", 0.0)
     runtime = HostRuntime()
     region = CudaRegion((4,), np.uint8, register=lambda *a: None, unregister=refuse, runtime=runtime)
     region.close()

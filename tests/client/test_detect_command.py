@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from photofinish.client.session import TRANSPORT_CHOICES
+from photofinish.client.triton.session import TRANSPORT_CHOICES
 from photofinish.commands.detect import TRANSPORTS, detect
 from photofinish.errors import ConfigError
 from photofinish.server.embedded import EmbeddedServer

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from photofinish.client.pipelines import BaselinePipeline, OptimisedPipeline
-from photofinish.client.recordings import image_from_file
+from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
+from photofinish.client.sources.recordings import image_from_file
 from photofinish.detections import Detections, iou_matrix
 from photofinish.frame import Frame
 from photofinish.letterbox import letterboxed_from_image

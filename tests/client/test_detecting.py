@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from photofinish.client.detecting import DetectSummary, detect_in_source, json_from_result, text_from_result
-from photofinish.client.pipelines import OptimisedPipeline, open_pipeline
-from photofinish.client.saving import file_stem, video_writer
-from photofinish.client.sources import open_source
+from photofinish.client.detect.detecting import DetectSummary, detect_in_source, json_from_result, text_from_result
+from photofinish.client.detect.saving import file_stem, video_writer
+from photofinish.client.pipeline.opening import OptimisedPipeline, open_pipeline
+from photofinish.client.sources.opening import open_source
 from photofinish.errors import ConfigError, ModelNotFoundError
 from tests.builders import build_card
 from tests.client.fake_triton import FakeModel, FakeTriton
@@ -30,7 +30,7 @@ def frames_in(path):
 @pytest.mark.parametrize("size_wh", [EVEN_WH, ODD_WH], ids=str)
 def test_a_video_of_any_size_keeps_every_frame(tmp_path, monkeypatch, has_ffmpeg, size_wh):
     if not has_ffmpeg:
-        monkeypatch.setattr("photofinish.client.saving.shutil.which", lambda program: None)
+        monkeypatch.setattr("photofinish.client.detect.saving.shutil.which", lambda program: None)
     with video_writer(tmp_path / "out.mp4", size_wh, 12.5) as write:
         for index in range(9):
             write(np.full((size_wh[1], size_wh[0], 3), 20 * index, np.uint8))
@@ -41,7 +41,7 @@ def test_a_video_of_any_size_keeps_every_frame(tmp_path, monkeypatch, has_ffmpeg
 @pytest.mark.parametrize("has_ffmpeg", [True, False], ids=["as found", "without ffmpeg"])
 def test_a_video_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch, has_ffmpeg):
     if not has_ffmpeg:
-        monkeypatch.setattr("photofinish.client.saving.shutil.which", lambda program: None)
+        monkeypatch.setattr("photofinish.client.detect.saving.shutil.which", lambda program: None)
     picture = np.zeros((48, 64, 3), np.uint8)
 
     def save():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from photofinish.client.drawing import class_colour_bgr, draw_detections
+from photofinish.client.detect.drawing import class_colour_bgr, draw_detections
 from photofinish.detections import empty_detections
 from tests.builders import build_detections
 

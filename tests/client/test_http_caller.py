@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from photofinish.client.http_caller import HttpCaller, HttpConnection, http_neighbour
-from photofinish.client.regions import TransportError
-from photofinish.client.tensors import TensorInfo
-from photofinish.client.triton import ServedModel
+from photofinish.client.triton.http_caller import HttpCaller, HttpConnection, http_neighbour
+from photofinish.client.triton.regions import TransportError
+from photofinish.client.triton.served import ServedModel
+from photofinish.client.triton.tensors import TensorInfo
 from photofinish.errors import (
     InferenceError,
     ModelNotFoundError,

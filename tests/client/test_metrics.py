@@ -5,8 +5,8 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from photofinish.client.metrics import ClientMetrics, MetricsEndpoint
-from photofinish.client.pipelines import BaselinePipeline, OptimisedPipeline
+from photofinish.client.pipeline.metrics import ClientMetrics, MetricsEndpoint
+from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
 from photofinish.errors import ConfigError
 from tests.builders import build_frame
 from tests.client.fake_triton import FakeTriton

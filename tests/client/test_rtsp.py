@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.client.live_sources import CaptureSource
-from photofinish.client.pipelines import OptimisedPipeline
-from photofinish.client.sources import open_source
+from photofinish.client.pipeline.opening import OptimisedPipeline
+from photofinish.client.sources.live import CaptureSource
+from photofinish.client.sources.opening import open_source
 from photofinish.errors import SourceError
 from tests.client.fake_triton import FakeTriton
 

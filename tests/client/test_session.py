@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from photofinish.client.regions import is_orphaned, machine_key, unregister_when_idle
-from photofinish.client.session import Session, automatic_order
-from photofinish.client.triton import ServedModel, TritonClient
+from photofinish.client.triton.regions import is_orphaned, machine_key, unregister_when_idle
+from photofinish.client.triton.served import ServedModel, TritonClient
+from photofinish.client.triton.session import Session, automatic_order
 from photofinish.errors import (
     ConfigError,
     InferenceError,
@@ -76,7 +76,7 @@ def test_refused_shared_memory_falls_back_and_says_so():
 
 
 def test_no_shared_memory_on_this_machine(monkeypatch, tmp_path):
-    monkeypatch.setattr("photofinish.client.regions.SHARED_MEMORY_FOLDER", tmp_path / "missing")
+    monkeypatch.setattr("photofinish.client.triton.regions.SHARED_MEMORY_FOLDER", tmp_path / "missing")
     with FakeTriton() as server:
         with Session(server.url, served(server)) as session:
             assert session.transport == "grpc"
@@ -192,5 +192,5 @@ def test_regions_of_killed_clients_are_released_and_no_others():
 
 
 def test_a_machine_that_cannot_be_told_has_no_orphans(monkeypatch):
-    monkeypatch.setattr("photofinish.client.regions.machine_key", lambda: "")
+    monkeypatch.setattr("photofinish.client.triton.regions.machine_key", lambda: "")
     assert not is_orphaned(f"photofinish-region-{2**22 + 1}--abc")

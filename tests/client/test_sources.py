@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from photofinish.client import live_sources
-from photofinish.client.live_sources import CaptureSource, public_url
-from photofinish.client.recordings import PictureSource, VideoSource
-from photofinish.client.sources import open_source
+from photofinish.client.sources import live as live_sources
+from photofinish.client.sources.live import CaptureSource, public_url
+from photofinish.client.sources.opening import open_source
+from photofinish.client.sources.recordings import PictureSource, VideoSource
 from photofinish.errors import SourceError
 
 SIZE_WH = (96, 64)

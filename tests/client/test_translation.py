@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from photofinish.client.translation import RULES, error_from_triton, translate_status
+from photofinish.client.triton.errors import RULES, error_from_triton, translate_status
 from photofinish.errors import (
     InferenceError,
     ModelNotFoundError,

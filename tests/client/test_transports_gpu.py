@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from photofinish.client.session import Session, Transport
-from photofinish.client.triton import TritonClient
+from photofinish.client.triton.served import TritonClient
+from photofinish.client.triton.session import Session, Transport
 from tests.conftest import CHECKOUT
 
 TRANSPORTS: tuple[Transport, ...] = ("grpc", "system_shm", "cuda_shm", "system_shm_http", "cuda_shm_http")

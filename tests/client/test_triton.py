@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from photofinish.client.triton import TritonClient, grpc_target
+from photofinish.client.triton.served import TritonClient, grpc_target
 from photofinish.errors import ConfigError, ModelNotFoundError, ModelRepositoryError, ServerUnavailableError
 from tests.builders import build_card
 from tests.client.fake_triton import FakeModel, FakeTriton

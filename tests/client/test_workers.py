@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from photofinish.client.workers import OrderedWorkers
+from photofinish.client.pipeline.workers import OrderedWorkers
 from tests.builders import build_frame
 from tests.client.fake_triton import wait_for
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from photofinish.client.pipelines import open_pipeline
+from photofinish.client.pipeline.opening import open_pipeline
 from photofinish.export.build import stage_variants
 from photofinish.export.publish import publish_variants
 from photofinish.heads import detections_from_output

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from photofinish.client.frame_result import FrameResult
+from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.detections import empty_detections
 from photofinish.errors import ServerUnavailableError
 from photofinish.frame import Frame

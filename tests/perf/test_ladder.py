@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from photofinish.client.triton import ServedModel
+from photofinish.client.triton.served import ServedModel
 from photofinish.errors import ConfigError
 from photofinish.perf.bench import Bench
 from photofinish.perf.ladder import RUNGS, changes_between, ladder_setups

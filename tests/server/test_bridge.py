@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from photofinish.client.regions import SystemRegion
-from photofinish.client.session import Session
-from photofinish.client.triton import TritonClient
+from photofinish.client.triton.regions import SystemRegion
+from photofinish.client.triton.served import TritonClient
+from photofinish.client.triton.session import Session
 from photofinish.server import bridge_build
 from photofinish.server.embedded import EmbeddedServer
 from photofinish.server.run_folder import SHARED_MODULES

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from photofinish.client.ui.board import RING_SIZE, Board, BoardMemory, numbers_from_board
-from photofinish.client.ui.metrics import BoardCollector
+from photofinish.client.ui.page.metrics import BoardCollector
+from photofinish.client.ui.processes.board import RING_SIZE, Board, BoardMemory, numbers_from_board
 
 SECOND = 1_000_000_000
 

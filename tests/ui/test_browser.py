@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.client.ui.app import Hosting, RunningView, serve_view
-from photofinish.client.ui.split_view import Choice
+from photofinish.client.ui.page.app import Hosting, RunningView, serve_view
+from photofinish.client.ui.page.split_view import Choice
 from tests.client.fake_triton import FakeTriton, wait_for
 from tests.ui.browser import Browser, find_chromium
 from tests.ui.served import BASELINE, OPTIMISED, toy_models

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from photofinish.client.ui.child import ChildLink, SupervisedChild
+from photofinish.client.ui.processes.child import ChildLink, SupervisedChild
 from photofinish.errors import SourceError
 from tests.client.fake_triton import wait_for
 

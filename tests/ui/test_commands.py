@@ -99,7 +99,7 @@ def test_a_taken_port_is_one_line(served: FakeTriton, tmp_path: Path) -> None:
 
 
 def test_the_two_sides_start_with_the_same_weights(served: FakeTriton) -> None:
-    from photofinish.client.ui.choosing import choice_from_server
+    from photofinish.client.ui.page.choosing import choice_from_server
 
     choice = choice_from_server(served.url, source="synthetic")
     assert (choice.baseline, choice.optimised) == (BASELINE, OPTIMISED)
@@ -107,7 +107,7 @@ def test_the_two_sides_start_with_the_same_weights(served: FakeTriton) -> None:
 
 
 def test_a_rectangular_input_is_chosen_for_pictures_of_its_shape() -> None:
-    from photofinish.client.ui.choosing import candidates, frame_size
+    from photofinish.client.ui.page.choosing import candidates, frame_size
 
     cards = {
         "square": build_card(input_wh=(640, 640)),
@@ -132,7 +132,7 @@ def test_a_rectangular_input_is_chosen_for_pictures_of_its_shape() -> None:
     ],
 )
 def test_cameras_and_streams_set_the_pace(source: str, pace: str, is_paced: bool) -> None:
-    from photofinish.client.ui.split_view import Choice
+    from photofinish.client.ui.page.split_view import Choice
 
     assert Choice(source=source, baseline="a", optimised="b", pace=pace).is_paced is is_paced  # type: ignore[arg-type]
 
@@ -140,8 +140,8 @@ def test_cameras_and_streams_set_the_pace(source: str, pace: str, is_paced: bool
 def test_a_link_that_cannot_be_had_is_one_line(served: FakeTriton, monkeypatch: pytest.MonkeyPatch) -> None:
     from gradio import networking
 
-    from photofinish.client.ui.app import Hosting, serve_view
-    from photofinish.client.ui.split_view import Choice
+    from photofinish.client.ui.page.app import Hosting, serve_view
+    from photofinish.client.ui.page.split_view import Choice
     from photofinish.errors import ServerError
 
     def no_internet(*arguments: object) -> str:

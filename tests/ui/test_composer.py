@@ -4,11 +4,19 @@ import cv2
 import numpy as np
 import pytest
 
-from photofinish.client.ui.board import Board, BoardMemory
-from photofinish.client.ui.composer import ACCENTS_BGR, LAYOUTS, Composer, FrameHub, Layout, finish_line, finish_strip
-from photofinish.client.ui.scribe import PANEL_WH
-from photofinish.client.ui.side_work import SIDES, Side
-from photofinish.client.ui.slots import PictureMemory, PictureReader, PictureWriter
+from photofinish.client.ui.page.composer import (
+    ACCENTS_BGR,
+    LAYOUTS,
+    Composer,
+    FrameHub,
+    Layout,
+    finish_line,
+    finish_strip,
+)
+from photofinish.client.ui.processes.board import Board, BoardMemory
+from photofinish.client.ui.processes.scribe import PANEL_WH
+from photofinish.client.ui.processes.side import SIDES, Side
+from photofinish.client.ui.processes.slots import PictureMemory, PictureReader, PictureWriter
 from tests.client.fake_triton import wait_for
 
 

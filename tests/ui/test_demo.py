@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.client.frame_result import FrameResult
+from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.commands import demo as demo_command
 from photofinish.commands.demo_choice import default_baseline, default_candidates, is_calibrated
 from photofinish.commands.demo_truth import truth_table

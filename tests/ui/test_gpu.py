@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from photofinish.client.ui import gpu
+from photofinish.client.ui.page import gpu
 
 METRICS = b"""# HELP nv_gpu_memory_used_bytes x
 nv_gpu_memory_used_bytes{gpu_uuid="a"} 1048576000.000000

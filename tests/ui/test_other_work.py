@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.client.ui.other_work import INTERVAL_S, OtherWork
-from photofinish.client.ui.screen import screen_from_state
+from photofinish.client.ui.page.other_work import INTERVAL_S, OtherWork
+from photofinish.client.ui.page.screen import screen_from_state
 from tests.ui.test_screen import build_side, build_state
 
 TICKS = os.sysconf("SC_CLK_TCK")

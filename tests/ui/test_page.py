@@ -10,8 +10,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from photofinish.client.ui.page import build_page, mount_page
-from photofinish.client.ui.split_view import Choice
+from photofinish.client.ui.page.page import build_page, mount_page
+from photofinish.client.ui.page.split_view import Choice
 
 CAMERA = "rtsp://admin:hunter2@camera.example:554/stream?token=hunter2"
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from photofinish.client.ui.board import SideNumbers
-from photofinish.client.ui.child import ChildStatus
-from photofinish.client.ui.gpu import MemoryReading
-from photofinish.client.ui.screen import UNTRAINED, format_significant, screen_from_state
-from photofinish.client.ui.side_work import Side
-from photofinish.client.ui.split_view import Choice, SideState, ViewState
+from photofinish.client.ui.page.gpu import MemoryReading
+from photofinish.client.ui.page.screen import UNTRAINED, format_significant, screen_from_state
+from photofinish.client.ui.page.split_view import Choice, SideState, ViewState
+from photofinish.client.ui.processes.board import SideNumbers
+from photofinish.client.ui.processes.child import ChildStatus
+from photofinish.client.ui.processes.side import Side
 from tests.builders import build_card
 
 FACTS = {"name": "clip.mp4", "size_wh": (1280, 720), "frames_per_s": 29.97, "is_live": False, "is_reduced": False}

@@ -10,8 +10,15 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from photofinish.client.ui.composer import FrameHub, jpeg_from_picture
-from photofinish.client.ui.server import DEFAULT_PORT, STREAM_PATH, Address, WebServer, add_view_routes, open_listener
+from photofinish.client.ui.page.composer import FrameHub, jpeg_from_picture
+from photofinish.client.ui.page.server import (
+    DEFAULT_PORT,
+    STREAM_PATH,
+    Address,
+    WebServer,
+    add_view_routes,
+    open_listener,
+)
 from photofinish.errors import ConfigError
 from tests.client.fake_triton import wait_for
 

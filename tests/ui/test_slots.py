@@ -5,7 +5,7 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from photofinish.client.ui.slots import PictureMemory, PictureReader, PictureWriter
+from photofinish.client.ui.processes.slots import PictureMemory, PictureReader, PictureWriter
 from photofinish.detections import empty_detections
 from tests.builders import build_detections
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from photofinish.client.ui.screen import screen_from_state
-from photofinish.client.ui.split_view import Choice, SplitView
+from photofinish.client.ui.page.screen import screen_from_state
+from photofinish.client.ui.page.split_view import Choice, SplitView
 from tests.client.fake_triton import FakeTriton, wait_for
 from tests.ui.served import BASELINE, OPTIMISED, toy_models
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from photofinish.client.ui.board import Board, BoardMemory, numbers_from_board
-from photofinish.client.ui.child import ChildLink, SupervisedChild
-from photofinish.client.ui.screen import TURNS, screen_from_state
-from photofinish.client.ui.side_work import PAINT_S
-from photofinish.client.ui.split_view import Choice, SplitView
-from photofinish.client.ui.turns import TurnKeeper, TurnRequest, TurnSeat, TurnTaker
+from photofinish.client.ui.page.screen import TURNS, screen_from_state
+from photofinish.client.ui.page.split_view import Choice, SplitView
+from photofinish.client.ui.processes.board import Board, BoardMemory, numbers_from_board
+from photofinish.client.ui.processes.child import ChildLink, SupervisedChild
+from photofinish.client.ui.processes.side import PAINT_S
+from photofinish.client.ui.processes.turns import TurnKeeper, TurnRequest, TurnSeat, TurnTaker
 from tests.client.fake_triton import FakeTriton, wait_for
 from tests.ui.served import BASELINE, OPTIMISED, slow_answer, toy_models
 

@@ -1,0 +1,163 @@
+"""Detection over a whole source: lines for a terminal or a program, annotated copies on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from photofinish.client.detect.drawing import draw_detections
+from photofinish.client.detect.saving import file_stem, make_folder, save_picture, video_writer
+from photofinish.client.pipeline.frame_result import FrameResult
+from photofinish.client.pipeline.opening import Pipeline
+from photofinish.client.sources.recordings import PictureSource, VideoSource
+from photofinish.client.sources.source import Source
+from photofinish.errors import ConfigError
+
+UNKNOWN_RATE_PER_S = 25.0
+"""Rate of a saved video when the camera does not tell its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectSummary:
+    """Figures of one run over a source. saved_to: the folder or file that was written, or None.
+
+    p50_service_ns: from taking a frame up to its boxes. p50_latency_ns: from its capture, for live sources only;
+    frames of a recording are read ahead, so that their wait says nothing.
+    """
+
+    frame_count: int
+    box_count: int
+    seconds: float
+    p50_service_ns: int
+    p50_latency_ns: int | None
+    dropped: int
+    saved_to: Path | None
+
+    def sentence(self) -> str:
+        """The figures for a reader."""
+        text = f"{self.frame_count} frames, {self.box_count} boxes in {self.seconds:.3g} s"
+        if self.frame_count:
+            text += f", {self.frame_count / self.seconds:.3g} frames/s, P50 {self.p50_service_ns / 1e6:.3g} ms a frame"
+        if self.p50_latency_ns is not None:
+            text += f", P50 latency {self.p50_latency_ns / 1e6:.3g} ms"
+        if self.dropped:
+            text += f", {self.dropped} dropped"
+        return text + (f"; saved to {self.saved_to}" if self.saved_to else "")
+
+
+def detect_in_source(
+    source: Source,
+    pipeline: Pipeline,
+    *,
+    save_folder: Path | None = None,
+    frame_limit: int | None = None,
+    on_result: Callable[[FrameResult, str], None] = lambda result, name: None,
+) -> DetectSummary:
+    """Run the pipeline over the source, up to `frame_limit` frames; on_result gets each result and its picture's name.
+
+    save_folder: pictures are saved under their own names, everything else as one MP4.
+    """
+    latencies_ns: list[int] = []
+    services_ns: list[int] = []
+    box_count = 0
+    begun = time.perf_counter()
+    frames = source.frames() if frame_limit is None else itertools.islice(source.frames(), frame_limit)
+    with contextlib.ExitStack() as stack:
+        keeper = _Keeper(source, save_folder, pipeline.card.class_names, stack) if save_folder else None
+        for result in stack.enter_context(contextlib.closing(pipeline.run(frames))):
+            latencies_ns.append(result.latency_ns)
+            services_ns.append(result.service_ns)
+            box_count += len(result.detections)
+            if keeper:
+                keeper.keep(result)
+            on_result(result, picture_name(source, result.frame.index))
+    return DetectSummary(
+        frame_count=len(latencies_ns),
+        box_count=box_count,
+        seconds=time.perf_counter() - begun,
+        p50_service_ns=_median(services_ns),
+        p50_latency_ns=_median(latencies_ns) if source.is_live else None,
+        dropped=pipeline.dropped,
+        saved_to=keeper.path if keeper and latencies_ns else None,
+    )
+
+
+def _median(values_ns: list[int]) -> int:
+    return int(np.percentile(values_ns, 50, method="inverted_cdf")) if values_ns else 0
+
+
+def picture_name(source: Source, index: int) -> str:
+    """The file name of a picture, or the source's name and the frame's number."""
+    if isinstance(source, PictureSource):
+        return source.path_of(index).name
+    return f"{source.name} #{index}"
+
+
+def text_from_result(result: FrameResult, name: str, class_names: tuple[str, ...]) -> str:
+    """One line for a reader: `bus.jpg: bus 0.93, person 0.92`."""
+    found = result.detections
+    parts = [
+        f"{_class_name(class_names, class_id)} {confidence:.2f}"
+        for class_id, confidence in zip(found.class_id, found.confidence, strict=True)
+    ]
+    return f"{name}: {', '.join(parts) or 'nothing found'}"
+
+
+def json_from_result(result: FrameResult, name: str, class_names: tuple[str, ...]) -> str:
+    """One JSON line for a program; boxes in pixels of the picture."""
+    found = result.detections
+    rows = zip(found.boxes_xyxy.tolist(), found.confidence.tolist(), found.class_id.tolist(), strict=True)
+    document = {
+        "picture": name,
+        "stream_id": result.frame.stream_id,
+        "index": result.frame.index,
+        "size_wh": list(result.frame.size_wh),
+        "service_ms": round(result.service_ns / 1e6, 3),
+        "detections": [
+            {
+                "box_xyxy": [round(side, 2) for side in box],
+                "confidence": round(confidence, 4),
+                "class_id": class_id,
+                "class": _class_name(class_names, class_id),
+            }
+            for box, confidence, class_id in rows
+        ],
+    }
+    return json.dumps(document, ensure_ascii=False)
+
+
+def _class_name(class_names: tuple[str, ...], class_id: int) -> str:
+    return class_names[class_id] if 0 <= class_id < len(class_names) else f"class {class_id}"
+
+
+class _Keeper:
+    """Draws and saves; the video file is opened with the first frame's size and closed by `stack`."""
+
+    def __init__(self, source: Source, folder: Path, class_names: tuple[str, ...], stack: contextlib.ExitStack) -> None:
+        make_folder(folder)
+        self._source = source
+        self._class_names = class_names
+        self._stack = stack
+        self._append: Callable[..., None] | None = None
+        is_pictures = isinstance(source, PictureSource)
+        self.path = folder if is_pictures else folder / f"{file_stem(source.name)}.mp4"
+        if isinstance(source, VideoSource) and self.path.exists() and self.path.samefile(source.path):
+            raise ConfigError(f"saving to {self.path} would write over the original; give another --save folder")
+
+    def keep(self, result: FrameResult) -> None:
+        drawn = draw_detections(result.frame.image_hwc_bgr, result.detections, self._class_names)
+        if isinstance(self._source, PictureSource):
+            original = self._source.path_of(result.frame.index)
+            save_picture(drawn, self.path / original.name, original=original)
+            return
+        if self._append is None:
+            rate = self._source.frames_per_s or UNKNOWN_RATE_PER_S
+            self._append = self._stack.enter_context(video_writer(self.path, result.frame.size_wh, rate))
+        self._append(drawn)

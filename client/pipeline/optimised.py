@@ -1,0 +1,156 @@
+"""The optimised pipeline: a reader thread, shared memory, several requests in flight."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable
+from types import TracebackType
+
+from photofinish.client.pipeline.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
+from photofinish.client.pipeline.preparation import write_input
+from photofinish.client.pipeline.reader import FrameReader
+from photofinish.client.pipeline.workers import OrderedWorkers
+from photofinish.client.triton.served import TritonClient, grpc_target
+from photofinish.client.triton.session import Session, Slot, Transport, TransportChoice, ignore_notice
+from photofinish.frame import Frame
+from photofinish.heads import detections_from_output
+from photofinish.letterbox import is_smaller_than_in_square
+
+IN_FLIGHT = {"cuda": 2, "cpu": 1}
+"""Requests in flight where the caller does not say, by the device of the model.
+
+On a GPU the second hides the client's own work. On a CPU it would wait for the same cores, and its wait is latency.
+"""
+
+
+class OptimisedPipeline:
+    """A reader thread, letterboxing straight into the session's slots, at most `max_in_flight` requests at once.
+
+    drop_late: for live sources; only the newest waiting frame is kept, the others count as dropped.
+    transport: what was asked for or, with "auto", what the server accepted; on_notice hears of a fall-back.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model_name: str,
+        *,
+        transport: TransportChoice = "auto",
+        max_in_flight: int | None = None,
+        drop_late: bool = False,
+        min_confidence: float = 0.25,
+        timeout_s: float = 10.0,
+        on_notice: Callable[[str], None] = ignore_notice,
+        observer: PipelineObserver | None = None,
+    ) -> None:
+        self.url = grpc_target(url)
+        with TritonClient(self.url, timeout_s=timeout_s) as client:
+            self.model = client.model(model_name)
+        self.card = self.model.require_card()
+        self.min_confidence = min_confidence
+        self.drop_late = drop_late
+        self.max_in_flight = IN_FLIGHT.get(self.card.device, 1) if max_in_flight is None else max_in_flight
+        self._on_notice = on_notice
+        self._unfit_wh: set[tuple[int, int]] = set()
+        self._account = FrameAccount(observer)
+        self._session = Session(
+            self.url,
+            self.model,
+            transport=transport,
+            slots=self.max_in_flight,
+            timeout_s=timeout_s,
+            on_notice=on_notice,
+        )
+
+    def __enter__(self) -> OptimisedPipeline:
+        """The pipeline itself."""
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close; see `close`."""
+        self.close()
+
+    def close(self) -> None:
+        """Give the shared memory back and close the connection."""
+        self._session.close()
+
+    @property
+    def transport(self) -> Transport:
+        """How the pictures travel."""
+        return self._session.transport
+
+    @property
+    def counts(self) -> FrameCount:
+        """Where the frames went so far."""
+        return self._account.snapshot()
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were due and not inferred, all causes."""
+        return self.counts.dropped_total
+
+    def run(self, frames: Iterable[Frame]) -> Generator[FrameResult, None, None]:
+        """Results in frame order. Leaving the loop early stops the threads; a failure in them is raised here."""
+        reader = FrameReader(
+            frames,
+            drop_late=self.drop_late,
+            on_read=self._account.count_read,
+            on_late=lambda frame: self._account.count_drop(frame.stream_id, "late"),
+        )
+        workers = OrderedWorkers(reader.get, self.process, count=self.max_in_flight)
+        failed = False
+        try:
+            for frame, outcome in workers.outcomes():
+                if isinstance(outcome, BaseException):
+                    failed = True
+                    if frame is not None:
+                        self._account.count_drop(frame.stream_id, "error")
+                    raise outcome
+                self._account.count_done(outcome)
+                yield outcome
+        finally:
+            workers.stop()
+            left = reader.stop() + workers.join()
+            for frame in left:
+                self._account.count_drop(frame.stream_id, "error" if failed else "stopped")
+
+    def process(self, frame: Frame) -> FrameResult:
+        """The result of one frame, sent from the caller's thread; any number of threads may call. Not counted."""
+        slot = self._session.acquire()
+        try:
+            return self._process_in(slot, frame)
+        finally:
+            self._session.release(slot)
+
+    def _tell_unfit(self, size_wh: tuple[int, int]) -> None:
+        """One notice for each size of picture that has another shape than the input."""
+        if size_wh in self._unfit_wh or not is_smaller_than_in_square(size_wh, self.card.input_wh):
+            return
+        self._unfit_wh.add(size_wh)
+        found, wanted = ("{} × {}".format(*size) for size in (size_wh, self.card.input_wh))
+        self._on_notice(
+            f"{self.model.name} takes {wanted}, pictures of {found} become smaller in it than in a square: "
+            "small objects may be missed; choose a variant without _rect"
+        )
+
+    def _process_in(self, slot: Slot, frame: Frame) -> FrameResult:
+        if not self.card.is_square:
+            self._tell_unfit(frame.size_wh)
+        begun_ns = time.perf_counter_ns()
+        letterbox = write_input(frame.image_hwc_bgr, self.card.contract, self.card.input_wh, slot.input_array[0])
+        prepared_ns = time.perf_counter_ns()
+        output = self._session.infer(slot)
+        received_ns = time.perf_counter_ns()
+        detections = detections_from_output(output[0], self.card, letterbox, min_confidence=self.min_confidence)
+        finished_ns = time.perf_counter_ns()
+        return FrameResult(
+            frame=frame,
+            detections=detections,
+            begun_ns=begun_ns,
+            finished_ns=finished_ns,
+            prepare_ns=prepared_ns - begun_ns,
+            wire_ns=received_ns - prepared_ns,
+            decode_ns=finished_ns - received_ns,
+        )

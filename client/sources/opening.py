@@ -1,0 +1,58 @@
+"""A source of frames from what a user types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from photofinish.client.sources.live import camera_source, public_url, stream_source
+from photofinish.client.sources.recordings import IMAGE_SUFFIXES, PictureSource, VideoSource, image_paths
+from photofinish.client.sources.source import Source
+from photofinish.client.sources.synthetic import synthetic_from_spec
+from photofinish.errors import SourceError
+
+__all__ = ["Source", "is_present", "open_source"]
+
+STREAM_SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "srt://")
+
+
+def open_source(
+    spec: str, *, loop: bool = False, paced: bool = False, on_notice: Callable[[str], None] = lambda text: None
+) -> Source:
+    """The source that `spec` names, already open.
+
+    A picture, a folder of pictures, a video file, a camera index (`0`, `/dev/video0`), a stream (`rtsp://…`) or
+    `synthetic[?seed=1&width=1280&height=720&fps=30]`. loop repeats recordings; paced plays them and the synthetic
+    camera at their own rate, skipping what nobody fetches in time. on_notice hears of reconnections.
+    Raises SourceError saying what is wrong with it.
+    """
+    if not spec.strip():
+        raise SourceError(
+            "no source is named; give a picture, a folder, a video, a camera index, rtsp://… or `synthetic`"
+        )
+    if spec == "synthetic" or spec.startswith("synthetic?"):
+        return synthetic_from_spec(spec, paced=paced)
+    if spec.lower().startswith(STREAM_SCHEMES):
+        return stream_source(spec, loop=loop, on_notice=on_notice)
+    if camera := re.fullmatch(r"(?:/dev/video)?(\d{1,3})", spec):
+        return camera_source(int(camera[1]), on_notice=on_notice)
+    path = Path(spec)
+    if not is_present(spec):
+        raise SourceError(
+            f"{public_url(spec)[:200]} does not exist, or this user may not look at it; give a picture, a folder, "
+            "a video, a camera index, rtsp://… or `synthetic`"
+        )
+    if path.is_dir():
+        return PictureSource(path.name or str(path), image_paths(path), loop=loop, paced=paced)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return PictureSource(path.name, (path,), loop=loop, paced=paced)
+    return VideoSource(path, loop=loop, paced=paced)
+
+
+def is_present(spec: str) -> bool:
+    """Whether a file or folder of that name can be seen; False also for names that none can have."""
+    try:
+        return Path(spec).exists()
+    except OSError:  # too long, or in a folder that this user may not enter
+        return False

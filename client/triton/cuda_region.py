@@ -1,0 +1,112 @@
+"""GPU memory that the server has opened too: a picture crosses the bus once, before the request is sent."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import mmap
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from photofinish.client.triton.regions import TransportError, region_name, unregister_when_idle
+
+HANDLE_BYTES = 64
+"""CUDA_IPC_HANDLE_SIZE of the CUDA runtime."""
+
+
+def load_runtime() -> Any:
+    """The CUDA runtime's Python bindings. Raises TransportError when they or a GPU are missing."""
+    try:
+        runtime = importlib.import_module("cuda.bindings.runtime")
+    except ImportError as exc:
+        raise TransportError("CUDA shared memory needs cuda-bindings: pip install cuda-python") from exc
+    (count,) = check(runtime, "cudaGetDeviceCount")
+    if count == 0:
+        raise TransportError("CUDA shared memory needs a GPU, found none")
+    return runtime
+
+
+def check(runtime: Any, function: str, *args: Any) -> tuple[Any, ...]:
+    """The results of a runtime call. Raises TransportError with CUDA's own words when it failed."""
+    error, *results = getattr(runtime, function)(*args)
+    if int(error) != 0:
+        words = runtime.cudaGetErrorString(error)[1]
+        reason = words.decode() if isinstance(words, bytes) else str(words)
+        raise TransportError(f"CUDA shared memory cannot be used: {function}: {reason}")
+    return tuple(results)
+
+
+class CudaRegion:
+    """A page-locked `array` that callers write, and its copy on the GPU that requests name.
+
+    The server must run on the same machine and see the same GPU; both count GPUs alike unless
+    CUDA_VISIBLE_DEVICES differs.
+    """
+
+    direct = ""
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dtype: npt.DTypeLike,
+        *,
+        register: Callable[[str, bytes, int, int], None],
+        unregister: Callable[[str], None],
+        device_id: int = 0,
+        runtime: Any = None,
+    ) -> None:
+        """Allocate and register: register(name, raw handle, device, byte_size) and unregister(name) ask the server.
+
+        Raises TransportError when this machine cannot, InferenceError when the server refuses.
+        """
+        self.name = region_name()
+        self._unregister = unregister
+        self._device_id = device_id
+        self._runtime = runtime = runtime or load_runtime()
+        byte_size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        # Own pages instead of cudaHostAlloc: they stay valid for views that outlive close().
+        self.array: npt.NDArray[Any] = np.frombuffer(mmap.mmap(-1, byte_size), dtype=dtype).reshape(shape)
+        self._undo: list[Callable[[], object]] = []
+        try:
+            check(runtime, "cudaSetDevice", device_id)
+            self._call_with_undo("cudaHostRegister", self.array.ctypes.data, byte_size, 0, undo="cudaHostUnregister")
+            self._device_pointer = self._call_with_undo("cudaMalloc", byte_size, undo="cudaFree")
+            self._stream = self._call_with_undo("cudaStreamCreate", undo="cudaStreamDestroy")
+            (handle,) = check(runtime, "cudaIpcGetMemHandle", self._device_pointer)
+            raw_handle = ctypes.string_at(handle.getPtr(), HANDLE_BYTES)
+            register(self.name, raw_handle, device_id, byte_size)
+        except BaseException:
+            self._free()
+            raise
+
+    def deliver(self, byte_size: int) -> None:
+        """Copy the pictures to the GPU and wait until they are there."""
+        runtime = self._runtime
+        check(runtime, "cudaSetDevice", self._device_id)
+        to_device = runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
+        source = self.array.ctypes.data
+        check(runtime, "cudaMemcpyAsync", self._device_pointer, source, byte_size, to_device, self._stream)
+        check(runtime, "cudaStreamSynchronize", self._stream)
+
+    def close(self) -> None:
+        """Make the server let go, then free; a server that is gone already has let go.
+
+        Memory that the server still reads is left to the end of this process: freeing it is undefined for CUDA.
+        """
+        if unregister_when_idle(self._unregister, self.name):
+            self._free()
+
+    def _call_with_undo(self, function: str, *args: Any, undo: str) -> Any:
+        """The single result of a call (or its first argument), which `undo` will give back."""
+        results = check(self._runtime, function, *args)
+        resource = results[0] if results else args[0]
+        self._undo.append(lambda: getattr(self._runtime, undo)(resource))
+        return resource
+
+    def _free(self) -> None:
+        self._runtime.cudaSetDevice(self._device_id)
+        while self._undo:
+            self._undo.pop()()

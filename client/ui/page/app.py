@@ -1,0 +1,130 @@
+"""Everything of the split view together: processes, page, web server, link to share."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from types import FrameType
+
+from fastapi import FastAPI
+
+from photofinish.client.pipeline.metrics import MetricsEndpoint
+from photofinish.client.ui.page.metrics import registry_of_boards
+from photofinish.client.ui.page.server import WebServer, add_view_routes, open_listener
+from photofinish.client.ui.page.split_view import Choice, SplitView
+from photofinish.errors import ServerError
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hosting:
+    """How the page is reached. port None: the first free one from 7860; share: a public link through Gradio."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    share: bool = False
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether others than this machine's users can reach the page."""
+        return self.share or self.host not in LOOPBACK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningView:
+    """A view that is being served."""
+
+    view: SplitView
+    url: str
+    share_url: str | None
+
+
+@contextmanager
+def serve_view(
+    url: str,
+    choice: Choice,
+    hosting: Hosting,
+    *,
+    metrics_url: str | None = None,
+    on_progress: Callable[[str], None] = lambda text: None,
+) -> Iterator[RunningView]:
+    """Serve the split view of the server at `url` while the context is open.
+
+    on_progress hears where the page is, and who may reach it. Nothing is left running or in shared memory after it.
+    """
+    stop = threading.Event()
+    with ExitStack() as stack:
+        listener = open_listener(hosting.host, hosting.port)
+        stack.callback(listener.close)
+        view = SplitView(url, choice, metrics_url=metrics_url)
+        stack.enter_context(view)
+        if hosting.metrics_port is not None:
+            registry = registry_of_boards(view.boards, lambda side: view.choice.model_name(side))
+            stack.enter_context(MetricsEndpoint(registry, host=hosting.metrics_host, port=hosting.metrics_port))
+        from photofinish.client.ui.page.page import build_page, mount_page
+
+        app = FastAPI(openapi_url=None)
+        add_view_routes(app, view, stop)
+        mount_page(app, build_page(view, is_public=hosting.is_public))
+        web = stack.enter_context(WebServer(app, listener, stop))
+        on_progress(f"Split view: {web.address.url}")
+        if hosting.host not in LOOPBACK:
+            on_progress(
+                f"Anybody who reaches this machine on port {web.address.port} sees this page and can operate it"
+            )
+        share_url = stack.enter_context(_shared_link(web.address.port)) if hosting.share else None
+        if share_url:
+            on_progress(f"Link to share: {share_url} (anybody who has it sees and operates this page)")
+        yield RunningView(view=view, url=web.address.url, share_url=share_url)
+
+
+@contextmanager
+def _shared_link(port: int) -> Iterator[str]:
+    """A public address through Gradio's tunnel to our port. Raises ServerError when the tunnel cannot be had."""
+    import secrets
+
+    from gradio import networking, tunneling
+
+    known = list(tunneling.CURRENT_TUNNELS)
+    try:
+        share_url = networking.setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)
+    except (OSError, RuntimeError, ValueError) as exc:
+        raise ServerError(
+            f"no link to share: Gradio's tunnel could not be opened ({exc}); it needs the internet. Run without --share"
+        ) from exc
+    try:
+        yield share_url.replace("http://", "https://", 1)
+    finally:
+        for tunnel in tunneling.CURRENT_TUNNELS:
+            if tunnel not in known and tunnel.proc is not None:
+                tunnel.proc.terminate()
+                tunnel.proc.wait(10)
+                tunnel.proc = None
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C, SIGTERM and SIGHUP set, so that closing is never interrupted half-way."""
+    stop = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if not stop.is_set():
+            with suppress(OSError):  # the terminal may be gone
+                os.write(2, b"\nstopping; a busy machine takes some seconds\n")
+        stop.set()
+
+    # `nohup` starts programs with SIGHUP ignored, and means it.
+    hang_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, *hang_up)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,87 @@
+"""How much of this machine's processor other programs use while the sides are measured."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from photofinish.client.ui.page.gpu import model_processes
+
+INTERVAL_S = 3.0
+SHARE = 0.25
+"""Of the cores. A browser that shows the page on this machine stays below it on all but the smallest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    at_s: float
+    busy_ticks: int
+    own_ticks: Mapping[int, int]
+    """By process."""
+
+
+class OtherWork:
+    """Compares the whole machine's work with that of the view, its server and their processes."""
+
+    def __init__(
+        self, model_names: Callable[[], Sequence[str]], *, proc: Path = Path("/proc"),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        """model_names: the models whose backend processes belong to us, wherever the server was started."""
+        self._model_names = model_names
+        self._proc = proc
+        self._clock = clock
+        self._ticks_per_s = os.sysconf("SC_CLK_TCK")
+        self._before: _Reading | None = None
+        self._cores: float | None = None
+
+    def cores(self) -> float | None:
+        """Cores that others used over the last few seconds; None when not known yet, or not knowable.
+
+        A server whose processes cannot be told apart (a container, a C++ backend) would count as another program, and
+        so would a process of ours that ended in between: it took its count with it.
+        """
+        before = self._before
+        if before is not None and self._clock() - before.at_s < INTERVAL_S:
+            return self._cores
+        now = self._read()
+        self._before = now
+        self._cores = None
+        if before is not None and now is not None and before.own_ticks.keys() <= now.own_ticks.keys():
+            own = sum(ticks - before.own_ticks.get(pid, 0) for pid, ticks in now.own_ticks.items())
+            ticks = now.busy_ticks - before.busy_ticks - own
+            self._cores = max(ticks, 0) / self._ticks_per_s / max(now.at_s - before.at_s, 1e-9)
+        return self._cores
+
+    def _read(self) -> _Reading | None:
+        stubs = [pid for pids in model_processes(self._model_names(), self._proc).values() for pid in pids]
+        try:
+            total = [int(word) for word in (self._proc / "stat").read_text().splitlines()[0].split()[1:9]]
+        except (OSError, ValueError, IndexError):
+            return None
+        if not stubs:
+            return None
+        idle_ticks = total[3] + total[4]
+        return _Reading(at_s=self._clock(), busy_ticks=sum(total) - idle_ticks, own_ticks=self._own_ticks(stubs))
+
+    def _own_ticks(self, stubs: Sequence[int]) -> dict[int, int]:
+        """Ticks of this process, its descendants, the backend processes and the server that is their parent."""
+        parents: dict[int, int] = {}
+        ticks: dict[int, int] = {}
+        for folder in self._proc.glob("[0-9]*"):
+            try:
+                words = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+                pid = int(folder.name)
+                parents[pid], ticks[pid] = int(words[1]), int(words[11]) + int(words[12])
+            except (OSError, ValueError, IndexError):
+                continue
+        own = {os.getpid(), *stubs, *(parents[pid] for pid in stubs if parents.get(pid, 1) > 1)}
+        grown = True
+        while grown:
+            children = {pid for pid, parent in parents.items() if parent in own} - own
+            own |= children
+            grown = bool(children)
+        return {pid: ticks[pid] for pid in own if pid in ticks}

@@ -1,0 +1,134 @@
+"""The view's own web server: the page, the composed stream, the state."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from photofinish.client.ui.page.composer import LAYOUTS, FrameHub, Layout
+from photofinish.client.ui.page.screen import screen_from_state
+from photofinish.client.ui.page.split_view import SplitView
+from photofinish.errors import ConfigError, ServerError
+
+DEFAULT_PORT = 7860
+PORTS_TRIED = 20
+STREAM_PATH = "/view/stream.mjpg"
+STATE_PATH = "/view/state"
+_BOUNDARY = b"photofinish"
+_POLL_S = 0.005
+_START_TIMEOUT_S = 60.0
+
+
+def add_view_routes(app: FastAPI, view: SplitView, stop: threading.Event) -> None:
+    """Serve the stream and the state; streams end when `stop` is set. No address is absolute: a tunnel may stand
+    between."""
+
+    @app.get(STREAM_PATH)
+    async def stream(layout: str = LAYOUTS[0]) -> Response:
+        if layout not in LAYOUTS:
+            return JSONResponse({"error": f"layout must be of {list(LAYOUTS)}"}, status_code=422)
+        chosen: Layout = "tall" if layout == "tall" else "wide"
+        return StreamingResponse(
+            mjpeg_parts(view.hub, chosen, stop),
+            media_type=f"multipart/x-mixed-replace; boundary={_BOUNDARY.decode()}",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    @app.get(STATE_PATH)
+    async def state() -> Response:
+        return JSONResponse(screen_from_state(view.state()), headers={"Cache-Control": "no-store"})
+
+
+async def mjpeg_parts(hub: FrameHub, layout: Layout, stop: threading.Event) -> AsyncIterator[bytes]:
+    """The newest pictures as multipart parts. A slow viewer skips pictures; it delays nobody else.
+
+    Each part ends with the next boundary: a browser shows a picture when it sees where it ends.
+    """
+    with hub.viewing(layout):
+        yield b"--" + _BOUNDARY + b"\r\n"
+        shown = hub.newest(layout)[0]
+        while not stop.is_set():
+            number, jpeg = hub.newest(layout)
+            if number == shown:
+                await asyncio.sleep(_POLL_S)
+                continue
+            shown = number
+            head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
+            yield head + jpeg + b"\r\n--" + _BOUNDARY + b"\r\n"
+
+
+def open_listener(host: str, port: int | None) -> socket.socket:
+    """A bound socket: on `port`, or for None on the first free one from 7860. Raises ConfigError when taken."""
+    candidates = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED) if port is None else [port]
+    for candidate in candidates:
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, candidate))
+            listener.listen(128)
+        except OSError as exc:
+            listener.close()
+            if exc.errno != errno.EADDRINUSE:
+                raise ConfigError(f"cannot listen on {host}:{candidate} ({exc.strerror}); give another --host") from exc
+            continue
+        return listener
+    if port is None:
+        raise ConfigError(
+            f"ports {DEFAULT_PORT} to {DEFAULT_PORT + PORTS_TRIED - 1} are all taken; give a free one with --port"
+        )
+    raise ConfigError(f"port {port} is taken; give another with --port, or none to take the next free one")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where the page is."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The address for a browser on this machine."""
+        shown = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://[{shown}]:{self.port}" if ":" in shown else f"http://{shown}:{self.port}"
+
+
+class WebServer:
+    """uvicorn in a thread of its own."""
+
+    def __init__(self, app: FastAPI, listener: socket.socket, stop: threading.Event) -> None:
+        """stop: set on closing, so that endless streams end."""
+        self._listener = listener
+        self._stop = stop
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="web", daemon=True)
+        self.address = Address(host=listener.getsockname()[0], port=listener.getsockname()[1])
+
+    def __enter__(self) -> WebServer:
+        """Start; returns once the page can be fetched."""
+        self._thread.start()
+        waited = threading.Event()
+        for _ in range(int(_START_TIMEOUT_S / 0.05)):
+            if self._server.started:
+                return self
+            if not self._thread.is_alive():
+                break
+            waited.wait(0.05)
+        self.__exit__()
+        raise ServerError(f"the page at {self.address.url} did not start; run with -v for the reason")
+
+    def __exit__(self, *exc_info: object) -> None:
+        """End the streams and the server."""
+        self._stop.set()
+        self._server.should_exit = True
+        self._thread.join(10.0)
+        self._listener.close()

@@ -1,0 +1,209 @@
+"""The running split view: one source process, one process per side, one composed picture."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from photofinish.client.sources.opening import is_present
+from photofinish.client.ui.page.composer import Composer, FrameHub
+from photofinish.client.ui.page.gpu import MemoryMeter, MemoryReading, is_loopback, machine_line
+from photofinish.client.ui.page.other_work import OtherWork
+from photofinish.client.ui.processes.board import Board, BoardMemory, SideNumbers, numbers_from_board
+from photofinish.client.ui.processes.child import ChildStatus, SupervisedChild
+from photofinish.client.ui.processes.scribe import PANEL_WH
+from photofinish.client.ui.processes.side import SIDES, Side, SideSpec, SideWork
+from photofinish.client.ui.processes.slots import FRAME_PIXELS, PictureMemory, PictureReader
+from photofinish.client.ui.processes.source import Pace, SourceWork
+from photofinish.client.ui.processes.turns import TurnKeeper, TurnMode, TurnSeat
+
+STALE_AFTER_S = 2.0
+"""A side without a result for so long shows a dimmed picture."""
+SOURCE_NAME = "the source"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What runs: a source and one served model per side."""
+
+    source: str
+    baseline: str
+    optimised: str
+    pace: Pace = "free"
+    turns: TurnMode = "auto"
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether frames come at a camera's rate: chosen, or because the source is a camera or a stream."""
+        is_replay = self.source.startswith("synthetic") or is_present(self.source)
+        is_camera = self.source.isdigit() or self.source.startswith("/dev/")
+        return self.pace == "camera" or is_camera or not is_replay
+
+    def model_name(self, side: Side) -> str:
+        """The model of that side."""
+        return self.baseline if side == "baseline" else self.optimised
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideState:
+    """One side at one moment."""
+
+    model_name: str
+    child: ChildStatus
+    numbers: SideNumbers
+    memory: MemoryReading
+    is_live: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewState:
+    """The whole view at one moment. other_cores: how many cores other programs use, None when nobody knows."""
+
+    choice: Choice
+    machine: str
+    source: ChildStatus
+    sides: Mapping[Side, SideState]
+    other_cores: float | None = None
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether the sides work one at a time."""
+        return any(side.child.facts.get("takes_turns") for side in self.sides.values())
+
+
+class SplitView:
+    """Runs both sides until closed. Choosing something else restarts all three processes.
+
+    A process that dies is started again; the reason stands in `state`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        choice: Choice,
+        *,
+        metrics_url: str | None = None,
+        give_up_s: float = 600.0,
+    ) -> None:
+        """url: the server's gRPC address; metrics_url: its metrics address, for GPU memory."""
+        self.url = url
+        self.hub = FrameHub()
+        self._choice = choice
+        self._give_up_s = give_up_s
+        self._frames = PictureMemory(max_pixels=FRAME_PIXELS)
+        self._panels = {side: PictureMemory(max_pixels=PANEL_WH[0] * PANEL_WH[1]) for side in SIDES}
+        self._board_memory = {side: BoardMemory() for side in SIDES}
+        self.boards: Mapping[Side, Board] = {side: Board(self._board_memory[side]) for side in SIDES}
+        self._machine = machine_line() if is_loopback(url) else f"server {url}"
+        self._memory = MemoryMeter(url, metrics_url)
+        self._other_work = OtherWork(lambda: (self._choice.baseline, self._choice.optimised))
+        readers = {side: PictureReader(self._panels[side]) for side in SIDES}
+        self._composer = Composer(readers, self.boards, self.hub, is_live=self.is_live)
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._children: dict[str, SupervisedChild] = {}
+        self._resources = ExitStack()
+
+    def __enter__(self) -> SplitView:
+        """Start everything; returns at once, `state` tells how far it is."""
+        with ExitStack() as stack:
+            stack.enter_context(self._memory)
+            stack.enter_context(self._composer)
+            stack.callback(self._close_children)
+            self._start_children()
+            self._resources = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """End every process and thread."""
+        self._resources.close()
+
+    @property
+    def choice(self) -> Choice:
+        """What runs now."""
+        return self._choice
+
+    def choose(self, choice: Choice) -> None:
+        """Run something else, or the same from the beginning; nothing once the view has closed."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._stop_children()
+            self._choice = choice
+            for board in self.boards.values():
+                board.reset()
+            self._frames.forget()
+            self._composer.clear()
+            self._start_children()
+
+    def is_live(self, side: Side) -> bool:
+        """Whether that side finished a frame in the last STALE_AFTER_S seconds."""
+        since_ns = time.perf_counter_ns() - int(STALE_AFTER_S * 1e9)
+        return bool(len(self.boards[side].samples_since(since_ns)))
+
+    def state(self) -> ViewState:
+        """How everything is now."""
+        now_ns = time.perf_counter_ns()
+        choice, children = self._choice, self._children
+        source = children["source"].status
+        offered_per_s = source.facts.get("frames_per_s") if choice.is_paced else None
+        return ViewState(
+            choice=choice,
+            machine=self._machine,
+            source=source,
+            other_cores=self._other_work.cores() if is_loopback(self.url) else None,
+            sides={
+                side: SideState(
+                    model_name=choice.model_name(side),
+                    child=children[side].status,
+                    numbers=numbers_from_board(self.boards[side], now_ns, offered_per_s=offered_per_s),
+                    memory=self._memory.reading(choice.model_name(side)),
+                    is_live=self.is_live(side),
+                )
+                for side in SIDES
+            },
+        )
+
+    def _start_children(self) -> None:
+        choice = self._choice
+        self._memory.watch((choice.baseline, choice.optimised))
+        child = partial(SupervisedChild, give_up_s=self._give_up_s)
+        children = {
+            "source": child(SOURCE_NAME, SourceWork(source=choice.source, pace=choice.pace, frames=self._frames))
+        }
+        keeper = TurnKeeper()
+        others: Mapping[Side, Side] = {"baseline": "optimised", "optimised": "baseline"}
+        for side in SIDES:
+            spec = SideSpec(
+                side=side,
+                url=self.url,
+                model_name=choice.model_name(side),
+                other_model=choice.model_name(others[side]),
+                is_paced=choice.is_paced,
+                turns=choice.turns,
+            )
+            work = SideWork(
+                spec=spec,
+                frames=self._frames,
+                panel=self._panels[side],
+                board=self._board_memory[side],
+            )
+            children[side] = child(f"the {side} process", work, requests=TurnSeat(keeper, side))
+        self._children = children
+        for started in children.values():
+            started.__enter__()
+
+    def _close_children(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            self._stop_children()
+
+    def _stop_children(self) -> None:
+        for child in self._children.values():
+            child.begin_close()
+        for child in self._children.values():
+            child.__exit__(None, None, None)
