@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photofinish.errors import ConfigError, ExportError
-from photofinish.export.cards import CONFIG_NAME, card_from_source, ultralytics_metadata
-from photofinish.export.config import config_from_variant, io_from_variant
-from photofinish.export.disk import told_when_full
-from photofinish.export.source import sha256_from_file
-from photofinish.export.staging import (
+from photofinish.export.loading.weights import RESHAPED, WeightsFile, find_weights, load_source
+from photofinish.export.publishing.cards import CONFIG_NAME, card_from_source, ultralytics_metadata
+from photofinish.export.publishing.config import config_from_variant, io_from_variant
+from photofinish.export.publishing.disk import told_when_full
+from photofinish.export.publishing.staging import (
     StagedVariant,
     fingerprint,
     folder_fingerprint,
@@ -22,13 +22,13 @@ from photofinish.export.staging import (
     replaced_directory,
     write_record,
 )
-from photofinish.export.tensorrt_targets import engine_settings, targets_from_texts
-from photofinish.export.weights import RESHAPED, WeightsFile, find_weights, load_source
+from photofinish.export.source import sha256_from_file
+from photofinish.export.tensorrt.targets import engine_settings, targets_from_texts
 from photofinish.model_card import ModelCard
 from photofinish.variant import SQUARE, Device, Variant, select_variants, variants_from_toml
 
 if TYPE_CHECKING:
-    from photofinish.export.context import BuildContext
+    from photofinish.export.recipes.context import BuildContext
 
 __all__ = ["StagedVariant", "resolve_device", "stage_variants"]
 
@@ -142,7 +142,7 @@ def _job_from_variant(variant: Variant, request: _Request, staging: Path) -> _Jo
     if variant.backend == "tensorrt":
         settings["engines"] = engine_settings(request.targets)
     if variant.recipe == "aoti_fp16" and request.device == "cuda":
-        from photofinish.export.aoti import this_gpu
+        from photofinish.export.recipes.aoti import this_gpu
 
         settings["gpu"] = this_gpu()
     if variant.precision in ("int8", "fp8") and request.calibration:
@@ -185,7 +185,7 @@ def _leave_out(variant: Variant, reason: str, request: _Request) -> None:
 def _stage_jobs(jobs: list[_Job], request: _Request) -> dict[str, ModelCard]:
     """Make the stale variants; the cards of those that were made, by variant name."""
     request.on_progress(f"loading {request.found.spec}")
-    from photofinish.export.context import BuildContext, RecipeUnavailableError
+    from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError
 
     made: dict[str, ModelCard] = {}
     with tempfile.TemporaryDirectory(prefix="photofinish-export-") as work:
@@ -215,7 +215,7 @@ def _stage_jobs(jobs: list[_Job], request: _Request) -> dict[str, ModelCard]:
 
 
 def _stage(job: _Job, context: BuildContext, gpus: Sequence[int]) -> ModelCard:
-    from photofinish.export.recipes import RECIPES
+    from photofinish.export.recipes.table import RECIPES
 
     variant, source = job.variant, context.source
     builder = RECIPES.get(variant.recipe)

@@ -27,12 +27,12 @@ import onnx
 
 from photofinish.errors import ExportError
 from photofinish.export import autocast
-from photofinish.export.context import BuildContext
 from photofinish.export.fp16_figures import agreement_from_rows, engine_figures, node_counts
-from photofinish.export.onnx_session import output_from_onnx
-from photofinish.export.pictures import frames_from_pictures
-from photofinish.export.precision import fp16_model_from_fp32
-from photofinish.export.weights import find_weights, load_source
+from photofinish.export.graph.fp16 import fp16_model_from_fp32
+from photofinish.export.graph.pictures import frames_from_pictures
+from photofinish.export.graph.session import output_from_onnx
+from photofinish.export.loading.weights import find_weights, load_source
+from photofinish.export.recipes.context import BuildContext
 from photofinish.letterbox import letterboxed_from_image
 from photofinish.synthetic import SyntheticCamera
 from photofinish.variant import default_variants_path, variants_from_toml

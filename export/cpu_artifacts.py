@@ -18,12 +18,12 @@ import click
 import onnx
 import torch
 
-from photofinish.export.aoti import compile_packages
 from photofinish.export.build import stage_variants
-from photofinish.export.context import RecipeUnavailableError
-from photofinish.export.frames import frames_network_from_source
-from photofinish.export.quantise_frames import frames_from_synthetic
-from photofinish.export.weights import find_weights, load_source
+from photofinish.export.graph.frames_torch import frames_network_from_source
+from photofinish.export.int8.frames import frames_from_synthetic
+from photofinish.export.loading.weights import find_weights, load_source
+from photofinish.export.recipes.aoti import compile_packages
+from photofinish.export.recipes.context import RecipeUnavailableError
 from photofinish.variant import default_variants_path
 
 FILES = {

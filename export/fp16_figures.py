@@ -15,8 +15,8 @@ from onnx import TensorProto
 
 from photofinish.detections import Detections, match_detections
 from photofinish.errors import ExportError
-from photofinish.export.precision import WEIGHTED_OPS
-from photofinish.export.tensorrt_engine import EngineRequest, engine_from_onnx
+from photofinish.export.graph.fp16 import WEIGHTED_OPS
+from photofinish.export.tensorrt.engine import EngineRequest, engine_from_onnx
 from photofinish.variant import Variant
 
 Array = npt.NDArray[np.float32]

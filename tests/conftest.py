@@ -55,7 +55,7 @@ def coco_repository(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -
     """
     pytest.importorskip("ultralytics")
     from photofinish.export.build import stage_variants
-    from photofinish.export.publish import publish_variants
+    from photofinish.export.publishing.publish import publish_variants
 
     repository = tmp_path_factory.mktemp("coco") / "model_repository"
     kept = CHECKOUT / ".photofinish" / "tests"

@@ -14,7 +14,7 @@ from photofinish.errors import AccuracyGateError, ConfigError, ServerError
 from photofinish.lock import locked
 
 if TYPE_CHECKING:
-    from photofinish.export.staging import StagedVariant
+    from photofinish.export.publishing.staging import StagedVariant
     from photofinish.model_card import ModelCard
     from photofinish.perf.accuracy_data import Dataset
     from photofinish.perf.accuracy_gate import GateReport
@@ -78,8 +78,8 @@ def gate_and_publish(
     raises `error_from_report` once it has shown the table. A model whose boxes mean nothing (untrained) is published
     without measurement, and said so.
     """
-    from photofinish.export.cards import rewrite_card
-    from photofinish.export.publish import publish_variants, withdraw_variant
+    from photofinish.export.publishing.cards import rewrite_card
+    from photofinish.export.publishing.publish import publish_variants, withdraw_variant
 
     report = None
     if baseline.card.untrained:
@@ -225,7 +225,7 @@ def _runs_here(item: StagedVariant, on_progress: Callable[[str], None]) -> bool:
 def why_not_here(item: StagedVariant) -> str:
     """Why the embedded server of this machine cannot serve the variant; "" when it can."""
     from photofinish.export.build import resolve_device
-    from photofinish.export.tensorrt_library import gpu_at_hand
+    from photofinish.export.tensorrt.library import gpu_at_hand
 
     if "embedded" not in item.variant.servers:
         return "only the container runs it"

@@ -10,7 +10,7 @@ from photofinish.commands.accuracy_gate import why_not_here
 from photofinish.errors import ConfigError, VerdictError
 
 if TYPE_CHECKING:
-    from photofinish.export.staging import StagedVariant
+    from photofinish.export.publishing.staging import StagedVariant
     from photofinish.perf.best import Candidate
 
 SOURCE = "synthetic"

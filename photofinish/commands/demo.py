@@ -117,7 +117,7 @@ def publish_pair(
     frame_wh: size of the source's pictures; without it no variant with a rectangular input is a candidate.
     """
     from photofinish.export.build import resolve_device, stage_variants
-    from photofinish.export.weights import find_weights
+    from photofinish.export.loading.weights import find_weights
 
     found = find_weights(weights)
     path = default_variants_path()

@@ -18,7 +18,7 @@ def default_baseline(known: tuple[Variant, ...], kind: str) -> Variant:
 
 def is_calibrated(weights: str, kind: str) -> bool:
     """Whether INT8 needs nothing of the user: the synthetic camera shows the scenes that the demo detector knows."""
-    from photofinish.export.weights import DEMO
+    from photofinish.export.loading.weights import DEMO
 
     return weights == DEMO and kind == "pt"
 
@@ -36,8 +36,8 @@ def default_candidates(
     INT8 is among them on a CPU for weights that are calibrated without the user; otherwise it must be named, as FP8.
     """
     from photofinish.client.ui.page.choosing import fits, rank
-    from photofinish.export.recipes import BF16_FLAGS, processor_flags
-    from photofinish.export.weights import RESHAPED
+    from photofinish.export.loading.weights import RESHAPED
+    from photofinish.export.recipes.table import BF16_FLAGS, processor_flags
 
     left_out = {"fp8"} if is_calibrated and device == "cpu" else {"int8", "fp8"}
     if not BF16_FLAGS & processor_flags():

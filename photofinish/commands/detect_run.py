@@ -81,7 +81,7 @@ def _metrics_served(metrics: ClientMetrics, port: int | None) -> Iterator[None]:
 @contextlib.contextmanager
 def _embedded(repository: Path, variant: str | None) -> Iterator[str]:
     """The address of a server of our own that serves just the chosen variant."""
-    from photofinish.export.cards import card_from_directory
+    from photofinish.export.publishing.cards import card_from_directory
     from photofinish.server.embedded import EmbeddedServer
     from photofinish.server.repository import models_in
 

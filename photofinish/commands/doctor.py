@@ -13,7 +13,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(as_json: bool) -> None:
     """Say what works on this machine, what does not, and what to do. Exits 1 when something fails."""
-    from photofinish.export.tensorrt_report import tensorrt_report
+    from photofinish.export.tensorrt.report import tensorrt_report
     from photofinish.server.doctor import Check, examine, text_from_checks
 
     checks = (*examine(), *(Check(**asdict(finding)) for finding in tensorrt_report()))

@@ -14,7 +14,7 @@ from photofinish.errors import ExportError
 from photofinish.variant import default_variants_path, variants_from_toml
 
 if TYPE_CHECKING:
-    from photofinish.export.staging import StagedVariant
+    from photofinish.export.publishing.staging import StagedVariant
     from photofinish.perf.accuracy_gate import GateReport
 
 
@@ -74,8 +74,8 @@ def export(
     variants.toml (min_map_share) is not published, and the command ends with exit code 3.
     """
     from photofinish.export.build import stage_variants
-    from photofinish.export.publish import publish_variants
-    from photofinish.export.summary import gpus_from_text, table_from_staged
+    from photofinish.export.publishing.publish import publish_variants
+    from photofinish.export.publishing.summary import gpus_from_text, table_from_staged
 
     path = variants_path or default_variants_path()
 

@@ -88,7 +88,7 @@ def server_version(url: str) -> str:
 
 def artifacts_in(repository: Path, names: tuple[str, ...]) -> list[Artifact]:
     """The variants of a repository on disk, by name or suffix; all of them when none is named."""
-    from photofinish.export.cards import card_from_directory
+    from photofinish.export.publishing.cards import card_from_directory
     from photofinish.perf.engine import Artifact
     from photofinish.server.run_folder import BACKENDS
 

@@ -40,7 +40,7 @@ def train_demo(
     resume: bool,
 ) -> None:
     """Train the demo detector on the synthetic camera and measure it on unseen towns."""
-    from photofinish.export.train_demo import TrainingPlan, train_demo_detector
+    from photofinish.export.demo.train import TrainingPlan, train_demo_detector
 
     plan = TrainingPlan(
         train_seeds=train_seeds,

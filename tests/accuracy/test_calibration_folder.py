@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from photofinish.errors import ConfigError
-from photofinish.export.quantise import quantised_from_model
-from photofinish.export.quantise_frames import MIN_FRAMES, frames_from_folder, frames_from_synthetic
+from photofinish.export.int8.frames import MIN_FRAMES, frames_from_folder, frames_from_synthetic
+from photofinish.export.recipes.int8 import quantised_from_model
 from tests.accuracy.test_quantise_graph import small_model
 
 

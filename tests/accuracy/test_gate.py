@@ -19,9 +19,9 @@ from photofinish.commands.accuracy_gate import (
     fits_frames,
     gate_and_publish,
 )
-from photofinish.export.cards import CONFIG_NAME, card_from_directory
-from photofinish.export.config import config_from_variant, io_from_variant
-from photofinish.export.staging import StagedVariant, write_record
+from photofinish.export.publishing.cards import CONFIG_NAME, card_from_directory
+from photofinish.export.publishing.config import config_from_variant, io_from_variant
+from photofinish.export.publishing.staging import StagedVariant, write_record
 from photofinish.frame import Frame
 from photofinish.perf.accuracy_data import Dataset
 from photofinish.perf.accuracy_gate import Candidate, GateReport, Verdict, confidence_limit

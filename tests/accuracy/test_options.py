@@ -16,8 +16,8 @@ from photofinish.commands.accuracy_gate import (
 )
 from photofinish.detections import Detections, empty_detections
 from photofinish.errors import ConfigError, SourceError
-from photofinish.export.staging import StagedVariant
-from photofinish.export.tensorrt_library import Gpu
+from photofinish.export.publishing.staging import StagedVariant
+from photofinish.export.tensorrt.library import Gpu
 from photofinish.perf.accuracy import Answers, results_from_answers
 from photofinish.perf.accuracy_data import SourceDataset, SyntheticDataset
 from photofinish.perf.accuracy_gate import Candidate, verdict_from_result
@@ -93,7 +93,7 @@ def test_a_variant_that_this_machine_cannot_serve_is_not_measured(
 ) -> None:
     monkeypatch.setattr("photofinish.export.build.resolve_device", lambda device: "cuda" if target else "cpu")
     gpu = Gpu(name="toy", target=target) if target else None
-    monkeypatch.setattr("photofinish.export.tensorrt_library.gpu_at_hand", lambda: gpu)
+    monkeypatch.setattr("photofinish.export.tensorrt.library.gpu_at_hand", lambda: gpu)
     known = variants_from_toml(default_variants_path(), model="toy")
     variant = replace(next(item for item in known if item.suffix == "trt_fp16"), servers=servers)
     card = build_card(backend="tensorrt", device="cuda", engines=engines)
@@ -106,7 +106,7 @@ def test_a_variant_that_an_earlier_gate_refused_is_not_published_unmeasured(
 ) -> None:
     monkeypatch.setattr("photofinish.commands.accuracy_gate._measure", lambda *args: None)
     published: list[str] = []
-    monkeypatch.setattr("photofinish.export.publish.publish_variants", lambda staged, repository: published.extend(
+    monkeypatch.setattr("photofinish.export.publishing.publish.publish_variants", lambda staged, repository: published.extend(
         item.card.variant for item in staged))  # fmt: skip
     (variant, *_) = variants_from_toml(default_variants_path(), model="toy")
     outcomes: dict[str, dict[str, object]] = {"new": {}, "passed": {"passed": True}, "refused": {"passed": False}}

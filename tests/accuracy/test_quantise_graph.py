@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from photofinish.errors import ExportError
-from photofinish.export.onnx_session import output_from_onnx
-from photofinish.export.quantise_graph import (
+from photofinish.export.graph.session import output_from_onnx
+from photofinish.export.int8.graph import (
     layer_inputs,
     layers_from_model,
     partly_quantised,
@@ -18,7 +18,7 @@ from photofinish.export.quantise_graph import (
     weights_share,
     with_limits,
 )
-from photofinish.export.quantise_ranges import RangeCollector
+from photofinish.export.int8.ranges import RangeCollector
 
 FRAME = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 import numpy as np
 import pytest
 
-from photofinish.export.quantise_search import disagreement_from_outputs, has_detections, search_layers
+from photofinish.export.int8.search import disagreement_from_outputs, has_detections, search_layers
 
 LAYERS = tuple(f"layer{index}" for index in range(10))
 COSTS = {"layer3": 0.2, "layer7": 0.1, "layer1": 0.05}

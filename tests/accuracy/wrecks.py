@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from photofinish.export.quantise_graph import layer_inputs, quantised_from_limits
-from photofinish.export.quantise_ranges import RangeCollector
+from photofinish.export.int8.graph import layer_inputs, quantised_from_limits
+from photofinish.export.int8.ranges import RangeCollector
 
 
 def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:

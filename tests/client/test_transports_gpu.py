@@ -22,7 +22,7 @@ def gpu_server(tmp_path_factory):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA GPU")
     from photofinish.export.build import stage_variants
-    from photofinish.export.publish import publish_variants
+    from photofinish.export.publishing.publish import publish_variants
     from photofinish.server.embedded import EmbeddedServer
 
     folder = tmp_path_factory.mktemp("gpu")

@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from photofinish.export import staging
 from photofinish.export.build import StagedVariant, stage_variants
+from photofinish.export.publishing import staging
 from photofinish.variant import Variant, variants_from_toml
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from photofinish.errors import ExportError
-from photofinish.export.aoti import build_aoti_fp16, compile_packages, output_from_package, worst_parity
-from photofinish.export.context import BuildContext, RecipeUnavailableError, output_from_network
-from photofinish.export.frames import FramesDetector, frames_network_from_source
-from photofinish.export.parity import TOLERANCES, parity_from_rows
-from photofinish.export.ultralytics_weights import source_from_pt, source_from_yaml
-from photofinish.export.weights import find_weights, load_source
+from photofinish.export.graph.frames_torch import FramesDetector, frames_network_from_source
+from photofinish.export.graph.parity import TOLERANCES, parity_from_rows
+from photofinish.export.loading.ultralytics import source_from_pt, source_from_yaml
+from photofinish.export.loading.weights import find_weights, load_source
+from photofinish.export.recipes.aoti import build_aoti_fp16, compile_packages, output_from_package, worst_parity
+from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError, output_from_network
 from photofinish.variant import Variant
 
 
@@ -54,7 +54,7 @@ def test_a_package_of_any_size_that_is_wrong_is_found(
         off[..., 4] += errors[size]
         return off
 
-    monkeypatch.setattr("photofinish.export.aoti.output_from_package", output)
+    monkeypatch.setattr("photofinish.export.recipes.aoti.output_from_package", output)
     parity = worst_parity(context, variant, packages, device="cpu")
     assert parity["max_confidence_difference"] == pytest.approx(0.015, abs=1e-5)
     errors[32] = 0.5

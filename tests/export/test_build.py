@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from photofinish.errors import ConfigError, ExportError, ModelRepositoryError
-from photofinish.export import recipes
 from photofinish.export.build import StagedVariant, resolve_device, stage_variants
-from photofinish.export.cards import card_from_directory, rewrite_card
-from photofinish.export.onnx_session import output_from_onnx
-from photofinish.export.publish import publish_variants, withdraw_variant
-from photofinish.export.recipes import _expect_same_in_batch, trace_network
-from photofinish.export.staging import CODE, WITHOUT, fingerprint, folder_fingerprint, replaced_directory
+from photofinish.export.graph.session import output_from_onnx
+from photofinish.export.publishing.cards import card_from_directory, rewrite_card
+from photofinish.export.publishing.publish import publish_variants, withdraw_variant
+from photofinish.export.publishing.staging import CODE, WITHOUT, fingerprint, folder_fingerprint, replaced_directory
+from photofinish.export.recipes import table as recipes
+from photofinish.export.recipes.table import _expect_same_in_batch, trace_network
 from photofinish.source_hash import source_files
 from photofinish.variant import Variant
 from tests.export.conftest import CHECKOUT, SIZE, SUFFIXES, SaveOnnx, raw_yolo, stage_tiny
@@ -147,7 +147,7 @@ def test_a_folder_is_another_when_a_picture_of_it_is(tmp_path: Path) -> None:
 
 def test_the_code_that_decides_an_artifact_is_known() -> None:
     code = {path.relative_to(CHECKOUT).as_posix() for path in source_files(CODE, without=WITHOUT)}
-    wanted = {"export/recipes.py", "photofinish/letterbox.py", "photofinish/model_card.py"}
+    wanted = {"export/recipes/table.py", "photofinish/letterbox.py", "photofinish/model_card.py"}
     assert wanted | {"photofinish/synthetic/camera.py"} <= code
 
 

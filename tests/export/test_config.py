@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from photofinish.export.config import config_from_variant, io_from_variant
+from photofinish.export.publishing.config import config_from_variant, io_from_variant
 from photofinish.model_card import card_from_parameter
 from photofinish.variant import Variant
 from tests.builders import build_card

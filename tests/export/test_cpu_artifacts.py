@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from photofinish.export import cpu_artifacts
-from photofinish.export.context import RecipeUnavailableError
+from photofinish.export.recipes.context import RecipeUnavailableError
 from photofinish.perf.cpu_ways import WAYS
 
 

@@ -5,10 +5,10 @@ import onnx
 import pytest
 import torch
 
-from photofinish.export.frames import FramesDetector, padded_rows, rows_from_yolo_raw
-from photofinish.export.onnx_frames import frames_model_from_tensor_model
-from photofinish.export.onnx_session import output_from_onnx
-from photofinish.export.onnx_weights import source_from_onnx
+from photofinish.export.graph.frames_onnx import frames_model_from_tensor_model
+from photofinish.export.graph.frames_torch import FramesDetector, padded_rows, rows_from_yolo_raw
+from photofinish.export.graph.session import output_from_onnx
+from photofinish.export.loading.onnx import source_from_onnx
 from photofinish.heads import rows_from_head
 from tests.export.conftest import SIZE, SaveOnnx, raw_yolo
 

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from photofinish.errors import ExportError
-from photofinish.export.onnx_weights import source_from_onnx
+from photofinish.export.loading.onnx import source_from_onnx
 from photofinish.export.source import ModelSource
 from tests.export.conftest import SIZE, SaveOnnx, raw_yolo
 

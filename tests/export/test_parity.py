@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from photofinish.errors import ExportError
-from photofinish.export.parity import check_raw, check_rows, check_scores, parity_from_rows
-from photofinish.export.summary import parity_text
+from photofinish.export.graph.parity import check_raw, check_rows, check_scores, parity_from_rows
+from photofinish.export.publishing.summary import parity_text
 
 
 def _rows(*rows: tuple[float, float, float, float, float, int]) -> np.ndarray:

@@ -4,7 +4,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from photofinish.export.pbtxt import Enum, text_from_message
+from photofinish.export.publishing.pbtxt import Enum, text_from_message
 
 AWKWARD = 'quote " backslash \\ newline \n tab \t ü 猫 \x7f'
 

@@ -5,10 +5,10 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from photofinish.export.build import StagedVariant
-from photofinish.export.onnx_frames import frames_model_from_tensor_model
-from photofinish.export.onnx_session import output_from_onnx
-from photofinish.export.onnx_weights import source_from_onnx
-from photofinish.export.precision import fp16_model_from_fp32
+from photofinish.export.graph.fp16 import fp16_model_from_fp32
+from photofinish.export.graph.frames_onnx import frames_model_from_tensor_model
+from photofinish.export.graph.session import output_from_onnx
+from photofinish.export.loading.onnx import source_from_onnx
 from tests.export.conftest import SIZE, SaveOnnx, raw_yolo
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from photofinish.errors import ExportError
-from photofinish.export import recipes
 from photofinish.export.build import stage_variants
-from photofinish.export.recipes import processor_flags
+from photofinish.export.recipes import table as recipes
+from photofinish.export.recipes.table import processor_flags
 from tests.export.conftest import CHECKOUT, SIZE
 
 

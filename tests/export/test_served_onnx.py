@@ -9,7 +9,7 @@ import pytest
 
 from photofinish.client.pipeline.opening import open_pipeline
 from photofinish.export.build import stage_variants
-from photofinish.export.publish import publish_variants
+from photofinish.export.publishing.publish import publish_variants
 from photofinish.heads import detections_from_output
 from photofinish.letterbox import letterbox_from_image
 from photofinish.server.embedded import EmbeddedServer

@@ -9,9 +9,9 @@ import torch
 from ultralytics.nn.tasks import DetectionModel, PoseModel, SegmentationModel
 
 from photofinish.errors import ExportError
-from photofinish.export.context import output_from_network
-from photofinish.export.frames import frames_network_from_source
-from photofinish.export.ultralytics_weights import source_from_pt, source_from_yaml
+from photofinish.export.graph.frames_torch import frames_network_from_source
+from photofinish.export.loading.ultralytics import source_from_pt, source_from_yaml
+from photofinish.export.recipes.context import output_from_network
 from photofinish.letterbox import letterboxed_from_image
 from photofinish.synthetic import SyntheticCamera
 from tests.conftest import CHECKOUT

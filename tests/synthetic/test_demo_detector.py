@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from photofinish.detections import Detections, match_detections
-from photofinish.export.quantise_frames import SYNTHETIC_SEEDS as CALIBRATION_SEEDS
+from photofinish.export.int8.frames import SYNTHETIC_SEEDS as CALIBRATION_SEEDS
 from photofinish.perf.accuracy_data import SYNTHETIC_SEEDS as GATE_SEEDS
 from photofinish.synthetic import CLASS_NAMES, SyntheticCamera
 

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from photofinish.cli import cli
 from photofinish.detections import empty_detections
 from photofinish.errors import ExportError
-from photofinish.export.train_demo import TrainingPlan
-from photofinish.export.train_demo_data import Split, labels_from_truth, write_dataset
+from photofinish.export.demo.data import Split, labels_from_truth, write_dataset
+from photofinish.export.demo.train import TrainingPlan
 from photofinish.synthetic import CLASS_NAMES
 from tests.builders import build_detections
 

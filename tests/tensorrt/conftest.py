@@ -9,12 +9,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from photofinish.export.context import BuildContext
-from photofinish.export.precision import fp16_model_from_fp32
-from photofinish.export.quantise_graph import layer_inputs, quantised_from_limits
-from photofinish.export.tensorrt_graph import fp8_model_from_int8, fp16_model_around_int8
-from photofinish.export.tensorrt_library import TensorRTLibrary, imported_library
-from photofinish.export.weights import find_weights, load_source
+from photofinish.export.graph.fp16 import fp16_model_from_fp32
+from photofinish.export.int8.graph import layer_inputs, quantised_from_limits
+from photofinish.export.loading.weights import find_weights, load_source
+from photofinish.export.recipes.context import BuildContext
+from photofinish.export.tensorrt.graph import fp8_model_from_int8, fp16_model_around_int8
+from photofinish.export.tensorrt.library import TensorRTLibrary, imported_library
 
 INPUT_SIZE = 160
 

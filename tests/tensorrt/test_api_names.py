@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.export.tensorrt_library import ONLY_RTX, TensorRTLibrary
+from photofinish.export.tensorrt.library import ONLY_RTX, TensorRTLibrary
 from tests.tensorrt.wheels import TENSORRT_10, TENSORRT_11, unpacked
 
 CHECKOUT = Path(__file__).resolve().parents[2]

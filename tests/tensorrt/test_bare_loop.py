@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from photofinish.errors import ConfigError
-from photofinish.export.config import io_from_variant
+from photofinish.export.publishing.config import io_from_variant
 from photofinish.model_card import ModelCard
 from photofinish.perf import engine_tensorrt
 from photofinish.perf.engine import Artifact, loop_from_artifact, measure_engines

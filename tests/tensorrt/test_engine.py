@@ -23,22 +23,22 @@ from photofinish.cli import cli
 from photofinish.engine_record import record_from_engine, require_engine
 from photofinish.errors import ConfigError, ExportError
 from photofinish.export.build import StagedVariant, stage_variants
-from photofinish.export.context import BuildContext, RecipeUnavailableError
-from photofinish.export.disk import told_when_full
-from photofinish.export.publish import publish_variants
+from photofinish.export.publishing.disk import told_when_full
+from photofinish.export.publishing.publish import publish_variants
+from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError
+from photofinish.export.recipes.tensorrt import build_one_engine
 from photofinish.export.source import sha256_from_file
-from photofinish.export.tensorrt_build import (
+from photofinish.export.tensorrt.build import (
     attach_timing_cache,
     keep_timing_cache,
     profile_from_buckets,
     timing_cache_name,
 )
-from photofinish.export.tensorrt_engine import EngineRequest, check_precision_on_target, engine_from_onnx
-from photofinish.export.tensorrt_graph import fp16_model_around_int8
-from photofinish.export.tensorrt_library import Gpu, TensorRTLibrary, choose_library
-from photofinish.export.tensorrt_progress import build_bar, tensorrt_logger
-from photofinish.export.tensorrt_recipes import build_one_engine
-from photofinish.export.tensorrt_targets import target_from_text
+from photofinish.export.tensorrt.engine import EngineRequest, check_precision_on_target, engine_from_onnx
+from photofinish.export.tensorrt.graph import fp16_model_around_int8
+from photofinish.export.tensorrt.library import Gpu, TensorRTLibrary, choose_library
+from photofinish.export.tensorrt.progress import build_bar, tensorrt_logger
+from photofinish.export.tensorrt.targets import target_from_text
 from photofinish.variant import default_variants_path
 from tests.builders import build_card
 from tests.tensorrt.conftest import INPUT_SIZE

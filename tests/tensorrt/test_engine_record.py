@@ -16,8 +16,8 @@ from photofinish.engine_record import (
     write_record,
 )
 from photofinish.errors import ModelRepositoryError
-from photofinish.export import staging
-from photofinish.export.publish import publish_variants
+from photofinish.export.publishing import staging
+from photofinish.export.publishing.publish import publish_variants
 from tests.builders import build_card
 from tests.tensorrt.variants import engine_variant
 

@@ -13,8 +13,8 @@ import pytest
 from photofinish.errors import ExportError
 from photofinish.export import compare_fp16
 from photofinish.export.compare_fp16 import table_from_record
-from photofinish.export.context import BuildContext
 from photofinish.export.fp16_figures import agreement_from_rows, engine_figures, node_counts
+from photofinish.export.recipes.context import BuildContext
 from tests.tensorrt.variants import engine_variant
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "fp16_graphs.json"

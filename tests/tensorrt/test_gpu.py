@@ -13,12 +13,12 @@ import tritonclient.grpc as triton
 
 from photofinish.errors import ExportError
 from photofinish.export.build import stage_variants
-from photofinish.export.context import BuildContext
-from photofinish.export.onnx_session import output_from_onnx
-from photofinish.export.parity import parity_from_rows
-from photofinish.export.publish import publish_variants
-from photofinish.export.tensorrt_library import choose_library, gpu_at_hand
-from photofinish.export.tensorrt_provider import provider_problem
+from photofinish.export.graph.parity import parity_from_rows
+from photofinish.export.graph.session import output_from_onnx
+from photofinish.export.publishing.publish import publish_variants
+from photofinish.export.recipes.context import BuildContext
+from photofinish.export.tensorrt.library import choose_library, gpu_at_hand
+from photofinish.export.tensorrt.provider import provider_problem
 from photofinish.letterbox import letterboxed_from_image
 from photofinish.perf.engine import Artifact, measure_engines
 from photofinish.server.embedded import EmbeddedServer

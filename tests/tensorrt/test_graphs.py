@@ -11,11 +11,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from photofinish.export.context import BuildContext
-from photofinish.export.onnx_session import output_from_onnx
-from photofinish.export.quantise_graph import layer_inputs, quantised_from_limits
-from photofinish.export.tensorrt_graph import fp8_model_from_int8, fp16_model_around_int8
-from photofinish.export.weights import find_weights, load_source
+from photofinish.export.graph.session import output_from_onnx
+from photofinish.export.int8.graph import layer_inputs, quantised_from_limits
+from photofinish.export.loading.weights import find_weights, load_source
+from photofinish.export.recipes.context import BuildContext
+from photofinish.export.tensorrt.graph import fp8_model_from_int8, fp16_model_around_int8
 
 
 @pytest.fixture(scope="module")

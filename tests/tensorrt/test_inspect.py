@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from photofinish.export.tensorrt_engine import EngineRequest, engine_from_onnx
-from photofinish.export.tensorrt_inspect import check_engine_precision, precisions_from_inspection
-from photofinish.export.tensorrt_library import TensorRTLibrary
-from photofinish.export.tensorrt_network import EngineRefusedError
-from photofinish.export.tensorrt_progress import tensorrt_logger
+from photofinish.export.tensorrt.engine import EngineRequest, engine_from_onnx
+from photofinish.export.tensorrt.inspect import check_engine_precision, precisions_from_inspection
+from photofinish.export.tensorrt.library import TensorRTLibrary
+from photofinish.export.tensorrt.network import EngineRefusedError
+from photofinish.export.tensorrt.progress import tensorrt_logger
 from tests.tensorrt.variants import engine_variant
 
 

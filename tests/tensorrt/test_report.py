@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from photofinish.engine_record import LibraryName
-from photofinish.export.tensorrt_library import Gpu, TensorRTLibrary
-from photofinish.export.tensorrt_report import tensorrt_report
+from photofinish.export.tensorrt.library import Gpu, TensorRTLibrary
+from photofinish.export.tensorrt.report import tensorrt_report
 
 RTX_5070 = Gpu(name="NVIDIA GeForce RTX 5070", target="sm120")
 H100 = Gpu(name="NVIDIA H100", target="sm90")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from photofinish.errors import ModelRepositoryError
-from photofinish.export.config import config_from_variant, io_from_variant
+from photofinish.export.publishing.config import config_from_variant, io_from_variant
 from photofinish.server.embedded import EmbeddedServer
 from tests.builders import build_card
 from tests.tensorrt.variants import engine_variant

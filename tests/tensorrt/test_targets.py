@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from photofinish.export.tensorrt_targets import engine_settings
+from photofinish.export.tensorrt.targets import engine_settings
 
 
 @pytest.mark.parametrize("package", ["tensorrt", "tensorrt-cu12-bindings", "tensorrt_cu13_libs", "TensorRT-RTX-cu13"])

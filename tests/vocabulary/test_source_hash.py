@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.export.staging import code_hash
+from photofinish.export.publishing.staging import code_hash
 from photofinish.perf.accuracy_store import deciding_code
 from photofinish.source_hash import source_hash
 from tests.conftest import CHECKOUT
@@ -58,7 +58,7 @@ def test_a_moved_file_changes_the_hash(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["export", "perf", "client", "photofinish"])
 def test_every_module_of_this_checkout_is_known_to_a_hash(folder: str) -> None:
-    from photofinish.export.staging import CODE, WITHOUT
+    from photofinish.export.publishing.staging import CODE, WITHOUT
     from photofinish.source_hash import source_files
 
     known = {*source_files(CODE, without=WITHOUT), *deciding_code()}

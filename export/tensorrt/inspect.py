@@ -7,8 +7,8 @@ import re
 from collections import Counter
 from typing import Any
 
-from photofinish.export.tensorrt_library import TensorRTLibrary
-from photofinish.export.tensorrt_network import EngineRefusedError
+from photofinish.export.tensorrt.library import TensorRTLibrary
+from photofinish.export.tensorrt.network import EngineRefusedError
 
 _FORMATS = (
     ("int8", re.compile(r"(?<!u)int8", re.IGNORECASE)),  # UINT8 is the camera's picture on its way in

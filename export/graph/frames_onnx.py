@@ -7,7 +7,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from photofinish.detections import MAX_ROWS, ROW_WIDTH
-from photofinish.export.onnx_batch import BATCH
+from photofinish.export.graph.dynamic_batch import BATCH
 
 FRAMES_INPUT = "frames"
 DETECTIONS_OUTPUT = "detections"

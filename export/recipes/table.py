@@ -14,14 +14,14 @@ import torch
 
 from photofinish.detections import MAX_ROWS, ROW_WIDTH
 from photofinish.errors import ExportError
-from photofinish.export.aoti import build_aoti_fp16
-from photofinish.export.context import BuildContext, RecipeUnavailableError, output_from_network
-from photofinish.export.frames import frames_network_from_source
-from photofinish.export.onnx_session import output_from_onnx
-from photofinish.export.precision import fp16_model_from_fp32
-from photofinish.export.quantise import build_onnx_int8, build_onnx_int8_unsigned
-from photofinish.export.tensorrt_provider import provider_problem
-from photofinish.export.tensorrt_recipes import build_engine_fp8, build_engine_fp16, build_engine_int8
+from photofinish.export.graph.fp16 import fp16_model_from_fp32
+from photofinish.export.graph.frames_torch import frames_network_from_source
+from photofinish.export.graph.session import output_from_onnx
+from photofinish.export.recipes.aoti import build_aoti_fp16
+from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError, output_from_network
+from photofinish.export.recipes.int8 import build_onnx_int8, build_onnx_int8_unsigned
+from photofinish.export.recipes.tensorrt import build_engine_fp8, build_engine_fp16, build_engine_int8
+from photofinish.export.tensorrt.provider import provider_problem
 from photofinish.variant import Variant
 
 BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})

@@ -7,7 +7,7 @@ import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from photofinish.errors import ExportError
-from photofinish.export.onnx_session import folded_model, output_from_onnx
+from photofinish.export.graph.session import folded_model, output_from_onnx
 
 BATCH = "batch"
 MAX_DIFFERENCE = 1e-2

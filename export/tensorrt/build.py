@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from photofinish.errors import ExportError
-from photofinish.export.tensorrt_library import TensorRTLibrary
-from photofinish.export.tensorrt_network import EngineRefusedError, ParsedNetwork
-from photofinish.export.tensorrt_progress import OnBuildStep, progress_monitor
+from photofinish.export.tensorrt.library import TensorRTLibrary
+from photofinish.export.tensorrt.network import EngineRefusedError, ParsedNetwork
+from photofinish.export.tensorrt.progress import OnBuildStep, progress_monitor
 
 logger = logging.getLogger(__name__)
 BatchProfile = tuple[int, int, int]

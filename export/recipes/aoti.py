@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from photofinish.export.context import BuildContext, RecipeUnavailableError
-from photofinish.export.frames import frames_network_from_source
+from photofinish.export.graph.frames_torch import frames_network_from_source
+from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError
 from photofinish.variant import Variant
 
 SIDECAR_NAME = "model.json"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from photofinish.engine_record import LibraryName
-from photofinish.export.tensorrt_library import (
+from photofinish.export.tensorrt.library import (
     INSTALL,
     Gpu,
     TensorRTLibrary,
@@ -15,7 +15,7 @@ from photofinish.export.tensorrt_library import (
     imported_library,
     problem_with,
 )
-from photofinish.export.tensorrt_provider import provider_problem
+from photofinish.export.tensorrt.provider import provider_problem
 
 CARDS = {"sm75": "T4, RTX 20", "sm80": "A100", "sm86": "A10, RTX 30", "sm89": "L4, RTX 40", "sm120": "RTX 50"}
 """Names that people know the architectures by."""

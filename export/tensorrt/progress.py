@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from photofinish.export.tensorrt_library import TensorRTLibrary
+from photofinish.export.tensorrt.library import TensorRTLibrary
 
 logger = logging.getLogger("photofinish.tensorrt")
 

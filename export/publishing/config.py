@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from photofinish.detections import MAX_ROWS, ROW_WIDTH
-from photofinish.export.pbtxt import Enum, Message, text_from_message
-from photofinish.export.tensorrt_build import profile_from_buckets
-from photofinish.export.tensorrt_config import engine_fields, provider_accelerator
+from photofinish.export.publishing.config_tensorrt import engine_fields, provider_accelerator
+from photofinish.export.publishing.pbtxt import Enum, Message, text_from_message
+from photofinish.export.tensorrt.build import profile_from_buckets
 from photofinish.model_card import CARD_PARAMETER, ModelCard
 from photofinish.variant import Variant
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from onnx import ModelProto, TensorProto, numpy_helper, version_converter
 
 from photofinish.errors import ExportError
-from photofinish.export.precision import fp16_model_from_fp32
+from photofinish.export.graph.fp16 import fp16_model_from_fp32
 
 FP16_SCALES_OPSET = 19
 """The first ONNX opset whose quantisers take FP16 values and scales, and give FP8."""

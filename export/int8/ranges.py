@@ -12,7 +12,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 from photofinish.errors import ExportError
-from photofinish.export.onnx_session import ORT_ERRORS
+from photofinish.export.graph.session import ORT_ERRORS
 
 BINS = 4096
 

@@ -11,10 +11,9 @@ from typing import Any, Literal
 import onnx
 
 from photofinish.errors import ConfigError
-from photofinish.export.context import BuildContext, RecipeUnavailableError
-from photofinish.export.onnx_session import output_from_onnx
-from photofinish.export.quantise_frames import CalibrationFrames, frames_from_folder, frames_from_synthetic
-from photofinish.export.quantise_graph import (
+from photofinish.export.graph.session import output_from_onnx
+from photofinish.export.int8.frames import CalibrationFrames, frames_from_folder, frames_from_synthetic
+from photofinish.export.int8.graph import (
     layer_inputs,
     layers_from_model,
     partly_quantised,
@@ -22,14 +21,9 @@ from photofinish.export.quantise_graph import (
     weights_share,
     with_limits,
 )
-from photofinish.export.quantise_ranges import RangeCollector
-from photofinish.export.quantise_search import (
-    Array,
-    SearchResult,
-    disagreement_from_outputs,
-    has_detections,
-    search_layers,
-)
+from photofinish.export.int8.ranges import RangeCollector
+from photofinish.export.int8.search import Array, SearchResult, disagreement_from_outputs, has_detections, search_layers
+from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError
 from photofinish.synthetic import CLASS_NAMES
 from photofinish.variant import Variant
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from photofinish.errors import ExportError
-from photofinish.export.tensorrt_library import TensorRTLibrary
+from photofinish.export.tensorrt.library import TensorRTLibrary
 
 WEIGHTED_LAYERS = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
 PRECISION_NAMES = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from photofinish.export.pbtxt import Message
+from photofinish.export.publishing.pbtxt import Message
 
 
 def engine_fields(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from photofinish.errors import ExportError
-from photofinish.export.downloads import OFFICIAL_WEIGHTS, downloaded_weights
+from photofinish.export.loading.downloads import OFFICIAL_WEIGHTS, downloaded_weights
 from photofinish.export.source import ModelSource, model_name_from_weights, sha256_from_file
 from photofinish.variant import SQUARE
 
@@ -73,14 +73,14 @@ def load_source(found: WeightsFile, *, input_size: int | None = None, aspect: st
     if aspect != SQUARE and found.kind not in RESHAPED:
         raise ExportError(f"{found.spec} has an input of its own shape; {aspect} is for weights of {RESHAPED}")
     if found.kind == "onnx":
-        from photofinish.export.onnx_weights import source_from_onnx
+        from photofinish.export.loading.onnx import source_from_onnx
 
         return source_from_onnx(path, model=found.model, sha256=found.sha256, input_size=input_size)
     if found.kind == "torchvision":
-        from photofinish.export.torchvision_weights import source_from_torchvision
+        from photofinish.export.loading.torchvision import source_from_torchvision
 
         return source_from_torchvision(found.spec, model=found.model, sha256=found.sha256, input_size=input_size)
-    from photofinish.export.ultralytics_weights import source_from_pt, source_from_yaml
+    from photofinish.export.loading.ultralytics import source_from_pt, source_from_yaml
 
     if found.kind == "yaml":
         return source_from_yaml(

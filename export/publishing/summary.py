@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from photofinish.errors import ConfigError
-from photofinish.export.staging import StagedVariant
+from photofinish.export.publishing.staging import StagedVariant
 
 
 def table_from_staged(staged: Sequence[StagedVariant]) -> str:

@@ -10,15 +10,15 @@ import onnx
 
 from photofinish.engine_record import EngineRecord
 from photofinish.errors import ExportError
-from photofinish.export.context import BuildContext, RecipeUnavailableError
-from photofinish.export.onnx_session import output_from_onnx
-from photofinish.export.precision import fp16_model_from_fp32
-from photofinish.export.quantise import QuantisedModel, quantised_from_context
-from photofinish.export.tensorrt_engine import EngineRequest, check_precision_on_target, engine_from_onnx
-from photofinish.export.tensorrt_graph import fp8_model_from_int8, fp16_model_around_int8
-from photofinish.export.tensorrt_library import choose_library, gpu_at_hand
-from photofinish.export.tensorrt_network import EngineRefusedError
-from photofinish.export.tensorrt_progress import build_bar
+from photofinish.export.graph.fp16 import fp16_model_from_fp32
+from photofinish.export.graph.session import output_from_onnx
+from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError
+from photofinish.export.recipes.int8 import QuantisedModel, quantised_from_context
+from photofinish.export.tensorrt.engine import EngineRequest, check_precision_on_target, engine_from_onnx
+from photofinish.export.tensorrt.graph import fp8_model_from_int8, fp16_model_around_int8
+from photofinish.export.tensorrt.library import choose_library, gpu_at_hand
+from photofinish.export.tensorrt.network import EngineRefusedError
+from photofinish.export.tensorrt.progress import build_bar
 from photofinish.variant import Variant
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from photofinish.errors import ModelRepositoryError
-from photofinish.export.pbtxt import quoted
+from photofinish.export.publishing.pbtxt import quoted
 from photofinish.model_card import CARD_PARAMETER, ModelCard, card_from_parameter
 from photofinish.variant import Device, Variant
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from photofinish import __version__
 from photofinish.errors import ExportError
-from photofinish.export.train_demo_data import Split, write_dataset
+from photofinish.export.demo.data import Split, write_dataset
 from photofinish.synthetic import CLASS_NAMES
 
 ARCHITECTURE = "yolo26n.yaml"

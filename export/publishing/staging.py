@@ -17,7 +17,7 @@ from typing import Any
 
 from photofinish.engine_record import require_engines
 from photofinish.errors import ModelRepositoryError
-from photofinish.export.cards import RECORD_NAME
+from photofinish.export.publishing.cards import RECORD_NAME
 from photofinish.model_card import ModelCard, card_from_parameter
 from photofinish.source_hash import ROOT, source_files, source_hash
 from photofinish.variant import Variant

@@ -15,7 +15,7 @@ from typing import Any
 
 from photofinish.engine_record import LibraryName
 from photofinish.errors import ExportError
-from photofinish.export.tensorrt_targets import TARGET
+from photofinish.export.tensorrt.targets import TARGET
 
 logger = logging.getLogger(__name__)
 
