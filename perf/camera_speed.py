@@ -14,7 +14,7 @@ import click
 import cv2
 import numpy as np
 
-from photofinish.perf.environment import environment_fingerprint, utc_now
+from photofinish.perf.record.environment import environment_fingerprint, utc_now
 from photofinish.perf.statistics import nearest_rank
 from photofinish.synthetic import SyntheticCamera
 

@@ -24,17 +24,17 @@ import numpy as np
 
 from photofinish.client.pipeline.opening import OptimisedPipeline
 from photofinish.errors import ConfigError
-from photofinish.perf.bench import frames_from_source, served_models
-from photofinish.perf.comparison import contender_from_sender, run_comparison
-from photofinish.perf.environment import environment_fingerprint, utc_now
-from photofinish.perf.load import Sender
-from photofinish.perf.record import Arm, Load, Section
-from photofinish.perf.samples import NS_PER_MS
-from photofinish.perf.senders import frame_sender
+from photofinish.perf.judge.summary import summaries_from_section
+from photofinish.perf.load.loops import Sender
+from photofinish.perf.load.senders import frame_sender
+from photofinish.perf.measure.bench import frames_from_source, served_models
+from photofinish.perf.measure.comparison import contender_from_sender, run_comparison
+from photofinish.perf.record.environment import environment_fingerprint, utc_now
+from photofinish.perf.record.record import Arm, Load, Section
+from photofinish.perf.record.samples import NS_PER_MS
+from photofinish.perf.report.tables import interval_text
 from photofinish.perf.simulated_machine import simulated_coverage
 from photofinish.perf.statistics import Interval
-from photofinish.perf.summary import summaries_from_section
-from photofinish.perf.tables import interval_text
 
 SLOW_DOWN = 0.10
 _DRIFT_S = 2.0

@@ -25,8 +25,8 @@ from typing import Any
 import click
 import numpy as np
 
-from photofinish.perf.environment import environment_fingerprint, utc_now
 from photofinish.perf.formatting import MISSING
+from photofinish.perf.record.environment import environment_fingerprint, utc_now
 from photofinish.perf.statistics import min_samples, nearest_rank
 
 Loop = Callable[[], object]

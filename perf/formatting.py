@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from photofinish.perf.samples import NS_PER_MS
+from photofinish.perf.record.samples import NS_PER_MS
 
 MISSING = "–"
 

@@ -30,8 +30,8 @@ from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.session import Session, Transport
 from photofinish.errors import PhotofinishError
 from photofinish.perf.gpu_reference import Array, Checker, fresh_frames, input_from_frames, reference_rows, rows_on_cpu
-from photofinish.perf.gpu_watch import load_nvml
 from photofinish.perf.served import served
+from photofinish.perf.watch.gpu import load_nvml
 
 POOL = 24
 LOADS = ((1, 32), (8, 8), (32, 4))

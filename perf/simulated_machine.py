@@ -13,9 +13,9 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.perf.schedule import block_order
+from photofinish.perf.judge.summary import latency_statistic
+from photofinish.perf.load.schedule import block_order
 from photofinish.perf.statistics import ratio_interval
-from photofinish.perf.summary import latency_statistic
 
 Latencies = npt.NDArray[np.float64]
 

@@ -29,8 +29,8 @@ import psutil
 from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.session import Session, Transport
 from photofinish.errors import PhotofinishError
-from photofinish.perf.gpu_watch import load_nvml
 from photofinish.perf.served import served
+from photofinish.perf.watch.gpu import load_nvml
 
 ON_CPU: tuple[Transport, ...] = ("system_shm_http", "system_shm", "grpc")
 ON_GPU: tuple[Transport, ...] = ("cuda_shm_http", "cuda_shm", *ON_CPU)

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from photofinish.client.pipeline.baseline import BaselinePipeline
-from photofinish.perf.bench import frames_from_source
-from photofinish.perf.client_memory import MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD_BYTES
-from photofinish.perf.environment import environment_fingerprint, utc_now
-from photofinish.perf.samples import NS_PER_MS
+from photofinish.perf.load.client_memory import MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD_BYTES
+from photofinish.perf.measure.bench import frames_from_source
+from photofinish.perf.record.environment import environment_fingerprint, utc_now
+from photofinish.perf.record.samples import NS_PER_MS
 from photofinish.perf.served import served
 from photofinish.perf.statistics import nearest_rank
 

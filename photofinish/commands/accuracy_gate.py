@@ -16,8 +16,8 @@ from photofinish.lock import locked
 if TYPE_CHECKING:
     from photofinish.export.publishing.staging import StagedVariant
     from photofinish.model_card import ModelCard
-    from photofinish.perf.accuracy_data import Dataset
-    from photofinish.perf.accuracy_gate import GateReport
+    from photofinish.perf.accuracy.data import Dataset
+    from photofinish.perf.accuracy.gate import GateReport
 
 LOOKED_AT = 32
 """Frames whose shape is looked at where a variant's input is no square."""
@@ -108,8 +108,8 @@ def gate_and_publish(
 
 def dataset_from_options(options: GateOptions, card: ModelCard) -> Dataset:
     """The frames to measure on; ConfigError when the flags contradict each other or the labels the weights."""
-    from photofinish.perf.accuracy_data import SourceDataset, SyntheticDataset, map_classes
-    from photofinish.perf.accuracy_labels import LabelledDataset
+    from photofinish.perf.accuracy.data import SourceDataset, SyntheticDataset, map_classes
+    from photofinish.perf.accuracy.labels import LabelledDataset
     from photofinish.synthetic import CLASS_NAMES
 
     if options.data and options.frames:
@@ -153,9 +153,9 @@ def _measure(
     work: Path,
     on_progress: Callable[[str], None],
 ) -> GateReport | None:
-    from photofinish.perf.accuracy_gate import Candidate, gate_variants
-    from photofinish.perf.accuracy_progress import frame_bar
-    from photofinish.perf.accuracy_report import document_from_report
+    from photofinish.perf.accuracy.gate import Candidate, gate_variants
+    from photofinish.perf.accuracy.progress import frame_bar
+    from photofinish.perf.accuracy.report import document_from_report
     from photofinish.server.embedded import EmbeddedServer
 
     measurable = [item for item in _with_baseline(staged, baseline) if _runs_here(item, on_progress)]

@@ -11,7 +11,7 @@ from photofinish.errors import ConfigError, VerdictError
 
 if TYPE_CHECKING:
     from photofinish.export.publishing.staging import StagedVariant
-    from photofinish.perf.best import Candidate
+    from photofinish.perf.judge.best import Candidate
 
 SOURCE = "synthetic"
 CONCURRENCIES = (1, 4, 8)
@@ -30,11 +30,11 @@ def measure_published(
     """
     if not models:
         return ()
-    from photofinish.perf.bench import Bench, frames_from_source, served_models
-    from photofinish.perf.best import candidates_from_section
+    from photofinish.perf.judge.best import candidates_from_section
+    from photofinish.perf.measure.bench import Bench, frames_from_source, served_models
+    from photofinish.perf.measure.sweep import run_sweep
     from photofinish.perf.statistics import min_samples
-    from photofinish.perf.sweep import run_sweep
-    from photofinish.perf.watch import Watcher
+    from photofinish.perf.watch.watcher import Watcher
     from photofinish.server.embedded import EmbeddedServer
 
     frames = frames_from_source(SOURCE)
@@ -61,7 +61,7 @@ def measure_published(
 
 def choose_best(candidates: Sequence[Candidate], p95_ms: float, *, on_line: Callable[[str], None]) -> str:
     """The best variant's name, its table printed; VerdictError when none keeps the limit."""
-    from photofinish.perf.best import best_candidate, reason_for_none, table_from_candidates
+    from photofinish.perf.judge.best import best_candidate, reason_for_none, table_from_candidates
 
     best = best_candidate(candidates, p95_ms=p95_ms)
     on_line(table_from_candidates(candidates, best))

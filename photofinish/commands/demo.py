@@ -163,9 +163,9 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
     from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
     from photofinish.client.sources.opening import open_source
     from photofinish.commands.demo_truth import truth_table
-    from photofinish.perf.client_memory import settle_client_memory
-    from photofinish.perf.demo_comparison import compare_pipelines
-    from photofinish.perf.report_terminal import comparison_table
+    from photofinish.perf.load.client_memory import settle_client_memory
+    from photofinish.perf.measure.demo import compare_pipelines
+    from photofinish.perf.report.terminal import comparison_table
 
     settle_client_memory("kept", tell)
     with open_source(source) as opened:

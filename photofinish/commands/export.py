@@ -15,7 +15,7 @@ from photofinish.variant import default_variants_path, variants_from_toml
 
 if TYPE_CHECKING:
     from photofinish.export.publishing.staging import StagedVariant
-    from photofinish.perf.accuracy_gate import GateReport
+    from photofinish.perf.accuracy.gate import GateReport
 
 
 @click.command()
@@ -128,7 +128,7 @@ def tell(line: str) -> None:
 def check_gate_frames(options: GateOptions) -> None:
     """Raise ConfigError or SourceError now, not after minutes of building, when the gate's frames cannot be read."""
     if options.data:
-        from photofinish.perf.accuracy_labels import LabelledDataset
+        from photofinish.perf.accuracy.labels import LabelledDataset
 
         LabelledDataset(options.data, limit=options.size)
     if options.frames:
@@ -152,7 +152,7 @@ def baseline_of(
 
 def finish_with_report(report: GateReport, options: GateOptions) -> None:
     """Print the accuracy table; raise AccuracyGateError when a variant was refused."""
-    from photofinish.perf.accuracy_table import table_from_report
+    from photofinish.perf.accuracy.table import table_from_report
 
     click.echo("\n" + table_from_report(report))
     if report.refused:

@@ -36,7 +36,14 @@ def perf() -> None:
 def standard(baseline: str | None, optimised: str | None, rates: str, concurrency: str, batch: str,
              no_perf_analyzer: bool, transport: Any, limits: dict[str, float], **options: Any) -> None:  # fmt: skip
     """The standard set: comparison flat out and paced, ladder, perf_analyzer sweep. About five minutes."""
-    from photofinish.perf.runs import Plan, choose_pair, climb_ladder, compare_flat_out, compare_paced, sweep_variants
+    from photofinish.perf.measure.runs import (
+        Plan,
+        choose_pair,
+        climb_ladder,
+        compare_flat_out,
+        compare_paced,
+        sweep_variants,
+    )
 
     program = None if no_perf_analyzer else find_program()
     plan = Plan(transport=transport, rates=positive_numbers(rates), concurrencies=whole_numbers(concurrency),
@@ -67,7 +74,7 @@ def standard(baseline: str | None, optimised: str | None, rates: str, concurrenc
 def comparison(baseline: str | None, optimised: str | None, rates: str, arrivals: Any, rounds: int, seconds: float,
                transport: Any, limits: dict[str, float], **options: Any) -> None:  # fmt: skip
     """Two variants in alternating blocks, with a confidence interval on every gain."""
-    from photofinish.perf.runs import Plan, choose_pair, compare_flat_out, compare_paced
+    from photofinish.perf.measure.runs import Plan, choose_pair, compare_flat_out, compare_paced
 
     plan = Plan(transport=transport, rates=positive_numbers(rates), arrivals=arrivals, rounds=rounds,
                 paced_rounds=rounds, block_s=seconds, paced_block_s=seconds)  # fmt: skip
@@ -84,7 +91,7 @@ def comparison(baseline: str | None, optimised: str | None, rates: str, arrivals
 @click.option("--seconds", type=SECONDS, default=0.6, show_default=True, help="One block's length.")
 def ladder(rounds: int, seconds: float, transport: Any, **options: Any) -> None:
     """Every step from the baseline to everything switched on, one change per rung."""
-    from photofinish.perf.runs import Plan, climb_ladder
+    from photofinish.perf.measure.runs import Plan, climb_ladder
 
     plan = Plan(transport=transport, ladder_rounds=rounds, ladder_block_s=seconds)
     with open_run(plan=plan, **options) as run:
@@ -101,7 +108,7 @@ def ladder(rounds: int, seconds: float, transport: Any, **options: Any) -> None:
 @click.option("--no-perf-analyzer", is_flag=True, help="Our own load generator only.")
 def sweep(concurrency: str, batch: str, seconds: float, no_perf_analyzer: bool, transport: Any, **options: Any) -> None:
     """perf_analyzer over every variant, with our own closed loop beside it."""
-    from photofinish.perf.runs import Plan, sweep_variants
+    from photofinish.perf.measure.runs import Plan, sweep_variants
 
     program = None if no_perf_analyzer else find_program()
     levels, batches = whole_numbers(concurrency), whole_numbers(batch)
@@ -117,7 +124,7 @@ def sweep(concurrency: str, batch: str, seconds: float, no_perf_analyzer: bool, 
 @click.option("--seconds", type=SECONDS, default=1.0, show_default=True, help="One block's length; ten blocks each.")
 def trace(seconds: float, transport: Any, **options: Any) -> None:
     """Where one request's time goes, in microseconds, for every variant."""
-    from photofinish.perf.runs import Plan, trace_stages
+    from photofinish.perf.measure.runs import Plan, trace_stages
 
     with open_run(plan=Plan(transport=transport, rounds=10, block_s=seconds), **options) as run:
         run.measure([trace_stages])
@@ -133,12 +140,12 @@ def trace(seconds: float, transport: Any, **options: Any) -> None:
 def engine(repository: Path, names: tuple[str, ...], batch: str, seconds: float, quick: bool, out: Path,
            lang: str) -> None:  # fmt: skip
     """Each artifact in a bare loop in one process: the floor that serving is compared with."""
-    from photofinish.perf.engine import measure_engines
-    from photofinish.perf.engine_run import engine_record, require_measured
-    from photofinish.perf.gpu_watch import load_nvml
-    from photofinish.perf.record import require_writable, write_record
-    from photofinish.perf.report_files import write_reports
-    from photofinish.perf.report_terminal import terminal_report
+    from photofinish.perf.engine.loops import measure_engines
+    from photofinish.perf.engine.run import engine_record, require_measured
+    from photofinish.perf.record.record import require_writable, write_record
+    from photofinish.perf.report.files import write_reports
+    from photofinish.perf.report.terminal import terminal_report
+    from photofinish.perf.watch.gpu import load_nvml
 
     require_writable(out)
     nvml = load_nvml()
@@ -162,9 +169,9 @@ def engine(repository: Path, names: tuple[str, ...], batch: str, seconds: float,
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 def report(record: Path, out: Path | None, lang: str) -> None:
     """Draw every table and picture again from a record; print the tables."""
-    from photofinish.perf.record import read_record
-    from photofinish.perf.report_files import write_reports
-    from photofinish.perf.report_terminal import terminal_report
+    from photofinish.perf.record.record import read_record
+    from photofinish.perf.report.files import write_reports
+    from photofinish.perf.report.terminal import terminal_report
 
     measured = read_record(record)
     for path in write_reports(measured, out or record, lang=lang):
@@ -181,9 +188,9 @@ def report(record: Path, out: Path | None, lang: str) -> None:
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 def compare(first: Path, second: Path, allow: tuple[str, ...], lang: str) -> None:
     """The second record against the first; refused where they were not measured alike."""
-    from photofinish.perf.compare import record_comparison_rows, require_comparable
-    from photofinish.perf.record import read_record
-    from photofinish.perf.report_terminal import text_table
+    from photofinish.perf.judge.compare import record_comparison_rows, require_comparable
+    from photofinish.perf.record.record import read_record
+    from photofinish.perf.report.terminal import text_table
 
     before, after = read_record(first), read_record(second)
     require_comparable(before, after, allowed=allow)

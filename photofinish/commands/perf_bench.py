@@ -14,11 +14,11 @@ import click
 from photofinish.errors import ConfigError, VerdictError
 
 if TYPE_CHECKING:
-    from photofinish.perf.bench import Bench
-    from photofinish.perf.client_memory import ClientMemory
-    from photofinish.perf.engine import Artifact
-    from photofinish.perf.perf_analyzer_program import PerfAnalyzer
-    from photofinish.perf.runs import Plan, Run
+    from photofinish.perf.engine.loops import Artifact
+    from photofinish.perf.load.client_memory import ClientMemory
+    from photofinish.perf.measure.bench import Bench
+    from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer
+    from photofinish.perf.measure.runs import Plan, Run
 
 
 def progress(line: str) -> None:
@@ -36,9 +36,9 @@ def open_bench(
     source: str,
 ) -> Iterator[Bench]:
     """The bench on a server of our own or the given one; a server of our own is stopped afterwards."""
-    from photofinish.perf.bench import Bench, frames_from_source, served_models
-    from photofinish.perf.gpu_watch import device_bytes_in_use, load_nvml
-    from photofinish.perf.watch import Watcher
+    from photofinish.perf.measure.bench import Bench, frames_from_source, served_models
+    from photofinish.perf.watch.gpu import device_bytes_in_use, load_nvml
+    from photofinish.perf.watch.watcher import Watcher
 
     nvml = load_nvml()
     if url is not None:
@@ -89,7 +89,7 @@ def server_version(url: str) -> str:
 def artifacts_in(repository: Path, names: tuple[str, ...]) -> list[Artifact]:
     """The variants of a repository on disk, by name or suffix; all of them when none is named."""
     from photofinish.export.publishing.cards import card_from_directory
-    from photofinish.perf.engine import Artifact
+    from photofinish.perf.engine.loops import Artifact
     from photofinish.server.run_folder import BACKENDS
 
     found = []
@@ -107,7 +107,7 @@ def artifacts_in(repository: Path, names: tuple[str, ...]) -> list[Artifact]:
 
 def find_program() -> PerfAnalyzer:
     """perf_analyzer, with the Triton wheel's libraries where it needs them."""
-    from photofinish.perf.perf_analyzer_program import find_perf_analyzer
+    from photofinish.perf.measure.perf_analyzer_program import find_perf_analyzer
     from photofinish.server.triton_files import find_triton
 
     return find_perf_analyzer(lambda: find_triton(progress).libraries, on_progress=progress)
@@ -128,9 +128,9 @@ def repeat_command() -> str:
 def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, client_memory: ClientMemory,
              limits: dict[str, float] | None = None, **bench: Any) -> Iterator[Run]:  # fmt: skip
     """A run on an open bench, with an empty record."""
-    from photofinish.perf.client_memory import settle_client_memory
-    from photofinish.perf.record import require_writable
-    from photofinish.perf.runs import Run, new_record
+    from photofinish.perf.load.client_memory import settle_client_memory
+    from photofinish.perf.measure.runs import Run, new_record
+    from photofinish.perf.record.record import require_writable
 
     require_writable(out)
     settled = settle_client_memory(client_memory, progress)
@@ -142,8 +142,8 @@ def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, client_memory: Cl
 
 def finish(run: Run) -> None:
     """Print the report and where it lies; leave with 3 when the verdict falls short."""
-    from photofinish.perf.report_terminal import terminal_report
-    from photofinish.perf.verdict import verdict_from_record
+    from photofinish.perf.judge.verdict import verdict_from_record
+    from photofinish.perf.report.terminal import terminal_report
 
     click.echo(terminal_report(run.record, lang=run.lang))
     click.echo(f"\n{run.out}")

@@ -97,7 +97,7 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def limits_from_toml(path: Path) -> dict[str, float]:
     """`p95_ms = 20` and the like. Raises ConfigError naming what is wrong."""
-    from photofinish.perf.verdict import LIMIT_NAMES
+    from photofinish.perf.judge.verdict import LIMIT_NAMES
 
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -10,8 +10,8 @@ import pytest
 from photofinish.detections import empty_detections
 from photofinish.errors import ConfigError
 from photofinish.frame import Frame
-from photofinish.perf.accuracy_data import SyntheticDataset, in_dataset_classes, map_classes
-from photofinish.perf.accuracy_figures import figures_from_baseline, figures_from_truth
+from photofinish.perf.accuracy.data import SyntheticDataset, in_dataset_classes, map_classes
+from photofinish.perf.accuracy.figures import figures_from_baseline, figures_from_truth
 from photofinish.synthetic import CLASS_NAMES, SyntheticCamera
 from tests.builders import build_detections
 
@@ -122,7 +122,7 @@ def test_synthetic_frames_are_rendered_once_also_when_a_reader_stops_early(monke
         return render(camera, index)
 
     monkeypatch.setattr(SyntheticCamera, "frame", counted)
-    monkeypatch.setattr("photofinish.perf.accuracy_data.MAX_KEPT", 6)
+    monkeypatch.setattr("photofinish.perf.accuracy.data.MAX_KEPT", 6)
     dataset = SyntheticDataset(8)
     rendered.clear()  # the picture in the hash
     early = list(itertools.islice(dataset.frames(), 3))

@@ -23,9 +23,9 @@ from photofinish.export.publishing.cards import CONFIG_NAME, card_from_directory
 from photofinish.export.publishing.config import config_from_variant, io_from_variant
 from photofinish.export.publishing.staging import StagedVariant, write_record
 from photofinish.frame import Frame
-from photofinish.perf.accuracy_data import Dataset
-from photofinish.perf.accuracy_gate import Candidate, GateReport, Verdict, confidence_limit
-from photofinish.perf.accuracy_table import slower_lines, table_from_report
+from photofinish.perf.accuracy.data import Dataset
+from photofinish.perf.accuracy.gate import Candidate, GateReport, Verdict, confidence_limit
+from photofinish.perf.accuracy.table import slower_lines, table_from_report
 from photofinish.variant import Variant, default_variants_path, variants_from_toml
 from tests.accuracy.wrecks import WRECKS
 from tests.builders import build_card, build_frame

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from photofinish.errors import ConfigError, SourceError
-from photofinish.perf.accuracy_labels import LabelledDataset
+from photofinish.perf.accuracy.labels import LabelledDataset
 
 YAML = "path: .\nval: images/val\nnames:\n  0: car\n  1: bus\n"
 

@@ -18,9 +18,9 @@ from photofinish.detections import Detections, empty_detections
 from photofinish.errors import ConfigError, SourceError
 from photofinish.export.publishing.staging import StagedVariant
 from photofinish.export.tensorrt.library import Gpu
-from photofinish.perf.accuracy import Answers, results_from_answers
-from photofinish.perf.accuracy_data import SourceDataset, SyntheticDataset
-from photofinish.perf.accuracy_gate import Candidate, verdict_from_result
+from photofinish.perf.accuracy.answers import Answers, results_from_answers
+from photofinish.perf.accuracy.data import SourceDataset, SyntheticDataset
+from photofinish.perf.accuracy.gate import Candidate, verdict_from_result
 from photofinish.synthetic import CLASS_NAMES
 from photofinish.variant import ServerKind, default_variants_path, variants_from_toml
 from tests.accuracy.test_calibration_folder import fill

@@ -12,10 +12,10 @@ import pytest
 
 from photofinish.detections import empty_detections
 from photofinish.frame import Frame
-from photofinish.perf import accuracy_store
-from photofinish.perf.accuracy import Answers
-from photofinish.perf.accuracy_data import Dataset
-from photofinish.perf.accuracy_store import AccuracyStore, deciding_code, identity_from_variant
+from photofinish.perf.accuracy import store as accuracy_store
+from photofinish.perf.accuracy.answers import Answers
+from photofinish.perf.accuracy.data import Dataset
+from photofinish.perf.accuracy.store import AccuracyStore, deciding_code, identity_from_variant
 from tests.builders import build_card, build_detections
 from tests.conftest import CHECKOUT
 
@@ -87,7 +87,7 @@ def test_the_code_that_decides_the_answers_is_known() -> None:
     names = {str(path.relative_to(CHECKOUT)) for path in deciding_code()}
     assert {
         "client/pipeline/preparation.py",
-        "perf/accuracy_figures.py",
+        "perf/accuracy/figures.py",
         "photofinish/letterbox.py",
         "photofinish/synthetic/traffic.py",
         "server/backends/openvino/photofinish_backend.py",

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from photofinish.perf.observation import GpuObservation, Observation, TritonMeans
-from photofinish.perf.record import Arm, Block, Harness, Load, NotRun, Record, Section
-from photofinish.perf.samples import Samples
-from photofinish.perf.schedule import block_order
+from photofinish.perf.load.schedule import block_order
+from photofinish.perf.record.observation import GpuObservation, Observation, TritonMeans
+from photofinish.perf.record.record import Arm, Block, Harness, Load, NotRun, Record, Section
+from photofinish.perf.record.samples import Samples
 
 BASELINE = Arm(
     key="baseline",

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from photofinish.perf import client_memory
-from photofinish.perf.client_memory import settle_client_memory
-from photofinish.perf.compare import differences
-from photofinish.perf.report import method_notes
-from photofinish.perf.wording import LANGUAGES
+from photofinish.perf.judge.compare import differences
+from photofinish.perf.load import client_memory
+from photofinish.perf.load.client_memory import settle_client_memory
+from photofinish.perf.report.parts import method_notes
+from photofinish.perf.report.words import LANGUAGES
 from tests.conftest import CHECKOUT
 from tests.perf.records import build_record
 

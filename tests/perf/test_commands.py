@@ -21,8 +21,8 @@ from photofinish.cli import cli
 from photofinish.commands.perf_bench import models_named, repeat_command
 from photofinish.commands.perf_options import positive_numbers, whole_numbers
 from photofinish.errors import ConfigError, PhotofinishError, ServerUnavailableError, VerdictError
-from photofinish.perf.record import read_record
-from photofinish.perf.verdict import verdict_from_record
+from photofinish.perf.judge.verdict import verdict_from_record
+from photofinish.perf.record.record import read_record
 from tests.builders import build_card, build_frame
 from tests.client.fake_triton import Arrays, FakeModel, FakeTriton, no_detections
 from tests.perf.toy_repository import write_toy_repository

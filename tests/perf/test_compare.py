@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from photofinish.errors import ConfigError
-from photofinish.perf.compare import record_comparison_rows, require_comparable
-from photofinish.perf.record import Record
+from photofinish.perf.judge.compare import record_comparison_rows, require_comparable
+from photofinish.perf.record.record import Record
 from tests.perf.records import build_comparison, build_ladder, build_record
 
 

@@ -14,13 +14,13 @@ from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.detections import empty_detections
 from photofinish.errors import ServerUnavailableError
 from photofinish.frame import Frame
-from photofinish.perf.comparison import contender_from_sender, run_comparison
-from photofinish.perf.demo_comparison import compare_pipelines
-from photofinish.perf.record import Arm, Load, Section
-from photofinish.perf.report_terminal import comparison_table
-from photofinish.perf.schedule import block_order
-from photofinish.perf.summary import summaries_from_section
-from photofinish.perf.verdict import is_overloaded
+from photofinish.perf.judge.summary import summaries_from_section
+from photofinish.perf.judge.verdict import is_overloaded
+from photofinish.perf.load.schedule import block_order
+from photofinish.perf.measure.comparison import contender_from_sender, run_comparison
+from photofinish.perf.measure.demo import compare_pipelines
+from photofinish.perf.record.record import Arm, Load, Section
+from photofinish.perf.report.terminal import comparison_table
 from tests.builders import build_frame
 from tests.perf.records import build_record
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from photofinish.errors import ConfigError
-from photofinish.perf import engine
-from photofinish.perf.engine import Artifact, loop_from_artifact, measure_engines
-from photofinish.perf.record import Section
+from photofinish.perf.engine import loops as engine
+from photofinish.perf.engine.loops import Artifact, loop_from_artifact, measure_engines
+from photofinish.perf.record.record import Section
 from tests.builders import build_card
 from tests.perf.toy_repository import write_toy_repository
 

@@ -9,11 +9,11 @@ import pytest
 
 from photofinish.client.triton.served import ServedModel
 from photofinish.errors import ConfigError
-from photofinish.perf.bench import Bench
-from photofinish.perf.ladder import RUNGS, changes_between, ladder_setups
-from photofinish.perf.runs import Plan, Run, climb_ladder
-from photofinish.perf.watch import Watcher
-from photofinish.perf.wording import has_word
+from photofinish.perf.measure.bench import Bench
+from photofinish.perf.measure.ladder import RUNGS, changes_between, ladder_setups
+from photofinish.perf.measure.runs import Plan, Run, climb_ladder
+from photofinish.perf.report.words import has_word
+from photofinish.perf.watch.watcher import Watcher
 from tests.builders import build_card
 from tests.perf.records import build_record
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from photofinish.errors import ServerUnavailableError
-from photofinish.perf.environment import environment_fingerprint, frames_fingerprint
-from photofinish.perf.gpu_watch import GpuWatch, device_bytes_in_use
-from photofinish.perf.processes import CpuMeter, ProcessTree, machine_cpu_s, own_cpu_s
-from photofinish.perf.server_metrics import counters_from_text, means_between, read_counters
-from photofinish.perf.watch import Watcher
+from photofinish.perf.record.environment import environment_fingerprint, frames_fingerprint
+from photofinish.perf.watch.gpu import GpuWatch, device_bytes_in_use
+from photofinish.perf.watch.processes import CpuMeter, ProcessTree, machine_cpu_s, own_cpu_s
+from photofinish.perf.watch.server_metrics import counters_from_text, means_between, read_counters
+from photofinish.perf.watch.watcher import Watcher
 from tests.builders import build_frame
 
 METRICS = """# HELP nv_inference_request_success Number of successful inference requests, all batch sizes

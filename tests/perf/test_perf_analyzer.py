@@ -11,9 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from photofinish.perf import perf_analyzer_program
-from photofinish.perf.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError, find_perf_analyzer, linked_libraries
-from photofinish.perf.perf_analyzer_run import (
+from photofinish.perf.measure import perf_analyzer_program
+from photofinish.perf.measure.perf_analyzer_program import (
+    PerfAnalyzer,
+    PerfAnalyzerError,
+    find_perf_analyzer,
+    linked_libraries,
+)
+from photofinish.perf.measure.perf_analyzer_run import (
     figures_from_csv,
     run_perf_analyzer,
     samples_from_profile,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from photofinish.errors import ConfigError
-from photofinish.perf.record import SCHEMA_VERSION, json_from_record, read_record, write_record
-from photofinish.perf.summary import summaries_from_section
+from photofinish.perf.judge.summary import summaries_from_section
+from photofinish.perf.record.record import SCHEMA_VERSION, json_from_record, read_record, write_record
 from tests.perf.records import build_record
 
 DATA = Path(__file__).parent / "data"

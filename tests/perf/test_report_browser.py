@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.perf.report_html import html_report
-from photofinish.perf.wording import LANGUAGES
+from photofinish.perf.report.html import html_report
+from photofinish.perf.report.words import LANGUAGES
 from tests.perf.records import build_record
 from tests.perf.test_wording import full_record
 from tests.ui.browser import Browser, find_chromium

@@ -12,18 +12,18 @@ from xml.etree import ElementTree
 
 import pytest
 
-from photofinish.perf.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
-from photofinish.perf.classic_table import classic_rows
 from photofinish.perf.formatting import mebibytes, milliseconds, number, times
-from photofinish.perf.record import Record, Section
-from photofinish.perf.report import method_notes
-from photofinish.perf.report_csv import csv_report
-from photofinish.perf.report_files import write_reports
-from photofinish.perf.report_html import html_report
-from photofinish.perf.report_markdown import markdown_report
-from photofinish.perf.report_terminal import terminal_report, text_table
-from photofinish.perf.svg import log_ticks, nice_ticks
-from photofinish.perf.wording import LANGUAGES
+from photofinish.perf.record.record import Record, Section
+from photofinish.perf.report.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
+from photofinish.perf.report.classic_table import classic_rows
+from photofinish.perf.report.csv import csv_report
+from photofinish.perf.report.files import write_reports
+from photofinish.perf.report.html import html_report
+from photofinish.perf.report.markdown import markdown_report
+from photofinish.perf.report.parts import method_notes
+from photofinish.perf.report.svg import log_ticks, nice_ticks
+from photofinish.perf.report.terminal import terminal_report, text_table
+from photofinish.perf.report.words import LANGUAGES
 from tests.perf.records import build_comparison, build_ladder, build_record, build_sweep
 
 GOLDEN = Path(__file__).parent / "golden"

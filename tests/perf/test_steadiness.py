@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from photofinish.perf.record import Block
-from photofinish.perf.samples import Samples
-from photofinish.perf.steadiness import drift_of
+from photofinish.perf.judge.steadiness import drift_of
+from photofinish.perf.record.record import Block
+from photofinish.perf.record.samples import Samples
 
 ARMS = 10
 SCATTER = 0.08

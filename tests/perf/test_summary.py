@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from photofinish.perf.observation import TritonMeans, joined_means
-from photofinish.perf.record import Block, Section
-from photofinish.perf.samples import Samples
-from photofinish.perf.stages import stage_rows
-from photofinish.perf.summary import summaries_from_section
-from photofinish.perf.tables import sweep_rows
+from photofinish.perf.judge.stages import stage_rows
+from photofinish.perf.judge.summary import summaries_from_section
+from photofinish.perf.record.observation import TritonMeans, joined_means
+from photofinish.perf.record.record import Block, Section
+from photofinish.perf.record.samples import Samples
+from photofinish.perf.report.tables import sweep_rows
 from tests.perf.records import build_comparison, build_sweep
 
 

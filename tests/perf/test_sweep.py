@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from photofinish.perf import sweep
-from photofinish.perf.perf_analyzer_program import PerfAnalyzerError
-from photofinish.perf.record import Section
+from photofinish.perf.measure import sweep
+from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzerError
+from photofinish.perf.record.record import Section
 from tests.perf.records import build_record
 
 

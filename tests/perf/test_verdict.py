@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from photofinish.errors import ConfigError
-from photofinish.perf.observation import POWER_CAP, GpuObservation
-from photofinish.perf.record import Harness, Record, Section
-from photofinish.perf.report import headline, method_notes, verdict_parts
-from photofinish.perf.report_html import html_report
-from photofinish.perf.verdict import verdict_from_record
-from photofinish.perf.wording import LANGUAGES
+from photofinish.perf.judge.verdict import verdict_from_record
+from photofinish.perf.record.observation import POWER_CAP, GpuObservation
+from photofinish.perf.record.record import Harness, Record, Section
+from photofinish.perf.report.html import html_report
+from photofinish.perf.report.parts import headline, method_notes, verdict_parts
+from photofinish.perf.report.words import LANGUAGES
 from tests.perf.records import build_comparison, build_ladder, build_record
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from photofinish.errors import RequestTimeoutError
-from photofinish.perf.comparison import contender_from_sender, run_comparison
-from photofinish.perf.record import Arm, Load
-from photofinish.perf.warming import LEAD_IN_REQUESTS, MAX_STRETCHES, lead_in, warm_until_steady
+from photofinish.perf.load.warming import LEAD_IN_REQUESTS, MAX_STRETCHES, lead_in, warm_until_steady
+from photofinish.perf.measure.comparison import contender_from_sender, run_comparison
+from photofinish.perf.record.record import Arm, Load
 
 
 def test_a_cold_arm_is_driven_until_two_stretches_agree() -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from photofinish.errors import ConfigError
-from photofinish.perf import wording
-from photofinish.perf.gpu_watch import THROTTLE_REASONS
-from photofinish.perf.ladder import RUNGS, ladder_setups
-from photofinish.perf.observation import GpuObservation
-from photofinish.perf.record import NotRun, Record, read_record
-from photofinish.perf.recorded_words import RECORDED, translated
-from photofinish.perf.report_html import html_report
-from photofinish.perf.report_markdown import markdown_report
-from photofinish.perf.wording import LANGUAGES, section_title, word
+from photofinish.perf.measure.ladder import RUNGS, ladder_setups
+from photofinish.perf.record.observation import GpuObservation
+from photofinish.perf.record.record import NotRun, Record, read_record
+from photofinish.perf.report import words as wording
+from photofinish.perf.report.html import html_report
+from photofinish.perf.report.markdown import markdown_report
+from photofinish.perf.report.recorded_words import RECORDED, translated
+from photofinish.perf.report.words import LANGUAGES, section_title, word
+from photofinish.perf.watch.gpu import THROTTLE_REASONS
 from tests.perf.records import build_comparison, build_ladder, build_record, build_sweep
 
 RESULTS = Path(__file__).parents[2] / "results"

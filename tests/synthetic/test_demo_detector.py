@@ -13,7 +13,7 @@ import pytest
 
 from photofinish.detections import Detections, match_detections
 from photofinish.export.int8.frames import SYNTHETIC_SEEDS as CALIBRATION_SEEDS
-from photofinish.perf.accuracy_data import SYNTHETIC_SEEDS as GATE_SEEDS
+from photofinish.perf.accuracy.data import SYNTHETIC_SEEDS as GATE_SEEDS
 from photofinish.synthetic import CLASS_NAMES, SyntheticCamera
 
 CHECKOUT = Path(__file__).resolve().parents[2]

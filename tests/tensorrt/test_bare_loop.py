@@ -13,10 +13,10 @@ import torch
 from photofinish.errors import ConfigError
 from photofinish.export.publishing.config import io_from_variant
 from photofinish.model_card import ModelCard
-from photofinish.perf import engine_tensorrt
-from photofinish.perf.engine import Artifact, loop_from_artifact, measure_engines
-from photofinish.perf.engine_run import require_measured
-from photofinish.perf.engine_tensorrt import config_from_card, tensorrt_loop
+from photofinish.perf.engine import tensorrt as engine_tensorrt
+from photofinish.perf.engine.loops import Artifact, loop_from_artifact, measure_engines
+from photofinish.perf.engine.run import require_measured
+from photofinish.perf.engine.tensorrt import config_from_card, tensorrt_loop
 from photofinish.server.run_folder import BACKENDS
 from tests.builders import build_card
 from tests.tensorrt.test_backend import RECORD, HostCuda, SummingLibrary, sums

@@ -20,7 +20,7 @@ from photofinish.export.recipes.context import BuildContext
 from photofinish.export.tensorrt.library import choose_library, gpu_at_hand
 from photofinish.export.tensorrt.provider import provider_problem
 from photofinish.letterbox import letterboxed_from_image
-from photofinish.perf.engine import Artifact, measure_engines
+from photofinish.perf.engine.loops import Artifact, measure_engines
 from photofinish.server.embedded import EmbeddedServer
 from photofinish.server.run_folder import BACKENDS
 from photofinish.synthetic import SyntheticCamera

@@ -22,7 +22,7 @@ from photofinish.export.publishing.config import config_from_variant, io_from_va
 from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError
 from photofinish.export.recipes.table import RECIPES
 from photofinish.export.tensorrt.provider import provider_problem
-from photofinish.perf.engine import Artifact, loop_from_artifact
+from photofinish.perf.engine.loops import Artifact, loop_from_artifact
 from photofinish.variant import Variant, default_variants_path, variants_from_toml
 from tests.builders import build_card
 from tests.tensorrt.test_backend import HostCuda

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from photofinish.export.publishing.staging import code_hash
-from photofinish.perf.accuracy_store import deciding_code
+from photofinish.perf.accuracy.store import deciding_code
 from photofinish.source_hash import source_hash
 from tests.conftest import CHECKOUT
 

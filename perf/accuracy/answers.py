@@ -1,0 +1,182 @@
+"""Accuracy of served variants, through the server, on the same frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
+from photofinish.detections import Detections
+from photofinish.errors import ConfigError
+from photofinish.frame import Frame
+from photofinish.model_card import ModelCard
+from photofinish.perf.accuracy.data import Dataset, in_dataset_classes, map_classes
+from photofinish.perf.accuracy.figures import AgreementFigures, TruthFigures, figures_from_baseline, figures_from_truth
+
+MIN_CONFIDENCE = 0.001
+"""As Ultralytics' validation: mAP needs the weak boxes too."""
+REQUEST_TIMEOUT_S = 60.0
+"""Long: this is no latency measurement, and other programs may hold the machine."""
+
+OnFrame = Callable[[str, int, int], None]
+"""Called after each frame with the model's name, frames done, frames in all."""
+
+
+def ignore_frame(name: str, done: int, total: int) -> None:
+    """No progress is shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What one model found in each frame, and the median time of its requests."""
+
+    detections: Sequence[Detections]
+    request_p50_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyResult:
+    """One variant on one data set. map figures are None without labels; map_share is of the baseline's mAP50-95.
+
+    worst_class: the class that lost most against the baseline (mAP50-95, or boxes without a partner), "" for none.
+    request_p50_ms: median from sending to the answer, one request at a time, on these frames: a hint at what the
+    variant costs on this machine. `photofinish perf` measures speed.
+    """
+
+    variant: str
+    kind: str
+    dataset: str
+    dataset_sha256: str
+    frames: int
+    map50_95: float | None
+    map50: float | None
+    map_share: float | None
+    boxes: int
+    found_boxes: int
+    matched_share: float | None
+    mean_box_error_px: float
+    worst_box_error_px: float
+    mean_confidence_error: float
+    worst_confidence_error: float
+    worst_class: str
+    worst_class_loss: float
+    request_p50_ms: float
+    class_map50_95: Mapping[str, float]
+
+    @property
+    def share(self) -> float | None:
+        """What a floor is compared with: the share of the baseline's mAP, else the share of matched boxes."""
+        return self.map_share if self.map_share is not None else self.matched_share
+
+
+def answers_from_server(
+    url: str,
+    model_name: str,
+    frames: Iterable[Frame],
+    *,
+    total: int,
+    is_baseline: bool,
+    on_frame: OnFrame = ignore_frame,
+) -> Answers:
+    """The model's detections of confidence 0.001 or more for each frame, by the pipeline of its role."""
+    pipeline: BaselinePipeline | OptimisedPipeline
+    if is_baseline:
+        pipeline = BaselinePipeline(url, model_name, min_confidence=MIN_CONFIDENCE, timeout_s=REQUEST_TIMEOUT_S)
+    else:
+        pipeline = OptimisedPipeline(
+            url, model_name, min_confidence=MIN_CONFIDENCE, timeout_s=REQUEST_TIMEOUT_S, max_in_flight=1
+        )
+    found: list[Detections] = []
+    times_ns: list[int] = []
+    with pipeline:
+        for result in pipeline.run(frames):
+            found.append(result.detections)
+            times_ns.append(result.wire_ns)
+            on_frame(model_name, len(found), total)
+    return Answers(detections=found, request_p50_ns=int(median(times_ns)) if times_ns else 0)
+
+
+def results_from_answers(
+    answers: Mapping[str, Answers], dataset: Dataset, card: ModelCard, *, baseline: str
+) -> dict[str, AccuracyResult]:
+    """The figures of each model from its answers to the data set's frames. card: the baseline's."""
+    found = {name: item.detections for name, item in answers.items()}
+    if card.task == "classify" and dataset.has_truth:
+        raise ConfigError(
+            f"{card.model} is a classifier and {dataset.name} has boxes; use --frames with pictures without labels"
+        )
+    truth_figures: dict[str, TruthFigures] = {}
+    if dataset.has_truth:
+        truth_figures = _truth_figures(found, dataset, map_classes(dataset, card.class_names, weights=card.weights))
+        if truth_figures[baseline].map50_95 <= 0:
+            raise ConfigError(
+                f"the baseline {baseline} finds none of the labelled objects of {dataset.name}, so nothing can be "
+                "compared with it; check that the labels belong to the pictures"
+            )
+    return {
+        name: _result(
+            name,
+            dataset,
+            card.class_names,
+            answers[name].request_p50_ns / 1e6,
+            figures_from_baseline(detections, found[baseline]),
+            truth_figures.get(name),
+            truth_figures.get(baseline),
+        )
+        for name, detections in found.items()
+    }
+
+
+def _truth_figures(
+    found: Mapping[str, Sequence[Detections]], dataset: Dataset, mapping: tuple[int, ...]
+) -> dict[str, TruthFigures]:
+    truth, sizes = [], []
+    for frame in dataset.frames():
+        if frame.truth is None:
+            raise ValueError(f"frame {frame.index} of {dataset.name} has no truth")
+        truth.append(frame.truth)
+        sizes.append(frame.size_wh)
+    return {
+        name: figures_from_truth(
+            [in_dataset_classes(item, mapping) for item in detections], truth, sizes, dataset.class_names
+        )
+        for name, detections in found.items()
+    }
+
+
+def _result(
+    name: str,
+    dataset: Dataset,
+    model_classes: Sequence[str],
+    request_p50_ms: float,
+    agreement: AgreementFigures,
+    figures: TruthFigures | None,
+    reference: TruthFigures | None,
+) -> AccuracyResult:
+    if figures and reference:
+        losses = {key: value - figures.class_map50_95[key] for key, value in reference.class_map50_95.items()}
+    else:
+        losses = {model_classes[label]: float(lost) for label, lost in agreement.class_lost.items()}
+    worst = max(losses, key=lambda key: losses[key], default="")
+    return AccuracyResult(
+        variant=name,
+        kind=dataset.kind,
+        dataset=dataset.name,
+        dataset_sha256=dataset.sha256,
+        frames=dataset.size,
+        map50_95=figures.map50_95 if figures else None,
+        map50=figures.map50 if figures else None,
+        map_share=figures.map50_95 / reference.map50_95 if figures and reference else None,
+        boxes=agreement.boxes,
+        found_boxes=agreement.found_boxes,
+        matched_share=agreement.matched_share,
+        mean_box_error_px=agreement.mean_box_error_px,
+        worst_box_error_px=agreement.worst_box_error_px,
+        mean_confidence_error=agreement.mean_confidence_error,
+        worst_confidence_error=agreement.worst_confidence_error,
+        worst_class=worst if losses.get(worst, 0) > 0 else "",
+        worst_class_loss=max(losses.get(worst, 0.0), 0.0),
+        request_p50_ms=request_p50_ms,
+        class_map50_95=figures.class_map50_95 if figures else {},
+    )

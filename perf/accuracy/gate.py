@@ -1,0 +1,206 @@
+"""The gate: which variants keep enough of the baseline's accuracy to be served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from photofinish.frame import Frame
+from photofinish.model_card import ModelCard
+from photofinish.perf.accuracy.answers import (
+    AccuracyResult,
+    Answers,
+    OnFrame,
+    answers_from_server,
+    ignore_frame,
+    results_from_answers,
+)
+from photofinish.perf.accuracy.data import Dataset
+from photofinish.perf.accuracy.diagnosis import advice, diagnose
+from photofinish.perf.accuracy.store import AccuracyStore, identity_from_variant
+
+MEAN_CONFIDENCE_ERRORS: Mapping[str, float] = {"fp32": 0.01, "fp16": 0.02, "bf16": 0.03, "int8": 0.1, "fp8": 0.1}
+"""How far confidences of matching boxes may differ on average, by precision. mAP alone forgives a wrong input: a COCO
+detector keeps it with red and blue swapped."""
+
+Serve = Callable[[tuple[str, ...]], AbstractContextManager[str]]
+"""`serve(model names)` gives the address of a server that has them, for the length of the block."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A staged variant before the gate. floor: the share of the baseline it must keep. directory: `<dir>/1/model.*`."""
+
+    name: str
+    floor: float
+    card: ModelCard
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One variant after the gate. reason: why it was refused, or why nothing could be decided; else ""."""
+
+    name: str
+    backend: str
+    precision: str
+    floor: float
+    passed: bool
+    reason: str
+    result: AccuracyResult
+
+    def to_card(self) -> dict[str, Any]:
+        """What the served variant tells about its accuracy; without the figures of single classes."""
+        values = asdict(self.result)
+        del values["class_map50_95"]
+        return {**values, "floor": self.floor, "passed": self.passed, "note": self.reason}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateReport:
+    """All verdicts, the baseline's first. cached: how many were known from an earlier run."""
+
+    baseline: str
+    dataset: str
+    kind: str
+    verdicts: tuple[Verdict, ...]
+    cached: int
+
+    @property
+    def refused(self) -> tuple[Verdict, ...]:
+        """The variants that must not be served."""
+        return tuple(verdict for verdict in self.verdicts if not verdict.passed)
+
+
+def gate_variants(
+    candidates: Sequence[Candidate],
+    dataset: Dataset,
+    serve: Serve,
+    *,
+    baseline: str,
+    cache: Path,
+    on_frame: OnFrame = ignore_frame,
+) -> GateReport:
+    """The verdict on every candidate; the server is started only for those that no earlier run has measured.
+
+    cache: a folder of earlier answers and figures, by the hashes of artifact, baseline and data set.
+    """
+    store = AccuracyStore(cache, dataset)
+    identities = {item.name: identity_from_variant(item.card, item.directory) for item in candidates}
+    known = {
+        item.name: store.result(identities[item.name], identities[baseline], name=item.name) for item in candidates
+    }
+    missing = [item for item in candidates if known[item.name] is None]
+    if missing:
+        reference = next(item for item in candidates if item.name == baseline)
+        known.update(_measured(missing, reference, dataset, serve, store, identities, on_frame))
+    verdicts = [verdict_from_result(found[0], item, found[1]) for item in candidates if (found := known[item.name])]
+    return GateReport(
+        baseline=baseline,
+        dataset=dataset.name,
+        kind=dataset.kind,
+        verdicts=tuple(sorted(verdicts, key=lambda verdict: verdict.name != baseline)),
+        cached=len(candidates) - len(missing),
+    )
+
+
+def _measured(
+    missing: Sequence[Candidate],
+    baseline: Candidate,
+    dataset: Dataset,
+    serve: Serve,
+    store: AccuracyStore,
+    identities: Mapping[str, str],
+    on_frame: OnFrame,
+) -> dict[str, tuple[AccuracyResult, str]]:
+    """Figures and cause of refusal of each missing variant; the baseline is asked only if its answers are unknown."""
+    answers: dict[str, Answers] = {}
+    wanted = {item.name: item for item in (baseline, *missing)}
+    for name in wanted:
+        if earlier := store.answers(identities[name]):
+            answers[name] = earlier
+    served = tuple(name for name in wanted if name not in answers or name != baseline.name)
+    with serve(served) as url:
+
+        def ask(name: str, frames: Iterable[Frame]) -> Answers:
+            return answers_from_server(
+                url, name, frames, total=dataset.size, is_baseline=name == baseline.name, on_frame=on_frame
+            )
+
+        for name in wanted:
+            if name not in answers:
+                answers[name] = ask(name, dataset.frames())
+                store.keep_answers(identities[name], answers[name])
+        results = results_from_answers(answers, dataset, baseline.card, baseline=baseline.name)
+        measured = {}
+        for item in missing:
+            cause = ""
+            # A rectangular input moves confidences as far as swapped channels do; there a probe tells them apart.
+            if _decide(results[item.name], item) is False or not item.card.is_square:
+                cause = diagnose(item.card, answers[item.name], answers[baseline.name], dataset=dataset, ask=ask)
+            store.keep_result(identities[item.name], identities[baseline.name], results[item.name], cause)
+            measured[item.name] = (results[item.name], cause)
+    return measured
+
+
+def verdict_from_result(result: AccuracyResult, candidate: Candidate, cause: str) -> Verdict:
+    """The decision, with a reason in one line when it is not a plain pass."""
+    decision = _decide(result, candidate, cause)
+    if decision is None:
+        reason = (
+            "nothing to decide on: neither it nor the baseline shows a box on these frames; pass --data or --frames"
+        )
+    elif decision:
+        reason = ""
+    else:
+        reason = _refusal(result, candidate, cause)
+    return Verdict(
+        name=candidate.name,
+        backend=candidate.card.backend,
+        precision=candidate.card.precision,
+        floor=candidate.floor,
+        passed=decision is not False,
+        reason=reason,
+        result=result,
+    )
+
+
+def _decide(result: AccuracyResult, candidate: Candidate, cause: str = "") -> bool | None:
+    """Whether the variant keeps its floor and its confidences; None when there is nothing to decide on.
+
+    cause: the fault that a probe found; looked for in every variant with a rectangular input, in others once they fail.
+    """
+    if result.share is None:
+        return None
+    return not cause and result.share >= candidate.floor and result.mean_confidence_error <= confidence_limit(candidate)
+
+
+def confidence_limit(candidate: Candidate) -> float:
+    """How far the variant's confidences may differ from the baseline's, on average."""
+    # Without the baseline's grey bars the network sees another surrounding, which moves confidences at any precision.
+    widest = max(MEAN_CONFIDENCE_ERRORS.values())
+    return MEAN_CONFIDENCE_ERRORS.get(candidate.card.precision, widest) if candidate.card.is_square else widest
+
+
+def _refusal(result: AccuracyResult, candidate: Candidate, cause: str) -> str:
+    if result.map_share is not None:
+        kept = f"keeps {result.map_share:.1%} of the baseline's mAP50-95 ({result.map50_95:.3f})"
+        lost = f"class {result.worst_class} lost most ({result.worst_class_loss:.3f} mAP50-95)"
+    else:
+        kept = f"{result.matched_share or 0:.1%} of its boxes match the baseline's"
+        lost = f"class {result.worst_class} lost most ({result.worst_class_loss:.0f} boxes)"
+    parts = [f"{kept}, its floor is {candidate.floor:.1%}"]
+    if result.mean_confidence_error > (limit := confidence_limit(candidate)):
+        parts.append(
+            f"its confidences differ from the baseline's by {result.mean_confidence_error:.3f} on average, "
+            f"{candidate.card.precision} may differ by {limit:g}"
+        )
+    if result.worst_class:
+        parts.append(lost)
+    if cause:
+        parts.append(cause)
+    parts.append(advice(candidate.card, result))
+    return "; ".join(parts)

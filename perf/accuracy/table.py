@@ -1,0 +1,84 @@
+"""The gate's table."""
+
+from __future__ import annotations
+
+from photofinish.perf.accuracy.gate import GateReport, Verdict
+from photofinish.perf.formatting import MISSING, number
+
+HEADER = (
+    "variant",
+    "mAP50-95",
+    "mAP50",
+    "kept",
+    "floor",
+    "matched",
+    "box error mean/worst (px)",
+    "confidence error mean/worst",
+    "request P50 (ms)",
+    "verdict",
+)
+BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "fp8": 8}
+KIND_NOTES = {
+    "labelled": "against labels",
+    "synthetic": "against the camera's exact boxes",
+    "unlabelled": "no labels: agreement with the baseline, kept = share of matching boxes",
+}
+
+
+def table_from_report(report: GateReport) -> str:
+    """The table in aligned columns, under one line that says what was measured on which frames."""
+    rows = [HEADER, *(_cells(verdict, report.baseline) for verdict in report.verdicts)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    title = f"accuracy through the server: {report.dataset} ({KIND_NOTES[report.kind]})"
+    return "\n".join([title, *lines, *slower_lines(report)])
+
+
+def slower_lines(report: GateReport) -> list[str]:
+    """One line for each variant in a lower precision that is slower here than one in a higher precision."""
+    lines = []
+    for verdict in report.verdicts:
+        others = [
+            other
+            for other in report.verdicts
+            if other.name != report.baseline
+            and other.backend == verdict.backend
+            and BITS[other.precision] > BITS[verdict.precision]
+            and other.result.request_p50_ms < verdict.result.request_p50_ms
+        ]
+        if others and verdict.name != report.baseline:
+            best = min(others, key=lambda other: other.result.request_p50_ms)
+            lines.append(
+                f"{verdict.name} is slower than {best.name} on this machine: one request takes "
+                f"{number(verdict.result.request_p50_ms)} ms against {number(best.result.request_p50_ms)} ms"
+            )
+    return lines
+
+
+def _cells(verdict: Verdict, baseline: str) -> tuple[str, ...]:
+    result = verdict.result
+    is_baseline = verdict.name == baseline
+    return (
+        verdict.name,
+        _share(result.map50_95),
+        _share(result.map50),
+        MISSING if result.share is None else f"{result.share:.2%}",
+        MISSING if is_baseline else f"{verdict.floor:.0%}",
+        MISSING if result.matched_share is None else f"{result.matched_share:.2%}",
+        f"{number(result.mean_box_error_px)} / {number(result.worst_box_error_px)}",
+        f"{number(result.mean_confidence_error)} / {number(result.worst_confidence_error)}",
+        number(result.request_p50_ms),
+        _word(verdict, is_baseline),
+    )
+
+
+def _share(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.4f}"
+
+
+def _word(verdict: Verdict, is_baseline: bool) -> str:
+    if is_baseline:
+        return "baseline"
+    if not verdict.passed:
+        return "REFUSED"
+    return "not decided" if verdict.reason else "passed"

@@ -1,0 +1,118 @@
+"""The server, models and frames that a measurement runs on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from photofinish.client.sources.opening import open_source
+from photofinish.client.triton.served import ServedModel, TritonClient
+from photofinish.errors import ConfigError, SourceError
+from photofinish.frame import Frame
+from photofinish.perf.record.environment import environment_fingerprint, frames_fingerprint
+from photofinish.perf.record.record import Arm
+from photofinish.perf.watch.watcher import Watcher
+
+Progress = Callable[[str], None]
+
+READY_TIMEOUT_S = 3.0
+"""How long a server that should be there already may take to answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What is measured and on what. server: kind and version, for the fingerprint. models: the baseline first."""
+
+    url: str
+    models: tuple[ServedModel, ...]
+    frames: tuple[Frame, ...]
+    source: str
+    server: dict[str, Any]
+    watcher: Watcher
+
+    @property
+    def baseline(self) -> ServedModel:
+        """The model every other one is compared with."""
+        return self.models[0]
+
+    def environment(self) -> dict[str, Any]:
+        """The fingerprint of this machine and the server."""
+        return environment_fingerprint(self.watcher.nvml, server=self.server)
+
+    def source_fingerprint(self) -> dict[str, Any]:
+        """The fingerprint of the frames."""
+        return frames_fingerprint(self.source, self.frames)
+
+
+def frames_from_source(spec: str, *, count: int = 16, stride: int = 10) -> tuple[Frame, ...]:
+    """`count` frames of a source: every `stride`-th one of a recording while they last, else those that come first.
+
+    Raises SourceError for none.
+    """
+    frames: list[Frame] = []
+    with open_source(spec) as source:
+        total = source.frame_count
+        step = 1 if total is None else max(1, min(stride, total // count))
+        for position, frame in enumerate(source.frames()):
+            if position % step == 0:
+                frames.append(frame)
+            if len(frames) == count:
+                break
+    if not frames:
+        raise SourceError(f"{spec} gave no frame; choose another --source")
+    return tuple(frames)
+
+
+def served_models(url: str, names: Sequence[str] = ()) -> tuple[ServedModel, ...]:
+    """The models to measure, by full name or suffix, the baseline first. All that are served when none is named."""
+    with TritonClient(url) as client:
+        client.wait_until_ready(timeout_s=READY_TIMEOUT_S)
+        served = client.models()
+    usable = [model for model in served if model.card is not None]
+    if not usable:
+        found = [model.name for model in served] or "none"
+        raise ConfigError(
+            f"the server at {url} serves no model this client can use, found {found}; run `photofinish export`"
+        )
+    if names:
+        unknown = [name for name in names if not any(_is_named(model, name) for model in usable)]
+        if unknown:
+            raise ConfigError(
+                f"{', '.join(unknown)} not served at {url}; served there: {[model.name for model in usable]}"
+            )
+        usable = [model for model in usable if any(_is_named(model, name) for name in names)]
+    return tuple(sorted(usable, key=lambda model: (model.require_card().role != "baseline", model.name)))
+
+
+def arm_from_model(model: ServedModel, **changes: Any) -> Arm:
+    """An arm with all that the model's card tells. changes: at least key and label."""
+    card = model.require_card()
+    batch_size = int(changes.get("batch_size", 1))
+    return Arm(
+        model=model.name,
+        role=card.role,
+        backend=card.backend,
+        precision=card.precision,
+        contract=card.contract,
+        device=card.device,
+        untrained=card.untrained,
+        tf32=card.tf32,
+        weights=card.weights,
+        weights_sha256=card.weights_sha256,
+        bytes_per_request=batch_size * input_bytes(model),
+        input_wh=card.input_wh,
+        accuracy=card.accuracy,
+        **changes,
+    )
+
+
+def input_bytes(model: ServedModel) -> int:
+    """Bytes of one picture as the model's input takes it."""
+    width = {"UINT8": 1, "FP16": 2, "FP32": 4}.get(model.inputs[0].datatype, 4)
+    return width * math.prod(model.input_dims())
+
+
+def _is_named(model: ServedModel, name: str) -> bool:
+    return model.name == name or model.name.endswith(f"_{name}")

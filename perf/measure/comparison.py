@@ -1,0 +1,129 @@
+"""Several arms measured in interleaved blocks, so that they meet the same machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from photofinish.errors import PhotofinishError
+from photofinish.perf.load.loops import Arrivals, Sender, arrival_offsets, run_closed_loop, run_open_loop
+from photofinish.perf.load.schedule import block_order
+from photofinish.perf.load.warming import STRETCH_S, lead_in, warm_until_steady
+from photofinish.perf.record.record import Arm, Block, Load, NotRun, Section, SectionKind
+from photofinish.perf.record.samples import Samples
+from photofinish.perf.watch.watcher import Watcher
+
+Stages = dict[str, list[int]]
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """An arm and how one block of it is run: seconds and the round's seed in, samples out.
+
+    warm_up runs once, lead_in before each block; neither is counted. stages: lists that the sender appends a request's
+    stages to, in nanoseconds; emptied before and after each block.
+    """
+
+    arm: Arm
+    run_block: Callable[[float, int], Samples]
+    warm_up: Callable[[], None] = lambda: None
+    lead_in: Callable[[], None] = lambda: None
+    stages: Stages = field(default_factory=dict)
+
+
+def contender_from_sender(arm: Arm, sender: Sender, load: Load, *, stages: Stages | None = None) -> Contender:
+    """A contender under closed-loop or open-loop load, as `load` says.
+
+    Paced blocks have no lead-in: requests sent as fast as they go would heat what the camera's rate lets cool.
+    """
+
+    def run_block(seconds: float, seed: int) -> Samples:
+        if load.mode == "closed":
+            return run_closed_loop(
+                sender, concurrency=arm.concurrency, seconds=seconds, frames_per_request=arm.batch_size
+            )
+        arrivals: Arrivals = "poisson" if load.arrivals == "poisson" else "paced"
+        offsets = arrival_offsets(arrivals, rate_rps=load.rate_rps, seconds=seconds, seed=seed)
+        return run_open_loop(
+            sender,
+            offsets,
+            max_in_flight=arm.concurrency,
+            frames_per_request=arm.batch_size,
+            seconds=len(offsets) / load.rate_rps,  # a block seldom holds a whole number of periods
+        )
+
+    def warm_up() -> None:
+        warm_until_steady(sender, concurrency=arm.concurrency, stretch_s=min(STRETCH_S, load.block_s))
+
+    def before_block() -> None:
+        if load.mode == "closed":
+            lead_in(sender, concurrency=arm.concurrency)
+
+    return Contender(
+        arm=arm, run_block=run_block, warm_up=warm_up, lead_in=before_block, stages=stages if stages is not None else {}
+    )
+
+
+def run_comparison(
+    contenders: Sequence[Contender],
+    *,
+    load: Load,
+    name: str = "comparison",
+    kind: SectionKind = "comparison",
+    not_run: tuple[NotRun, ...] = (),
+    watcher: Watcher | None = None,
+    on_progress: Progress = lambda line: None,
+    on_section: Callable[[Section], None] = lambda section: None,
+    clock: Callable[[], int] = time.perf_counter_ns,
+) -> Section:
+    """The section. Every arm is warmed until steady, uncounted, and takes one block in each of `load.rounds` rounds.
+
+    on_section gets the section so far after every block. Ctrl-C or a lost server leaves it with what was measured and
+    what stopped it, and is raised again.
+    """
+    watcher = watcher or Watcher()
+    by_key = {contender.arm.key: contender for contender in contenders}
+    arms = tuple(contender.arm for contender in contenders)
+    section = Section(kind=kind, name=name, load=load, arms=arms, blocks=(), not_run=not_run, complete=False)
+    try:
+        for contender in contenders:
+            on_progress(f"{name}: warming up {contender.arm.label}")
+            contender.warm_up()
+            _empty(contender.stages)
+        began_ns = clock()
+        for number, keys in enumerate(block_order(tuple(by_key), rounds=load.rounds, seed=load.seed)):
+            on_progress(
+                f"{name}: round {number + 1} of {load.rounds}: {', '.join(by_key[key].arm.label for key in keys)}"
+            )
+            for key in keys:
+                by_key[key].lead_in()
+                _empty(by_key[key].stages)
+                block = _run_block(by_key[key], load, number, clock() - began_ns, watcher)
+                section = replace(section, blocks=(*section.blocks, block))
+                on_section(section)
+    except (KeyboardInterrupt, PhotofinishError) as exc:
+        on_section(replace(section, stopped_by=reason_to_stop(exc)))
+        raise
+    section = replace(section, complete=True)
+    on_section(section)
+    return section
+
+
+def reason_to_stop(exc: BaseException) -> str:
+    """What ended a measurement before its time, in words for the record."""
+    return "Ctrl-C" if isinstance(exc, KeyboardInterrupt) else f"{type(exc).__name__}: {exc}"
+
+
+def _run_block(contender: Contender, load: Load, number: int, began_ns: int, watcher: Watcher) -> Block:
+    arm = contender.arm
+    samples, observed = watcher.watch(arm.model, lambda: contender.run_block(load.block_s, load.seed + number))
+    stages = {key: tuple(values) for key, values in contender.stages.items()}
+    _empty(contender.stages)
+    return Block(arm=arm.key, round=number, began_ns=began_ns, samples=samples, observed=observed, stages_ns=stages)
+
+
+def _empty(stages: Stages) -> None:
+    for values in stages.values():
+        values.clear()

@@ -1,0 +1,275 @@
+"""Whole runs: measure, keep the evidence up to date while measuring, draw the reports."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from photofinish.client.triton.served import ServedModel
+from photofinish.client.triton.session import Session, Transport
+from photofinish.errors import ConfigError, PhotofinishError
+from photofinish.letterbox import is_smaller_than_in_square
+from photofinish.perf.formatting import milliseconds
+from photofinish.perf.load.client_memory import ClientMemory
+from photofinish.perf.load.harness import measure_harness
+from photofinish.perf.load.loops import Arrivals, run_closed_loop
+from photofinish.perf.load.senders import inputs_from_frames, request_sender
+from photofinish.perf.measure.bench import Bench, Progress
+from photofinish.perf.measure.comparison import Contender, run_comparison
+from photofinish.perf.measure.ladder import ladder_setups
+from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer
+from photofinish.perf.measure.setups import Setup, open_contender
+from photofinish.perf.measure.sweep import run_sweep
+from photofinish.perf.record.environment import utc_now
+from photofinish.perf.record.record import Harness, Load, NotRun, Record, Section, SectionKind, write_record
+from photofinish.perf.report.files import write_reports
+from photofinish.perf.statistics import nearest_rank
+
+TransportChoice = Transport | Literal["auto"]
+WRITE_EVERY_S = 2.0
+
+_KINDS: Mapping[str, SectionKind] = {"ladder": "ladder", "trace": "trace"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How long everything takes. block_s: one block of the comparison; rates: frames a second, one section each.
+
+    Many short blocks instead of few long ones: a shared machine has slow spells of some seconds, and each arm must meet
+    as much of them as the others.
+    """
+
+    rounds: int = 20
+    block_s: float = 1.0
+    rates: tuple[float, ...] = (30.0, 5.0)
+    paced_rounds: int = 16
+    paced_block_s: float = 1.0
+    ladder_rounds: int = 16
+    ladder_block_s: float = 0.3
+    sweep_s: float = 4.0
+    concurrencies: tuple[int, ...] = (1, 4, 8)
+    batch_sizes: tuple[int, ...] = (1,)
+    transport: TransportChoice = "auto"
+    arrivals: Arrivals = "paced"
+    seed: int = 0
+
+    def scaled(self, factor: float) -> Plan:
+        """The same plan with every time multiplied."""
+        return replace(
+            self,
+            block_s=self.block_s * factor,
+            paced_block_s=self.paced_block_s * factor,
+            ladder_block_s=self.ladder_block_s * factor,
+            sweep_s=self.sweep_s * factor,
+        )
+
+
+@dataclass(slots=True)
+class Run:
+    """A record that grows while it is measured. Every step leaves the file readable."""
+
+    bench: Bench
+    plan: Plan
+    out: Path
+    on_progress: Progress
+    record: Record
+    lang: str = "en"
+    clock: Callable[[], float] = time.monotonic
+    written_s: float = -math.inf
+
+    def keep(self, section: Section) -> None:
+        """Put the section into the record, and the record into its file: at once at an end, else every two seconds.
+
+        Writing is work on the machine that is measured, and the more the longer the run.
+        """
+        self.record = self.record.with_section(section)
+        if section.complete or section.stopped_by or self.clock() - self.written_s >= WRITE_EVERY_S:
+            write_record(self.record, self.out)
+            self.written_s = self.clock()
+
+    def measure(self, steps: Sequence[Callable[[Run], None]]) -> Record:
+        """Take the steps in turn and draw the reports, also when one of them is interrupted."""
+        try:
+            for step in steps:
+                step(self)
+        finally:
+            if self.record.sections:
+                for path in write_reports(self.record, self.out, lang=self.lang):
+                    self.on_progress(f"wrote {path}")
+        return self.record
+
+
+def new_record(bench: Bench, *, command: str, client_memory: ClientMemory,
+               limits: dict[str, float] | None = None) -> Record:  # fmt: skip
+    """A record without sections yet: fingerprints taken, harness measured."""
+    overhead = measure_harness()
+    return Record(
+        command=command,
+        created_utc=utc_now(),
+        environment=bench.environment() | {"client_memory": client_memory},
+        source=bench.source_fingerprint(),
+        sections=(),
+        harness=Harness(closed_loop_p95_ns=overhead.closed_loop_p95_ns, open_loop_p95_ns=overhead.open_loop_p95_ns),
+        limits=dict(limits or {}),
+    )
+
+
+def compare_flat_out(run: Run, baseline: ServedModel, optimised: ServedModel) -> None:
+    """Baseline and optimised pipeline, one frame at a time each, as fast as they go."""
+    plan = run.plan
+    load = Load(mode="closed", block_s=plan.block_s, rounds=plan.rounds, seed=plan.seed)
+    setups = pair_setups(baseline, optimised, plan.transport)
+    run.keep(_measured(run, setups, load, name="comparison"))
+
+
+def compare_paced(run: Run, baseline: ServedModel, optimised: ServedModel) -> None:
+    """The same pair at the rates of cameras; a GPU clocks down between frames."""
+    plan = run.plan
+    for rate in plan.rates:
+        load = Load(mode="open", block_s=plan.paced_block_s, rounds=plan.paced_rounds, rate_rps=rate,
+                    arrivals=plan.arrivals, seed=plan.seed)  # fmt: skip
+        setups = pair_setups(baseline, optimised, plan.transport)
+        run.keep(_measured(run, setups, load, name=f"paced {rate:g}"))
+
+
+def climb_ladder(run: Run, best: ServedModel | None = None, *, required: bool = False) -> None:
+    """Every rung that the served models allow. With fewer than two it is left out, or a ConfigError where required.
+
+    best: the fastest model here, on which the last rungs build; found by a short measurement where it is not given.
+    """
+    plan = run.plan
+    load = Load(mode="closed", block_s=plan.ladder_block_s, rounds=plan.ladder_rounds, seed=plan.seed)
+    if best is None and len(run.bench.models) > 1:
+        _, best = choose_pair(run.bench, None, None, run.on_progress)
+    setups, not_run = ladder_setups(fitting_models(run.bench, run.on_progress), best)
+    if len(setups) < 2:
+        served = ", ".join(model.name for model in run.bench.models)
+        reason = f"a ladder needs a baseline and one more variant, served are {served}"
+        if required:
+            raise ConfigError(f"{reason}; run `photofinish export`")
+        run.on_progress(f"{reason}; not run")
+        return
+    run.keep(_measured(run, setups, load, name="ladder", not_run=not_run))
+
+
+def trace_stages(run: Run) -> None:
+    """Where one request's time goes, for every variant: the baseline by the textbook pipeline, the others by ours."""
+    plan = run.plan
+    load = Load(mode="closed", block_s=plan.block_s, rounds=plan.rounds, seed=plan.seed)
+    setups = [
+        Setup(
+            key=model.name,
+            label=model.name,
+            model=model,
+            pipeline="baseline" if model.require_card().contract == "tensor" else "optimised",
+            transport="grpc" if model.require_card().contract == "tensor" else plan.transport,
+        )
+        for model in run.bench.models
+    ]
+    run.keep(_measured(run, setups, load, name="trace"))
+
+
+def sweep_variants(run: Run, program: PerfAnalyzer | None) -> None:
+    """perf_analyzer and our own closed loop over every variant and concurrency."""
+    run_sweep(
+        run.bench,
+        program,
+        concurrencies=run.plan.concurrencies,
+        batch_sizes=run.plan.batch_sizes,
+        seconds=run.plan.sweep_s,
+        own_seconds=run.plan.sweep_s / 2,
+        transport=run.plan.transport,
+        on_progress=run.on_progress,
+        on_section=run.keep,
+    )
+
+
+def pair_setups(baseline: ServedModel, optimised: ServedModel, transport: TransportChoice) -> tuple[Setup, Setup]:
+    """The textbook pipeline on the baseline, ours on the other model."""
+    return (
+        Setup(key="baseline", label=baseline.name, model=baseline, pipeline="baseline", transport="grpc"),
+        Setup(key="optimised", label=optimised.name, model=optimised, pipeline="optimised", transport=transport),
+    )
+
+
+def choose_pair(
+    bench: Bench, baseline_name: str | None, optimised_name: str | None, on_progress: Progress
+) -> tuple[ServedModel, ServedModel]:
+    """The two models to compare, by full name or suffix; without a name the baseline by role, and the fastest other."""
+    baseline = _named(bench, baseline_name) if baseline_name else bench.baseline
+    if optimised_name:
+        return baseline, _named(bench, optimised_name)
+    others = [model for model in fitting_models(bench, on_progress) if model.name != baseline.name]
+    if not others:
+        raise ConfigError(f"only {baseline.name} is served; a comparison needs two variants: run `photofinish export`")
+    medians = {model.name: _quick_median_ns(bench, model) for model in others}
+    fastest = min(others, key=lambda model: medians[model.name])
+    listed = ", ".join(f"{name} {milliseconds(median)} ms" for name, median in sorted(medians.items()))
+    on_progress(f"optimised side: {fastest.name}, the fastest here ({listed})")
+    return baseline, fastest
+
+
+def fitting_models(bench: Bench, on_progress: Progress) -> tuple[ServedModel, ...]:
+    """The served models without those whose input shows the frames smaller than a square would: they would be faster
+    for seeing less."""
+    sizes = {frame.size_wh for frame in bench.frames}
+    fitting = []
+    for model in bench.models:
+        input_wh = model.require_card().input_wh
+        if any(is_smaller_than_in_square(size, input_wh) for size in sizes):
+            on_progress(f"{model.name}: left out, the frames have another shape than its input")
+        else:
+            fitting.append(model)
+    return tuple(fitting)
+
+
+def _measured(run: Run, setups: Sequence[Setup], load: Load, *, name: str, not_run: tuple[NotRun, ...] = ()) -> Section:
+    with ExitStack() as stack:
+        contenders: list[Contender] = []
+        for setup in setups:
+            try:
+                contender = stack.enter_context(open_contender(run.bench, setup, load))
+            except PhotofinishError as exc:
+                if name != "ladder":
+                    raise
+                not_run = (*not_run, NotRun(label=setup.label, reason=str(exc)))
+                continue
+            if setup.key == "http" and not contender.arm.transport.endswith("_http"):
+                reason = "the server's HTTP endpoint is not on the port below its gRPC port"
+                not_run = (*not_run, NotRun(label=setup.label, reason=reason))
+            else:
+                before = contenders[-1].arm.transport if contenders else ""
+                change = contender.arm.change.replace("auto →", f"{before} →")
+                contenders.append(replace(contender, arm=replace(contender.arm, change=change)))
+        return run_comparison(
+            contenders,
+            load=load,
+            name=name,
+            kind=_KINDS.get(name, "comparison"),
+            not_run=not_run,
+            watcher=run.bench.watcher,
+            on_progress=run.on_progress,
+            on_section=run.keep,
+        )
+
+
+def _named(bench: Bench, name: str) -> ServedModel:
+    for model in bench.models:
+        if model.name == name or model.name.endswith(f"_{name}"):
+            return model
+    raise ConfigError(f"{name} is not served; served here: {[model.name for model in bench.models]}")
+
+
+def _quick_median_ns(bench: Bench, model: ServedModel) -> float:
+    """The median of a short closed loop, warm: enough to choose, not to report."""
+    with (
+        Session(bench.url, model, slots=1) as session,
+        request_sender(session, inputs_from_frames(model, bench.frames[:2]), 1) as sender,
+    ):
+        run_closed_loop(sender, requests=5)
+        return nearest_rank(run_closed_loop(sender, seconds=1.5, requests=40).latency_ns, 0.5)

@@ -1,0 +1,215 @@
+"""perf_analyzer over every variant and concurrency, with our own closed loop beside it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from photofinish.client.triton.regions import TransportError
+from photofinish.client.triton.served import ServedModel
+from photofinish.client.triton.session import Session, Transport
+from photofinish.errors import InferenceError, PhotofinishError
+from photofinish.perf.load.loops import run_closed_loop
+from photofinish.perf.load.senders import inputs_from_frames, request_sender
+from photofinish.perf.load.warming import LEAD_IN_REQUESTS
+from photofinish.perf.measure.bench import Bench, Progress, arm_from_model
+from photofinish.perf.measure.comparison import reason_to_stop
+from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError
+from photofinish.perf.measure.perf_analyzer_run import run_perf_analyzer, write_input_data
+from photofinish.perf.record.record import Arm, Block, Generator, Load, NotRun, Section
+from photofinish.perf.record.samples import NS_PER_S, Samples
+
+DEFAULT_CONCURRENCIES = (1, 4, 8)
+TIMEOUT_S = 60.0
+"""A batch of 32 on two cores takes seconds."""
+_DISTINCT_INPUTS = 4
+MIN_REQUESTS = 20
+"""What either load generator sends at least, however long it takes: a median of three requests is none."""
+_MAX_OWN_S = 30.0
+_PERF_ANALYZER_TRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One row of the sweep, for one load generator."""
+
+    model: ServedModel
+    batch_size: int
+    concurrency: int
+
+    @property
+    def text(self) -> str:
+        """The cell in words."""
+        batch = f", batch {self.batch_size}" if self.batch_size > 1 else ""
+        return f"{self.model.name} at concurrency {self.concurrency}{batch}"
+
+    def arm(self, generator: Generator, transport: str) -> Arm:
+        """The arm of this cell."""
+        return arm_from_model(
+            self.model,
+            key=f"{self.model.name}/{self.batch_size}/{self.concurrency}/{generator}",
+            label=self.text,
+            transport=transport,
+            concurrency=self.concurrency,
+            batch_size=self.batch_size,
+            span="request",
+            generator=generator,
+        )
+
+
+def run_sweep(
+    bench: Bench,
+    program: PerfAnalyzer | None,
+    *,
+    concurrencies: Sequence[int] = DEFAULT_CONCURRENCIES,
+    batch_sizes: Sequence[int] = (1,),
+    seconds: float = 8.0,
+    own_seconds: float = 4.0,
+    own_requests: int = MIN_REQUESTS,
+    transport: Transport | Literal["auto"] = "auto",
+    on_progress: Progress,
+    on_section: Callable[[Section], None] = lambda section: None,
+) -> Section:
+    """The section of kind "sweep": one block per variant, batch size, concurrency and generator.
+
+    A batch size that a model does not take is left out, and said so in the section. Our own loop takes longer than
+    `own_seconds` where it needs to for `own_requests`, 30 s at most.
+    Our own loop runs first, warm; its rate says how many requests perf_analyzer sends in `seconds`. on_section gets
+    the section so far after every cell, so that an interrupted sweep leaves what it has.
+    """
+    load = Load(mode="closed", block_s=seconds)
+    wanted = [Cell(model, batch, concurrency) for model in bench.models for batch in batch_sizes
+              for concurrency in concurrencies]  # fmt: skip
+    cells = [cell for cell in wanted if cell.batch_size <= max(cell.model.max_batch_size, 1)]
+    too_large = dict.fromkeys((cell.model.name, cell.batch_size) for cell in wanted if cell not in cells)
+    not_run = tuple(
+        NotRun(label=f"{name}, batch {size}", reason="the model takes smaller batches only") for name, size in too_large
+    )
+    section = Section(kind="sweep", name="sweep", load=load, arms=(), blocks=(), not_run=not_run, complete=False)
+    try:
+        with tempfile.TemporaryDirectory(prefix="photofinish-perf-") as folder:
+            for position, cell in enumerate(cells):
+                on_progress(f"sweep {position + 1}/{len(cells)}: {cell.text}")
+                own, own_block = _run_own(bench, cell, own_seconds, own_requests, transport)
+                section = _with_block(section, own, own_block)
+                if program is not None:
+                    input_data = _input_file(bench, cell.model, Path(folder))
+                    section = _with_perf_analyzer(
+                        section, bench, program, cell, own, own_block.samples, seconds, input_data, on_progress
+                    )
+                on_section(section)
+    except (KeyboardInterrupt, PhotofinishError) as exc:
+        on_section(replace(section, stopped_by=reason_to_stop(exc)))
+        raise
+    section = replace(section, complete=True)
+    on_section(section)
+    return section
+
+
+def _with_block(section: Section, arm: Arm, block: Block) -> Section:
+    """The section with one more arm; perf_analyzer's stand first."""
+    arms = sorted((*section.arms, arm), key=lambda item: item.generator == "photofinish")
+    return replace(section, arms=tuple(arms), blocks=(*section.blocks, block))
+
+
+def _with_perf_analyzer(
+    section: Section,
+    bench: Bench,
+    program: PerfAnalyzer,
+    cell: Cell,
+    own: Arm,
+    own_samples: Samples,
+    seconds: float,
+    input_data: Path,
+    on_progress: Progress,
+) -> Section:
+    """The section with perf_analyzer's arm, or with the reason why it has none while the server still answers.
+
+    Tried twice: perf_analyzer was seen to end with exit code 0 and an empty profile, and not when asked again.
+    """
+    for attempt in range(_PERF_ANALYZER_TRIES):
+        try:
+            return _with_block(
+                section, *_run_perf_analyzer(bench, program, cell, own, own_samples, seconds, input_data)
+            )
+        except PerfAnalyzerError as exc:
+            reason = str(exc)
+            on_progress(f"perf_analyzer, try {attempt + 1} of {_PERF_ANALYZER_TRIES}: {reason}")
+    missing = NotRun(label=f"perf_analyzer, {cell.text}", reason=reason)
+    return replace(section, not_run=(*section.not_run, missing))
+
+
+def _run_own(
+    bench: Bench, cell: Cell, seconds: float, requests: int, transport: Transport | Literal["auto"]
+) -> tuple[Arm, Block]:
+    model, concurrency = cell.model, cell.concurrency
+    inputs = inputs_from_frames(model, bench.frames[:_DISTINCT_INPUTS])
+    with (
+        _open_session(bench, cell, transport) as session,
+        request_sender(session, inputs, concurrency) as sender,
+    ):
+        warm = run_closed_loop(sender, concurrency=concurrency, requests=LEAD_IN_REQUESTS * concurrency)
+        needed_s = requests * warm.window_ns / max(warm.completed_count, 1) / NS_PER_S
+        seconds = max(seconds, min(_MAX_OWN_S, needed_s))
+        samples, observed = bench.watcher.watch(
+            model.name,
+            lambda: run_closed_loop(
+                sender, concurrency=concurrency, seconds=seconds, frames_per_request=cell.batch_size
+            ),
+        )
+        arm = cell.arm("photofinish", session.transport)
+    return arm, Block(arm=arm.key, round=0, began_ns=0, samples=samples, observed=observed)
+
+
+def _open_session(bench: Bench, cell: Cell, transport: Transport | Literal["auto"]) -> Session:
+    """Over gRPC, as perf_analyzer sends: shared memory where the server takes it; another transport if asked for."""
+    choices: tuple[Transport, ...] = ("system_shm", "grpc") if transport == "auto" else (transport,)
+    for choice in choices:
+        try:
+            return Session(
+                bench.url,
+                cell.model,
+                transport=choice,
+                slots=cell.concurrency,
+                batch_size=cell.batch_size,
+                timeout_s=TIMEOUT_S,
+            )
+        except (TransportError, InferenceError):
+            if choice == choices[-1]:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _run_perf_analyzer(
+    bench: Bench, program: PerfAnalyzer, cell: Cell, own: Arm, own_samples: Samples, seconds: float, input_data: Path
+) -> tuple[Arm, Block]:
+    rate_rps = own_samples.frames_per_s / cell.batch_size
+    result, observed = bench.watcher.watch(
+        cell.model.name,
+        lambda: run_perf_analyzer(
+            program,
+            model=cell.model.name,
+            url=bench.url,
+            input_data=input_data,
+            concurrency=cell.concurrency,
+            requests=max(MIN_REQUESTS, cell.concurrency * 2, int(rate_rps * seconds)),
+            warm_up=LEAD_IN_REQUESTS * cell.concurrency,
+            shared_memory=own.transport.startswith("system_shm"),
+            batch_size=cell.batch_size,
+            timeout_s=20 * seconds + 120,
+        ),
+    )
+    arm = cell.arm("perf_analyzer", own.transport)
+    block = Block(arm=arm.key, round=0, began_ns=0, samples=result.samples, observed=observed, reported=result.figures)
+    return arm, block
+
+
+def _input_file(bench: Bench, model: ServedModel, folder: Path) -> Path:
+    path = folder / f"{model.name}.json"
+    if not path.exists():
+        inputs = inputs_from_frames(model, bench.frames[:_DISTINCT_INPUTS])
+        write_input_data(path, model.inputs[0].name, inputs)
+    return path

@@ -1,0 +1,217 @@
+"""The evidence: one JSON file that every table and picture is redrawn from.
+
+Record
+└── sections            one measured thing each: comparison, ladder, sweep, engine, trace
+    ├── arms            what was measured: model, transport, concurrency, batch
+    └── blocks          when it was measured: raw samples and what was observed meanwhile
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from photofinish.errors import ConfigError
+from photofinish.perf.record.codec import value_from_json
+from photofinish.perf.record.observation import Observation
+from photofinish.perf.record.samples import Samples
+
+SCHEMA_VERSION = 1
+
+SectionKind = Literal["comparison", "ladder", "sweep", "engine", "trace"]
+LoadMode = Literal["closed", "open", "pipeline", "loop"]
+Generator = Literal["photofinish", "perf_analyzer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One thing that was measured. key is unique in its section.
+
+    span: "frame" when letterbox and decoding are inside, "request" when prepared tensors were sent, "engine" without
+    a server. change: what this rung of the ladder changed. untrained: the weights are random, speed only.
+    accuracy: the gate's figures, {} when not measured. input_wh: of the model in pixels, (0, 0) in older records.
+    """
+
+    key: str
+    label: str
+    model: str
+    role: str = ""
+    backend: str = ""
+    precision: str = ""
+    contract: str = ""
+    device: str = ""
+    transport: str = ""
+    concurrency: int = 1
+    batch_size: int = 1
+    span: Literal["frame", "request", "engine"] = "frame"
+    generator: Generator = "photofinish"
+    change: str = ""
+    untrained: bool = False
+    tf32: bool = False
+    weights: str = ""
+    weights_sha256: str = ""
+    bytes_per_request: int = 0
+    input_wh: tuple[int, int] = (0, 0)
+    accuracy: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One stretch of load on one arm. round pairs the blocks of all arms; began_ns counts from the section's start.
+
+    stages_ns: where a request's time went, one list per stage, where the client measured it.
+    reported: figures that perf_analyzer's own CSV gave, by its column names.
+    """
+
+    arm: str
+    round: int
+    began_ns: int
+    samples: Samples
+    observed: Observation = field(default_factory=Observation)
+    stages_ns: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    reported: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How requests arrive. rate_rps and arrivals for open loops; block_s is one block's length."""
+
+    mode: LoadMode
+    block_s: float
+    rounds: int = 1
+    rate_rps: float = 0.0
+    arrivals: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotRun:
+    """Something that belongs to the section and was not measured."""
+
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One measured thing. arms[0] is what the others are compared with. complete: it ran to its end."""
+
+    kind: SectionKind
+    name: str
+    load: Load
+    arms: tuple[Arm, ...]
+    blocks: tuple[Block, ...]
+    not_run: tuple[NotRun, ...] = ()
+    complete: bool = True
+    stopped_by: str = ""
+
+    def blocks_of(self, key: str) -> tuple[Block, ...]:
+        """The blocks of one arm, by round."""
+        return tuple(sorted((block for block in self.blocks if block.arm == key), key=lambda block: block.round))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harness:
+    """What the load generator itself cost on this machine: P95 with a sender that does nothing."""
+
+    closed_loop_p95_ns: int
+    open_loop_p95_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A whole run. limits: what the verdict must hold against, e.g. {"min_speedup": 3}. command: to repeat it."""
+
+    command: str
+    created_utc: str
+    environment: dict[str, Any]
+    source: dict[str, Any]
+    sections: tuple[Section, ...]
+    harness: Harness | None = None
+    limits: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every section ran to its end."""
+        return bool(self.sections) and all(section.complete for section in self.sections)
+
+    def with_section(self, section: Section) -> Record:
+        """The record with one more section, or with this one in the place of the section of the same name."""
+        others = tuple(item for item in self.sections if item.name != section.name)
+        return replace(self, sections=(*others, section))
+
+
+def json_from_record(record: Record) -> str:
+    """The record as one line of JSON text."""
+    return json.dumps(asdict(record), ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n"
+
+
+def require_writable(path: Path) -> None:
+    """Raise ConfigError now, not after minutes of measuring, when no record can be written there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be written: {exc}; choose another place with --out") from exc
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Write the file in one step: a reader sees the old or the new one, never a half."""
+    partial = path.with_name(f".record-{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json_from_record(record), encoding="utf-8")
+        partial.replace(path)
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be written: {exc}; choose another place with --out") from exc
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def read_record(path: Path) -> Record:
+    """The record in a file, gzipped or not, of any schema version so far.
+
+    Raises ConfigError that says what is wrong with it.
+    """
+    try:
+        raw = path.read_bytes()
+        values = json.loads(gzip.decompress(raw) if raw.startswith(_GZIP_MAGIC) else raw)
+    except (OSError, ValueError, EOFError, zlib.error) as exc:
+        raise ConfigError(
+            f"{path} cannot be read as a record: {exc}; give a JSON file that `photofinish perf` wrote"
+        ) from exc
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if type(version) is not int or version not in _MIGRATIONS:
+        raise ConfigError(
+            f"{path} has schema_version {version!r}, this version of Photofinish reads {sorted(_MIGRATIONS)}; "
+            "use the version that wrote it, or measure again"
+        )
+    record = value_from_json(Record, _MIGRATIONS[version](values), path.name)
+    for section in record.sections:
+        keys = [arm.key for arm in section.arms]
+        if len(set(keys)) < len(keys) or not {block.arm for block in section.blocks} <= set(keys):
+            raise ConfigError(f"{path.name}: {section.name}: every block must be of one arm, got arms {keys!r:.200}")
+    return record
+
+
+def _unchanged(values: dict[str, Any]) -> dict[str, Any]:
+    return values
+
+
+_MIGRATIONS: dict[Any, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _unchanged}
+"""From each schema version that was ever written to the values of the current one."""

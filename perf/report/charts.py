@@ -1,0 +1,249 @@
+"""The pictures of a report, each drawn from a section alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from photofinish.perf.formatting import milliseconds, number, tick_label, times
+from photofinish.perf.judge.stages import STAGES, stage_rows
+from photofinish.perf.judge.summary import ArmSummary, latency_ns_of, summaries_from_section
+from photofinish.perf.record.record import Section
+from photofinish.perf.record.samples import NS_PER_MS, NS_PER_S
+from photofinish.perf.report.svg import (
+    COLOURS,
+    GREY,
+    WIDTH,
+    Area,
+    dot,
+    legend,
+    line,
+    linear,
+    log_ticks,
+    logarithmic,
+    nice_ticks,
+    picture,
+    polygon,
+    polyline,
+    rectangle,
+    text,
+    text_width,
+    x_axis,
+    y_axis,
+)
+from photofinish.perf.report.tables import arm_label
+from photofinish.perf.report.words import word
+from photofinish.perf.statistics import carried_percentile, nearest_rank
+
+_BINS = 64
+_STAGE_COLOURS = ("#94a3b8", "#b45309", "#be185d", "#7dd3c8", "#0f766e", "#134e4a", "#4338ca")
+
+
+def arm_colours(section: Section) -> dict[str, str]:
+    """A colour for each arm: the first is grey."""
+    return {
+        arm.key: GREY if index == 0 else COLOURS[(index - 1) % len(COLOURS)] for index, arm in enumerate(section.arms)
+    }
+
+
+def distribution_chart(section: Section, *, lang: str = "en") -> str:
+    """How often each latency came, one hill per arm, with its P50 and P95 marked. Nothing is cut off."""
+    colours = arm_colours(section)
+    values = {arm.key: latency_ns_of(section.blocks_of(arm.key)) / NS_PER_MS for arm in section.arms}
+    values = {key: latencies for key, latencies in values.items() if len(latencies)}
+    low = min(float(item.min()) for item in values.values()) * 0.97
+    high = max(float(item.max()) for item in values.values()) * 1.03
+    edges = np.geomspace(low, high, _BINS + 1)
+    shares = {key: np.histogram(item, edges)[0] / len(item) for key, item in values.items()}
+    entries = [(colours[arm.key], arm_label(section, arm, lang)) for arm in section.arms if arm.key in values]
+    parts, used = legend(14, entries)
+    area = Area(left=8, top=used + 24, right=WIDTH - 8, bottom=used + 184)
+    across = logarithmic(low, high, area.left, area.right)
+    up = linear(0, max(float(item.max()) for item in shares.values()) * 1.05, area.bottom, area.top)
+    for key, share in shares.items():
+        steps = [(across(edges[0]), area.bottom)]
+        for index, height in enumerate(share):
+            steps += [(across(edges[index]), up(height)), (across(edges[index + 1]), up(height))]
+        steps.append((across(edges[-1]), area.bottom))
+        parts += [polygon(steps, colours[key], opacity=0.35), polyline(steps, colours[key], width=1.5)]
+    for key, item in values.items():
+        for name, share_of, anchor in (("P50", 0.5, "end"), ("P95", 0.95, "start")):
+            mark = carried_percentile(item, share_of)
+            if mark is None:
+                continue
+            x = across(mark)
+            parts.append(line(x, area.top - 2, x, area.bottom, colour=colours[key], width=1.5, dashes="4 3"))
+            parts.append(text(x, area.top - 6, name, anchor=anchor, size=11, colour=colours[key]))
+    ticks = log_ticks(low, high)
+    parts += x_axis(area, across, ticks, [tick_label(tick) for tick in ticks], word("axis_latency", lang))
+    return picture(area.bottom + 44, word("h_distribution", lang), parts)
+
+
+def load_chart(section: Section, *, lang: str = "en") -> str:
+    """P50 (full line) and P95 (dashed) of every variant over the number of requests in flight."""
+    summaries = summaries_from_section(section)
+    generators = {item.arm.generator for item in summaries}
+    smallest = min(item.arm.batch_size for item in summaries)
+    shown = [
+        item
+        for item in summaries
+        if item.arm.batch_size == smallest and (item.arm.generator == "perf_analyzer" or len(generators) == 1)
+    ]
+    models = list(dict.fromkeys(item.arm.model for item in shown))
+    levels = sorted({item.arm.concurrency for item in shown})
+    prefix = _common_prefix(models)
+    first = 1 if any(item.arm.role == "baseline" for item in shown) else 0
+    colours = {model: GREY if first and index == 0 else COLOURS[(index - first) % len(COLOURS)]
+               for index, model in enumerate(models)}  # fmt: skip
+    parts, used = legend(14, [(colours[model], model.removeprefix(prefix)) for model in models])
+    area = Area(left=52, top=used + 34, right=WIDTH - 14, bottom=used + 214)
+    points = [value for item in shown for key in ("p50", "p95") if (value := item.latency[key])]
+    if not points:
+        return ""
+    low, high = min(points) / NS_PER_MS * 0.85, max(points) / NS_PER_MS * 1.15
+    up = logarithmic(low, high, area.bottom, area.top)
+    across = linear(0, max(len(levels) - 1, 1), area.left + 16, area.right - 16)
+    title = f"{word('axis_latency', lang)}: P50 ——  P95 - -"
+    ticks = log_ticks(low, high)
+    parts += y_axis(area, up, ticks, [tick_label(tick) for tick in ticks], title)
+    for model in models:
+        for key, dashes in (("p50", ""), ("p95", "5 4")):
+            curve = [
+                (across(levels.index(item.arm.concurrency)), up(value / NS_PER_MS))
+                for item in sorted((item for item in shown if item.arm.model == model), key=_concurrency)
+                if (value := item.latency[key])
+            ]
+            parts.append(polyline(curve, colours[model], width=2 if not dashes else 1.5, dashes=dashes))
+            parts += [dot(x, y, colours[model], radius=3 if not dashes else 2) for x, y in curve]
+    places = [float(index) for index in range(len(levels))]
+    parts += x_axis(area, across, places, [str(level) for level in levels], word("axis_concurrency", lang))
+    return picture(area.bottom + 44, word("h_load", lang), parts)
+
+
+def ladder_chart(section: Section, *, lang: str = "en") -> str:
+    """Bars of median latency for the rungs with one request of one picture, and of throughput for those with more.
+
+    The throughput bars begin with the last of the latency rungs; beside each bar its gain over the first rung.
+    """
+    summaries = [item for item in summaries_from_section(section) if item.latency["p50"]]
+    single = [item for item in summaries if (item.arm.concurrency, item.arm.batch_size) == (1, 1)]
+    several = [item for item in summaries if item not in single]
+    left = max((text_width(arm_label(section, item.arm, lang)) for item in summaries), default=0) + 18
+    bars = [(item, item.latency["p50"] or 0.0, milliseconds(item.latency["p50"]), "p50") for item in single]
+    parts, y = _bars(section, bars, word("axis_ms_per_frame", lang), left, 12.0, lang, is_less_better=True)
+    if several:
+        rates = [(item, item.frames_per_s, number(item.frames_per_s), "frames_per_s") for item in single[-1:] + several]
+        more, y = _bars(section, rates, word("row_fps", lang), left, y + 22, lang, is_less_better=False)
+        parts += more
+    return picture(y, word("h_ladder", lang), parts)
+
+
+def _bars(
+    section: Section,
+    bars: list[tuple[ArmSummary, float, str, str]],
+    title: str,
+    left: float,
+    y: float,
+    lang: str,
+    *,
+    is_less_better: bool,
+) -> tuple[list[str], float]:
+    """A titled group of bars, (summary, value, its text, key of the gain), and where it ends."""
+    parts = [text(left, y, title, faint=True)]
+    across = linear(0, max((value for _, value, _, _ in bars), default=1.0), left, WIDTH - 108)
+    y, before = y + 12, None
+    for item, value, said, key in bars:
+        is_better = before is None or (value <= before if is_less_better else value >= before)
+        colour = GREY if item.is_first else COLOURS[0] if is_better else COLOURS[1]
+        gain = None if item.is_first else item.gain(key)
+        end = across(value)
+        parts += [
+            text(left - 8, y + 15, arm_label(section, item.arm, lang), anchor="end"),
+            rectangle(left, y, end - left, 20, colour),
+            text(end + 6, y + 15, said, bold=True),
+        ]
+        if gain:
+            parts.append(text(WIDTH, y + 15, times(gain.estimate), anchor="end", faint=True))
+        y, before = y + 28, value
+    return parts, y + 4
+
+
+def stage_chart(section: Section, *, lang: str = "en") -> str:
+    """A bar per arm, cut into the stages of one request."""
+    rows = stage_rows(section)
+    labels = [arm_label(section, row.arm, lang) for row in rows]
+    entries = [(colour, word(f"stage_{key}", lang)) for key, colour in zip(STAGES, _STAGE_COLOURS, strict=True)]
+    parts, used = legend(14, entries)
+    across = linear(0, max(row.total_us for row in rows), 0, WIDTH - 76)
+    y = used + 26
+    for row, label in zip(rows, labels, strict=True):
+        parts.append(text(0, y, label))
+        x = 0.0
+        for key, colour in zip(STAGES, _STAGE_COLOURS, strict=True):
+            width = across(row.stage_us[key])
+            if width >= 0.3:
+                parts.append(rectangle(x, y + 6, width, 20, colour))
+            x += width
+        parts.append(text(x + 6, y + 21, f"{number(row.total_us / 1000)} ms", bold=True))
+        y += 52
+    return picture(y - 14, word("h_stages", lang), parts)
+
+
+def timeline_chart(section: Section, *, lang: str = "en") -> str:
+    """Every block where it was in time: its median as a dot, P5 to P95 as a line; the GPU's clock below."""
+    colours = arm_colours(section)
+    blocks = [block for block in section.blocks if block.samples.completed_count]
+    spread = {
+        id(block): [nearest_rank(block.samples.latency_ns, share) / NS_PER_MS for share in (0.05, 0.5, 0.95)]
+        for block in blocks
+    }
+    entries = [(colours[arm.key], arm_label(section, arm, lang)) for arm in section.arms]
+    parts, used = legend(14, entries)
+    area = Area(left=52, top=used + 34, right=WIDTH - 14, bottom=used + 194)
+    low = min(item[0] for item in spread.values()) * 0.9
+    high = max(item[2] for item in spread.values()) * 1.1
+    end_s = max((block.began_ns + block.samples.window_ns) / NS_PER_S for block in blocks)
+    up = logarithmic(low, high, area.bottom, area.top)
+    across = linear(0, end_s, area.left, area.right)
+    ticks = log_ticks(low, high)
+    title = f"{word('axis_latency', lang)}: P5, P50, P95"
+    parts += y_axis(area, up, ticks, [tick_label(tick) for tick in ticks], title)
+    for block in blocks:
+        x = across((block.began_ns + block.samples.window_ns / 2) / NS_PER_S)
+        bottom, middle, top = (up(value) for value in spread[id(block)])
+        parts += [line(x, bottom, x, top, colour=colours[block.arm], width=2.5, opacity=0.45)]
+        parts += [dot(x, middle, colours[block.arm], radius=3.5)]
+    clocks = [
+        (across((block.began_ns + block.samples.window_ns / 2) / NS_PER_S), block.observed.gpus[0].sm_clock_mean_mhz)
+        for block in blocks
+        if block.observed.gpus and block.observed.gpus[0].sm_clock_mean_mhz
+    ]
+    seconds = nice_ticks(0, end_s, 6)
+    labels = [tick_label(value) for value in seconds]
+    parts += x_axis(area, across, seconds, labels, word("axis_time", lang))
+    parts += _clock_strip(clocks, area, lang)
+    return picture(area.bottom + (104 if clocks else 44), word("h_timeline", lang), parts)
+
+
+def _clock_strip(clocks: list[tuple[float, float]], area: Area, lang: str) -> list[str]:
+    """The GPU's mean clock of every block, below the time line; nothing where there is no GPU."""
+    if not clocks:
+        return []
+    top = area.bottom + 62
+    up = linear(0, max(value for _, value in clocks), top + 34, top)
+    parts = [text(0, top - 8, f"{word('axis_clock', lang)}: {number(clocks[-1][1])}", faint=True)]
+    parts += [line(x, top + 34, x, up(value), colour=GREY, width=4, opacity=0.5) for x, value in clocks]
+    return [*parts, line(area.left, top + 34, area.right, top + 34, opacity=0.3)]
+
+
+def _concurrency(item: ArmSummary) -> int:
+    return item.arm.concurrency
+
+
+def _common_prefix(names: list[str]) -> str:
+    """What all names share up to an underscore, so that a legend shows the part that differs."""
+    if len(names) < 2:
+        return ""
+    shortest = min(names)
+    longest = max(names)
+    same = next((index for index, letter in enumerate(shortest) if letter != longest[index : index + 1]), len(shortest))
+    return shortest[: shortest.rfind("_", 0, same) + 1]

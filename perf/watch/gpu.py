@@ -1,0 +1,194 @@
+"""GPUs seen through NVML while a block runs: memory, use, power, clocks, what held the clocks back."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from photofinish.perf.record.observation import POWER_CAP, GpuObservation
+from photofinish.perf.watch.processes import ProcessTree
+
+THROTTLE_REASONS: Mapping[str, int] = {
+    POWER_CAP: 0x4,
+    "hardware slowdown": 0x8,
+    "software thermal slowdown": 0x20,
+    "hardware thermal slowdown": 0x40,
+    "hardware power brake": 0x80,
+}
+"""NVML's clocks-event bits that mean the GPU was held back. Idle and application clocks are not among them."""
+DEFAULT_INTERVAL_S = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+def load_nvml() -> Any | None:
+    """The initialised pynvml module, or None where there is no NVIDIA driver or no pynvml."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        return pynvml if pynvml.nvmlDeviceGetCount() else None
+    except pynvml.NVMLError:
+        return None
+
+
+@dataclass(slots=True)
+class _Readings:
+    utilisation: list[float] = field(default_factory=list)
+    power_w: list[float] = field(default_factory=list)
+    sm_clock_mhz: list[float] = field(default_factory=list)
+    temperature_c: list[float] = field(default_factory=list)
+    device_bytes: list[int] = field(default_factory=list)
+    reasons: set[str] = field(default_factory=set)
+
+
+class GpuWatch:
+    """Samples every GPU while the block runs; `observations` afterwards.
+
+    idle_bytes: memory in use on each GPU before the server was started, for the device difference where the processes
+    on the GPU cannot be told apart (containers hide them).
+    """
+
+    def __init__(
+        self,
+        nvml: Any | None,
+        *,
+        model: str = "",
+        server: ProcessTree | None = None,
+        idle_bytes: Mapping[int, int] | None = None,
+        interval_s: float = DEFAULT_INTERVAL_S,
+    ) -> None:
+        self._nvml = nvml
+        self._model = model
+        self._server = server
+        self._idle_bytes = dict(idle_bytes or {})
+        self._interval_s = interval_s
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._handles = _handles(nvml)
+        self._readings = [_Readings() for _ in self._handles]
+        self.observations: tuple[GpuObservation, ...] = ()
+
+    def __enter__(self) -> GpuWatch:
+        """Begin to sample."""
+        if self._nvml:
+            self._thread = threading.Thread(target=self._sample_until_stopped, name="gpu-watch", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop sampling and sum up."""
+        self._stopping.set()
+        if self._thread:
+            self._thread.join()
+        self.observations = tuple(self._summed_up(index) for index in range(len(self._readings)))
+
+    def _sample_until_stopped(self) -> None:
+        while True:
+            for index, readings in enumerate(self._readings):
+                self._sample(index, readings)
+            if self._stopping.wait(self._interval_s):
+                return
+
+    def _sample(self, index: int, readings: _Readings) -> None:
+        nvml = self._nvml
+        assert nvml is not None
+        handle = self._handles[index]
+        for values, read in (
+            (readings.utilisation, lambda: float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)),
+            (readings.power_w, lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+            (readings.sm_clock_mhz, lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))),
+            (readings.temperature_c, lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
+            (readings.device_bytes, lambda: int(nvml.nvmlDeviceGetMemoryInfo(handle).used)),
+        ):
+            self._append(values, read)
+        bits: list[int] = []
+        self._append(bits, lambda: int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)))
+        readings.reasons.update(name for name, bit in THROTTLE_REASONS.items() if bits and bits[0] & bit)
+
+    def _append(self, values: list[Any], read: Any) -> None:
+        assert self._nvml is not None
+        try:
+            values.append(read())
+        except self._nvml.NVMLError as exc:
+            _log.debug("NVML does not tell: %s", exc)
+
+    def _summed_up(self, index: int) -> GpuObservation:
+        nvml, readings, handle = self._nvml, self._readings[index], self._handles[index]
+        assert nvml is not None
+        names: list[Any] = []
+        self._append(names, lambda: nvml.nvmlDeviceGetName(handle))
+        name = names[0] if names else "lost GPU"
+        by_process = self._bytes_by_process(handle)
+        memory_bytes, method = self._memory(index, by_process, readings.device_bytes)
+        known = self._server.pids() if self._server else set()
+        ours = known | ProcessTree(os.getpid()).pids()
+        return GpuObservation(
+            index=index,
+            name=name.decode() if isinstance(name, bytes) else str(name),
+            memory_bytes=memory_bytes,
+            memory_method=method,
+            utilisation_mean=_mean(readings.utilisation),
+            power_mean_w=_mean(readings.power_w),
+            sm_clock_mean_mhz=_mean(readings.sm_clock_mhz),
+            sm_clock_min_mhz=min(readings.sm_clock_mhz, default=None),
+            temperature_max_c=max(readings.temperature_c, default=None),
+            throttle_reasons=tuple(sorted(readings.reasons)),
+            foreign_processes=len(set(by_process) - ours) if known & set(by_process) else 0,
+        )
+
+    def _memory(self, index: int, by_process: Mapping[int, int], device: list[int]) -> tuple[int | None, str]:
+        """The memory of the model, and how it was found."""
+        if self._server and (own := self._server.pids_of_model(self._model) & set(by_process)):
+            return sum(by_process[pid] for pid in own), "NVML, the model's own processes"
+        if self._server and (all_pids := self._server.pids() & set(by_process)):
+            return sum(by_process[pid] for pid in all_pids), "NVML, the whole server with all its models"
+        if device and index in self._idle_bytes:
+            return max(0, max(device) - self._idle_bytes[index]), "device in use less before the server"
+        if device:
+            return max(device), "whole device"
+        return None, "not measured"
+
+    def _bytes_by_process(self, handle: Any) -> dict[int, int]:
+        assert self._nvml is not None
+        try:
+            processes = self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        except self._nvml.NVMLError:
+            return {}
+        return {int(item.pid): int(item.usedGpuMemory) for item in processes if item.usedGpuMemory}
+
+
+def device_bytes_in_use(nvml: Any | None) -> dict[int, int]:
+    """Memory in use on each GPU now, by index."""
+    if nvml is None:
+        return {}
+    found = {}
+    for index, handle in enumerate(_handles(nvml)):
+        with contextlib.suppress(nvml.NVMLError):
+            found[index] = int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
+    return found
+
+
+def _handles(nvml: Any | None) -> list[Any]:
+    """Of all GPUs; none when the driver does not give one, as after it has lost a GPU."""
+    if nvml is None:
+        return []
+    try:
+        return [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+    except nvml.NVMLError as exc:
+        _log.debug("NVML does not tell: %s", exc)
+        return []
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
