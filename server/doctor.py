@@ -18,10 +18,8 @@ from typing import Literal
 
 from photofinish import __version__
 from photofinish.errors import ServerError
-from photofinish.server.bridge_build import find_compiler
-from photofinish.server.ports import LOOPBACK
-from photofinish.server.supervisor import SHARED_MEMORY
-from photofinish.server.triton_files import (
+from photofinish.server.bridge.build import find_compiler
+from photofinish.server.triton.files import (
     TRITON_DIR_VARIABLE,
     TRITON_REQUIREMENT,
     TRITON_VERSION,
@@ -30,6 +28,8 @@ from photofinish.server.triton_files import (
     glibc_version,
     triton_on_disk,
 )
+from photofinish.server.triton.ports import LOOPBACK
+from photofinish.server.triton.supervisor import SHARED_MEMORY
 from photofinish.wheels import free_bytes, user_cache_dir
 
 Status = Literal["works", "note", "fails"]

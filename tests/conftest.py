@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from photofinish.server.embedded import ServerEndpoint
+    from photofinish.server.triton.embedded import ServerEndpoint
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -77,7 +77,7 @@ def coco_repository(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def served_coco(coco_repository: tuple[Path, dict[str, str]]) -> Iterator[ServedCoco]:
     """The COCO detector, served by a real embedded Triton for the whole session. Do not stop or change it."""
-    from photofinish.server.embedded import EmbeddedServer
+    from photofinish.server.triton.embedded import EmbeddedServer
 
     repository, names = coco_repository
     with EmbeddedServer(repository, on_progress=print) as server:

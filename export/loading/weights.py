@@ -95,7 +95,7 @@ def _untrained_notice(weights: str) -> str:
 
 def _demo_weights(model_name: str | None) -> WeightsFile:
     """The project's own detector, or an untrained one where the checkout has none."""
-    trained = sorted((Path(__file__).parent / "weights").glob("demo*.pt"))
+    trained = sorted((Path(__file__).parents[1] / "weights").glob("demo*.pt"))
     if trained:
         path = trained[-1]
         model = model_name or model_name_from_weights(str(path))

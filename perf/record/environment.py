@@ -83,7 +83,7 @@ def frames_fingerprint(spec: str, frames: Sequence[Frame]) -> dict[str, Any]:
 
 def _commit() -> str:
     """The checkout's commit, with a mark when it was changed; unknown outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True)

@@ -156,7 +156,7 @@ def _measure(
     from photofinish.perf.accuracy.gate import Candidate, gate_variants
     from photofinish.perf.accuracy.progress import frame_bar
     from photofinish.perf.accuracy.report import document_from_report
-    from photofinish.server.embedded import EmbeddedServer
+    from photofinish.server.triton.embedded import EmbeddedServer
 
     measurable = [item for item in _with_baseline(staged, baseline) if _runs_here(item, on_progress)]
     if len(measurable) < 2:

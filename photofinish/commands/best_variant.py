@@ -35,7 +35,7 @@ def measure_published(
     from photofinish.perf.measure.sweep import run_sweep
     from photofinish.perf.statistics import min_samples
     from photofinish.perf.watch.watcher import Watcher
-    from photofinish.server.embedded import EmbeddedServer
+    from photofinish.server.triton.embedded import EmbeddedServer
 
     frames = frames_from_source(SOURCE)
     with EmbeddedServer(repository, models=tuple(models), on_progress=on_progress) as server:

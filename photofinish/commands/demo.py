@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from photofinish.client.ui.processes.source import Pace
     from photofinish.client.ui.processes.turns import TurnMode
-    from photofinish.server.embedded import EmbeddedServer, ServerEndpoint
+    from photofinish.server.triton.embedded import EmbeddedServer, ServerEndpoint
 
 GATE_FRAMES = 40
 HEADLESS_FRAMES = 48
@@ -233,7 +233,7 @@ def show_view(
 
 def server_of(pair: Pair, at: ServerEndpoint | None = None) -> EmbeddedServer:
     """A server for the two variants, on free ports or on those of an earlier one."""
-    from photofinish.server.embedded import EmbeddedServer
+    from photofinish.server.triton.embedded import EmbeddedServer
 
     urls = (at.grpc_url, at.http_url, at.metrics_url) if at else (":0", ":0", ":0")
     grpc, http, metrics = (int(url.rpartition(":")[2]) for url in urls)

@@ -82,8 +82,8 @@ def _metrics_served(metrics: ClientMetrics, port: int | None) -> Iterator[None]:
 def _embedded(repository: Path, variant: str | None) -> Iterator[str]:
     """The address of a server of our own that serves just the chosen variant."""
     from photofinish.export.publishing.cards import card_from_directory
-    from photofinish.server.embedded import EmbeddedServer
-    from photofinish.server.repository import models_in
+    from photofinish.server.triton.embedded import EmbeddedServer
+    from photofinish.server.triton.repository import models_in
 
     cards = {name: card_from_directory(repository / name) for name in models_in(repository)}
     chosen = choose_model(

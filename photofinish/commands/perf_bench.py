@@ -54,7 +54,7 @@ def open_bench(
             watcher=watcher,
         )
         return
-    from photofinish.server.embedded import EmbeddedServer
+    from photofinish.server.triton.embedded import EmbeddedServer
 
     frames = frames_from_source(source)
     idle_bytes = device_bytes_in_use(nvml)
@@ -90,7 +90,7 @@ def artifacts_in(repository: Path, names: tuple[str, ...]) -> list[Artifact]:
     """The variants of a repository on disk, by name or suffix; all of them when none is named."""
     from photofinish.export.publishing.cards import card_from_directory
     from photofinish.perf.engine.loops import Artifact
-    from photofinish.server.run_folder import BACKENDS
+    from photofinish.server.triton.run_folder import BACKENDS
 
     found = []
     for directory in sorted(path.parent for path in repository.glob("*/config.pbtxt")):
@@ -108,7 +108,7 @@ def artifacts_in(repository: Path, names: tuple[str, ...]) -> list[Artifact]:
 def find_program() -> PerfAnalyzer:
     """perf_analyzer, with the Triton wheel's libraries where it needs them."""
     from photofinish.perf.measure.perf_analyzer_program import find_perf_analyzer
-    from photofinish.server.triton_files import find_triton
+    from photofinish.server.triton.files import find_triton
 
     return find_perf_analyzer(lambda: find_triton(progress).libraries, on_progress=progress)
 

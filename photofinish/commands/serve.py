@@ -36,8 +36,8 @@ def serve(
 
     Prints the address for --url on stdout once every model is ready.
     """
-    from photofinish.server.embedded import EmbeddedServer
-    from photofinish.server.foreground import serve_until_stopped
+    from photofinish.server.triton.embedded import EmbeddedServer
+    from photofinish.server.triton.foreground import serve_until_stopped
 
     server = EmbeddedServer(
         repository,

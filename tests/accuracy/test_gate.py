@@ -182,7 +182,7 @@ def test_the_error_ends_with_exit_code_3_and_names_each(gated: Gated) -> None:
 
 def test_a_second_run_needs_no_server(gated: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "photofinish.server.embedded.EmbeddedServer.__enter__", lambda self: pytest.fail("a server was started")
+        "photofinish.server.triton.embedded.EmbeddedServer.__enter__", lambda self: pytest.fail("a server was started")
     )
     again = gate_and_publish(gated.staged, gated.baseline, gated.repository, gated.options, on_progress=print)
     assert again.report is not None

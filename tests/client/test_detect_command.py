@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from photofinish.client.triton.session import TRANSPORT_CHOICES
 from photofinish.commands.detect import TRANSPORTS, detect
 from photofinish.errors import ConfigError
-from photofinish.server.embedded import EmbeddedServer
+from photofinish.server.triton.embedded import EmbeddedServer
 from tests.client.fake_triton import FakeModel, FakeTriton, wait_for
 from tests.client.test_pipelines import one_box, tensor_model
 from tests.client.test_sources import write_noise, write_picture, write_video

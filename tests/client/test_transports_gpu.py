@@ -23,7 +23,7 @@ def gpu_server(tmp_path_factory):
         pytest.skip("no CUDA GPU")
     from photofinish.export.build import stage_variants
     from photofinish.export.publishing.publish import publish_variants
-    from photofinish.server.embedded import EmbeddedServer
+    from photofinish.server.triton.embedded import EmbeddedServer
 
     folder = tmp_path_factory.mktemp("gpu")
     staged = stage_variants(

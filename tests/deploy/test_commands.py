@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.server.ports import choose_ports
-from photofinish.server.run_folder import fill_run_folder, server_environment
-from photofinish.server.triton_files import find_triton
+from photofinish.server.triton.files import find_triton
+from photofinish.server.triton.ports import choose_ports
+from photofinish.server.triton.run_folder import fill_run_folder, server_environment
 from tests.deploy.compose import CHECKOUT, compose_document
 from tests.deploy.toy import toy_weights
 

@@ -12,7 +12,7 @@ from photofinish.export.build import stage_variants
 from photofinish.export.publishing.publish import publish_variants
 from photofinish.heads import detections_from_output
 from photofinish.letterbox import letterbox_from_image
-from photofinish.server.embedded import EmbeddedServer
+from photofinish.server.triton.embedded import EmbeddedServer
 from tests.builders import build_card, build_frame
 from tests.export.conftest import CHECKOUT, SIZE, SaveOnnx, raw_yolo
 

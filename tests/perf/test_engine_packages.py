@@ -14,7 +14,7 @@ from photofinish.model_card import ModelCard
 from photofinish.perf.engine import packages as engine_packages
 from photofinish.perf.engine.loops import Artifact, measure_engines
 from photofinish.perf.engine.packages import package_loop
-from photofinish.server.run_folder import BACKENDS
+from photofinish.server.triton.run_folder import BACKENDS
 from tests.builders import build_card
 from tests.perf.toy_repository import write_toy_repository
 

@@ -12,7 +12,7 @@ from onnx import TensorProto
 from tritonclient.utils import InferenceServerException
 
 from photofinish.errors import ModelRepositoryError
-from photofinish.server.embedded import EmbeddedServer
+from photofinish.server.triton.embedded import EmbeddedServer
 from tests.server.models import (
     config_text,
     random_frames,

@@ -12,8 +12,8 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 import pytest
 
-from photofinish.server.command import MAX_REGION_BYTES, MIN_REGION_BYTES, region_bytes
-from photofinish.server.run_folder import SHARED_MODULES
+from photofinish.server.triton.command import MAX_REGION_BYTES, MIN_REGION_BYTES, region_bytes
+from photofinish.server.triton.run_folder import SHARED_MODULES
 
 sys.path.append(str(SHARED_MODULES))
 

@@ -19,9 +19,9 @@ from onnx import TensorProto, helper
 from photofinish.client.triton.regions import SystemRegion
 from photofinish.client.triton.served import TritonClient
 from photofinish.client.triton.session import Session
-from photofinish.server import bridge_build
-from photofinish.server.embedded import EmbeddedServer
-from photofinish.server.run_folder import SHARED_MODULES
+from photofinish.server.bridge import build as bridge_build
+from photofinish.server.triton.embedded import EmbeddedServer
+from photofinish.server.triton.run_folder import SHARED_MODULES
 from tests.server.models import config_text, save_graph, write_model
 from tests.server.test_batches import build_model
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from photofinish.server.run_folder import BACKENDS, SHARED_MODULES
+from photofinish.server.triton.run_folder import BACKENDS, SHARED_MODULES
 from tests.server.models import Doubling, random_frames
 
 sys.path += [str(SHARED_MODULES), str(BACKENDS / "pytorch")]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
-from photofinish.server.embedded import EmbeddedServer
+from photofinish.server.triton.embedded import EmbeddedServer
 from tests.server.models import (
     TORCH_IO,
     config_text,

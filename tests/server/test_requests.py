@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from photofinish.server.run_folder import SHARED_MODULES
+from photofinish.server.triton.run_folder import SHARED_MODULES
 from tests.server.test_batches import build_model, pictures, sums
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from photofinish.server.run_folder import BACKENDS, SHARED_MODULES
+from photofinish.server.triton.run_folder import BACKENDS, SHARED_MODULES
 from tests.server.models import random_frames, save_doubling_torchscript
 
 sys.path += [str(SHARED_MODULES), str(BACKENDS / "pytorch")]

@@ -17,7 +17,7 @@ from photofinish.perf.engine import tensorrt as engine_tensorrt
 from photofinish.perf.engine.loops import Artifact, loop_from_artifact, measure_engines
 from photofinish.perf.engine.run import require_measured
 from photofinish.perf.engine.tensorrt import config_from_card, tensorrt_loop
-from photofinish.server.run_folder import BACKENDS
+from photofinish.server.triton.run_folder import BACKENDS
 from tests.builders import build_card
 from tests.tensorrt.test_backend import RECORD, HostCuda, SummingLibrary, sums
 from tests.tensorrt.variants import engine_variant

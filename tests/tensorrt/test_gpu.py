@@ -21,8 +21,8 @@ from photofinish.export.tensorrt.library import choose_library, gpu_at_hand
 from photofinish.export.tensorrt.provider import provider_problem
 from photofinish.letterbox import letterboxed_from_image
 from photofinish.perf.engine.loops import Artifact, measure_engines
-from photofinish.server.embedded import EmbeddedServer
-from photofinish.server.run_folder import BACKENDS
+from photofinish.server.triton.embedded import EmbeddedServer
+from photofinish.server.triton.run_folder import BACKENDS
 from photofinish.synthetic import SyntheticCamera
 from photofinish.variant import default_variants_path
 from tests.server.test_backends import infer

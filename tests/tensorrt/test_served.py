@@ -9,7 +9,7 @@ import torch
 
 from photofinish.errors import ModelRepositoryError
 from photofinish.export.publishing.config import config_from_variant, io_from_variant
-from photofinish.server.embedded import EmbeddedServer
+from photofinish.server.triton.embedded import EmbeddedServer
 from tests.builders import build_card
 from tests.tensorrt.variants import engine_variant
 

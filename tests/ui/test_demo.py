@@ -17,7 +17,7 @@ from photofinish.commands.demo_choice import default_baseline, default_candidate
 from photofinish.commands.demo_truth import truth_table
 from photofinish.detections import empty_detections
 from photofinish.frame import Frame
-from photofinish.server.embedded import ServerEndpoint
+from photofinish.server.triton.embedded import ServerEndpoint
 from photofinish.synthetic import CLASS_NAMES, SyntheticCamera
 from photofinish.variant import default_variants_path, variants_from_toml
 from tests.builders import build_card

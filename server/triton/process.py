@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 
 from photofinish.errors import ServerError
-from photofinish.server.command import tritonserver_command
-from photofinish.server.log import last_error, read_log
-from photofinish.server.ports import Ports
-from photofinish.server.run_folder import fill_run_folder, server_environment
-from photofinish.server.supervisor import SHARED_MEMORY, remove_shared_memory
-from photofinish.server.triton_files import TritonFiles
+from photofinish.server.triton.command import tritonserver_command
+from photofinish.server.triton.files import TritonFiles
+from photofinish.server.triton.log import last_error, read_log
+from photofinish.server.triton.ports import Ports
+from photofinish.server.triton.run_folder import fill_run_folder, server_environment
+from photofinish.server.triton.supervisor import SHARED_MEMORY, remove_shared_memory
 
 STOP_TIMEOUT_S = 10.0
 _SHM_PREFIX = "photofinish_"

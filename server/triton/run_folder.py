@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from photofinish.errors import ServerError
-from photofinish.server.triton_files import TritonFiles
+from photofinish.server.triton.files import TritonFiles
 
-BACKENDS = Path(__file__).resolve().parent / "backends"
+BACKENDS = Path(__file__).resolve().parent.parent / "backends"
 SHARED_MODULES = BACKENDS / "shared"
 """Modules that are copied beside every model.py, since a backend imports nothing of ours as a package."""
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from photofinish.errors import ServerError
-from photofinish.server.embedded import EmbeddedServer, ServerEndpoint
+from photofinish.server.triton.embedded import EmbeddedServer, ServerEndpoint
 
 CHECK_S = 0.5
 

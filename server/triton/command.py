@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from photofinish.server.ports import LOOPBACK, Ports
-from photofinish.server.supervisor import SHARED_MEMORY
-from photofinish.server.triton_files import TritonFiles
+from photofinish.server.triton.files import TritonFiles
+from photofinish.server.triton.ports import LOOPBACK, Ports
+from photofinish.server.triton.supervisor import SHARED_MEMORY
 from photofinish.wheels import free_bytes
 
 STUB_TIMEOUT_S = 600

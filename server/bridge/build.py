@@ -16,7 +16,7 @@ from photofinish.wheels import user_cache_dir
 
 SWITCH = "PHOTOFINISH_BRIDGE"
 """Environment variable: "off" serves by Triton's own Python backend instead."""
-SOURCES = Path(__file__).resolve().parent / "bridge"
+SOURCES = Path(__file__).resolve().parent
 FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread")
 COMPILE_TIMEOUT_S = 120
 
@@ -60,7 +60,7 @@ def find_compiler() -> str | None:
 
 def _key(compiler: str) -> str:
     digest = hashlib.sha256(" ".join((compiler, *FLAGS)).encode())
-    for source in sorted(SOURCES.iterdir()):
+    for source in sorted((*SOURCES.glob("*.cpp"), *SOURCES.glob("*.h"))):
         digest.update(source.name.encode() + source.read_bytes())
     return digest.hexdigest()[:16]
 
