@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photofinish.commands.accuracy_gate import WORK, GateOptions, alone_in, error_from_report, gate_and_publish
-from photofinish.commands.demo_choice import default_baseline, default_candidates, is_calibrated
 from photofinish.errors import ConfigError, PhotofinishError, ServerError
+from photofinish.flows.demo_choice import default_baseline, default_candidates, is_calibrated
+from photofinish.flows.gate import WORK, GateOptions, alone_in, error_from_report, gate_and_publish
 from photofinish.variant import default_variants_path, select_variants, variants_from_toml
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
     """Serve, measure both pipelines in turn on the same frames, and give the tables."""
     from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
     from photofinish.client.sources.opening import open_source
-    from photofinish.commands.demo_truth import truth_table
+    from photofinish.flows.demo_truth import truth_table
     from photofinish.perf.load.client_memory import settle_client_memory
     from photofinish.perf.measure.demo import compare_pipelines
     from photofinish.perf.report.terminal import comparison_table

@@ -29,7 +29,7 @@ def detect(**options: Any) -> None:
     SOURCE is a picture, a folder of pictures, a video, a camera index, rtsp://… or `synthetic`.
     """
     try:
-        from photofinish.commands.detect_run import run_detect
+        from photofinish.flows.detect import run_detect
     except ModuleNotFoundError as exc:
         raise ConfigError(f"detect needs {exc.name}; install it with `pip install 'photofinish[client]'`") from exc
     run_detect(**options)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photofinish.commands.accuracy_gate import GateOptions, alone_in, error_from_report, gate_and_publish
-from photofinish.commands.best_variant import check_best_options, choose_best, measure_published, runs_here
 from photofinish.errors import ExportError
+from photofinish.flows.best import check_best_options, choose_best, measure_published, runs_here
+from photofinish.flows.gate import GateOptions, alone_in, error_from_report, gate_and_publish
 from photofinish.variant import default_variants_path, variants_from_toml
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from photofinish.commands.perf_bench import artifacts_in, find_program, finish, open_run, progress, repeat_command
 from photofinish.commands.perf_options import (
     SECONDS,
     bench_options,
@@ -16,6 +15,7 @@ from photofinish.commands.perf_options import (
     positive_numbers,
     whole_numbers,
 )
+from photofinish.flows.bench import artifacts_in, find_program, finish, open_run, progress, repeat_command
 
 
 @click.group()

@@ -12,16 +12,10 @@ from pathlib import Path
 import onnx
 import pytest
 
-from photofinish.commands.accuracy_gate import (
-    GateOptions,
-    GateOutcome,
-    error_from_report,
-    fits_frames,
-    gate_and_publish,
-)
 from photofinish.export.publishing.cards import CONFIG_NAME, card_from_directory
 from photofinish.export.publishing.config import config_from_variant, io_from_variant
 from photofinish.export.publishing.staging import StagedVariant, write_record
+from photofinish.flows.gate import GateOptions, GateOutcome, error_from_report, fits_frames, gate_and_publish
 from photofinish.frame import Frame
 from photofinish.perf.accuracy.data import Dataset
 from photofinish.perf.accuracy.gate import Candidate, GateReport, Verdict, confidence_limit

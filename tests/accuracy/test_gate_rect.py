@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from photofinish.cli import cli
-from photofinish.commands.accuracy_gate import GateOptions, gate_and_publish
 from photofinish.errors import ExportError
 from photofinish.export.build import stage_variants
+from photofinish.flows.gate import GateOptions, gate_and_publish
 from tests.accuracy.test_gate import stage
 from tests.accuracy.wrecks import with_swapped_channels
 from tests.conftest import CHECKOUT

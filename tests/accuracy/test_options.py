@@ -7,17 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.commands.accuracy_gate import (
-    DEFAULT_FRAMES,
-    GateOptions,
-    dataset_from_options,
-    gate_and_publish,
-    why_not_here,
-)
 from photofinish.detections import Detections, empty_detections
 from photofinish.errors import ConfigError, SourceError
 from photofinish.export.publishing.staging import StagedVariant
 from photofinish.export.tensorrt.library import Gpu
+from photofinish.flows.gate import DEFAULT_FRAMES, GateOptions, dataset_from_options, gate_and_publish, why_not_here
 from photofinish.perf.accuracy.answers import Answers, results_from_answers
 from photofinish.perf.accuracy.data import SourceDataset, SyntheticDataset
 from photofinish.perf.accuracy.gate import Candidate, verdict_from_result
@@ -104,7 +98,7 @@ def test_a_variant_that_this_machine_cannot_serve_is_not_measured(
 def test_a_variant_that_an_earlier_gate_refused_is_not_published_unmeasured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("photofinish.commands.accuracy_gate._measure", lambda *args: None)
+    monkeypatch.setattr("photofinish.flows.gate._measure", lambda *args: None)
     published: list[str] = []
     monkeypatch.setattr("photofinish.export.publishing.publish.publish_variants", lambda staged, repository: published.extend(
         item.card.variant for item in staged))  # fmt: skip

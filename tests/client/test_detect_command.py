@@ -208,7 +208,7 @@ def test_its_help_loads_nothing_heavy():
 
 
 def test_a_missing_extra_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "photofinish.commands.detect_run", None)
+    monkeypatch.setitem(sys.modules, "photofinish.flows.detect", None)
     result = CliRunner().invoke(detect, ["0"])
     assert isinstance(result.exception, ConfigError)
     assert "pip install 'photofinish[client]'" in str(result.exception)

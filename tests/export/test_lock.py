@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from photofinish.cli import cli
 from photofinish.commands import demo, export
-from photofinish.commands.accuracy_gate import LOCK_NAME, alone_in
 from photofinish.errors import ConfigError
+from photofinish.flows.gate import LOCK_NAME, alone_in
 
 
 def is_held(staging: Path) -> bool:

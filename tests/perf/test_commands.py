@@ -18,9 +18,9 @@ import pytest
 from click.testing import CliRunner
 
 from photofinish.cli import cli
-from photofinish.commands.perf_bench import models_named, repeat_command
 from photofinish.commands.perf_options import positive_numbers, whole_numbers
 from photofinish.errors import ConfigError, PhotofinishError, ServerUnavailableError, VerdictError
+from photofinish.flows.bench import models_named, repeat_command
 from photofinish.perf.judge.verdict import verdict_from_record
 from photofinish.perf.record.record import read_record
 from tests.builders import build_card, build_frame

@@ -13,9 +13,9 @@ import pytest
 
 from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.commands import demo as demo_command
-from photofinish.commands.demo_choice import default_baseline, default_candidates, is_calibrated
-from photofinish.commands.demo_truth import truth_table
 from photofinish.detections import empty_detections
+from photofinish.flows.demo_choice import default_baseline, default_candidates, is_calibrated
+from photofinish.flows.demo_truth import truth_table
 from photofinish.frame import Frame
 from photofinish.server.triton.embedded import ServerEndpoint
 from photofinish.synthetic import CLASS_NAMES, SyntheticCamera

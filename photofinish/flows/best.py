@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from photofinish.commands.accuracy_gate import why_not_here
 from photofinish.errors import ConfigError, VerdictError
+from photofinish.flows.gate import why_not_here
 
 if TYPE_CHECKING:
     from photofinish.export.publishing.staging import StagedVariant
