@@ -100,8 +100,10 @@ def test_a_variant_that_an_earlier_gate_refused_is_not_published_unmeasured(
 ) -> None:
     monkeypatch.setattr("photofinish.flows.gate._measure", lambda *args: None)
     published: list[str] = []
-    monkeypatch.setattr("photofinish.export.publishing.publish.publish_variants", lambda staged, repository: published.extend(
-        item.card.variant for item in staged))  # fmt: skip
+    monkeypatch.setattr(
+        "photofinish.export.publishing.publish.publish_variants",
+        lambda staged, repository: published.extend(item.card.variant for item in staged),
+    )
     (variant, *_) = variants_from_toml(default_variants_path(), model="toy")
     outcomes: dict[str, dict[str, object]] = {"new": {}, "passed": {"passed": True}, "refused": {"passed": False}}
     staged = [

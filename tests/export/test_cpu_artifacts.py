@@ -1,4 +1,4 @@
-"""The files for `photofinish.perf.cpu_ways`, with the long steps replaced."""
+"""The files for `experiments.cpu_ways`, with the long steps replaced."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from photofinish.export import cpu_artifacts
+from experiments import cpu_artifacts
+from experiments.cpu_ways import WAYS
 from photofinish.export.recipes.context import RecipeUnavailableError
-from photofinish.perf.cpu_ways import WAYS
 
 
 def test_makes_what_it_can_and_tells_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from photofinish.export.eager import MIN_RUNS, percentiles_ms
+from experiments.eager import MIN_RUNS, percentiles_ms
 from photofinish.perf.statistics import min_samples, nearest_rank
 
 

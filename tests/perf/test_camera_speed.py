@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from photofinish.perf.camera_speed import SCENES, render_times, table_from_entries
+from experiments.camera_speed import SCENES, render_times, table_from_entries
 
 
 def test_every_frame_is_timed_and_its_objects_counted() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.perf import cpu_ways
-from photofinish.perf.cpu_ways import WAYS, Way, measure_ways, table_from_record
+from experiments import cpu_ways
+from experiments.cpu_ways import WAYS, Way, measure_ways, table_from_record
 
 
 def sleeping_loop(path: Path, threads: int) -> Callable[[], object]:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from photofinish.perf.check_discrimination import check_discrimination, main, noisy_sender, tally_from_sections
-from photofinish.perf.simulated_machine import simulated_blocks, simulated_coverage
+from experiments.check_discrimination import check_discrimination, main, noisy_sender, tally_from_sections
+from experiments.simulated_machine import simulated_blocks, simulated_coverage
 from photofinish.perf.statistics import ratio_interval, resampled_mean
 from tests.perf.records import build_comparison
 

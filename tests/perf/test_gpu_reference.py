@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from photofinish.perf.gpu_reference import Checker
+from experiments.gpu_reference import Checker
 from tests.builders import build_card
 
 

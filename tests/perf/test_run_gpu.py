@@ -1,4 +1,4 @@
-"""perf/run_gpu.sh without a GPU: what it would run, and that every command and option of it exists."""
+"""experiments/run_gpu.sh without a GPU: what it would run, and that every command and option of it exists."""
 
 from __future__ import annotations
 

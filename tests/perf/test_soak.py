@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from photofinish.perf.soak import grew, growth
+from experiments.soak import grew, growth
 
 MIB = 1 << 20
 

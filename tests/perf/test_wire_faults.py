@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.perf.wire_faults import CLIENTS, measure_rounds, table_from_rounds
+from experiments.wire_faults import CLIENTS, measure_rounds, table_from_rounds
 from photofinish.server.triton.embedded import EmbeddedServer
 from tests.perf.toy_repository import write_toy_repository
 

@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 import pytest
 
+from experiments import compare_fp16
+from experiments.compare_fp16 import table_from_record
+from experiments.fp16_figures import agreement_from_rows, engine_figures, node_counts
 from photofinish.errors import ExportError
-from photofinish.export import compare_fp16
-from photofinish.export.compare_fp16 import table_from_record
-from photofinish.export.fp16_figures import agreement_from_rows, engine_figures, node_counts
 from photofinish.export.recipes.context import BuildContext
 from tests.tensorrt.variants import engine_variant
 

@@ -1,4 +1,4 @@
-"""Our FP16 graph and ModelOpt AutoCast's, side by side: `python -m photofinish.export.compare_fp16 --help`.
+"""Our FP16 graph and ModelOpt AutoCast's, side by side: `python -m experiments.compare_fp16 --help`.
 
 nvidia-modelopt has an environment of its own: `uv venv autocast && uv pip install --python autocast/bin/python
 "nvidia-modelopt[onnx]"`, then `--autocast-python autocast/bin/python`. No GPU is needed.
@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from experiments import autocast
+from experiments.fp16_figures import agreement_from_rows, engine_figures, node_counts
 from photofinish.errors import ExportError
-from photofinish.export import autocast
-from photofinish.export.fp16_figures import agreement_from_rows, engine_figures, node_counts
 from photofinish.export.graph.fp16 import fp16_model_from_fp32
 from photofinish.export.graph.pictures import frames_from_pictures
 from photofinish.export.graph.session import output_from_onnx
@@ -59,7 +59,7 @@ _COLUMNS = (
 
 def main() -> None:
     """Compare on every `--model` and write the JSON."""
-    parser = argparse.ArgumentParser(prog="python -m photofinish.export.compare_fp16", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m experiments.compare_fp16", description=__doc__)
     model_help = "weights, and the pictures to compare on; without a folder the synthetic camera's"
     parser.add_argument("--model", action="append", required=True, metavar="WEIGHTS[=FOLDER]", help=model_help)
     parser.add_argument("--pictures", type=int, default=64, help="how many pictures at most (64)")

@@ -1,4 +1,4 @@
-"""FP16 by ModelOpt's AutoCast, for comparison: `python export/autocast.py IN.onnx OUT.onnx [PICTURES.npz]`.
+"""FP16 by ModelOpt's AutoCast, for comparison: `python experiments/autocast.py IN.onnx OUT.onnx [PICTURES.npz]`.
 
 nvidia-modelopt pins an ONNX and an ONNX Runtime of its own, so it lives in an environment of its own, and this file is
 run there as a program. It imports nothing of Photofinish.

@@ -1,6 +1,6 @@
-"""The files that `python -m photofinish.perf.cpu_ways` compares.
+"""The files that `python -m experiments.cpu_ways` compares.
 
-    python -m photofinish.export.cpu_artifacts FOLDER [--weights demo]
+    python -m experiments.cpu_artifacts FOLDER [--weights demo]
 
 NNCF is used where it is installed (`pip install nncf`); Photofinish itself does not need it.
 """

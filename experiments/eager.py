@@ -1,6 +1,6 @@
 """PyTorch eager FP32, the row that every engine is compared with: Ultralytics' network as it comes, no server.
 
-    python -m photofinish.export.eager --weights yolo26m.yaml --batch 1,8 > eager.json
+    python -m experiments.eager --weights yolo26m.yaml --batch 1,8 > eager.json
 
 TF32 is off. The input lies on the device, every run is waited for, the host's clock sees all of it. Prints JSON:
 milliseconds by batch size.

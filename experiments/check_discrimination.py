@@ -1,7 +1,7 @@
 """Does the comparison tell a difference from none? Twenty A/A comparisons, and twenty with a 10 % slow-down.
 
-    python -m photofinish.perf.check_discrimination                   a synthetic sender with a machine's kind of noise
-    python -m photofinish.perf.check_discrimination --url HOST:PORT   the real thing: one served variant against itself
+    python -m experiments.check_discrimination                   a synthetic sender with a machine's kind of noise
+    python -m experiments.check_discrimination --url HOST:PORT   the real thing: one served variant against itself
 
 The slow-down is real waiting after each request, a tenth of the time that this request took. A/A and slow-down take
 turns, so that both meet the same machine.
@@ -22,6 +22,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from experiments.simulated_machine import simulated_coverage
 from photofinish.client.pipeline.opening import OptimisedPipeline
 from photofinish.errors import ConfigError
 from photofinish.perf.judge.summary import summaries_from_section
@@ -33,7 +34,6 @@ from photofinish.perf.record.environment import environment_fingerprint, utc_now
 from photofinish.perf.record.record import Arm, Load, Section
 from photofinish.perf.record.samples import NS_PER_MS
 from photofinish.perf.report.tables import interval_text
-from photofinish.perf.simulated_machine import simulated_coverage
 from photofinish.perf.statistics import Interval
 
 SLOW_DOWN = 0.10
@@ -200,7 +200,7 @@ def main(
         tallies = check(noisy_sender)
     values = {
         "created_utc": utc_now(),
-        "command": ["python", "-m", "photofinish.perf.check_discrimination", *sys.argv[1:]],
+        "command": ["python", "-m", "experiments.check_discrimination", *sys.argv[1:]],
         "slow_down": SLOW_DOWN,
         "environment": environment,
         "load_average_after": os.getloadavg()[0],

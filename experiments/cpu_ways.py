@@ -1,8 +1,8 @@
 """Ways to run one model on this processor, each in a bare loop.
 
-    python -m photofinish.perf.cpu_ways FOLDER --out FILE.json
+    python -m experiments.cpu_ways FOLDER --out FILE.json
 
-FOLDER holds the artifacts that `python -m photofinish.export.cpu_artifacts` makes.
+FOLDER holds the artifacts that `python -m experiments.cpu_artifacts` makes.
 Every way runs in a process of its own, warm, and they take turns in rounds,
 so that what else the machine does falls on all of them alike.
 """
@@ -287,7 +287,7 @@ def main() -> None:
     )
     record = {
         "schema_version": SCHEMA_VERSION,
-        "command": "python -m photofinish.perf.cpu_ways",
+        "command": "python -m experiments.cpu_ways",
         "created_utc": utc_now(),
         "environment": environment_fingerprint(None, server={"kind": "none", "version": "in one process per way"}),
         "threads": options.threads,

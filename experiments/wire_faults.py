@@ -1,6 +1,6 @@
 """What the textbook client's own memory costs it: page faults and wire time of one call, allocator as it is and kept.
 
-    python -m photofinish.perf.wire_faults --model MODEL --source synthetic --source VIDEO --out faults.json
+    python -m experiments.wire_faults --model MODEL --source synthetic --source VIDEO --out faults.json
 
 glibc gives large freed buffers back to the kernel, so a client that sends 4.9 MB a call may fetch every page again each
 time. Whether it does depends on what the process did before: glibc keeps more once a larger buffer was freed, and some
@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from experiments.served import served
 from photofinish.client.pipeline.baseline import BaselinePipeline
 from photofinish.perf.load.client_memory import MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD_BYTES
 from photofinish.perf.measure.bench import frames_from_source
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
 from photofinish.perf.record.samples import NS_PER_MS
-from photofinish.perf.served import served
 from photofinish.perf.statistics import nearest_rank
 
 SCHEMA_VERSION = 1
@@ -56,7 +56,7 @@ def measure_here(url: str, model: str, source: str, requests: int) -> dict[str, 
 def measure_in_child(url: str, model: str, source: str, requests: int, tunables: Mapping[str, str]) -> dict[str, Any]:
     """The same in a new process, since glibc reads its tunables at the start."""
     environment = {name: value for name, value in os.environ.items() if name not in KEPT} | dict(tunables)
-    command = [sys.executable, "-m", "photofinish.perf.wire_faults", "--child", url, "--model", model]
+    command = [sys.executable, "-m", "experiments.wire_faults", "--child", url, "--model", model]
     command += ["--source", source, "--requests", str(requests)]
     answer = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     document: dict[str, Any] = json.loads(answer.stdout)
@@ -108,7 +108,7 @@ def main() -> None:
         entries = measure_rounds(server.url, options.model, sources, rounds=options.rounds, requests=options.requests)
     record = {
         "schema_version": SCHEMA_VERSION,
-        "command": shlex.join(["python", "-m", "photofinish.perf.wire_faults", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "experiments.wire_faults", *sys.argv[1:]]),
         "created_utc": utc_now(),
         "environment": environment_fingerprint(None, server={"kind": "embedded", "version": ""}),
         "tunables": dict(KEPT),

@@ -1,6 +1,6 @@
 """Memory under a long mixed load: does the server, or its client, grow?
 
-    python -m photofinish.perf.soak --repository model_repository --model yolo26n_onnx_fp16 --seconds 600 > soak.json
+    python -m experiments.soak --repository model_repository --model yolo26n_onnx_fp16 --seconds 600 > soak.json
 
 Clients send batches of random size over every transport that the machine has, and reconnect every few seconds, so that
 regions are made and given back all the time. Every `--every` seconds the memory of the server's processes is read: on
@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 import psutil
 
+from experiments.served import served
 from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.session import Session, Transport
 from photofinish.errors import PhotofinishError
-from photofinish.perf.served import served
 from photofinish.perf.watch.gpu import load_nvml
 
 ON_CPU: tuple[Transport, ...] = ("system_shm_http", "system_shm", "grpc")

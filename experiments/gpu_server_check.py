@@ -1,6 +1,6 @@
 """One run on a GPU machine: every served variant is right under mixed load, and what serving costs over the engine.
 
-    python -m photofinish.perf.gpu_server_check --repository model_repository [--seconds 4] > check.json
+    python -m experiments.gpu_server_check --repository model_repository [--seconds 4] > check.json
 
 The reference is the FP32 ONNX artifact, run on the CPU in this process. Frames are new on every run. Prints one JSON
 document; progress on stderr; exit 1 when an answer is wrong.
@@ -26,11 +26,11 @@ from typing import Any
 
 import numpy as np
 
+from experiments.gpu_reference import Array, Checker, fresh_frames, input_from_frames, reference_rows, rows_on_cpu
+from experiments.served import served
 from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.session import Session, Transport
 from photofinish.errors import PhotofinishError
-from photofinish.perf.gpu_reference import Array, Checker, fresh_frames, input_from_frames, reference_rows, rows_on_cpu
-from photofinish.perf.served import served
 from photofinish.perf.watch.gpu import load_nvml
 
 POOL = 24

@@ -1,4 +1,4 @@
-"""How fast one core renders the synthetic camera at 720p: `python -m photofinish.perf.camera_speed --out FILE.json`."""
+"""How fast one core renders the synthetic camera at 720p: `python -m experiments.camera_speed --out FILE.json`."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def main() -> None:
     entries = measure_scenes(options.frames)
     record = {
         "schema_version": SCHEMA_VERSION,
-        "command": f"python -m photofinish.perf.camera_speed --frames {options.frames}",
+        "command": f"python -m experiments.camera_speed --frames {options.frames}",
         "created_utc": utc_now(),
         "environment": environment,
         "size_wh": [1280, 720],
