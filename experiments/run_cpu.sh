@@ -20,6 +20,6 @@ photofinish perf standard "${measured[@]}" --concurrency 1,8 --out "$out/cpu2_de
 photofinish perf comparison "${measured[@]}" --optimised openvino_int8 --out "$out/cpu2_int8.json" || [[ $? == 3 ]]
 photofinish perf trace "${measured[@]}" --out "$out/cpu2_trace.json" || [[ $? == 3 ]]
 gzip -9 -f "$out/cpu2_demo.json" "$out/cpu2_int8.json" "$out/cpu2_trace.json"
-taskset -c 0 python -m photofinish.perf.camera_speed --out "$out/synthetic_camera.json"
-python -m photofinish.export.cpu_artifacts "$work/ways"
-python -m photofinish.perf.cpu_ways "$work/ways" --out "$out/cpu2_ways.json"
+taskset -c 0 python -m experiments.camera_speed --out "$out/synthetic_camera.json"
+python -m experiments.cpu_artifacts "$work/ways"
+python -m experiments.cpu_ways "$work/ways" --out "$out/cpu2_ways.json"

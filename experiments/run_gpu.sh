@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What docs/benchmarking.md says of a GPU, measured again. Steps in order, or only those that are named:
-#   perf/run_gpu.sh [export] [standard] [engine] [check] [m] [soak] [scale]
+#   experiments/run_gpu.sh [export] [standard] [engine] [check] [m] [soak] [scale]
 # On an H100 about 4, 8, 1, 2, 5 and 10 minutes, and 1 for each number of GPUs. Writes results/gpu_*.json, records
 # gzipped, beside their .md. OUT=FOLDER and SOURCE=VIDEO change where to and from, PYTHON the interpreter.
 set -euo pipefail
@@ -39,23 +39,23 @@ if is_wanted engine; then
   measured engine --repository "$work/n" --batch 1,8,32 --out "$out/gpu_engine.json"
 fi
 if is_wanted check; then
-  module perf.gpu_server_check --repository "$work/n" > "$out/gpu_check.json"
+  module experiments.gpu_server_check --repository "$work/n" > "$out/gpu_check.json"
 fi
 if is_wanted m; then
   photofinish export --weights yolo26m.yaml --device cuda --no-gate --repository "$work/m" \
     --variant torch_fp32_tensor --variant onnx_fp16 --variant aoti_fp16 --variant aoti_fp16_rect
   measured comparison --repository "$work/m" --source "$source" --out "$out/gpu_comparison_m.json"
   measured engine --repository "$work/m" --batch 1,8 --out "$out/gpu_engine_m.json"
-  module export.eager --weights yolo26m.yaml --batch 1,8 > "$out/gpu_eager_m.json"
+  module experiments.eager --weights yolo26m.yaml --batch 1,8 > "$out/gpu_eager_m.json"
 fi
 if is_wanted soak; then
-  module perf.soak --repository "$work/n" --seconds 600 > "$out/gpu_soak.json"
+  module experiments.soak --repository "$work/n" --seconds 600 > "$out/gpu_soak.json"
 fi
 if is_wanted scale; then
   gpus="$(nvidia-smi --query-gpu=index --format=csv,noheader | wc -l)"
   for count in 1 2 4; do
     if ((count <= gpus)); then
-      CUDA_VISIBLE_DEVICES="$(seq -s, 0 $((count - 1)))" module perf.gpu_server_check --repository "$work/n" \
+      CUDA_VISIBLE_DEVICES="$(seq -s, 0 $((count - 1)))" module experiments.gpu_server_check --repository "$work/n" \
         --model demo_traffic_onnx_fp16 > "$out/gpu_scale_$count.json"
     fi
   done

@@ -15,6 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from photofinish.server.triton.embedded import ServerEndpoint
 
+pytest_plugins = ["tests.export.tensorrt.fixtures"]
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -2,7 +2,7 @@
 
 glibc decides by what the process freed before: a textbook client that sends 4.9 MB a call takes some 4,400 page faults
 a call in one process and none in another (`experiments/wire_faults.py`). A measurement must not hang on that, so the
-client keeps its memory unless `plain` is asked for. All sides run in this one process, so it holds for all of them alike.
+client keeps its memory unless `plain` is asked for. All sides run in this one process, so it holds for all alike.
 """
 
 from __future__ import annotations

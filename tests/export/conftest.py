@@ -14,7 +14,7 @@ from photofinish.export.build import StagedVariant, stage_variants
 from photofinish.export.publishing import staging
 from photofinish.variant import Variant, variants_from_toml
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
+CHECKOUT = Path(__file__).resolve().parents[2]
 SIZE = 64
 SUFFIXES = ("torch_fp32_tensor", "torch_fp32", "onnx_fp32", "onnx_fp16")
 

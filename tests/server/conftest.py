@@ -34,5 +34,5 @@ def toy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSer
         outputs='{name: "total" data_type: TYPE_FP32 dims: [4]}, {name: "difference" data_type: TYPE_FP32 dims: [4]}',
     )
     save_two_inputs_onnx(write_model(repository, "two_inputs", config))
-    with EmbeddedServer(repository, log_path=folder / "photofinish.server.triton.log") as server:
+    with EmbeddedServer(repository, log_path=folder / "server.log") as server:
         yield server

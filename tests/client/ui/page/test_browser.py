@@ -1,0 +1,222 @@
+"""The page in a real Chromium, against a fake server whose two models differ in speed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from photofinish.client.ui.page.app import Hosting, RunningView, serve_view
+from photofinish.client.ui.page.split_view import Choice
+from tests.client.fake_triton import FakeTriton, wait_for
+from tests.client.ui.browser import Browser, find_chromium
+from tests.client.ui.served import BASELINE, OPTIMISED, toy_models
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(find_chromium() is None, reason="no Chromium on PATH; on Debian: apt install chromium"),
+]
+
+PIXELS = """(() => {
+  const image = document.querySelector('#pf-stream'), canvas = document.createElement('canvas');
+  canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+  const context = canvas.getContext('2d');
+  context.drawImage(image, 0, 0);
+  return [[0, 640], [656, 640]].map(([left, width]) => {
+    const data = context.getImageData(left, 60, width, 280).data;
+    let sum = 0;
+    for (let i = 0; i < data.length; i += 4) sum = (sum * 31 + data[i] * (i % 1009)) % 2147483647;
+    return sum;
+  });
+})()"""
+"""A number for the picture inside each panel, as the page paints it now."""
+
+COUNT_PAINTED = """new Promise(resolve => {
+  const image = document.querySelector('#pf-stream'), canvas = document.createElement('canvas');
+  canvas.width = 1296; canvas.height = 1;
+  const context = canvas.getContext('2d', { willReadFrequently: true });
+  const begin = performance.now();
+  let last = '', painted = 0;
+  const look = () => {
+    context.drawImage(image, 0, 366, 1296, 1, 0, 0, 1296, 1);
+    const now = context.getImageData(0, 0, 1296, 1).data.join();
+    if (now !== last) { last = now; painted += 1; }
+    const seconds = (performance.now() - begin) / 1000;
+    if (seconds < 3) requestAnimationFrame(look); else resolve(painted / seconds);
+  };
+  requestAnimationFrame(look);
+})"""
+"""Different pictures painted per second; the strip of ticks moves with every picture."""
+
+
+@contextmanager
+def tunnel_to(port: int) -> Iterator[str]:
+    """Another address for the same page, as a shared link is: bytes pass unchanged both ways."""
+
+    def pass_on(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                outer, _ = listener.accept()
+                inner = socket.create_connection(("127.0.0.1", port))
+                for pair in ((outer, inner), (inner, outer)):
+                    threading.Thread(target=pass_on, args=pair, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """The page, and what it shows."""
+
+    browser: Browser
+    running: RunningView
+    url: str
+
+    def text(self, path: str) -> str:
+        return str(self.browser.evaluate(f"""document.querySelector('[data-text="{path}"]').textContent"""))
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    choice = Choice(source="synthetic?width=640&height=360", baseline=BASELINE, optimised=OPTIMISED)
+    with (
+        FakeTriton(*toy_models(untrained=True)) as server,
+        serve_view(server.url, choice, Hosting(port=0)) as running,
+        tunnel_to(int(running.url.rpartition(":")[2])) as url,
+        Browser(tmp_path_factory.mktemp("chromium")) as browser,
+    ):
+        browser.open(url)
+        browser.wait_for("document.querySelector('#pf')?.dataset.state === 'live'", 60)
+        wait_for(lambda: min(board.frames_done for board in running.view.boards.values()) >= 20, 60)
+        browser.wait_for("document.querySelector('#pf-stream').naturalWidth > 0", 30)
+        yield Opened(browser=browser, running=running, url=url)
+
+
+def test_both_panels_move(opened: Opened) -> None:
+    first = opened.browser.evaluate(PIXELS)
+    deadline = time.monotonic() + 20
+    moved = [False, False]
+    while not all(moved) and time.monotonic() < deadline:
+        now = opened.browser.evaluate(PIXELS)
+        moved = [was or a != b for was, a, b in zip(moved, first, now, strict=True)]
+    assert moved == [True, True], "baseline and optimised panel"
+
+
+def test_the_stream_is_painted_as_fast_as_the_pipelines_work(opened: Opened) -> None:
+    """20 pictures a second, or, on a machine too busy for the pipeline itself, most of what the pipeline does."""
+    board = opened.running.view.boards["optimised"]
+    measured = []
+    for _ in range(4):
+        begin, done = time.monotonic(), board.frames_done
+        painted_per_s = opened.browser.evaluate(COUNT_PAINTED)
+        done_per_s = (board.frames_done - done) / (time.monotonic() - begin)
+        measured.append((round(painted_per_s, 1), round(done_per_s, 1)))
+        if painted_per_s >= min(20, 0.7 * done_per_s):
+            return
+    pytest.fail(f"pictures painted and frames done per second: {measured}")
+
+
+def test_numbers_change_and_agree_with_the_counters(opened: Opened) -> None:
+    boards = opened.running.view.boards
+    for side in boards:
+        before = int(opened.text(f"sides.{side}.done").replace(",", ""))
+        shown = f"""document.querySelector('[data-text="sides.{side}.done"]').textContent.replace(',', '')"""
+        opened.browser.wait_for(f"Number({shown}) > {before}")
+        behind = boards[side].frames_done - int(opened.text(f"sides.{side}.done").replace(",", ""))
+        assert 0 <= behind <= 150, "the page shows the counter as it was at most about a second ago"
+        assert float(opened.text(f"sides.{side}.fps")) > 0
+        assert float(opened.text(f"sides.{side}.p50")) >= (120 if side == "baseline" else 25)
+    assert float(opened.text("ratio.first").rstrip("×")) > 1.5
+    assert opened.text("sides.optimised.how") == "ONNX Runtime · FP32 · shared memory"
+
+
+def test_an_untrained_model_is_said_on_the_screen(opened: Opened) -> None:
+    assert "its boxes mean nothing" in opened.browser.evaluate("document.querySelector('#pf-warnings').textContent")
+
+
+def test_nothing_is_fetched_from_elsewhere_not_even_from_the_address_behind_the_tunnel(opened: Opened) -> None:
+    foreign = [url for url in opened.browser.requested if not url.startswith((opened.url, "data:", "blob:"))]
+    assert foreign == []
+    assert opened.browser.errors == []
+
+
+def test_variants_are_learnt_from_the_server(opened: Opened) -> None:
+    values = "[...document.querySelectorAll('#pf-controls input')].map(input => input.value)"
+    opened.browser.wait_for(f"{values}.includes('{OPTIMISED}')")
+    shown = opened.browser.evaluate(values)
+    assert shown[:3] == ["synthetic?width=640&height=360", BASELINE, OPTIMISED]
+
+
+def test_a_killed_worker_is_shown_and_recovers(opened: Opened) -> None:
+    pid = opened.running.view.state().sides["baseline"].child.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    trouble = """document.querySelector('[data-text="sides.baseline.trouble"]').textContent"""
+    opened.browser.wait_for(f"{trouble}.includes('ended by SIGKILL')", 20)
+    opened.browser.wait_for(f"{trouble} === ''", 40)
+
+
+def test_start_begins_anew(opened: Opened) -> None:
+    boards = opened.running.view.boards
+    before = boards["optimised"].frames_done
+    opened.browser.evaluate("document.querySelector('button.primary').click()")
+    wait_for(lambda: boards["optimised"].frames_done < before, 20)
+    wait_for(lambda: boards["optimised"].frames_done >= 5, 40)
+
+
+def test_a_phone_shows_both_panels_one_above_the_other(opened: Opened, tmp_path: Path) -> None:
+    browser = opened.browser
+    browser.resize(390, 844)
+    try:
+        browser.wait_for("document.querySelector('#pf-stream').naturalHeight === 764", 30)
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+        browser.screenshot(tmp_path / "phone.png")
+        assert (tmp_path / "phone.png").stat().st_size > 10_000
+    finally:
+        browser.resize(1280, 800)
+
+
+def test_the_page_stays_dark_when_the_system_turns_light(opened: Opened) -> None:
+    browser = opened.browser
+    brand = "getComputedStyle(document.querySelector('#pf .pf-brand')).color"
+    before = browser.evaluate(brand)
+    try:
+        for scheme in ("dark", "light"):
+            browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+            browser.evaluate("new Promise(resolve => setTimeout(resolve, 300))")
+            assert browser.evaluate(brand) == before, scheme
+    finally:
+        browser.call("Emulation.setEmulatedMedia", features=[])
+
+
+@pytest.mark.parametrize("width", [390, 820, 1000, 1280])
+def test_no_figure_leaves_its_place(opened: Opened, width: int) -> None:
+    browser = opened.browser
+    browser.resize(width, 1100)
+    try:
+        browser.wait_for(f"innerWidth === {width}")
+        wide = (
+            "[...document.querySelectorAll('#pf dd, #pf dt')].filter(node => node.scrollWidth > node.clientWidth + 1)"
+        )
+        assert browser.evaluate(f"{wide}.map(node => node.innerText)") == []
+    finally:
+        browser.resize(1280, 800)

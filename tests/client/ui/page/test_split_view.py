@@ -1,0 +1,132 @@
+"""The running view against a fake server whose two models differ in speed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from photofinish.client.ui.page.screen import screen_from_state
+from photofinish.client.ui.page.split_view import Choice, SplitView
+from tests.client.fake_triton import FakeTriton, wait_for
+from tests.client.ui.served import BASELINE, OPTIMISED, toy_models
+
+START_S = 40.0
+
+
+@pytest.fixture
+def served() -> Iterator[FakeTriton]:
+    with FakeTriton(*toy_models()) as server:
+        yield server
+
+
+def choice(**changes: str) -> Choice:
+    values = {"source": "synthetic?width=320&height=180", "baseline": BASELINE, "optimised": OPTIMISED, **changes}
+    return Choice(**values)  # type: ignore[arg-type]
+
+
+def own_children() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def done(view: SplitView) -> dict[str, int]:
+    return {side: board.frames_done for side, board in view.boards.items()}
+
+
+def test_both_sides_work_and_their_numbers_agree_with_the_server(served: FakeTriton) -> None:
+    before = own_children()
+    shared_before = set(Path("/dev/shm").iterdir())
+    with SplitView(served.url, choice()) as view:
+        wait_for(lambda: min(done(view).values()) >= 20, START_S)
+        asked = {name: sum(request.model_name == name for request in served.requests) for name in (BASELINE, OPTIMISED)}
+        screen = screen_from_state(view.state())
+        sides = {side: part["numbers"] for side, part in screen["sides"].items()}
+        assert 0 <= sides["baseline"]["frames_done"] - asked[BASELINE] + 2 <= 4
+        assert 0 <= sides["optimised"]["frames_done"] - asked[OPTIMISED] + 4 <= 8
+        assert sides["baseline"]["p50_ms"] >= 120
+        assert 25 <= sides["optimised"]["p50_ms"]
+        assert screen["numbers"]["fps_ratio"] > 1.5
+        assert screen["ratio"]["is_won"]
+        assert screen["sides"]["optimised"]["how"] == "ONNX Runtime · FP32 · shared memory"
+        assert screen["sides"]["baseline"]["trouble"] == ""
+        assert screen["source"].startswith("synthetic")
+        assert len(own_children() - before) >= 3
+    pids = {os.getpid(), *(part["pid"] for part in sides.values())}
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids - {os.getpid()}))
+    left = set(Path("/dev/shm").iterdir()) - shared_before
+    assert not [path for path in left if any(f"{pid}" in path.name.split("_") for pid in pids)]
+
+
+def test_a_killed_worker_is_shown_and_comes_back(served: FakeTriton) -> None:
+    with SplitView(served.url, choice()) as view:
+        wait_for(lambda: min(done(view).values()) >= 5, START_S)
+        pid = view.state().sides["optimised"].child.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: "SIGKILL" in trouble(view, "optimised"), 10)
+        at_kill = done(view)
+        wait_for(lambda: done(view)["optimised"] > at_kill["optimised"] + 5, START_S)
+        assert trouble(view, "optimised") == ""
+        assert done(view)["baseline"] > at_kill["baseline"], "the other side went on meanwhile"
+
+
+def trouble(view: SplitView, side: str) -> str:
+    return str(screen_from_state(view.state())["sides"][side]["trouble"])
+
+
+def test_a_server_that_went_away_is_named_on_both_sides() -> None:
+    with FakeTriton(*toy_models()) as server, SplitView(server.url, choice()) as view:
+        wait_for(lambda: min(done(view).values()) >= 5, START_S)
+        server.vanish()
+        for side in view.boards:
+            wait_for(lambda side=side: server.url in trouble(view, side), 20)  # type: ignore[misc]
+
+
+def test_a_source_that_is_missing_is_named_and_another_can_be_chosen(served: FakeTriton) -> None:
+    with SplitView(served.url, choice(source="/nowhere/clip.mp4")) as view:
+        wait_for(lambda: "/nowhere/clip.mp4 does not exist" in trouble(view, "baseline"), START_S)
+        view.choose(choice(pace="camera"))
+        wait_for(lambda: min(done(view).values()) >= 5, START_S)
+        assert screen_from_state(view.state())["source"].endswith("30 frames per second")
+
+
+def test_an_unknown_variant_is_named(served: FakeTriton) -> None:
+    with SplitView(served.url, choice(optimised="toy_trt_fp16")) as view:
+        wait_for(lambda: "toy_trt_fp16" in trouble(view, "optimised"), START_S)
+        wait_for(lambda: done(view)["baseline"] >= 5, START_S)
+
+
+def test_a_refused_shared_memory_is_announced() -> None:
+    with FakeTriton(*toy_models(), refuse_shared_memory=True) as server, SplitView(server.url, choice()) as view:
+        wait_for(lambda: done(view)["optimised"] >= 5, START_S)
+        screen = screen_from_state(view.state())
+        assert screen["sides"]["optimised"]["how"].endswith("gRPC")
+        assert any(warning.startswith("Optimised: ") for warning in screen["warnings"])
+
+
+def test_closing_is_quick(served: FakeTriton) -> None:
+    with SplitView(served.url, choice()) as view:
+        wait_for(lambda: min(done(view).values()) >= 5, START_S)
+        began = time.monotonic()
+    assert time.monotonic() - began < 8
+
+
+def test_a_source_that_no_file_can_be_called_is_no_replay() -> None:
+    """The page asks for the pace in every refresh: a name that the system refuses must not break it."""
+    assert choice(source="x" * 5000).is_paced
+    assert not choice().is_paced
+
+
+def test_start_pressed_while_the_view_closes_starts_nothing(served: FakeTriton) -> None:
+    before = own_children()
+    with SplitView(served.url, choice()) as view:
+        pass
+    view.choose(choice(pace="camera"))
+    started = own_children() - before
+    view._stop_children()
+    assert not started

@@ -1,0 +1,77 @@
+"""experiments/run_gpu.sh without a GPU: what it would run, and that every command and option of it exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "run_gpu.sh"
+RECORDER = """#!/bin/sh
+echo "${{CUDA_VISIBLE_DEVICES:-all}} $*" >> {log}
+"""
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """A `python` that writes down how it was called, and an `nvidia-smi` of a machine with four GPUs."""
+    for name, text in (
+        ("python", RECORDER.format(log=tmp_path / "log")),
+        ("nvidia-smi", "#!/bin/sh\nprintf '0\\n1\\n2\\n3\\n'\n"),
+    ):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def run_script(programs: Path, *steps: str) -> subprocess.CompletedProcess[str]:
+    found = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHON": str(programs / "python")}
+    found["OUT"] = str(programs / "out")
+    return subprocess.run([SCRIPT, *steps], capture_output=True, text=True, timeout=60, check=False, env=found)
+
+
+@cache
+def help_of(*command: str) -> str:
+    return subprocess.run([sys.executable, "-m", *command, "--help"], capture_output=True, text=True, check=True).stdout
+
+
+def test_every_command_and_option_exists(programs: Path) -> None:
+    done = run_script(programs)
+    assert done.returncode == 0, done.stderr
+    calls = (programs / "log").read_text().splitlines()
+    assert len(calls) == 13
+    for call in calls:
+        words = call.split()[2:]
+        command = [words[0]]
+        while words[0] == "photofinish.cli" and not words[len(command)].startswith("-"):
+            command.append(words[len(command)])
+        offered = help_of(*command)
+        for option in (word.partition("=")[0] for word in words if word.startswith("--")):
+            assert re.search(rf"{option}\b", offered), f"{' '.join(command)} has no {option}"
+
+
+def test_every_variant_exists(programs: Path) -> None:
+    from photofinish.variant import default_variants_path, variants_from_toml
+
+    assert run_script(programs, "export").returncode == 0
+    known = {item.suffix for item in variants_from_toml(default_variants_path(), model="m")}
+    named = set(re.findall(r"--variant[= ](\S+)", (programs / "log").read_text()))
+    assert len(named) > 4
+    assert named <= known
+
+
+def test_only_the_named_steps_run_and_scaling_takes_one_two_and_four_gpus(programs: Path) -> None:
+    assert run_script(programs, "scale").returncode == 0
+    calls = (programs / "log").read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["0", "0,1", "0,1,2,3"]
+    assert {path.name for path in (programs / "out").iterdir()} == {f"gpu_scale_{count}.json" for count in (1, 2, 4)}
+
+
+def test_an_unknown_step_is_refused(programs: Path) -> None:
+    done = run_script(programs, "everything")
+    assert (done.returncode, "unknown step everything; there are export" in done.stderr) == (2, True)
