@@ -14,8 +14,8 @@ import click
 import cv2
 import numpy as np
 
+from photofinish.percentiles import nearest_rank
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
-from photofinish.perf.statistics import nearest_rank
 from photofinish.synthetic import SyntheticCamera
 
 SCENES: dict[str, dict[str, float]] = {"default": {"crowding": 1.0}, "crowded": {"crowding": 2.0}}

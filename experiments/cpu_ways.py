@@ -25,9 +25,9 @@ from typing import Any
 import click
 import numpy as np
 
+from photofinish.percentiles import min_samples, nearest_rank
 from photofinish.perf.formatting import MISSING
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
-from photofinish.perf.statistics import min_samples, nearest_rank
 
 Loop = Callable[[], object]
 SCHEMA_VERSION = 1

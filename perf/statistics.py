@@ -1,4 +1,4 @@
-"""Percentiles that the sample can carry, and how sure one may be of a speed-up."""
+"""How sure one may be of a speed-up."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Values = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+from photofinish.percentiles import Values
+
 Counts = npt.NDArray[np.int64]
 """How often each block is taken in each resample: (resamples, blocks)."""
 BlockStatistic = Callable[[Sequence[Values], Counts], npt.NDArray[np.float64]]
 """A figure of all values of the blocks together, for every resample."""
 
-PERCENTILE_CONFIDENCE = 0.99
-"""How sure the sample-size rule is, as in MLPerf LoadGen's early stopping."""
-_SPARE_SAMPLES = 1
-"""Samples above the percentile that the rule may leave out, so that the bound is never the maximum itself."""
 _TOLERANCE = 1e-9
 
 
@@ -33,57 +30,6 @@ class Interval:
     def holds(self, value: float) -> bool:
         """Whether `value` lies inside, ends included."""
         return self.low <= value <= self.high
-
-
-def nearest_rank(values: Values, share: float) -> float:
-    """The smallest value that at least `share` (0..1] of all values do not exceed. No interpolation."""
-    if not 0 < share <= 1 or not len(values):
-        raise ValueError(f"nearest_rank needs values and a share within (0, 1], got {len(values)} values, {share}")
-    rank = max(1, math.ceil(share * len(values) - _TOLERANCE))
-    return float(np.partition(values, rank - 1)[rank - 1])
-
-
-def binomial_cdf(successes: int, trials: int, probability: float) -> float:
-    """P(X <= successes) for X ~ Binomial(trials, probability), 0 < probability < 1."""
-    log_odds = math.log(probability) - math.log1p(-probability)
-    log_term = trials * math.log1p(-probability)
-    total = math.exp(log_term)
-    for count in range(1, min(successes, trials) + 1):
-        log_term += math.log((trials - count + 1) / count) + log_odds
-        total += math.exp(log_term)
-    return min(total, 1.0)
-
-
-def min_samples(share: float, confidence: float = PERCENTILE_CONFIDENCE) -> int:
-    """How many samples a percentile needs before it is printed: 64 for 0.90, 130 for 0.95, 662 for 0.99.
-
-    MLPerf LoadGen's early-stopping rule: the smallest n for which the second-largest of n samples lies at or above the
-    true percentile with this confidence, P(Binomial(n, 1 - share) <= 1) <= 1 - confidence.
-    """
-    if not 0 < share < 1 or not 0 < confidence < 1:
-        raise ValueError(f"share and confidence must lie within (0, 1), got {share} and {confidence}")
-
-    def carries(count: int) -> bool:
-        return binomial_cdf(_SPARE_SAMPLES, count, 1 - share) <= 1 - confidence + _TOLERANCE
-
-    high = 2
-    while not carries(high):
-        high *= 2
-    low = high // 2
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if carries(middle) else (middle + 1, high)
-    return low
-
-
-def carried_percentile(values: Values, share: float) -> float | None:
-    """The nearest-rank percentile, or None where the sample is too small for it.
-
-    The median is always carried (of at least one value): the rule is about tails.
-    """
-    if not len(values) or (share > 0.5 and len(values) < min_samples(share)):
-        return None
-    return nearest_rank(values, share)
 
 
 def student_t_quantile(probability: float, degrees: int) -> float:

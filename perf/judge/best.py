@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from photofinish.percentiles import min_samples
 from photofinish.perf.formatting import milliseconds, number
 from photofinish.perf.judge.summary import summaries_from_section
 from photofinish.perf.record.record import Section
-from photofinish.perf.statistics import min_samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,12 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from photofinish.percentiles import Values, carried_percentile
 from photofinish.perf.record.observation import Observation, joined_means
 from photofinish.perf.record.record import Arm, Block, Section
 from photofinish.perf.statistics import (
     BlockStatistic,
     Interval,
-    Values,
-    carried_percentile,
     ratio_interval,
     resampled_mean,
     resampled_nearest_rank,

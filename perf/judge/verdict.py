@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from photofinish.errors import ConfigError
+from photofinish.percentiles import min_samples
 from photofinish.perf.judge.steadiness import drift_of
 from photofinish.perf.judge.summary import ArmSummary, latency_statistic, summaries_from_section
 from photofinish.perf.load.harness import MAX_OVERHEAD_NS, is_sender_late
@@ -16,7 +17,7 @@ from photofinish.perf.load.schedule import MIN_ROUNDS
 from photofinish.perf.record.observation import POWER_CAP
 from photofinish.perf.record.record import Arm, Record, Section
 from photofinish.perf.record.samples import NS_PER_MS
-from photofinish.perf.statistics import Interval, min_samples, resampled_mean, value_interval
+from photofinish.perf.statistics import Interval, resampled_mean, value_interval
 
 Validity = Literal["VALID", "INVALID"]
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]

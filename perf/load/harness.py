@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from photofinish.percentiles import nearest_rank
 from photofinish.perf.load.loops import arrival_offsets, run_closed_loop, run_open_loop
 from photofinish.perf.record.samples import NS_PER_MS, Samples
-from photofinish.perf.statistics import nearest_rank
 
 MAX_OVERHEAD_NS = 100_000
 """P95 of the harness's own time per request above which its figures are in doubt."""

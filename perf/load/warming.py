@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from photofinish.percentiles import nearest_rank
 from photofinish.perf.load.loops import Sender, run_closed_loop
-from photofinish.perf.statistics import nearest_rank
 
 STEADY = 0.05
 """Two stretches in a row whose medians differ by less than this share: warm."""

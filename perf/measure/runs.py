@@ -14,6 +14,7 @@ from photofinish.client.triton.served import ServedModel
 from photofinish.client.triton.session import Session, Transport
 from photofinish.errors import ConfigError, PhotofinishError
 from photofinish.letterbox import is_smaller_than_in_square
+from photofinish.percentiles import nearest_rank
 from photofinish.perf.formatting import milliseconds
 from photofinish.perf.load.client_memory import ClientMemory
 from photofinish.perf.load.harness import measure_harness
@@ -28,7 +29,6 @@ from photofinish.perf.measure.sweep import run_sweep
 from photofinish.perf.record.environment import utc_now
 from photofinish.perf.record.record import Harness, Load, NotRun, Record, Section, SectionKind, write_record
 from photofinish.perf.report.files import write_reports
-from photofinish.perf.statistics import nearest_rank
 
 TransportChoice = Transport | Literal["auto"]
 WRITE_EVERY_S = 2.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from photofinish.percentiles import carried_percentile, nearest_rank
 from photofinish.perf.formatting import milliseconds, number, tick_label, times
 from photofinish.perf.judge.stages import STAGES, stage_rows
 from photofinish.perf.judge.summary import ArmSummary, latency_ns_of, summaries_from_section
@@ -32,7 +33,6 @@ from photofinish.perf.report.svg import (
 )
 from photofinish.perf.report.tables import arm_label
 from photofinish.perf.report.words import word
-from photofinish.perf.statistics import carried_percentile, nearest_rank
 
 _BINS = 64
 _STAGE_COLOURS = ("#94a3b8", "#b45309", "#be185d", "#7dd3c8", "#0f766e", "#134e4a", "#4338ca")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from photofinish.percentiles import min_samples
 from photofinish.perf.formatting import number, tick_label, times
 from photofinish.perf.judge.generators import generator_disagreements
 from photofinish.perf.judge.stages import stage_rows
@@ -30,7 +31,6 @@ from photofinish.perf.report.tables import (
     sweep_rows,
 )
 from photofinish.perf.report.words import section_title, word
-from photofinish.perf.statistics import min_samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+from photofinish.percentiles import min_samples
 from photofinish.perf.judge.summary import summaries_from_section
 from photofinish.perf.judge.verdict import machine_reasons
 from photofinish.perf.record.environment import usable_cores
@@ -12,7 +13,6 @@ from photofinish.perf.record.record import Record, Section
 from photofinish.perf.report.parts import Part, headline, text_parts
 from photofinish.perf.report.tables import comparison_rows
 from photofinish.perf.report.words import word
-from photofinish.perf.statistics import min_samples
 
 
 def comparison_table(section: Section, *, lang: str = "en") -> str:

@@ -30,10 +30,10 @@ def measure_published(
     """
     if not models:
         return ()
+    from photofinish.percentiles import min_samples
     from photofinish.perf.judge.best import candidates_from_section
     from photofinish.perf.measure.bench import Bench, frames_from_source, served_models
     from photofinish.perf.measure.sweep import run_sweep
-    from photofinish.perf.statistics import min_samples
     from photofinish.perf.watch.watcher import Watcher
     from photofinish.server.triton.embedded import EmbeddedServer
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.eager import MIN_RUNS, percentiles_ms
-from photofinish.perf.statistics import min_samples, nearest_rank
+from photofinish.percentiles import min_samples, nearest_rank
 
 
 def test_the_rule_is_that_of_the_statistics() -> None:

@@ -9,11 +9,7 @@ import numpy as np
 import pytest
 
 from photofinish.perf.statistics import (
-    binomial_cdf,
-    carried_percentile,
     expansion,
-    min_samples,
-    nearest_rank,
     ratio_interval,
     resampled_mean,
     resampled_nearest_rank,
@@ -22,49 +18,6 @@ from photofinish.perf.statistics import (
 )
 
 scipy_stats = pytest.importorskip("scipy.stats")
-
-
-@pytest.mark.parametrize(
-    ("share", "expected"), [(0.01, 15), (0.2, 15), (0.3, 20), (0.4, 20), (0.5, 35), (0.6, 35), (0.95, 50), (1.0, 50)]
-)
-def test_nearest_rank_by_hand(share: float, expected: float) -> None:
-    assert nearest_rank(np.array([35, 50, 15, 40, 20]), share) == expected
-
-
-def test_nearest_rank_does_not_stumble_over_binary_fractions() -> None:
-    values = np.arange(1, 101)
-    assert [nearest_rank(values, percent / 100) for percent in range(1, 101)] == list(range(1, 101))
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_nearest_rank_is_numpys_inverted_cdf(seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    values = generator.lognormal(0, 1, int(generator.integers(1, 3000)))
-    for share in (0.001, 0.1, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0):
-        assert nearest_rank(values, share) == np.percentile(values, share * 100, method="inverted_cdf")
-
-
-@pytest.mark.parametrize(("share", "expected"), [(0.90, 64), (0.95, 130), (0.99, 662)])
-def test_sample_size_rule_is_mlperfs(share: float, expected: int) -> None:
-    assert min_samples(share) == expected
-    assert carried_percentile(np.arange(expected - 1), share) is None
-    assert carried_percentile(np.arange(expected), share) is not None
-
-
-def test_median_needs_no_rule_but_a_value() -> None:
-    assert carried_percentile(np.array([7]), 0.5) == 7
-    assert carried_percentile(np.array([], np.int64), 0.5) is None
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_binomial_cdf_is_scipys(seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    trials = int(generator.integers(1, 5000))
-    probability = float(generator.uniform(0.001, 0.5))
-    successes = int(generator.integers(0, max(1, int(trials * probability * 2))))
-    assert binomial_cdf(successes, trials, probability) == pytest.approx(
-        scipy_stats.binom.cdf(successes, trials, probability), rel=1e-9
-    )
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 5, 9, 30, 101])
@@ -128,9 +81,6 @@ def test_ratio_interval_covers_as_often_as_it_says() -> None:
 def test_unequal_or_single_blocks_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         ratio_interval([np.ones(3)], [np.ones(3)], resampled_mean)
-    with pytest.raises(ValueError, match="share"):
-        nearest_rank(np.ones(3), 0.0)
-    assert math.isclose(binomial_cdf(5, 5, 0.3), 1.0)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from photofinish.errors import RequestRejectedError, RequestTimeoutError, ServerUnavailableError
+from photofinish.percentiles import nearest_rank
 from photofinish.perf.load.harness import MAX_OVERHEAD_NS, is_sender_late, measure_harness
 from photofinish.perf.load.loops import MAX_ERRORS_IN_A_ROW, arrival_offsets, run_closed_loop, run_open_loop
 from photofinish.perf.record.samples import NS_PER_MS, NS_PER_S, Samples
-from photofinish.perf.statistics import nearest_rank
 
 
 class Gate:
