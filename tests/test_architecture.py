@@ -26,6 +26,30 @@ MAY_IMPORT = {
     "client": {"photofinish", "client"},
     "perf": {"photofinish", "client", "perf"},
 }
+COMPOSERS = ("commands", "flows")
+"""Folders of `photofinish/` that put the rooms together, so that they may import all of them."""
+FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "client": (
+        ("triton", "sources"),
+        ("pipeline", "calibrate"),
+        ("detect",),
+        ("ui/processes",),
+        ("ui/page",),
+    ),
+    "photofinish": (
+        ("errors", "letterbox", "lock", "percentiles", "source_hash"),
+        ("detections", "engine_record", "model_card", "variant", "wheels"),
+        ("frame", "heads"),
+        ("synthetic",),
+        ("flows",),
+        ("commands",),
+        ("cli",),
+    ),
+}
+"""The floors of each room, the lowest first: folders, or modules that lie beside them.
+
+What stands on one floor imports lower floors and itself, and nothing of its neighbours on the same floor.
+"""
 ONLY_HERE = {
     "ultralytics": {"export"},
     "tritonclient": {"client"},
@@ -45,6 +69,11 @@ HEAVY = {
 VOCABULARY_MAY_IMPORT = {"numpy", "cv2", "click", "tomli", "tqdm"}
 
 
+def composes(path: Path) -> bool:
+    """Whether a module lies in a folder that puts the rooms together."""
+    return any(CHECKOUT / "photofinish" / folder in path.parents for folder in COMPOSERS)
+
+
 def modules(folder: str) -> list[Path]:
     found = (path for path in (CHECKOUT / folder).rglob("*.py") if "__pycache__" not in path.parts)
     if folder != "photofinish":
@@ -59,16 +88,48 @@ def room_from_import(name: str) -> str:
     return parts[1] if parts[0] == "photofinish" and len(parts) > 1 and parts[1] in ROOMS else parts[0]
 
 
-def imported_roots(path: Path, *, top_level_only: bool = False) -> Iterator[tuple[int, str]]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = ast.iter_child_nodes(tree) if top_level_only else ast.walk(tree)
-    for node in nodes:
+def imported_names(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything that is imported anywhere in a module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield node.lineno, room_from_import(alias.name)
+                yield node.lineno, alias.name
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
-                yield node.lineno, room_from_import(f"{node.module}.{alias.name}")
+                yield node.lineno, f"{node.module}.{alias.name}"
+
+
+def imported_roots(path: Path) -> Iterator[tuple[int, str]]:
+    for line, name in imported_names(path):
+        yield line, room_from_import(name)
+
+
+def floor_of(place: str, floors: tuple[tuple[str, ...], ...]) -> tuple[int, str] | None:
+    """Floor and name of the listed part that holds `place` ("ui/page/app"); None where it is not listed."""
+    for number, parts in enumerate(floors):
+        for part in parts:
+            if place == part or place.startswith(f"{part}/"):
+                return number, part
+    return None
+
+
+def wrong_imports(room: str, floors: tuple[tuple[str, ...], ...], root: Path = CHECKOUT) -> Iterator[str]:
+    """What a room's modules import from their own or a higher floor, and modules that stand on no floor."""
+    package = "photofinish." if room == "photofinish" else f"photofinish.{room}."
+    for path in modules(room) if root == CHECKOUT else sorted((root / room).rglob("*.py")):
+        relative = path.relative_to(root)
+        place = path.relative_to(root / room).with_suffix("").as_posix()
+        own = floor_of(place, floors)
+        if own is None:
+            if path.name != "__init__.py":
+                yield f"{relative} stands on no floor of FLOORS"
+            continue
+        for line, name in imported_names(path):
+            wanted = (
+                floor_of(name.removeprefix(package).replace(".", "/"), floors) if name.startswith(package) else None
+            )
+            if wanted and wanted[1] != own[1] and wanted[0] >= own[0]:
+                yield f"{relative}:{line} ({own[1]}) imports {name} ({wanted[1]})"
 
 
 @pytest.mark.parametrize("folder", sorted(OURS))
@@ -76,11 +137,33 @@ def test_folders_import_only_along_the_arrows(folder: str) -> None:
     wrong = [
         f"{path.relative_to(CHECKOUT)}:{line} imports {root}"
         for path in modules(folder)
-        if (CHECKOUT / "photofinish" / "commands") not in path.parents
+        if not composes(path)
         for line, root in imported_roots(path)
         if root in OURS - MAY_IMPORT[folder]
     ]
     assert not wrong
+
+
+@pytest.mark.parametrize("room", sorted(FLOORS))
+def test_rooms_import_downwards(room: str) -> None:
+    assert not list(wrong_imports(room, FLOORS[room]))
+
+
+def test_an_upward_import_is_found(tmp_path: Path) -> None:
+    for place, text in {
+        "cellar/wine": "import photofinish.house.roof.tiles\n",
+        "roof/tiles": "from photofinish.house.cellar import wine\n",
+        "attic": "def look() -> None:\n    from photofinish.house.roof import tiles\n",
+        "shed": "",
+    }.items():
+        path = tmp_path / "house" / f"{place}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert list(wrong_imports("house", (("cellar",), ("roof", "attic")), tmp_path)) == [
+        "house/attic.py:2 (attic) imports photofinish.house.roof.tiles (roof)",
+        "house/cellar/wine.py:1 (cellar) imports photofinish.house.roof.tiles (roof)",
+        "house/shed.py stands on no floor of FLOORS",
+    ]
 
 
 def test_backends_import_nothing_of_ours() -> None:
@@ -125,7 +208,7 @@ def test_the_vocabulary_needs_only_the_base_install() -> None:
     wrong = [
         f"{path.relative_to(CHECKOUT)}:{line} imports {root}"
         for path in modules("photofinish")
-        if (CHECKOUT / "photofinish" / "commands") not in path.parents
+        if not composes(path)
         for line, root in imported_roots(path)
         if root not in allowed
     ]
