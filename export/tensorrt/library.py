@@ -1,7 +1,7 @@
 """The TensorRT libraries behind one face: `tensorrt` 10 and 11, and `tensorrt_rtx`.
 
-Their Python interfaces agree in every name this package uses except those in ONLY_RTX; tests/tensorrt reads the
-names out of each library's bindings. Nothing outside the export.tensorrt_* modules touches them.
+Their Python interfaces agree in every name this package uses except those in ONLY_RTX; tests/export/tensorrt reads the
+names out of each library's bindings. Nothing outside this folder touches them.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from tests.perf.records import build_record
 
 COUNT_FAULTS = """
 import resource, sys
-from photofinish.perf.client_memory import settle_client_memory
+from photofinish.perf.load.client_memory import settle_client_memory
 settled = settle_client_memory(sys.argv[1], print)
 def send():
     picture, message = bytearray(4915200), bytearray(4915200)

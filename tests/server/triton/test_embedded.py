@@ -272,7 +272,7 @@ def test_killed_server_is_noticed_and_cleaned_up(repository: Path, tmp_path: Pat
 PARENT = """
 import sys, time
 from pathlib import Path
-from photofinish.server.embedded import EmbeddedServer
+from photofinish.server.triton.embedded import EmbeddedServer
 with EmbeddedServer(Path(sys.argv[1]), log_path=Path(sys.argv[2])) as server:
     print(server.endpoint.pid, flush=True)
     for _ in range(600):  # a signal that comes on the way into one long sleep would wait for its end

@@ -95,8 +95,8 @@ def test_closing_ends_a_process_that_will_not() -> None:
 
 OWNER = """
 import sys, time
-from photofinish.client.ui.child import SupervisedChild
-from tests.ui.test_child import work_quietly
+from photofinish.client.ui.processes.child import SupervisedChild
+from tests.client.ui.processes.test_child import work_quietly
 
 if __name__ == "__main__":
     with SupervisedChild("worker", work_quietly) as child:
