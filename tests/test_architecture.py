@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,9 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
 
 What stands on one floor imports lower floors and itself, and nothing of its neighbours on the same floor.
 """
+TESTS_OF_NO_FOLDER = {"docs", "deploy", "experiments", "packaging"}
+"""Folders of `tests/` that mirror no folder of a room."""
+FOLDERS_TO_COME = {"server/backend", "server/backend/engines", "server/backend/stub"}
 ONLY_HERE = {
     "ultralytics": {"export"},
     "tritonclient": {"client"},
@@ -164,6 +168,31 @@ def test_an_upward_import_is_found(tmp_path: Path) -> None:
         "house/cellar/wine.py:1 (cellar) imports photofinish.house.roof.tiles (roof)",
         "house/shed.py stands on no floor of FLOORS",
     ]
+
+
+def test_the_tests_are_the_same_tree_as_the_code() -> None:
+    tests = CHECKOUT / "tests"
+    folders = {str(path.parent.relative_to(tests)) for path in tests.rglob("*.py")} - {"."} - FOLDERS_TO_COME
+    mirrored = {folder for folder in folders if folder.partition("/")[0] not in TESTS_OF_NO_FOLDER}
+    assert sorted(folder for folder in mirrored if not (CHECKOUT / folder).is_dir()) == []
+
+
+def test_test_files_stay_readable() -> None:
+    long = {
+        str(path.relative_to(CHECKOUT)): count
+        for path in (CHECKOUT / "tests").rglob("*.py")
+        if (count := len(path.read_text(encoding="utf-8").splitlines())) > 400
+    }
+    assert not long
+
+
+def test_what_every_test_loads_is_light() -> None:
+    """A small test file runs in a moment: fixtures that all files share import heavy libraries when they are used."""
+    program = (
+        "import sys, tests.conftest as all; [__import__(name) for name in all.pytest_plugins]; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert HEAVY & set(done.stdout.split()) == set()
 
 
 def test_backends_import_nothing_of_ours() -> None:
