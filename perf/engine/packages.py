@@ -23,7 +23,7 @@ LOAD_TIMEOUT_S = 600.0
 _GRACE_S = 60.0
 _END_TIMEOUT_S = 10.0
 _WARM_UPS = 5
-_SCRIPT = Path(__file__).with_name("engine_packages_child.py")
+_SCRIPT = Path(__file__).with_name("packages_child.py")
 
 
 def holds_packages(directory: Path) -> bool:
