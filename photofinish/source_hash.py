@@ -6,19 +6,35 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent
+ROOMS = ("client", "export", "perf", "server")
+"""Folders beside the package, with a link in it; in a wheel they lie in the package itself."""
 
 
 def source_files(folders: Iterable[str], *, without: Iterable[str] = (), root: Path = ROOT) -> list[Path]:
-    """Every source file below `folders`, however deep, but for those below `without`; all relative to `root`."""
-    left_out = [root / folder for folder in without]
+    """Every source file below `folders`, however deep, but for those below `without`; all relative to `root`.
+
+    `photofinish` stands for the package without its rooms. A link in it (variants.toml) is no source.
+    """
+    left_out = [_place(folder, root) for folder in without]
+    rooms_within = [root / PACKAGE.name / room for room in ROOMS]
     found = {
         path
         for folder in folders
-        for path in (root / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and not any(skip in path.parents for skip in left_out)
+        for path in _place(folder, root).rglob("*")
+        if path.is_file()
+        and not path.is_symlink()
+        and "__pycache__" not in path.parts
+        and not any(skip in path.parents for skip in (*left_out, *(rooms_within if folder == PACKAGE.name else ())))
     }
     return sorted(found)
+
+
+def _place(folder: str, root: Path) -> Path:
+    """Where a room or a part of one lies, in a checkout or in a wheel."""
+    within = root / PACKAGE.name / folder
+    return (within if within.exists() else root / folder).resolve()
 
 
 def source_hash(files: Iterable[Path], root: Path = ROOT) -> str:

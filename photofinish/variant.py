@@ -126,9 +126,9 @@ def input_wh_from_aspect(size: int, aspect: str, *, stride: int) -> tuple[int, i
 
 
 def default_variants_path() -> Path:
-    """variants.toml of the working directory, else the one beside this checkout."""
+    """variants.toml of the working directory, else the package's own: a link to the checkout's, a copy in a wheel."""
     local = Path("variants.toml")
-    return local if local.is_file() else Path(__file__).resolve().parent.parent / "variants.toml"
+    return local if local.is_file() else Path(__file__).with_name("variants.toml").resolve()
 
 
 def variants_from_toml(path: Path, *, model: str) -> tuple[Variant, ...]:
@@ -139,9 +139,9 @@ def variants_from_toml(path: Path, *, model: str) -> tuple[Variant, ...]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as exc:
-        raise ConfigError(f"{path} does not exist; run from the checkout or pass --variants FILE") from exc
+        raise ConfigError(f"{path} does not exist; pass --variants with a file that does") from exc
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        remedy = f"correct it or restore it with `git checkout {path.name}`"
+        remedy = f"correct it or restore it (in a checkout: `git checkout {path.name}`)"
         raise ConfigError(f"{path} cannot be read: {exc}; {remedy}") from exc
     if document.get("schema_version") != 1:
         raise ConfigError(f"{path}: schema_version must be 1, got {document.get('schema_version')!r}")

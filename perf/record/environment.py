@@ -83,13 +83,15 @@ def frames_fingerprint(spec: str, frames: Sequence[Frame]) -> dict[str, Any]:
 
 def _commit() -> str:
     """The checkout's commit, with a mark when it was changed; unknown outside a checkout."""
-    root = Path(__file__).resolve().parents[2]
+    here = Path(__file__).resolve()
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True)
+        command = ["git", "-C", str(here.parent), *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
         return done.stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", here.name)  # a wheel may be installed inside somebody else's repository
         changed = " (changed)" if git("status", "--porcelain", "--untracked-files=no") else ""
         return git("rev-parse", "--short=12", "HEAD") + changed
     except (OSError, subprocess.SubprocessError):

@@ -17,12 +17,21 @@ HASHES: dict[str, Callable[[Path], str]] = {
     "figures": lambda root: source_hash(deciding_code(root), root),
 }
 DECIDING = {
-    "artifacts": ("export/deep/deeper/module.py", "photofinish/values/letterbox.py"),
-    "figures": ("perf/accuracy/deep/figures.py", "client/pipeline/deep/letterbox.py", "server/bridge/deep/lane.h"),
+    "artifacts": (
+        "export/deep/deeper/module.py",
+        "photofinish/values/letterbox.py",
+        "photofinish/export/deep/of_a_wheel.py",
+    ),
+    "figures": (
+        "perf/accuracy/deep/figures.py",
+        "client/pipeline/deep/letterbox.py",
+        "server/bridge/deep/lane.h",
+        "photofinish/perf/deep/of_a_wheel.py",
+    ),
 }
 NOT_DECIDING = {
-    "artifacts": ("client/triton/session.py", "photofinish/commands/deep/export.py"),
-    "figures": ("client/ui/page/app.py", "photofinish/commands/deep/perf.py"),
+    "artifacts": ("client/triton/session.py", "photofinish/commands/deep/export.py", "photofinish/perf/of_a_wheel.py"),
+    "figures": ("client/ui/page/app.py", "photofinish/commands/deep/perf.py", "photofinish/client/ui/of_a_wheel.py"),
 }
 
 
@@ -54,6 +63,17 @@ def test_a_moved_file_changes_the_hash(tmp_path: Path) -> None:
     write(tmp_path / "export" / "deep" / "here.py", "SAME = 1\n")
     (tmp_path / "export" / "here.py").unlink()
     assert code_hash(tmp_path) != before
+
+
+@pytest.mark.parametrize("name", sorted(HASHES))
+def test_a_changed_variants_toml_makes_no_other_variant_stale(tmp_path: Path, name: str) -> None:
+    """A variant's own values are part of its fingerprint; the file itself is a link in the package."""
+    write(tmp_path / "photofinish" / "module.py", "SAME = 1\n")
+    write(tmp_path / "variants.toml", "tf32 = true\n")
+    (tmp_path / "photofinish" / "variants.toml").symlink_to("../variants.toml")
+    before = HASHES[name](tmp_path)
+    write(tmp_path / "variants.toml", "tf32 = false\n")
+    assert HASHES[name](tmp_path) == before
 
 
 @pytest.mark.parametrize("folder", ["export", "perf", "client", "photofinish"])
