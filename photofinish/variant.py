@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from photofinish.errors import ConfigError
+from photofinish.names import all_chosen_by_name, chosen_by_name
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -214,9 +215,11 @@ def _variant_from_table(table: Mapping[str, Any], path: Path, suffix: str, model
 
 def select_variants(variants: tuple[Variant, ...], names: tuple[str, ...]) -> tuple[Variant, ...]:
     """The variants that `names` lists, by full name or suffix, in file order; all of them when `names` is empty."""
-    if not names:
-        return variants
-    known = {key for variant in variants for key in (variant.name, variant.suffix)}
-    if unknown := sorted(set(names) - known):
-        raise ConfigError(f"unknown variant {', '.join(unknown)}; variants.toml defines {[v.suffix for v in variants]}")
-    return tuple(variant for variant in variants if {variant.name, variant.suffix} & set(names))
+    chosen = all_chosen_by_name((variant.name for variant in variants), names, where="variants.toml")
+    return tuple(variant for variant in variants if variant.name in chosen)
+
+
+def select_variant(variants: tuple[Variant, ...], name: str) -> Variant:
+    """The one variant of that full name or suffix."""
+    chosen = chosen_by_name((variant.name for variant in variants), name, where="variants.toml")
+    return next(variant for variant in variants if variant.name == chosen)

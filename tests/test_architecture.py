@@ -39,8 +39,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "photofinish": (
         ("errors", "letterbox", "lock", "percentiles", "source_hash"),
-        ("detections", "engine_record", "model_card", "variant", "wheels"),
-        ("frame", "heads"),
+        ("detections", "engine_record", "model_card", "names", "wheels"),
+        ("frame", "heads", "variant"),
         ("synthetic",),
         ("flows",),
         ("commands",),

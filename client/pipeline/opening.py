@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from photofinish.client.pipeline.baseline import BaselinePipeline
 from photofinish.client.pipeline.frame_result import DropCause, FrameCount, FrameResult, PipelineObserver
 from photofinish.client.pipeline.metrics import ClientMetrics
 from photofinish.client.pipeline.optimised import OptimisedPipeline
-from photofinish.client.triton.choice import choose_model
 from photofinish.client.triton.served import TritonClient
 from photofinish.client.triton.session import TransportChoice, ignore_notice
+from photofinish.errors import ConfigError, ModelNotFoundError
+from photofinish.names import chosen_by_name
 
 __all__ = [
     "BaselinePipeline",
@@ -20,6 +21,7 @@ __all__ = [
     "OptimisedPipeline",
     "Pipeline",
     "PipelineObserver",
+    "choose_model",
     "open_pipeline",
 ]
 
@@ -59,3 +61,19 @@ def open_pipeline(
         on_notice=on_notice,
         observer=observer,
     )
+
+
+def choose_model(roles: Mapping[str, str], wanted: str | None, *, where: str) -> str:
+    """A model's name from its full name or suffix (`onnx_fp16`); without one the first whose role is optimised.
+
+    roles: model name to role ("" where unknown), in the order of preference. where: the server or repository, for
+    the ModelNotFoundError that lists what there is.
+    """
+    if wanted is None:
+        if not roles:
+            raise ModelNotFoundError(f"{where} has no model; run `photofinish export` first", url=where)
+        return next((name for name, role in roles.items() if role == "optimised"), next(iter(roles)))
+    try:
+        return chosen_by_name(roles, wanted, where=where)
+    except ConfigError as exc:
+        raise ModelNotFoundError(str(exc), model=wanted, url=where) from exc

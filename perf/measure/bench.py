@@ -11,6 +11,7 @@ from photofinish.client.sources.opening import open_source
 from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame
+from photofinish.names import all_chosen_by_name
 from photofinish.perf.record.environment import environment_fingerprint, frames_fingerprint
 from photofinish.perf.record.record import Arm
 from photofinish.perf.watch.watcher import Watcher
@@ -76,13 +77,8 @@ def served_models(url: str, names: Sequence[str] = ()) -> tuple[ServedModel, ...
         raise ConfigError(
             f"the server at {url} serves no model this client can use, found {found}; run `photofinish export`"
         )
-    if names:
-        unknown = [name for name in names if not any(_is_named(model, name) for model in usable)]
-        if unknown:
-            raise ConfigError(
-                f"{', '.join(unknown)} not served at {url}; served there: {[model.name for model in usable]}"
-            )
-        usable = [model for model in usable if any(_is_named(model, name) for name in names)]
+    chosen = all_chosen_by_name((model.name for model in usable), names, where=url)
+    usable = [model for model in usable if model.name in chosen]
     return tuple(sorted(usable, key=lambda model: (model.require_card().role != "baseline", model.name)))
 
 
@@ -112,7 +108,3 @@ def input_bytes(model: ServedModel) -> int:
     """Bytes of one picture as the model's input takes it."""
     width = {"UINT8": 1, "FP16": 2, "FP32": 4}.get(model.inputs[0].datatype, 4)
     return width * math.prod(model.input_dims())
-
-
-def _is_named(model: ServedModel, name: str) -> bool:
-    return model.name == name or model.name.endswith(f"_{name}")

@@ -14,6 +14,7 @@ from photofinish.client.triton.served import ServedModel
 from photofinish.client.triton.session import Session, Transport
 from photofinish.errors import ConfigError, PhotofinishError
 from photofinish.letterbox import is_smaller_than_in_square
+from photofinish.names import chosen_by_name
 from photofinish.percentiles import nearest_rank
 from photofinish.perf.formatting import milliseconds
 from photofinish.perf.load.client_memory import ClientMemory
@@ -259,10 +260,8 @@ def _measured(run: Run, setups: Sequence[Setup], load: Load, *, name: str, not_r
 
 
 def _named(bench: Bench, name: str) -> ServedModel:
-    for model in bench.models:
-        if model.name == name or model.name.endswith(f"_{name}"):
-            return model
-    raise ConfigError(f"{name} is not served; served here: {[model.name for model in bench.models]}")
+    chosen = chosen_by_name((model.name for model in bench.models), name, where=bench.url)
+    return next(model for model in bench.models if model.name == chosen)
 
 
 def _quick_median_ns(bench: Bench, model: ServedModel) -> float:

@@ -13,7 +13,7 @@ import click
 from photofinish.errors import ConfigError, PhotofinishError, ServerError
 from photofinish.flows.demo_choice import default_baseline, default_candidates, is_calibrated
 from photofinish.flows.gate import WORK, GateOptions, alone_in, error_from_report, gate_and_publish
-from photofinish.variant import default_variants_path, select_variants, variants_from_toml
+from photofinish.variant import default_variants_path, select_variant, variants_from_toml
 
 if TYPE_CHECKING:
     from threading import Event
@@ -123,9 +123,9 @@ def publish_pair(
     path = default_variants_path()
     known = variants_from_toml(path, model=found.model)
     where = resolve_device(device)
-    left = select_variants(known, (baseline,))[0] if baseline else default_baseline(known, found.kind)
+    left = select_variant(known, baseline) if baseline else default_baseline(known, found.kind)
     rights = (
-        select_variants(known, (optimised,))
+        (select_variant(known, optimised),)
         if optimised
         else default_candidates(
             known, found.kind, where, is_calibrated=is_calibrated(weights, found.kind), frame_wh=frame_wh

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from photofinish.errors import ConfigError, VerdictError
+from photofinish.names import all_chosen_by_name
 
 if TYPE_CHECKING:
     from photofinish.perf.engine.loops import Artifact
@@ -73,9 +74,7 @@ def open_bench(
 def models_named(repository: Path, names: tuple[str, ...]) -> tuple[str, ...]:
     """The models of a repository by name or suffix, so that no other one is loaded; () for all of them."""
     held = sorted(path.parent.name for path in repository.glob("*/config.pbtxt"))
-    if unknown := [name for name in names if not any(model == name or model.endswith(f"_{name}") for model in held)]:
-        raise ConfigError(f"{', '.join(unknown)} not found in {repository}, which holds {held}")
-    return tuple(model for model in held if any(model == name or model.endswith(f"_{name}") for name in names))
+    return all_chosen_by_name(held, names, where=str(repository)) if names else ()
 
 
 def server_version(url: str) -> str:
@@ -92,16 +91,15 @@ def artifacts_in(repository: Path, names: tuple[str, ...]) -> list[Artifact]:
     from photofinish.perf.engine.loops import Artifact
     from photofinish.server.triton.run_folder import BACKENDS
 
+    directories = sorted(path.parent for path in repository.glob("*/config.pbtxt"))
+    cards = {card.variant: (card, directory) for directory in directories if (card := card_from_directory(directory))}
+    if not cards:
+        raise ConfigError(f"{repository} holds no variant; run `photofinish export`")
     found = []
-    for directory in sorted(path.parent for path in repository.glob("*/config.pbtxt")):
-        card = card_from_directory(directory)
-        if card and (not names or any(card.variant == name or card.variant.endswith(f"_{name}") for name in names)):
-            version = max(
-                (path for path in directory.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)
-            )
-            found.append(Artifact(card=card, directory=version, backends=BACKENDS))
-    if not found:
-        raise ConfigError(f"{repository} holds no variant {' or '.join(names)}".rstrip() + "; run `photofinish export`")
+    for name in all_chosen_by_name(cards, names, where=str(repository)):
+        card, directory = cards[name]
+        version = max((path for path in directory.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+        found.append(Artifact(card=card, directory=version, backends=BACKENDS))
     return found
 
 

@@ -13,9 +13,8 @@ from tqdm import tqdm
 from photofinish.client.detect.detecting import detect_in_source, json_from_result, text_from_result
 from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.pipeline.metrics import ClientMetrics, MetricsEndpoint
-from photofinish.client.pipeline.opening import open_pipeline
+from photofinish.client.pipeline.opening import choose_model, open_pipeline
 from photofinish.client.sources.opening import open_source
-from photofinish.client.triton.choice import choose_model
 from photofinish.client.triton.session import TransportChoice
 
 

@@ -12,6 +12,7 @@ from photofinish.client.ui.processes.turns import TurnMode
 from photofinish.errors import ConfigError, SourceError
 from photofinish.letterbox import is_smaller_than_in_square
 from photofinish.model_card import ModelCard
+from photofinish.names import chosen_by_name
 
 PREFERENCE: Mapping[str, Sequence[tuple[str, str]]] = {
     "cuda": (
@@ -99,21 +100,11 @@ def choice_from_server(
     cards = served_cards(url)
     if not cards:
         raise ConfigError(f"{url} serves no detector; export a repository first: `photofinish export`")
-    left = _named(baseline, cards, url) if baseline else baselines(cards)[0]
+    left = chosen_by_name(cards, baseline, where=url) if baseline else baselines(cards)[0]
     same = {name: card for name, card in cards.items() if card.weights_sha256 == cards[left].weights_sha256}
     if optimised:
-        right = _named(optimised, cards, url)
+        right = chosen_by_name(cards, optimised, where=url)
     else:
         is_simple = all(card.is_square for card in same.values())
         right = candidates(same, frame_wh=None if is_simple else frame_size(source))[0]
     return Choice(source=source, baseline=left, optimised=right, pace=pace, turns=turns)
-
-
-def _named(name: str, cards: Mapping[str, ModelCard], url: str) -> str:
-    fitting = [served for served in cards if served == name] or [
-        served for served in cards if served.endswith(f"_{name}")
-    ]
-    if len(fitting) != 1:
-        found = "no variant" if not fitting else f"{len(fitting)} variants"
-        raise ConfigError(f"{url} serves {found} called {name}; it serves {', '.join(sorted(cards))}")
-    return fitting[0]

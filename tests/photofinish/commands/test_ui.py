@@ -72,7 +72,7 @@ def test_one_signal_stops_everything(served: FakeTriton, tmp_path: Path, number:
     [
         (("--url", "127.0.0.1:1"), "127.0.0.1:1"),
         (("--url", "nonsense"), "host:port"),
-        (("--optimised", "trt_fp16"), "serves no variant called trt_fp16"),
+        (("--optimised", "trt_fp16"), "unknown variant trt_fp16"),
         (("--host", "203.0.113.9"), "cannot listen on 203.0.113.9"),
     ],
 )
