@@ -29,7 +29,7 @@ from experiments import autocast
 from experiments.fp16_figures import agreement_from_rows, engine_figures, node_counts
 from photofinish.errors import ExportError
 from photofinish.export.graph.fp16 import fp16_model_from_fp32
-from photofinish.export.graph.pictures import frames_from_pictures
+from photofinish.export.graph.parity import frames_from_pictures
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.loading.weights import find_weights, load_source
 from photofinish.export.recipes.context import BuildContext

@@ -13,18 +13,18 @@ from photofinish.errors import ConfigError, ExportError
 from photofinish.export.loading.weights import RESHAPED, WeightsFile, find_weights, load_source
 from photofinish.export.publishing.cards import CONFIG_NAME, card_from_source, ultralytics_metadata
 from photofinish.export.publishing.config import config_from_variant, io_from_variant
-from photofinish.export.publishing.disk import told_when_full
 from photofinish.export.publishing.staging import (
     StagedVariant,
     fingerprint,
     folder_fingerprint,
     fresh_card,
     replaced_directory,
+    told_when_full,
     write_record,
 )
-from photofinish.export.source import sha256_from_file
 from photofinish.export.tensorrt.targets import engine_settings, targets_from_texts
 from photofinish.model_card import ModelCard
+from photofinish.source_hash import sha256_from_file
 from photofinish.variant import SQUARE, Device, Variant, select_variants, variants_from_toml
 
 if TYPE_CHECKING:

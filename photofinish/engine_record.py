@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from photofinish.errors import ModelRepositoryError
+from photofinish.source_hash import sha256_from_file
 
 RECORD_SCHEMA_VERSION = 1
 LibraryName = Literal["tensorrt", "tensorrt_rtx"]
@@ -100,7 +100,7 @@ def engine_mismatches(
     """
     found = []
     try:
-        actual = sha256_from_engine(engine_path)
+        actual = sha256_from_file(engine_path)
     except OSError as exc:
         return (f"it cannot be read ({exc.strerror})",)
     if actual != record.engine_sha256:
@@ -146,15 +146,6 @@ def require_engines(folder: Path, engines: Mapping[str, Mapping[str, str]], *, p
             library=engine["library"],
             library_version=engine["library_version"],
         )
-
-
-def sha256_from_engine(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 _WORDS = {

@@ -1,4 +1,4 @@
-"""A hash of our own source files: what was made by other code is stale."""
+"""Hashes of files: of one, and of our own source, since what was made by other code is stale."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
 ROOMS = ("client", "export", "perf", "server")
 """Folders beside the package, with a link in it; in a wheel they lie in the package itself."""
+
+
+def sha256_from_file(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal, read piece by piece."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def source_files(folders: Iterable[str], *, without: Iterable[str] = (), root: Path = ROOT) -> list[Path]:

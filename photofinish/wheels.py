@@ -17,6 +17,7 @@ from pathlib import Path
 
 from photofinish.errors import PhotofinishError
 from photofinish.lock import locked
+from photofinish.source_hash import sha256_from_file
 
 CACHE_VARIABLE = "PHOTOFINISH_CACHE"
 """Environment variable that moves the cache."""
@@ -131,11 +132,7 @@ def _read_progress(pip: subprocess.Popen[str], requirement: str, on_progress: Pr
 
 
 def _check_hash(wheel: Path, sha256: str, requirement: str) -> None:
-    with wheel.open("rb") as handle:
-        digest = hashlib.sha256()
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    found = digest.hexdigest()
+    found = sha256_from_file(wheel)
     if found != sha256:
         raise WheelError(
             f"{wheel.name} has SHA-256 {found}, expected {sha256}; the package index did not serve the pinned "

@@ -37,6 +37,12 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ui/processes",),
         ("ui/page",),
     ),
+    "export": (
+        ("demo", "graph"),
+        ("int8", "loading", "tensorrt"),
+        ("publishing", "recipes"),
+        ("build",),
+    ),
     "photofinish": (
         ("errors", "letterbox", "lock", "percentiles", "source_hash"),
         ("detections", "engine_record", "model_card", "names", "wheels"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import os
 import platform
@@ -16,6 +15,7 @@ from typing import Any
 from photofinish import __version__
 from photofinish.errors import ExportError
 from photofinish.export.demo.data import Split, write_dataset
+from photofinish.source_hash import sha256_from_file
 from photofinish.synthetic import CLASS_NAMES
 
 ARCHITECTURE = "yolo26n.yaml"
@@ -115,7 +115,7 @@ def train_demo_detector(
         "weights": {
             "name": weights_path.name,
             "bytes": weights_path.stat().st_size,
-            "sha256": hashlib.sha256(weights_path.read_bytes()).hexdigest(),
+            "sha256": sha256_from_file(weights_path),
         },
         "architecture": ARCHITECTURE,
         "class_names": list(CLASS_NAMES),

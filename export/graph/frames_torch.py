@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from photofinish.detections import MAX_ROWS
-from photofinish.export.source import ModelSource
+from photofinish.export.graph.source import ModelSource
 
 
 class FramesDetector(nn.Module):

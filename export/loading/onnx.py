@@ -15,7 +15,7 @@ from photofinish.detections import MAX_ROWS, ROW_WIDTH
 from photofinish.errors import ExportError
 from photofinish.export.graph.dynamic_batch import model_with_dynamic_batch
 from photofinish.export.graph.session import output_from_onnx
-from photofinish.export.source import ModelSource
+from photofinish.export.graph.source import ModelSource
 from photofinish.model_card import Head
 
 DEFAULT_INPUT_SIZE = 640

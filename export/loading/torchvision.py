@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from photofinish.errors import ExportError
-from photofinish.export.source import ModelSource
+from photofinish.export.graph.source import ModelSource
 
 CLASSIFIERS = ("resnet18", "resnet34", "resnet50", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0")
 CLASSES = 1000

@@ -14,7 +14,7 @@ import torch
 
 from photofinish.detections import MAX_ROWS
 from photofinish.errors import ExportError
-from photofinish.export.source import ModelSource
+from photofinish.export.graph.source import ModelSource
 from photofinish.variant import SQUARE, input_wh_from_aspect
 from photofinish.wheels import user_cache_dir
 

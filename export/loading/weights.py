@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
+import os
+import re
+import shutil
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from photofinish.errors import ExportError
-from photofinish.export.loading.downloads import OFFICIAL_WEIGHTS, downloaded_weights
-from photofinish.export.source import ModelSource, model_name_from_weights, sha256_from_file
+from photofinish.export.graph.source import ModelSource
+from photofinish.source_hash import sha256_from_file
 from photofinish.variant import SQUARE
+from photofinish.wheels import user_cache_dir
 
 WeightsKind = Literal["pt", "yaml", "onnx", "torchvision"]
 DEMO = "demo"
@@ -18,6 +24,16 @@ RESHAPED = ("pt", "yaml")
 """Kinds of weights whose network takes an input of any shape."""
 TORCHVISION = "torchvision:"
 UNTRAINED_DEMO = "yolo26n.yaml"
+RELEASE = "https://github.com/ultralytics/assets/releases/download"
+OFFICIAL_WEIGHTS = {
+    **{f"yolo26{size}.pt": f"{RELEASE}/v8.4.0/yolo26{size}.pt" for size in "nsmlx"},
+    **{f"yolo11{size}.pt": f"{RELEASE}/v8.3.0/yolo11{size}.pt" for size in "nsmlx"},
+    **{f"yolov10{size}.pt": f"{RELEASE}/v8.3.0/yolov10{size}.pt" for size in "nsmblx"},
+    **{f"yolov8{size}.pt": f"{RELEASE}/v8.3.0/yolov8{size}.pt" for size in "nsmlx"},
+    **{f"yolov5{size}u.pt": f"{RELEASE}/v8.3.0/yolov5{size}u.pt" for size in "nsmlx"},
+}
+"""Names that Ultralytics gives its own weights, and where each is fetched from."""
+DOWNLOAD_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +45,12 @@ class WeightsFile:
     model: str
     sha256: str
     notice: str = ""
+
+
+def model_name_from_weights(weights: str) -> str:
+    """The model name that a weights file gives its variants, e.g. `yolo26n` for `/data/YOLO26n.pt`."""
+    stem = weights.partition(":")[2] if weights.startswith("torchvision:") else Path(weights).stem
+    return re.sub(r"[^a-z0-9_.-]+", "_", stem.lower()).lstrip("_.-")
 
 
 def find_weights(weights: str, *, model_name: str | None = None) -> WeightsFile:
@@ -62,6 +84,32 @@ def find_weights(weights: str, *, model_name: str | None = None) -> WeightsFile:
         path = downloaded_weights(weights)
     kind: WeightsKind = "onnx" if suffix == ".onnx" else "pt"
     return WeightsFile(kind=kind, spec=str(path), model=model, sha256=sha256_from_file(path))
+
+
+def downloaded_weights(name: str, *, urls: dict[str, str] | None = None, cache: Path | None = None) -> Path:
+    """The file of official weights, fetched on the first call. ExportError, with what to do, where it cannot be."""
+    url = (urls or OFFICIAL_WEIGHTS)[name]
+    folder = cache or user_cache_dir() / "weights"
+    target = folder / name
+    if target.is_file():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{name}.{os.getpid()}"
+    try:
+        with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_S) as response, partial.open("wb") as stream:
+            shutil.copyfileobj(response, stream)
+            expected, written = response.headers.get("Content-Length"), stream.tell()
+        if expected is not None and int(expected) != written:  # a connection that breaks off raises nothing
+            raise OSError(f"the connection broke off after {written} of {expected} bytes; try again")
+        partial.replace(target)
+    except (OSError, http.client.HTTPException) as exc:
+        raise ExportError(
+            f"{name} is not here and cannot be fetched from {url.split('/')[2]} ({exc}); copy the file to this machine "
+            f"and pass its path, or pass {Path(name).stem.removesuffix('u')}.yaml for an untrained model, or demo"
+        ) from exc
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
 
 
 def load_source(found: WeightsFile, *, input_size: int | None = None, aspect: str = SQUARE) -> ModelSource:

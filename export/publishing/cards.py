@@ -14,7 +14,7 @@ from photofinish.model_card import CARD_PARAMETER, ModelCard, card_from_paramete
 from photofinish.variant import Device, Variant
 
 if TYPE_CHECKING:
-    from photofinish.export.source import ModelSource
+    from photofinish.export.graph.source import ModelSource
 
 CONFIG_NAME = "config.pbtxt"
 RECORD_NAME = "export.json"

@@ -9,8 +9,7 @@ from pathlib import Path
 from photofinish.engine_record import require_engines
 from photofinish.errors import ModelRepositoryError
 from photofinish.export.publishing.cards import card_from_directory
-from photofinish.export.publishing.disk import told_when_full
-from photofinish.export.publishing.staging import StagedVariant, copy_variant, replaced_directory
+from photofinish.export.publishing.staging import StagedVariant, copy_variant, replaced_directory, told_when_full
 
 
 def publish_variants(staged: Iterable[StagedVariant], repository: Path) -> tuple[str, ...]:

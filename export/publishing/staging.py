@@ -7,6 +7,7 @@ import errno
 import hashlib
 import importlib.metadata
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from photofinish.engine_record import require_engines
-from photofinish.errors import ModelRepositoryError
+from photofinish.errors import ExportError, ModelRepositoryError
 from photofinish.export.publishing.cards import RECORD_NAME
 from photofinish.model_card import ModelCard, card_from_parameter
 from photofinish.source_hash import ROOT, source_files, source_hash
@@ -25,6 +26,8 @@ from photofinish.variant import Variant
 EXPORTERS = ("torch", "ultralytics", "onnx", "onnxruntime", "onnxruntime-gpu", "torchvision")
 """Packages whose version decides what an artifact is."""
 RENAME_TRIES = 100
+FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+"""What the system calls a full disk. By text: shutil gathers several errors into one without a number."""
 CODE = ("export", "photofinish")
 WITHOUT = ("photofinish/commands",)
 
@@ -134,3 +137,25 @@ def copy_variant(source: Path, target: Path) -> None:
             shutil.copytree(item, target / item.name)
         elif item.name != RECORD_NAME:
             shutil.copy2(item, target / item.name)
+
+
+@contextmanager
+def told_when_full(*folders: Path) -> Iterator[None]:
+    """Turn a library's "no space left" into an ExportError with what is free in `folders`."""
+    try:
+        yield
+    except OSError as exc:
+        reason = next((text for text in FULL if text in str(exc)), None)
+        if reason is None:
+            raise
+        free = ", ".join(f"{folder} has {_free_bytes(folder) / 1e6:.1f} MB free" for folder in folders)
+        raise ExportError(
+            f"a file cannot be written: {reason} ({free}); free some space, or choose other folders with --staging, "
+            "--repository and the variable TMPDIR. Nothing was left behind"
+        ) from exc
+
+
+def _free_bytes(folder: Path) -> int:
+    """Of the folder, or of the nearest one above it that exists."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free

@@ -20,10 +20,16 @@ from photofinish.errors import ExportError
 from photofinish.export.graph.dynamic_batch import BATCH, model_with_dynamic_batch
 from photofinish.export.graph.frames_onnx import frames_model_from_tensor_model
 from photofinish.export.graph.frames_torch import frames_network_from_source
-from photofinish.export.graph.parity import check_raw, check_rows, check_scores
-from photofinish.export.graph.pictures import frames_from_pictures, images_from_frames_array, reference_picture_paths
+from photofinish.export.graph.parity import (
+    check_raw,
+    check_rows,
+    check_scores,
+    frames_from_pictures,
+    images_from_frames_array,
+    reference_picture_paths,
+)
 from photofinish.export.graph.session import output_from_onnx
-from photofinish.export.source import ModelSource
+from photofinish.export.graph.source import ModelSource
 from photofinish.heads import rows_from_head
 from photofinish.variant import Device, Variant
 

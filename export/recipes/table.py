@@ -21,7 +21,7 @@ from photofinish.export.recipes.aoti import build_aoti_fp16
 from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError, output_from_network
 from photofinish.export.recipes.int8 import build_onnx_int8, build_onnx_int8_unsigned
 from photofinish.export.recipes.tensorrt import build_engine_fp8, build_engine_fp16, build_engine_int8
-from photofinish.export.tensorrt.provider import provider_problem
+from photofinish.export.tensorrt.library import provider_problem
 from photofinish.variant import Variant
 
 BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})

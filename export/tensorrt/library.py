@@ -6,11 +6,14 @@ names out of each library's bindings. Nothing outside this folder touches them.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from photofinish.engine_record import LibraryName
@@ -35,6 +38,12 @@ ONLY_RTX = ("ComputeCapability", "num_compute_capabilities", "set_compute_capabi
 
 MIN_VERSION: Mapping[LibraryName, tuple[int, int]] = {"tensorrt": (10, 8), "tensorrt_rtx": (1, 0)}
 """10.8 is the first `tensorrt` that knows SM120."""
+
+PROVIDER = "TensorrtExecutionProvider"
+LIBRARY = "libonnxruntime_providers_tensorrt.so"
+_NEEDED = re.compile(rb"lib(?:nvinfer|nvonnxparser)\.so\.(\d+)")
+_WHEELS = ("tensorrt_libs", "tensorrt")
+"""Packages that bring TensorRT's libraries in where the system's loader does not find them."""
 
 FP8_TARGETS = frozenset({"sm89", "sm90", "sm100", "sm103", "sm110", "sm120", "sm121"})
 
@@ -131,3 +140,32 @@ def version_tuple(version: str) -> tuple[int, int]:
     """Major and minor of a version such as "10.16.1.11"."""
     major, minor = (int(part) for part in re.findall(r"\d+", version)[:2])
     return major, minor
+
+
+def provider_problem(*, ort: Any = None, load: Callable[[str], object] = ctypes.CDLL) -> str:
+    """Why ONNX Runtime cannot hand a graph to TensorRT here, with the remedy; "" when nothing stands in its way.
+
+    The provider's own library is read, not loaded: ONNX Runtime must be the first to load it.
+    """
+    ort = ort or importlib.import_module("onnxruntime")
+    if PROVIDER not in ort.get_available_providers():
+        return (
+            f"this ONNX Runtime {ort.__version__} has no TensorRT provider; "
+            "install onnxruntime-gpu in place of onnxruntime on a machine with an NVIDIA GPU"
+        )
+    library = Path(ort.__file__).parent / "capi" / LIBRARY
+    if not library.is_file():
+        return f"{library} does not exist; install onnxruntime-gpu again"
+    needed = {found[0].decode(): int(found[1]) for found in _NEEDED.finditer(library.read_bytes())}
+    for name in _WHEELS:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    for name, major in sorted(needed.items()):
+        try:
+            load(name)
+        except OSError as exc:
+            return (
+                f"ONNX Runtime {ort.__version__} was built for TensorRT {major} and {name} cannot be loaded ({exc}); "
+                f'pip install "tensorrt-cu13>={major},<{major + 1}", which comes from NVIDIA\'s own index'
+            )
+    return ""

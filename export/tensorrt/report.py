@@ -14,8 +14,8 @@ from photofinish.export.tensorrt.library import (
     gpu_at_hand,
     imported_library,
     problem_with,
+    provider_problem,
 )
-from photofinish.export.tensorrt.provider import provider_problem
 
 CARDS = {"sm75": "T4, RTX 20", "sm80": "A100", "sm86": "A10, RTX 30", "sm89": "L4, RTX 40", "sm120": "RTX 50"}
 """Names that people know the architectures by."""

@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from photofinish.errors import ExportError
+from photofinish.export.graph.source import ModelSource
 from photofinish.export.loading.onnx import source_from_onnx
-from photofinish.export.source import ModelSource
 from tests.export.conftest import SIZE, SaveOnnx, raw_yolo
 
 

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from photofinish.errors import ExportError
-from photofinish.export.loading.downloads import OFFICIAL_WEIGHTS, downloaded_weights
-from photofinish.export.loading.weights import find_weights, load_source
-from photofinish.export.source import model_name_from_weights
+from photofinish.export.loading.weights import (
+    OFFICIAL_WEIGHTS,
+    downloaded_weights,
+    find_weights,
+    load_source,
+    model_name_from_weights,
+)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def test_boxes_and_names_are_those_of_the_weights(
     monkeypatch.setenv("YOLO_AUTOINSTALL", "false")
     from ultralytics import YOLO
 
-    from photofinish.export.graph.pictures import reference_picture_paths
+    from photofinish.export.graph.parity import reference_picture_paths
 
     path = next(item for item in reference_picture_paths() if item.name == picture)
     remote = YOLO(f"grpc://{served_coco.url}/{served_coco.names['torch_fp32_tensor']}", task="detect")

@@ -23,11 +23,10 @@ from photofinish.cli import cli
 from photofinish.engine_record import record_from_engine, require_engine
 from photofinish.errors import ConfigError, ExportError
 from photofinish.export.build import StagedVariant, stage_variants
-from photofinish.export.publishing.disk import told_when_full
 from photofinish.export.publishing.publish import publish_variants
+from photofinish.export.publishing.staging import told_when_full
 from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError
 from photofinish.export.recipes.tensorrt import build_one_engine
-from photofinish.export.source import sha256_from_file
 from photofinish.export.tensorrt.build import (
     attach_timing_cache,
     keep_timing_cache,
@@ -39,6 +38,7 @@ from photofinish.export.tensorrt.graph import fp16_model_around_int8
 from photofinish.export.tensorrt.library import Gpu, TensorRTLibrary, choose_library
 from photofinish.export.tensorrt.progress import build_bar, tensorrt_logger
 from photofinish.export.tensorrt.targets import target_from_text
+from photofinish.source_hash import sha256_from_file
 from photofinish.variant import default_variants_path
 from tests.builders import build_card
 from tests.export.tensorrt.fixtures import INPUT_SIZE

@@ -17,8 +17,7 @@ from photofinish.export.graph.parity import parity_from_rows
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.publishing.publish import publish_variants
 from photofinish.export.recipes.context import BuildContext
-from photofinish.export.tensorrt.library import choose_library, gpu_at_hand
-from photofinish.export.tensorrt.provider import provider_problem
+from photofinish.export.tensorrt.library import choose_library, gpu_at_hand, provider_problem
 from photofinish.letterbox import letterboxed_from_image
 from photofinish.perf.engine.loops import Artifact, measure_engines
 from photofinish.server.triton.embedded import EmbeddedServer

@@ -21,7 +21,7 @@ from photofinish.export.build import stage_variants
 from photofinish.export.publishing.config import config_from_variant, io_from_variant
 from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError
 from photofinish.export.recipes.table import RECIPES
-from photofinish.export.tensorrt.provider import provider_problem
+from photofinish.export.tensorrt.library import provider_problem
 from photofinish.perf.engine.loops import Artifact, loop_from_artifact
 from photofinish.variant import Variant, default_variants_path, variants_from_toml
 from tests.builders import build_card

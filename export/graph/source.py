@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import onnx
@@ -58,23 +55,3 @@ class ModelSource:
         if self.network is None:
             raise ExportError(f"{self.weights} is an ONNX file; this recipe needs PyTorch weights (.pt or .yaml)")
         return self.network
-
-
-def model_name_from_weights(weights: str) -> str:
-    """The model name that a weights file gives its variants, e.g. `yolo26n` for `/data/YOLO26n.pt`."""
-    stem = weights.partition(":")[2] if weights.startswith("torchvision:") else Path(weights).stem
-    return re.sub(r"[^a-z0-9_.-]+", "_", stem.lower()).lstrip("_.-")
-
-
-def sha256_from_file(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(path)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
