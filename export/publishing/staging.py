@@ -29,7 +29,7 @@ RENAME_TRIES = 100
 FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 """What the system calls a full disk. By text: shutil gathers several errors into one without a number."""
 CODE = ("export", "photofinish")
-WITHOUT = ("photofinish/commands",)
+WITHOUT = ("photofinish/commands", "photofinish/flows")
 
 
 @dataclass(frozen=True)

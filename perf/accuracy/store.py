@@ -23,7 +23,7 @@ from photofinish.source_hash import ROOT, source_files, source_hash
 
 DECIDING = ("perf", "server/backends", "server/bridge", "client", "photofinish")
 """Folders whose code stands between a frame of a data set and its figures."""
-WITHOUT = ("client/ui", "photofinish/commands")
+WITHOUT = ("client/ui", "photofinish/commands", "photofinish/flows")
 
 
 class AccuracyStore:
@@ -110,5 +110,5 @@ def _code_hash() -> str:
 
 
 def deciding_code(root: Path = ROOT) -> list[Path]:
-    """All code between a frame of a data set and its figures: not the commands, not the pages."""
+    """All code between a frame of a data set and its figures: not the commands and what they compose, not the pages."""
     return source_files(DECIDING, without=WITHOUT, root=root)
