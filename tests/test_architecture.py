@@ -47,7 +47,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("errors", "letterbox", "lock", "percentiles", "source_hash"),
         ("detections", "engine_record", "model_card", "names", "wheels"),
         ("frame", "heads", "variant"),
-        ("synthetic",),
+        ("machine", "synthetic"),
         ("flows",),
         ("commands",),
         ("cli",),

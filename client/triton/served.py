@@ -22,6 +22,7 @@ from photofinish.errors import (
     RequestTimeoutError,
     ServerUnavailableError,
 )
+from photofinish.machine.addresses import is_loopback
 from photofinish.model_card import CARD_PARAMETER, ModelCard, card_from_parameter
 
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -77,8 +78,7 @@ def grpc_target(url: str) -> str:
 
 def channel_options(target: str) -> list[tuple[str, int]]:
     """gRPC channel options; a proxy from the environment is not used for this machine itself."""
-    is_local = target.rpartition(":")[0] in ("localhost", "127.0.0.1", "[::1]")
-    return [*CHANNEL_OPTIONS, *([("grpc.enable_http_proxy", 0)] if is_local else [])]
+    return [*CHANNEL_OPTIONS, *([("grpc.enable_http_proxy", 0)] if is_loopback(target) else [])]
 
 
 class TritonClient:

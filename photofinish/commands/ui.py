@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from photofinish.machine.addresses import LOOPBACK
+
 if TYPE_CHECKING:
     from photofinish.client.ui.processes.source import Pace
     from photofinish.client.ui.processes.turns import TurnMode
-
-LOOPBACK = "127.0.0.1"
 
 
 @click.command()

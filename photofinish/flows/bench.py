@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from photofinish.errors import ConfigError, VerdictError
+from photofinish.machine.addresses import is_loopback
 from photofinish.names import all_chosen_by_name
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def open_bench(
     if url is not None:
         host = url.removeprefix("grpc://").rpartition(":")[0]
         metrics = {None: f"{host}:8002", "none": ""}.get(metrics_url, metrics_url) or ""
-        watcher = Watcher(metrics_url=metrics, nvml=nvml if host in ("127.0.0.1", "localhost") else None)
+        watcher = Watcher(metrics_url=metrics, nvml=nvml if is_loopback(url) else None)
         yield Bench(
             url=url,
             models=served_models(url, names),

@@ -17,24 +17,23 @@ from photofinish.client.ui.page.metrics import registry_of_boards
 from photofinish.client.ui.page.server import WebServer, add_view_routes, open_listener
 from photofinish.client.ui.page.split_view import Choice, SplitView
 from photofinish.errors import ServerError
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+from photofinish.machine.addresses import LOOPBACK, is_loopback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hosting:
     """How the page is reached. port None: the first free one from 7860; share: a public link through Gradio."""
 
-    host: str = "127.0.0.1"
+    host: str = LOOPBACK
     port: int | None = None
     share: bool = False
-    metrics_host: str = "127.0.0.1"
+    metrics_host: str = LOOPBACK
     metrics_port: int | None = None
 
     @property
     def is_public(self) -> bool:
         """Whether others than this machine's users can reach the page."""
-        return self.share or self.host not in LOOPBACK
+        return self.share or not is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +74,7 @@ def serve_view(
         mount_page(app, build_page(view, is_public=hosting.is_public))
         web = stack.enter_context(WebServer(app, listener, stop))
         on_progress(f"Split view: {web.address.url}")
-        if hosting.host not in LOOPBACK:
+        if not is_loopback(hosting.host):
             on_progress(
                 f"Anybody who reaches this machine on port {web.address.port} sees this page and can operate it"
             )
@@ -94,7 +93,7 @@ def _shared_link(port: int) -> Iterator[str]:
 
     known = list(tunneling.CURRENT_TUNNELS)
     try:
-        share_url = networking.setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)
+        share_url = networking.setup_tunnel(LOOPBACK, port, secrets.token_urlsafe(32), None, None)
     except (OSError, RuntimeError, ValueError) as exc:
         raise ServerError(
             f"no link to share: Gradio's tunnel could not be opened ({exc}); it needs the internet. Run without --share"

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from photofinish.machine.addresses import is_loopback
+
 INTERVAL_S = 2.0
 _OWN_METRIC = "photofinish_instance_gpu_memory_bytes"
 _PROGRAMS = ("triton_python_backend_stub", "photofinish_model_process.py")
@@ -27,12 +29,6 @@ class MemoryReading:
 
 
 NO_GPU = MemoryReading(text="no GPU")
-
-
-def is_loopback(url: str) -> bool:
-    """Whether `url` ("host:port", or with grpc:// before it) means this machine."""
-    host = url.removeprefix("grpc://").rpartition(":")[0]
-    return host in ("localhost", "[::1]") or re.fullmatch(r"127(\.\d+){3}", host) is not None
 
 
 def memory_by_model(url: str, metrics_url: str | None, model_names: Sequence[str]) -> dict[str, MemoryReading]:

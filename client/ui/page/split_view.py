@@ -11,7 +11,7 @@ from functools import partial
 
 from photofinish.client.sources.opening import is_present
 from photofinish.client.ui.page.composer import Composer, FrameHub
-from photofinish.client.ui.page.gpu import MemoryMeter, MemoryReading, is_loopback, machine_line
+from photofinish.client.ui.page.gpu import MemoryMeter, MemoryReading, machine_line
 from photofinish.client.ui.page.other_work import OtherWork
 from photofinish.client.ui.processes.board import Board, BoardMemory, SideNumbers, numbers_from_board
 from photofinish.client.ui.processes.child import ChildStatus, SupervisedChild
@@ -20,6 +20,7 @@ from photofinish.client.ui.processes.side import SIDES, Side, SideSpec, SideWork
 from photofinish.client.ui.processes.slots import FRAME_PIXELS, PictureMemory, PictureReader
 from photofinish.client.ui.processes.source import Pace, SourceWork
 from photofinish.client.ui.processes.turns import TurnKeeper, TurnMode, TurnSeat
+from photofinish.machine.addresses import is_loopback
 
 STALE_AFTER_S = 2.0
 """A side without a result for so long shows a dimmed picture."""

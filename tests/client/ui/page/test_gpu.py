@@ -137,18 +137,3 @@ def test_a_driver_that_does_not_tell_ends_nothing(monkeypatch: pytest.MonkeyPatc
     setattr(driver, silent, refuse)
     monkeypatch.setitem(sys.modules, "pynvml", driver)
     assert gpu.nvml_memory() == ({}, 0 if silent == "nvmlDeviceGetMemoryInfo" else 5 << 30)
-
-
-@pytest.mark.parametrize(
-    ("url", "is_here"),
-    [
-        ("127.0.0.1:8001", True),
-        ("grpc://localhost:8001", True),
-        ("[::1]:8001", True),
-        ("127.0.0.1.example:8001", False),
-        ("localhost.example:8001", False),
-        ("10.0.0.7:8001", False),
-    ],
-)
-def test_this_machine_is_told_from_others(url: str, is_here: bool) -> None:
-    assert gpu.is_loopback(url) is is_here
