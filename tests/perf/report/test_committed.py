@@ -1,0 +1,70 @@
+"""Every committed record, whatever schema wrote it, draws today what was reviewed when it was committed.
+
+Markdown stands beside the record; of the other reports, which say the same, golden/committed.json holds digests.
+PHOTOFINISH_UPDATE_GOLDEN=1 writes all of them anew; look at the difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from photofinish.perf.record.record import Record, read_record
+from photofinish.perf.report.csv import csv_report
+from photofinish.perf.report.html import html_report
+from photofinish.perf.report.markdown import markdown_report
+from photofinish.perf.report.terminal import terminal_report
+from tests.conftest import CHECKOUT
+
+RECORDS = {
+    path.name.partition(".")[0]: path
+    for path in (
+        *sorted((CHECKOUT / "results").glob("*.json.gz")),
+        CHECKOUT / "tests/perf/record/data/record_v1.json",
+    )
+}
+DIGESTS = Path(__file__).parent / "golden" / "committed.json"
+UPDATES = bool(os.environ.get("PHOTOFINISH_UPDATE_GOLDEN"))
+
+
+@cache
+def read(name: str) -> Record:
+    return read_record(RECORDS[name])
+
+
+def digests(name: str) -> dict[str, str]:
+    """Of every report but the English Markdown, by its file's ending."""
+    record = read(name)
+    texts = {
+        "csv": csv_report(record),
+        "html": html_report(record),
+        "txt": terminal_report(record),
+        "zh.html": html_report(record, lang="zh"),
+        "zh.md": markdown_report(record, lang="zh"),
+        "zh.txt": terminal_report(record, lang="zh"),
+    }
+    return {ending: hashlib.sha256(text.encode()).hexdigest()[:16] for ending, text in texts.items()}
+
+
+@pytest.mark.parametrize("name", [name for name, path in RECORDS.items() if path.suffix == ".gz"])
+def test_a_committed_record_draws_the_markdown_beside_it(name: str) -> None:
+    beside = RECORDS[name].with_name(f"{name}.md")
+    drawn = markdown_report(read(name))
+    if UPDATES:
+        beside.write_text(drawn, encoding="utf-8")
+    assert drawn == beside.read_text(encoding="utf-8"), f"{beside} has changed; see this file's first lines"
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_its_other_reports_are_those_that_were_reviewed(name: str) -> None:
+    reviewed: dict[str, dict[str, str]] = json.loads(DIGESTS.read_text(encoding="utf-8"))
+    found = digests(name)
+    if UPDATES:
+        reviewed[name] = found
+        DIGESTS.write_text(json.dumps(reviewed, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    assert found == reviewed[name]
