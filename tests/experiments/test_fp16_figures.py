@@ -97,7 +97,19 @@ def test_committed_comparison_makes_its_table() -> None:
     graphs = [graph for model in record["models"] for graph in model["graphs"]]
     assert len(table) == 2 + len(graphs)
     assert {line.count("|") for line in table} == {table[0].count("|")}
-    page = (RESULTS.parents[1] / "docs" / "tensorrt.md").read_text(encoding="utf-8")
+    page = RESULTS.with_suffix(".md").read_text(encoding="utf-8")
     for line in table[2:]:
         name = line.split("|")[1].strip()
-        assert line in page, f"docs/tensorrt.md does not show {name} as results/fp16_graphs.json has it"
+        assert line in page, f"results/fp16_graphs.md does not show {name} as results/fp16_graphs.json has it"
+
+
+def test_the_page_shows_the_committed_comparison() -> None:
+    """docs/tensorrt.md has the columns that decide, for every graph that was compared."""
+    page = (RESULTS.parents[1] / "docs" / "tensorrt.md").read_text(encoding="utf-8")
+    table = table_from_record(json.loads(RESULTS.read_text(encoding="utf-8"))).splitlines()
+    whole = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
+    compared = [cells for cells in whole if cells[-1]]
+    assert len(compared) == 4
+    for name, _, _, layers, _, _, engines, lost, confidence, box in compared:
+        sizes = ", ".join(engine.split()[1] for engine in engines.split(", "))
+        assert f"| {name} | {layers} | {sizes} | {lost} | {confidence} | {box} |" in page
