@@ -2,6 +2,8 @@
 
 nvidia-modelopt pins an ONNX and an ONNX Runtime of its own, so it lives in an environment of its own, and this file is
 run there as a program. It imports nothing of Photofinish.
+
+Backs: docs/tensorrt.md, "an environment of its own, 66 packages with an older ONNX pinned"
 """
 
 from __future__ import annotations

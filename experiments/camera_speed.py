@@ -1,4 +1,7 @@
-"""How fast one core renders the synthetic camera at 720p: `python -m experiments.camera_speed --out FILE.json`."""
+"""How fast one core renders the synthetic camera at 720p: `python -m experiments.camera_speed --out FILE.json`.
+
+Backs: docs/benchmarking-cpu.md, "on one core it gives 82 to 104 frames a second in the default scene"
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@
 
 The slow-down is real waiting after each request, a tenth of the time that this request took. A/A and slow-down take
 turns, so that both meet the same machine.
+
+Backs: docs/benchmarking-method.md, "A busy machine costs power, not honesty."
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 nvidia-modelopt has an environment of its own: `uv venv autocast && uv pip install --python autocast/bin/python
 "nvidia-modelopt[onnx]"`, then `--autocast-python autocast/bin/python`. No GPU is needed.
+
+Backs: docs/tensorrt.md, "Both put every layer with weights into FP16"
 """
 
 from __future__ import annotations

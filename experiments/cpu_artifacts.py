@@ -3,6 +3,8 @@
     python -m experiments.cpu_artifacts FOLDER [--weights demo]
 
 NNCF is used where it is installed (`pip install nncf`); Photofinish itself does not need it.
+
+Backs: docs/benchmarking-cpu.md, "The last column names the file of"
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What docs/benchmarking.md says of the CPU, measured again: seventeen minutes on two quiet cores.
+# Backs: docs/benchmarking-cpu.md, "measures this page again, in some seventeen minutes on two quiet cores"
+# What docs/benchmarking-cpu.md says, measured again: seventeen minutes on two quiet cores.
 # Writes results/cpu2_demo.* (the standard set), cpu2_int8.* (a square input), cpu2_trace.*, cpu2_ways.json and
 # synthetic_camera.json, records gzipped; OUT=FOLDER moves them.
 set -euo pipefail

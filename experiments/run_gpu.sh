@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What docs/benchmarking.md says of a GPU, measured again. Steps in order, or only those that are named:
+# Backs: docs/benchmarking-gpu.md, "measures this page again on your GPU"
+# What docs/benchmarking-gpu.md says, measured again. Steps in order, or only those that are named:
 #   experiments/run_gpu.sh [export] [standard] [engine] [check] [m] [soak] [scale]
 # On an H100 about 4, 8, 1, 2, 5 and 10 minutes, and 1 for each number of GPUs. Writes results/gpu_*.json, records
 # gzipped, beside their .md. OUT=FOLDER and SOURCE=VIDEO change where to and from, PYTHON the interpreter.

@@ -1,4 +1,7 @@
-"""`photofinish serve` in a process of its own, for the measurements that bring their own server."""
+"""`photofinish serve` in a process of its own, for the measurements that bring their own server.
+
+Backs: docs/benchmarking-goals.md, "no error in 889,822 images, 360 sessions"
+"""
 
 from __future__ import annotations
 

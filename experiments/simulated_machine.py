@@ -3,6 +3,8 @@
 What it imitates was seen in the records under results/: slow spells of some seconds that hit both sides (a fifth
 slower, a third of the time), a drift that wanders within seconds, blocks of one side that differ by 3 % for no visible
 reason, requests correlated with their neighbours, and bursts now and then.
+
+Backs: docs/benchmarking-method.md, "It has slow spells of 8 s"
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ glibc gives large freed buffers back to the kernel, so a client that sends 4.9 M
 time. Whether it does depends on what the process did before: glibc keeps more once a larger buffer was freed, and some
 sources free one. Two kinds of client take turns for each source, each in a process of its own: one as Python starts it,
 one that keeps its memory (glibc's tunables). Nothing else differs.
+
+Backs: docs/benchmarking-gpu.md, "glibc gives the client's freed 4.9 MB buffers back to the kernel"
 """
 
 from __future__ import annotations

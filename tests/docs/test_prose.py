@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -55,7 +56,7 @@ def long_entries(text: str) -> list[str]:
     lines = text.splitlines()
     starts = [number for number, _, _ in headings(text)] + [len(lines) + 1]
     found = []
-    for start, end in zip(starts, starts[1:], strict=False):
+    for start, end in pairwise(starts):
         count = sum(bool(line.strip()) for line in lines[start - 1 : end - 1])
         if count > MAX_ENTRY:
             found.append(f"{lines[start - 1]}: {count} lines")
@@ -115,4 +116,6 @@ def test_two_sentences_on_a_line_are_found(line: str, is_crowded: bool) -> None:
 
 def test_an_entry_that_does_not_end_is_found() -> None:
     entry = "\n".join(f"Line {number}." for number in range(11))
-    assert long_entries(f"# Decisions\n\n## Short\nOne.\n\n## Long\n{entry}\n\n## Last\nOne.\n") == ["## Long: 12 lines"]
+    assert long_entries(f"# Decisions\n\n## Short\nOne.\n\n## Long\n{entry}\n\n## Last\nOne.\n") == [
+        "## Long: 12 lines"
+    ]
