@@ -17,7 +17,7 @@ import click
 import cv2
 import numpy as np
 
-from photofinish.percentiles import nearest_rank
+from photofinish.percentiles import carried_percentile
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
 from photofinish.synthetic import SyntheticCamera
 
@@ -59,12 +59,18 @@ def measure_scenes(frames: int, seeds: Sequence[int] = SEEDS) -> list[dict[str, 
                     "objects_per_frame": round(objects, 1),
                     "frames_per_s": frames / (sum(times_ns) / 1e9),
                     "frames_per_processor_s": frames / (processor_ns / 1e9),
-                    "p50_ms": nearest_rank(np.array(times_ns), 0.5) / 1e6,
-                    "p95_ms": nearest_rank(np.array(times_ns), 0.95) / 1e6,
+                    "p50_ms": percentile_ms(times_ns, 0.5),
+                    "p95_ms": percentile_ms(times_ns, 0.95),
                     "times_ns": times_ns,
                 }
             )
     return entries
+
+
+def percentile_ms(times_ns: Sequence[int], share: float) -> float | None:
+    """Of the frames' times; None where there are too few frames for it."""
+    found = carried_percentile(np.array(times_ns), share)
+    return None if found is None else found / 1e6
 
 
 def table_from_entries(entries: Sequence[dict[str, Any]]) -> str:
@@ -82,6 +88,8 @@ def table_from_entries(entries: Sequence[dict[str, Any]]) -> str:
 
 
 def _span(entries: Sequence[dict[str, Any]], key: str, digits: int) -> str:
+    if any(entry[key] is None for entry in entries):
+        return "\N{EN DASH}"
     values = np.array([entry[key] for entry in entries])
     return f"{values.min():.{digits}f}\N{EN DASH}{values.max():.{digits}f}"
 

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from photofinish.percentiles import carried_percentile
+
 WARM_UPS = 20
-MIN_RUNS = {50: 1, 95: 130, 99: 662}
-"""Runs that a percentile needs: the rule of MLPerf LoadGen's early stopping, 99 % confidence."""
 
 
 def timed(weights: str, batch_size: int, seconds: float) -> dict[str, Any]:
@@ -57,13 +57,9 @@ def timed(weights: str, batch_size: int, seconds: float) -> dict[str, Any]:
 
 
 def percentiles_ms(measured: npt.NDArray[np.float64]) -> dict[str, float | None]:
-    """P50, P95 and P99 by nearest rank; None where there are too few runs for it, as in perf.statistics."""
-    return {
-        f"p{percent}_ms": round(float(np.percentile(measured, percent, method="inverted_cdf")), 3)
-        if len(measured) >= least
-        else None
-        for percent, least in MIN_RUNS.items()
-    }
+    """P50, P95 and P99 by nearest rank; None where there are too few runs for it."""
+    figures = {percent: carried_percentile(measured, percent / 100) for percent in (50, 95, 99)}
+    return {f"p{percent}_ms": None if figure is None else round(figure, 3) for percent, figure in figures.items()}
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import re
-import statistics
 import sys
 import tempfile
 import threading
@@ -28,18 +27,27 @@ from typing import Any
 
 import numpy as np
 
+from experiments.eager import percentiles_ms
 from experiments.gpu_reference import Array, Checker, fresh_frames, input_from_frames, reference_rows, rows_on_cpu
 from experiments.served import served
 from photofinish.client.triton.served import ServedModel, TritonClient
-from photofinish.client.triton.session import Session, Transport
+from photofinish.client.triton.session import Session
+from photofinish.client.triton.transport import (
+    CUDA_SHM,
+    CUDA_SHM_HTTP,
+    GRPC,
+    SYSTEM_SHM,
+    SYSTEM_SHM_HTTP,
+    Transport,
+)
 from photofinish.errors import PhotofinishError
 from photofinish.perf.watch.gpu import load_nvml
 
 POOL = 24
 LOADS = ((1, 32), (8, 8), (32, 4))
 """Batch size and clients of each throughput measurement, for one GPU."""
-ON_CPU: tuple[Transport, ...] = ("system_shm_http", "system_shm", "grpc")
-ON_GPU: tuple[Transport, ...] = ("cuda_shm_http", "cuda_shm")
+ON_CPU = (SYSTEM_SHM_HTTP, SYSTEM_SHM, GRPC)
+ON_GPU = (CUDA_SHM_HTTP, CUDA_SHM)
 
 
 def say(text: str) -> None:
@@ -93,7 +101,7 @@ def check_under_load(
 
 
 def latencies_ms(
-    url: str, model: ServedModel, frames: Array, transport: Any, batch_size: int, seconds: float
+    url: str, model: ServedModel, frames: Array, transport: Transport, batch_size: int, seconds: float
 ) -> dict[str, Any]:
     """One client, one request at a time."""
     with Session(url, model, transport=transport, slots=1, batch_size=batch_size, timeout_s=60) as session:
@@ -109,17 +117,11 @@ def latencies_ms(
             session.infer(slot)
             spent.append((time.perf_counter_ns() - sent) / 1e6)
         session.release(slot)
-    ordered = sorted(spent)
-    return {
-        "requests": len(spent),
-        "p50_ms": round(statistics.median(ordered), 3),
-        "p95_ms": round(ordered[int(len(ordered) * 0.95)], 3),
-        "min_ms": round(ordered[0], 3),
-    }
+    return {"requests": len(spent), **percentiles_ms(np.array(spent)), "min_ms": round(min(spent), 3)}
 
 
 def throughput(
-    url: str, model: ServedModel, frames: Array, transport: Any, batch_size: int, clients: int, seconds: float
+    url: str, model: ServedModel, frames: Array, transport: Transport, batch_size: int, clients: int, seconds: float
 ) -> dict[str, Any]:
     """Images per second with `clients` requests of `batch_size` in flight."""
     stop = threading.Event()
@@ -146,7 +148,12 @@ def throughput(
         stop.set()
         for future in running:
             future.result()
-    return {"transport": transport, "batch": batch_size, "clients": clients, "images_per_s": round(images / spent, 1)}
+    return {
+        "transport": str(transport),
+        "batch": batch_size,
+        "clients": clients,
+        "images_per_s": round(images / spent, 1),
+    }
 
 
 def main() -> int:
@@ -209,13 +216,13 @@ def run(repository: Path, names: tuple[str, ...], clients: int, seconds: float, 
                 "cuda_graphs": card.cuda_graphs,
                 "correct": check_under_load(url, model, pictures, checker, clients, seconds),
                 "latency": {
-                    transport: attempt(partial(latencies_ms, url, model, pictures, transport, 1, seconds))
+                    str(transport): attempt(partial(latencies_ms, url, model, pictures, transport, 1, seconds))
                     for transport in transports
                 },
                 "throughput": [
                     attempt(partial(throughput, url, model, pictures, transport, batch, threads, seconds))
                     for transport in transports
-                    if transport.endswith("_http")
+                    if transport.call == "http"
                     for batch, threads in loads
                 ],
             }

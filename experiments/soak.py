@@ -30,12 +30,19 @@ import psutil
 
 from experiments.served import served
 from photofinish.client.triton.served import ServedModel, TritonClient
-from photofinish.client.triton.session import Session, Transport
+from photofinish.client.triton.session import Session
+from photofinish.client.triton.transport import (
+    CUDA_SHM,
+    CUDA_SHM_HTTP,
+    GRPC,
+    SYSTEM_SHM,
+    SYSTEM_SHM_HTTP,
+)
 from photofinish.errors import PhotofinishError
 from photofinish.perf.watch.gpu import load_nvml
 
-ON_CPU: tuple[Transport, ...] = ("system_shm_http", "system_shm", "grpc")
-ON_GPU: tuple[Transport, ...] = ("cuda_shm_http", "cuda_shm", *ON_CPU)
+ON_CPU = (SYSTEM_SHM_HTTP, SYSTEM_SHM, GRPC)
+ON_GPU = (CUDA_SHM_HTTP, CUDA_SHM, *ON_CPU)
 LARGEST_BATCH = 8
 SLACK_BYTES = 32 << 20
 
@@ -80,7 +87,7 @@ def send_until(stop: threading.Event, url: str, model: ServedModel, index: int, 
             with tally.lock:
                 tally.errors.append(f"{transport}: {exc}")
             stop.wait(1.0)
-        tally.add(transport, images)
+        tally.add(str(transport), images)
 
 
 def memory_of(pid: int, nvml: Any | None) -> dict[str, int]:

@@ -19,6 +19,7 @@ from photofinish.client.pipeline.opening import Pipeline
 from photofinish.client.sources.recordings import PictureSource, VideoSource
 from photofinish.client.sources.source import Source
 from photofinish.errors import ConfigError
+from photofinish.percentiles import nearest_rank
 
 UNKNOWN_RATE_PER_S = 25.0
 """Rate of a saved video when the camera does not tell its own."""
@@ -82,15 +83,15 @@ def detect_in_source(
         frame_count=len(latencies_ns),
         box_count=box_count,
         seconds=time.perf_counter() - begun,
-        p50_service_ns=_median(services_ns),
-        p50_latency_ns=_median(latencies_ns) if source.is_live else None,
+        p50_service_ns=_median_ns(services_ns),
+        p50_latency_ns=_median_ns(latencies_ns) if source.is_live else None,
         dropped=pipeline.dropped,
         saved_to=keeper.path if keeper and latencies_ns else None,
     )
 
 
-def _median(values_ns: list[int]) -> int:
-    return int(np.percentile(values_ns, 50, method="inverted_cdf")) if values_ns else 0
+def _median_ns(values_ns: list[int]) -> int:
+    return int(nearest_rank(np.array(values_ns), 0.5)) if values_ns else 0
 
 
 def picture_name(source: Source, index: int) -> str:

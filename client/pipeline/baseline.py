@@ -16,6 +16,7 @@ from photofinish.client.pipeline.preparation import write_input
 from photofinish.client.triton.errors import error_from_answer, error_from_triton
 from photofinish.client.triton.served import TritonClient, channel_options, grpc_target
 from photofinish.client.triton.tensors import DTYPES
+from photofinish.client.triton.transport import GRPC
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output
 
@@ -26,7 +27,7 @@ class BaselinePipeline:
     It uses tritonclient's public API as the guides do: new input objects for every call, pictures as gRPC bytes.
     """
 
-    transport = "grpc"
+    transport = GRPC
 
     def __init__(
         self,

@@ -9,7 +9,8 @@ from photofinish.client.pipeline.frame_result import DropCause, FrameCount, Fram
 from photofinish.client.pipeline.metrics import ClientMetrics
 from photofinish.client.pipeline.optimised import OptimisedPipeline
 from photofinish.client.triton.served import TritonClient
-from photofinish.client.triton.session import TransportChoice, ignore_notice
+from photofinish.client.triton.session import ignore_notice
+from photofinish.client.triton.transport import TransportChoice
 from photofinish.errors import ConfigError, ModelNotFoundError
 from photofinish.names import chosen_by_name
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
 
 import grpc
 import numpy as np
@@ -21,29 +21,10 @@ from photofinish.client.triton.http_caller import HttpCaller
 from photofinish.client.triton.regions import BytesRegion, InputRegion, SystemRegion, TransportError, is_orphaned
 from photofinish.client.triton.served import ServedModel, channel_options, grpc_target
 from photofinish.client.triton.tensors import DTYPES
+from photofinish.client.triton.transport import GRPC, Transport, TransportChoice, automatic_order
 from photofinish.errors import ConfigError, InferenceError, RequestTimeoutError
 
-Transport = Literal["grpc", "system_shm", "cuda_shm", "system_shm_http", "cuda_shm_http"]
-"""How a picture reaches the server, and over what it is asked for.
-
-`grpc`: the picture inside a gRPC message. `system_shm`, `cuda_shm`: the picture in memory, or GPU memory, that both
-share on one machine, and a short request over gRPC; with `_http` that request goes over HTTP, which costs less.
-"""
-
-TransportChoice = Transport | Literal["auto"]
-"""A transport, or the first of `automatic_order` that this machine and the server accept."""
-TRANSPORT_CHOICES: tuple[str, ...] = ("auto", *get_args(Transport))
 HTTP_CHECK_TIMEOUT_S = 2.0
-
-
-def automatic_order(device: str, batch_size: int) -> tuple[Transport, ...]:
-    """What "auto" tries, the best first, for a model on `device` (cpu, cuda) and requests of up to `batch_size`.
-
-    On an H100 a single picture takes 0.1 ms less by system memory, while batches of 8 and 32 go through 1.7 to 2.5
-    times as fast by GPU memory: the server then copies nothing on the host.
-    """
-    shared: tuple[Transport, ...] = ("system_shm_http", "system_shm", "grpc")
-    return ("cuda_shm_http", *shared) if device == "cuda" and batch_size > 1 else shared
 
 
 def ignore_notice(text: str) -> None:
@@ -108,8 +89,6 @@ class Session:
         on_notice: Callable[[str], None] = ignore_notice,
     ) -> None:
         """Connect and allocate. transport "auto" takes shared memory where the server accepts it, else gRPC."""
-        if transport not in TRANSPORT_CHOICES:
-            raise ConfigError(f"transport must be of {', '.join(TRANSPORT_CHOICES)}, got {transport!r}")
         if slots < 1 or not 1 <= batch_size <= max(model.max_batch_size, 1):
             raise ConfigError(
                 f"{model.name}: slots must be at least 1 and batch_size within 1..{max(model.max_batch_size, 1)}, "
@@ -125,7 +104,7 @@ class Session:
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         self._running: set[Future[npt.NDArray[np.float32]]] = set()
         self._slots: list[Slot] = []
-        self.transport: Transport = "grpc"
+        self.transport = GRPC
         self._is_closed = False
         try:
             self._allocate(transport, slots, on_notice)
@@ -190,26 +169,27 @@ class Session:
         card = self.model.card
         order = automatic_order(card.device if card else "", self.batch_size)
         candidates = order if wanted == "auto" else (wanted,)
-        notice = ""
+        refusal: tuple[Transport, Exception] | None = None
         for transport in candidates:
             try:
                 self._slots = self._make_slots(transport, slots)
             except (TransportError, InferenceError) as exc:
                 if transport == candidates[-1]:
                     raise
-                notice = f"no {transport} with the server, pictures go by {{}} instead ({exc})"
+                refusal = (transport, exc)
             else:
                 self.transport = transport
                 break
-        if notice:
-            on_notice(notice.format(self.transport))
+        if refusal:
+            refused, why = refusal
+            on_notice(f"no {refused} with the server, pictures go by {self.transport} instead ({why})")
         for slot in self._slots:
             self._free.put(slot)
 
     def _make_slots(self, transport: Transport, count: int) -> list[Slot]:
         made: list[Slot] = []
-        if transport != "grpc":
-            self._release_orphans(transport.startswith("system"))
+        if transport.memory != "inline":
+            self._release_orphans(is_system=transport.memory == "system")
         try:
             for _ in range(count):
                 made.append(self._make_slot(transport))
@@ -223,24 +203,24 @@ class Session:
         shape = (self.batch_size, *self.model.input_dims())
         dtype = DTYPES[self.model.inputs[0].datatype]
         region: InputRegion
-        if transport == "grpc":
+        if transport.memory == "inline":
             region = BytesRegion(shape, dtype)
-        elif transport.startswith("system_shm"):
+        elif transport.memory == "system":
             region = SystemRegion(shape, dtype, register=self._register_system, unregister=self._unregister_system)
         else:
             region = CudaRegion(shape, dtype, register=self._register_cuda, unregister=self._unregister_cuda)
-        if not transport.endswith("_http"):
+        if transport.call == "grpc":
             return Slot(region, GrpcCaller(self._stub, self.url, self.model, region))
         caller = HttpCaller(self.url, self.model, region.name, region.direct)
         try:
-            caller.check_same_server(transport.partition("_")[0], min(self.timeout_s, HTTP_CHECK_TIMEOUT_S))
+            caller.check_same_server(transport.memory, min(self.timeout_s, HTTP_CHECK_TIMEOUT_S))
         except BaseException:
             caller.close()
             region.close()
             raise
         return Slot(region, caller)
 
-    def _release_orphans(self, is_system: bool) -> None:
+    def _release_orphans(self, *, is_system: bool) -> None:
         """Make the server let go of regions whose process was killed: it would keep them as long as it runs."""
         kind = "System" if is_system else "Cuda"
         request = getattr(service_pb2, f"{kind}SharedMemoryStatusRequest")()

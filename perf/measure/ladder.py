@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from photofinish.client.triton.served import ServedModel
-from photofinish.client.triton.session import Transport, automatic_order
+from photofinish.client.triton.transport import (
+    CUDA_SHM_HTTP,
+    GRPC,
+    SYSTEM_SHM,
+    SYSTEM_SHM_HTTP,
+    TransportChoice,
+    automatic_order,
+)
 from photofinish.model_card import ModelCard
 from photofinish.perf.measure.setups import Pipeline, Setup
 from photofinish.perf.record.record import NotRun
@@ -30,7 +36,7 @@ class Rung:
     wants: Callable[[ModelCard], bool] | None
     needs: str = ""
     pipeline: Pipeline = "optimised"
-    transport: Transport | Literal["auto"] = "auto"
+    transport: TransportChoice = "auto"
     in_flight: int = 1
     batch_size: int = 1
     only_cuda: bool = False
@@ -52,8 +58,8 @@ RUNGS: tuple[Rung, ...] = (
         needs="a pytorch FP32 variant in the frames contract",
         pipeline="baseline",
     ),
-    Rung(key="client", label="reused requests", wants=None, transport="grpc"),
-    Rung(key="transport", label="shared memory", wants=None, transport="system_shm"),
+    Rung(key="client", label="reused requests", wants=None, transport=GRPC),
+    Rung(key="transport", label="shared memory", wants=None, transport=SYSTEM_SHM),
     Rung(key="http", label="requests over HTTP", wants=None),
     Rung(
         key="engine",
@@ -116,7 +122,7 @@ RUNGS: tuple[Rung, ...] = (
         key="batching",
         label=f"batches of {BATCH_SIZE}",
         wants=None,
-        transport="system_shm_http",
+        transport=SYSTEM_SHM_HTTP,
         in_flight=IN_FLIGHT,
         batch_size=BATCH_SIZE,
     ),
@@ -124,7 +130,7 @@ RUNGS: tuple[Rung, ...] = (
         key="cuda_shm",
         label="CUDA shared memory",
         wants=None,
-        transport="cuda_shm_http",
+        transport=CUDA_SHM_HTTP,
         in_flight=IN_FLIGHT,
         batch_size=BATCH_SIZE,
         only_cuda=True,
@@ -169,7 +175,7 @@ def ladder_setups(
                 label=rung.label,
                 model=model,
                 pipeline=rung.pipeline,
-                transport=rung.transport if rung.pipeline == "optimised" else "grpc",
+                transport=rung.transport if rung.pipeline == "optimised" else GRPC,
                 in_flight=rung.in_flight,
                 batch_size=rung.batch_size,
             )
@@ -206,8 +212,8 @@ def changes_between(before: Setup, after: Setup) -> tuple[str, ...]:
 def _transport(setup: Setup) -> str:
     """What "auto" comes to where the server accepts it."""
     if setup.transport != "auto":
-        return setup.transport
-    return automatic_order(setup.model.require_card().device, setup.batch_size)[0]
+        return str(setup.transport)
+    return str(automatic_order(setup.model.require_card().device, setup.batch_size)[0])
 
 
 def _input(card: ModelCard) -> str:

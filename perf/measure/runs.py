@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from photofinish.client.triton.served import ServedModel
-from photofinish.client.triton.session import Session, Transport
+from photofinish.client.triton.session import Session
+from photofinish.client.triton.transport import GRPC, TransportChoice, transport_from_text
 from photofinish.errors import ConfigError, PhotofinishError
 from photofinish.letterbox import is_smaller_than_in_square
 from photofinish.names import chosen_by_name
@@ -31,7 +31,6 @@ from photofinish.perf.record.environment import utc_now
 from photofinish.perf.record.record import Harness, Load, NotRun, Record, Section, SectionKind, write_record
 from photofinish.perf.report.files import write_reports
 
-TransportChoice = Transport | Literal["auto"]
 WRITE_EVERY_S = 2.0
 
 _KINDS: Mapping[str, SectionKind] = {"ladder": "ladder", "trace": "trace"}
@@ -168,7 +167,7 @@ def trace_stages(run: Run) -> None:
             label=model.name,
             model=model,
             pipeline="baseline" if model.require_card().contract == "tensor" else "optimised",
-            transport="grpc" if model.require_card().contract == "tensor" else plan.transport,
+            transport=GRPC if model.require_card().contract == "tensor" else plan.transport,
         )
         for model in run.bench.models
     ]
@@ -193,7 +192,7 @@ def sweep_variants(run: Run, program: PerfAnalyzer | None) -> None:
 def pair_setups(baseline: ServedModel, optimised: ServedModel, transport: TransportChoice) -> tuple[Setup, Setup]:
     """The textbook pipeline on the baseline, ours on the other model."""
     return (
-        Setup(key="baseline", label=baseline.name, model=baseline, pipeline="baseline", transport="grpc"),
+        Setup(key="baseline", label=baseline.name, model=baseline, pipeline="baseline", transport=GRPC),
         Setup(key="optimised", label=optimised.name, model=optimised, pipeline="optimised", transport=transport),
     )
 
@@ -240,7 +239,7 @@ def _measured(run: Run, setups: Sequence[Setup], load: Load, *, name: str, not_r
                     raise
                 not_run = (*not_run, NotRun(label=setup.label, reason=str(exc)))
                 continue
-            if setup.key == "http" and not contender.arm.transport.endswith("_http"):
+            if setup.key == "http" and transport_from_text(contender.arm.transport).call != "http":
                 reason = "the server's HTTP endpoint is not on the port below its gRPC port"
                 not_run = (*not_run, NotRun(label=setup.label, reason=reason))
             else:

@@ -11,7 +11,8 @@ from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
 from photofinish.client.pipeline.preparation import write_input
 from photofinish.client.triton.served import ServedModel
-from photofinish.client.triton.session import Session, Transport
+from photofinish.client.triton.session import Session
+from photofinish.client.triton.transport import Transport, TransportChoice
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output
 from photofinish.perf.load.loops import Sender
@@ -31,7 +32,7 @@ class Setup:
     label: str
     model: ServedModel
     pipeline: Pipeline
-    transport: Transport | Literal["auto"] = "auto"
+    transport: TransportChoice = "auto"
     in_flight: int = 1
     batch_size: int = 1
     change: str = ""
@@ -85,12 +86,12 @@ def batch_sender(session: Session, frames: Sequence[Frame]) -> Sender:
     return send
 
 
-def _contender(setup: Setup, transport: str, sender: Sender, load: Load, stages: Stages) -> Contender:
+def _contender(setup: Setup, transport: Transport, sender: Sender, load: Load, stages: Stages) -> Contender:
     arm = arm_from_model(
         setup.model,
         key=setup.key,
         label=setup.label,
-        transport=transport,
+        transport=str(transport),
         concurrency=setup.in_flight,
         batch_size=setup.batch_size,
         change=setup.change.replace("→ auto", f"→ {transport}"),

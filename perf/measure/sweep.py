@@ -6,11 +6,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from photofinish.client.triton.regions import TransportError
 from photofinish.client.triton.served import ServedModel
-from photofinish.client.triton.session import Session, Transport
+from photofinish.client.triton.session import Session
+from photofinish.client.triton.transport import GRPC, SYSTEM_SHM, Transport, TransportChoice, transport_from_text
 from photofinish.errors import InferenceError, PhotofinishError
 from photofinish.perf.load.loops import run_closed_loop
 from photofinish.perf.load.senders import inputs_from_frames, request_sender
@@ -69,7 +69,7 @@ def run_sweep(
     seconds: float = 8.0,
     own_seconds: float = 4.0,
     own_requests: int = MIN_REQUESTS,
-    transport: Transport | Literal["auto"] = "auto",
+    transport: TransportChoice = "auto",
     on_progress: Progress,
     on_section: Callable[[Section], None] = lambda section: None,
 ) -> Section:
@@ -142,9 +142,7 @@ def _with_perf_analyzer(
     return replace(section, not_run=(*section.not_run, missing))
 
 
-def _run_own(
-    bench: Bench, cell: Cell, seconds: float, requests: int, transport: Transport | Literal["auto"]
-) -> tuple[Arm, Block]:
+def _run_own(bench: Bench, cell: Cell, seconds: float, requests: int, transport: TransportChoice) -> tuple[Arm, Block]:
     model, concurrency = cell.model, cell.concurrency
     inputs = inputs_from_frames(model, bench.frames[:_DISTINCT_INPUTS])
     with (
@@ -160,13 +158,13 @@ def _run_own(
                 sender, concurrency=concurrency, seconds=seconds, frames_per_request=cell.batch_size
             ),
         )
-        arm = cell.arm("photofinish", session.transport)
+        arm = cell.arm("photofinish", str(session.transport))
     return arm, Block(arm=arm.key, round=0, began_ns=0, samples=samples, observed=observed)
 
 
-def _open_session(bench: Bench, cell: Cell, transport: Transport | Literal["auto"]) -> Session:
+def _open_session(bench: Bench, cell: Cell, transport: TransportChoice) -> Session:
     """Over gRPC, as perf_analyzer sends: shared memory where the server takes it; another transport if asked for."""
-    choices: tuple[Transport, ...] = ("system_shm", "grpc") if transport == "auto" else (transport,)
+    choices: tuple[Transport, ...] = (SYSTEM_SHM, GRPC) if transport == "auto" else (transport,)
     for choice in choices:
         try:
             return Session(
@@ -197,7 +195,7 @@ def _run_perf_analyzer(
             concurrency=cell.concurrency,
             requests=max(MIN_REQUESTS, cell.concurrency * 2, int(rate_rps * seconds)),
             warm_up=LEAD_IN_REQUESTS * cell.concurrency,
-            shared_memory=own.transport.startswith("system_shm"),
+            shared_memory=transport_from_text(own.transport).memory == "system",
             batch_size=cell.batch_size,
             timeout_s=20 * seconds + 120,
         ),

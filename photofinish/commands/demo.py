@@ -188,7 +188,7 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
                 optimised,
                 frames,
                 seconds=seconds,
-                transports=(baseline.transport, optimised.transport),
+                transports=(str(baseline.transport), str(optimised.transport)),
                 models=(pair.baseline, pair.optimised),
                 metrics_url=at.metrics_url,
                 server_pid=at.pid,

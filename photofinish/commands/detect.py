@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from photofinish.commands.perf_options import TRANSPORTS
+from photofinish.commands.perf_options import transport_option
 from photofinish.errors import ConfigError
 
 
@@ -20,7 +20,7 @@ from photofinish.errors import ConfigError
 @click.option("--save", "save_folder", type=click.Path(path_type=Path), metavar="DIR", help="Keep annotated copies.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per picture on stdout.")
 @click.option("--frames", "frame_limit", type=click.IntRange(1), help="Stop after so many frames.")
-@click.option("--transport", type=click.Choice(TRANSPORTS), default="auto", show_default=True)
+@transport_option()
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve Prometheus metrics on 127.0.0.1:PORT.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Seconds.")
 def detect(**options: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from photofinish.client.triton.transport import TRANSPORT_CHOICES, choice_from_text
 from photofinish.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -18,10 +19,20 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-TRANSPORTS = ("auto", "grpc", "system_shm", "cuda_shm", "system_shm_http", "cuda_shm_http")
-"""client.session's choices, known here without loading the client; a test compares them."""
 SECONDS = click.FloatRange(min=0, min_open=True)
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def transport_option(help_text: str | None = None) -> Callable[[Command], Command]:
+    """`--transport`, one word of the choices; the command gets the value."""
+    return click.option(
+        "--transport",
+        type=click.Choice(TRANSPORT_CHOICES),
+        default="auto",
+        show_default=True,
+        callback=lambda context, parameter, word: choice_from_text(word),
+        help=help_text,
+    )
 
 
 def bench_options(command: Command) -> Command:
@@ -43,13 +54,7 @@ def bench_options(command: Command) -> Command:
                 "--variant", "names", multiple=True, help="Only this variant (name or suffix); may be repeated."
             ),
             click.option("--source", default="synthetic", show_default=True, help="Where the frames come from."),
-            click.option(
-                "--transport",
-                type=click.Choice(TRANSPORTS),
-                default="auto",
-                show_default=True,
-                help="How pictures reach the server.",
-            ),
+            transport_option("How pictures reach the server."),
             click.option(
                 "--client-memory",
                 type=click.Choice(["kept", "plain"]),

@@ -15,7 +15,7 @@ from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.pipeline.metrics import ClientMetrics, MetricsEndpoint
 from photofinish.client.pipeline.opening import choose_model, open_pipeline
 from photofinish.client.sources.opening import open_source
-from photofinish.client.triton.session import TransportChoice
+from photofinish.client.triton.transport import TransportChoice
 
 
 def say(text: str) -> None:

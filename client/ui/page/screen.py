@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from photofinish.client.sources.live import public_url
+from photofinish.client.triton.transport import Transport
 from photofinish.client.ui.page.other_work import SHARE as OTHER_SHARE
 from photofinish.client.ui.page.split_view import SideState, ViewState
 from photofinish.client.ui.processes.board import TURNS_WINDOW_S, WINDOW_S, SideNumbers
@@ -183,14 +184,14 @@ def _dropped(numbers: SideNumbers, takes_turns: bool) -> str:
 
 
 _BACKENDS = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "tensorrt": "TensorRT"}
-_TRANSPORTS = {"grpc": "gRPC", "system_shm": "shared memory", "cuda_shm": "GPU shared memory"}
+_MEMORIES = {"inline": "gRPC", "system": "shared memory", "cuda": "GPU shared memory"}
 
 
 def _how(part: SideState, card: ModelCard | None) -> str:
-    transport = str(part.child.facts.get("transport", ""))
+    transport: Transport | None = part.child.facts.get("transport")
     words = [_BACKENDS.get(card.backend, card.backend), card.precision.upper()] if card else []
     if transport:
-        words.append(_TRANSPORTS.get(transport.removesuffix("_http"), transport))
+        words.append(_MEMORIES[transport.memory])
     return " · ".join(words)
 
 

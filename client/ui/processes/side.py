@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from photofinish.client.pipeline.opening import BaselinePipeline, FrameResult, OptimisedPipeline
 from photofinish.client.triton.served import TritonClient
+from photofinish.client.triton.transport import Transport
 from photofinish.client.ui.processes.board import Board, BoardMemory
 from photofinish.client.ui.processes.child import ChildLink
 from photofinish.client.ui.processes.scribe import Scribe
@@ -33,7 +34,7 @@ class Pipeline(Protocol):
     """What a side needs of a pipeline."""
 
     @property
-    def transport(self) -> str:
+    def transport(self) -> Transport:
         """How the pictures travel."""
         ...
 

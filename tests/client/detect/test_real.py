@@ -10,6 +10,7 @@ import pytest
 
 from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
 from photofinish.client.sources.recordings import image_from_file
+from photofinish.client.triton.transport import GRPC, SYSTEM_SHM, SYSTEM_SHM_HTTP
 from photofinish.detections import Detections, iou_matrix
 from photofinish.frame import Frame
 from photofinish.letterbox import letterboxed_from_image
@@ -71,7 +72,7 @@ def test_shared_memory_and_grpc_give_the_same(served_coco: ServedCoco) -> None:
 
     frame = Frame(image_hwc_bgr=image_from_file(ASSETS / "bus.jpg"), stream_id="bus", index=0, captured_ns=0)
     found = []
-    for transport in ("grpc", "system_shm", "system_shm_http"):
+    for transport in (GRPC, SYSTEM_SHM, SYSTEM_SHM_HTTP):
         with OptimisedPipeline(
             served_coco.url, served_coco.names["onnx_fp32"], transport=transport, timeout_s=TIMEOUT_S
         ) as pipeline:
@@ -83,4 +84,4 @@ def test_shared_memory_and_grpc_give_the_same(served_coco: ServedCoco) -> None:
 
 def test_auto_takes_shared_memory_of_the_embedded_server(served_coco: ServedCoco) -> None:
     with OptimisedPipeline(served_coco.url, served_coco.names["onnx_fp16"]) as pipeline:
-        assert pipeline.transport == "system_shm_http"
+        assert pipeline.transport == SYSTEM_SHM_HTTP

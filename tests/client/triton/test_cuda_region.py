@@ -11,6 +11,7 @@ import pytest
 from photofinish.client.triton.cuda_region import CudaRegion, load_runtime
 from photofinish.client.triton.regions import TransportError
 from photofinish.client.triton.session import Session
+from photofinish.client.triton.transport import CUDA_SHM
 from photofinish.errors import ConfigError, RequestRejectedError
 from tests.client.fake_triton import FakeModel, FakeTriton
 from tests.client.triton.test_session import echo_sums, served
@@ -65,8 +66,8 @@ def test_pixels_arrive_through_gpu_memory(monkeypatch):
     runtime = HostRuntime()
     monkeypatch.setattr("photofinish.client.triton.cuda_region.load_runtime", lambda: runtime)
     with FakeTriton(FakeModel(infer=echo_sums)) as server:
-        with Session(server.url, served(server), transport="cuda_shm", slots=2, batch_size=2) as session:
-            assert session.transport == "cuda_shm"
+        with Session(server.url, served(server), transport=CUDA_SHM, slots=2, batch_size=2) as session:
+            assert session.transport == CUDA_SHM
             slot = session.acquire()
             slot.input_array[:] = 0
             slot.input_array[:, 0, 0, 0] = (3, 4)
@@ -116,7 +117,7 @@ def test_without_a_gpu_it_is_one_clear_error():
     else:
         pytest.skip("this machine has a GPU")
     with FakeTriton() as server, pytest.raises(ConfigError, match="CUDA shared memory"):
-        Session(server.url, served(server), transport="cuda_shm")
+        Session(server.url, served(server), transport=CUDA_SHM)
 
 
 @pytest.mark.gpu

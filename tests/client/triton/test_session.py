@@ -10,7 +10,8 @@ import pytest
 
 from photofinish.client.triton.regions import is_orphaned, machine_key, unregister_when_idle
 from photofinish.client.triton.served import ServedModel, TritonClient
-from photofinish.client.triton.session import Session, automatic_order
+from photofinish.client.triton.session import Session
+from photofinish.client.triton.transport import GRPC, SYSTEM_SHM
 from photofinish.errors import (
     ConfigError,
     InferenceError,
@@ -39,11 +40,11 @@ def shared_memory_names() -> set[str]:
     return {path.name for path in Path("/dev/shm").glob(f"photofinish-region-{os.getpid()}-*")}
 
 
-@pytest.mark.parametrize("transport", ["grpc", "system_shm", "auto"])
+@pytest.mark.parametrize("transport", [GRPC, SYSTEM_SHM, "auto"])
 def test_pixels_arrive(transport):
     with FakeTriton(FakeModel(infer=echo_sums)) as server:
         with Session(server.url, served(server), transport=transport, slots=2, batch_size=3) as session:
-            assert session.transport == ("grpc" if transport == "grpc" else "system_shm")
+            assert session.transport == (GRPC if transport == GRPC else SYSTEM_SHM)
             slots = [session.acquire(), session.acquire()]
             for value, slot in enumerate(slots, start=1):
                 slot.input_array[:] = 0
@@ -62,7 +63,7 @@ def test_refused_shared_memory_falls_back_and_says_so():
     notices: list[str] = []
     with FakeTriton(FakeModel(infer=echo_sums), refuse_shared_memory=True) as server:
         with Session(server.url, served(server), on_notice=notices.append) as session:
-            assert session.transport == "grpc"
+            assert session.transport == GRPC
             slot = session.acquire()
             slot.input_array[:] = 1
             assert session.infer(slot)[0, 0, 0] == 64 * 64 * 3
@@ -71,7 +72,7 @@ def test_refused_shared_memory_falls_back_and_says_so():
         assert "client shared memory is disabled" in notices[0]
         assert not shared_memory_names()
         with pytest.raises(RequestRejectedError, match="disabled"):
-            Session(server.url, served(server), transport="system_shm")
+            Session(server.url, served(server), transport=SYSTEM_SHM)
     assert not shared_memory_names()
 
 
@@ -79,14 +80,9 @@ def test_no_shared_memory_on_this_machine(monkeypatch, tmp_path):
     monkeypatch.setattr("photofinish.client.triton.regions.SHARED_MEMORY_FOLDER", tmp_path / "missing")
     with FakeTriton() as server:
         with Session(server.url, served(server)) as session:
-            assert session.transport == "grpc"
+            assert session.transport == GRPC
         with pytest.raises(ConfigError, match="no shared memory on this machine"):
-            Session(server.url, served(server), transport="system_shm")
-
-
-def test_batches_for_a_gpu_try_its_own_memory_first():
-    assert automatic_order("cuda", 8)[0] == "cuda_shm_http"
-    assert automatic_order("cuda", 1) == automatic_order("cpu", 8) == ("system_shm_http", "system_shm", "grpc")
+            Session(server.url, served(server), transport=SYSTEM_SHM)
 
 
 def test_slots_run_out_and_come_back():
@@ -98,7 +94,7 @@ def test_slots_run_out_and_come_back():
         assert session.acquire(timeout_s=1) is slot
 
 
-@pytest.mark.parametrize("change", [{"slots": 0}, {"batch_size": 0}, {"batch_size": 33}, {"transport": "pigeon"}])
+@pytest.mark.parametrize("change", [{"slots": 0}, {"batch_size": 0}, {"batch_size": 33}])
 def test_values_out_of_range_are_refused(change):
     with FakeTriton() as server, pytest.raises(ConfigError):
         Session(server.url, served(server), **change)
@@ -185,7 +181,7 @@ def test_regions_of_killed_clients_are_released_and_no_others():
     }
     with FakeTriton() as server:
         server.regions |= dict.fromkeys([orphan, *others], b"")
-        with Session(server.url, served(server), transport="system_shm", slots=2):
+        with Session(server.url, served(server), transport=SYSTEM_SHM, slots=2):
             assert orphan not in server.regions
             assert len(server.regions) == len(others) + 2
         assert set(server.regions) == set(others)

@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from photofinish.client.triton.session import TRANSPORT_CHOICES
-from photofinish.commands.detect import TRANSPORTS, detect
+from photofinish.commands.detect import detect
 from photofinish.errors import ConfigError
 from photofinish.server.triton.embedded import EmbeddedServer
 from tests.client.fake_triton import FakeModel, FakeTriton, wait_for
@@ -196,10 +195,6 @@ def test_saving_over_the_original(server, picture):
 
 def test_a_folder_that_cannot_be_made(server, picture):
     assert_one_clear_line(run(picture, "--url", server.url, "--save", picture / "out"), "cannot be made")
-
-
-def test_the_command_offers_every_transport():
-    assert TRANSPORTS == TRANSPORT_CHOICES
 
 
 def test_its_help_loads_nothing_heavy():

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper
 from photofinish.client.triton.regions import SystemRegion
 from photofinish.client.triton.served import TritonClient
 from photofinish.client.triton.session import Session
+from photofinish.client.triton.transport import GRPC, SYSTEM_SHM, SYSTEM_SHM_HTTP, Transport
 from photofinish.server.bridge import build as bridge_build
 from photofinish.server.triton.embedded import EmbeddedServer
 from photofinish.server.triton.run_folder import SHARED_MODULES
@@ -109,14 +110,14 @@ def session_shape(session: Session) -> tuple[int, ...]:
     return (session.batch_size, 64, 64, 3)
 
 
-@pytest.mark.parametrize("transport", ["system_shm_http", "system_shm", "grpc"])
-def test_every_way_brings_the_right_picture(server: EmbeddedServer, transport: str) -> None:
+@pytest.mark.parametrize("transport", [SYSTEM_SHM_HTTP, SYSTEM_SHM, GRPC])
+def test_every_way_brings_the_right_picture(server: EmbeddedServer, transport: Transport) -> None:
     url = server.endpoint.grpc_url
     with TritonClient(url) as client:
         model = client.model("mean")
 
     def work(index: int) -> bool:
-        with Session(url, model, transport=transport, slots=1, batch_size=1 + index % 3) as session:  # type: ignore[arg-type]
+        with Session(url, model, transport=transport, slots=1, batch_size=1 + index % 3) as session:
             return all(ask(url, session, 100 * index + turn) for turn in range(20))
 
     with ThreadPoolExecutor(8) as pool:
@@ -127,14 +128,14 @@ def test_an_engine_reads_a_clients_memory_itself_and_lets_go_of_it(server: Embed
     url = server.endpoint.grpc_url
     with TritonClient(url) as client:
         model = client.model("mean")
-    with Session(url, model, transport="system_shm_http", slots=1) as session:
+    with Session(url, model, transport=SYSTEM_SHM_HTTP, slots=1) as session:
         assert all(ask(url, session, turn) for turn in range(10))
         assert region_mappings(server) >= 1
     deadline = time.monotonic() + 30
     while region_mappings(server):
         assert time.monotonic() < deadline, "the engines keep the memory of a client that is gone"
         time.sleep(2)
-        with Session(url, model, transport="grpc", slots=1) as session:  # they look when they have something to do
+        with Session(url, model, transport=GRPC, slots=1) as session:  # they look when they have something to do
             assert all(ask(url, session, turn) for turn in range(10))
 
 
@@ -143,7 +144,7 @@ def mislead(monkeypatch: pytest.MonkeyPatch, direct: str) -> None:
     genuine = SystemRegion.__init__
 
     def misled(self: SystemRegion, *args: object, **options: object) -> None:
-        genuine(self, *args, **options)  # type: ignore[arg-type]
+        genuine(self, *args, **options)
         self.direct = direct
 
     monkeypatch.setattr(SystemRegion, "__init__", misled)
@@ -158,7 +159,7 @@ def test_a_region_that_cannot_be_had_goes_the_usual_way(
     with TritonClient(url) as client:
         model = client.model("mean")
     mislead(monkeypatch, wrong)
-    with Session(url, model, transport="system_shm_http", slots=1) as session:
+    with Session(url, model, transport=SYSTEM_SHM_HTTP, slots=1) as session:
         assert all(ask(url, session, turn) for turn in range(5))
         assert region_mappings(server) == 0
     assert "pictures are copied once" in server.log_path.read_text()
@@ -175,7 +176,7 @@ def test_no_other_file_is_read_for_a_client(
     with secret.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # as a client locks its region
         mislead(monkeypatch, f"{os.getpid()}/{file.fileno()}/{os.fstat(file.fileno()).st_ino}")
-        with Session(url, model, transport="system_shm_http", slots=1) as session:
+        with Session(url, model, transport=SYSTEM_SHM_HTTP, slots=1) as session:
             assert ask(url, session, 3), "the picture was read from another file"
 
 
@@ -189,7 +190,7 @@ def test_both_ends_may_look_for_each_other_instead_of_sleeping(tmp_path: Path, m
             model = client.model("mean")
 
         def work(index: int) -> bool:
-            with Session(url, model, transport="system_shm_http", slots=1, batch_size=1 + 7 * (index % 2)) as session:
+            with Session(url, model, transport=SYSTEM_SHM_HTTP, slots=1, batch_size=1 + 7 * (index % 2)) as session:
                 return all(ask(url, session, 100 * index + turn) for turn in range(100))
 
         with ThreadPoolExecutor(4) as pool:
@@ -208,7 +209,7 @@ def test_without_a_compiler_the_python_backend_serves(tmp_path: Path, monkeypatc
         url = running.endpoint.grpc_url
         with TritonClient(url) as client:
             model = client.model("mean")
-        with Session(url, model, transport="system_shm_http", slots=1) as session:
+        with Session(url, model, transport=SYSTEM_SHM_HTTP, slots=1) as session:
             assert ask(url, session, 1)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from photofinish.client.triton.transport import SYSTEM_SHM
 from photofinish.client.ui.page.gpu import MemoryReading
 from photofinish.client.ui.page.screen import UNTRAINED, format_significant, screen_from_state
 from photofinish.client.ui.page.split_view import Choice, SideState, ViewState
@@ -19,9 +20,7 @@ FACTS = {"name": "clip.mp4", "size_wh": (1280, 720), "frames_per_s": 29.97, "is_
 def build_side(fps: float | None, p50_ms: float | None, **card: Any) -> SideState:
     return SideState(
         model_name="toy",
-        child=ChildStatus(
-            state="running", facts={"card": build_card(**card), "transport": "system_shm", "notices": ()}
-        ),
+        child=ChildStatus(state="running", facts={"card": build_card(**card), "transport": SYSTEM_SHM, "notices": ()}),
         numbers=SideNumbers(
             frames_per_s=fps,
             p50_ms=p50_ms,
