@@ -46,7 +46,7 @@ STATISTIC_KEYS = ("p50", "mean", "p95", "frames_per_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class ComparisonTally:
     """How often the interval held 1, and how often it lay wholly below it (a slow-down was found), per statistic.
 
     gains: every run's estimate, low and high end, the evidence. median_ms: the first side's P50 in every run.
@@ -103,12 +103,12 @@ def compare_once(first: Sender, second: Sender, *, rounds: int, block_s: float, 
     )
 
 
-def tally_from_sections(sections: Sequence[Section]) -> Tally:
+def tally_from_sections(sections: Sequence[Section]) -> ComparisonTally:
     """What the intervals of these comparisons said."""
     gains: dict[str, list[Interval | None]] = {
         key: [summaries_from_section(section)[1].gain(key) for section in sections] for key in STATISTIC_KEYS
     }
-    return Tally(
+    return ComparisonTally(
         runs=len(sections),
         held_one={key: sum(item is not None and item.holds(1.0) for item in found) for key, found in gains.items()},
         found_slower={key: sum(item is not None and item.high < 1.0 for item in found) for key, found in gains.items()},
@@ -130,7 +130,7 @@ def _median_ms(section: Section) -> float | None:
 
 def check_discrimination(
     make_sender: Callable[[int], Sender], *, runs: int, rounds: int, block_s: float, on_progress: Callable[[str], None]
-) -> dict[str, Tally]:
+) -> dict[str, ComparisonTally]:
     """The tallies of `runs` A/A comparisons and of `runs` comparisons with B a tenth slower, taken in turn."""
     sections: dict[str, list[Section]] = {"same": [], "slower": []}
     for run in range(runs):
@@ -191,7 +191,7 @@ def main(
     def progress(line: str) -> None:
         click.echo(line, err=True)
 
-    def check(make_sender: Callable[[int], Sender]) -> dict[str, Tally]:
+    def check(make_sender: Callable[[int], Sender]) -> dict[str, ComparisonTally]:
         return check_discrimination(make_sender, runs=runs, rounds=rounds, block_s=seconds, on_progress=progress)
 
     environment = environment_fingerprint(None, server={"kind": "external" if url else "none", "version": ""})

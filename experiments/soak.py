@@ -48,7 +48,7 @@ SLACK_BYTES = 32 << 20
 
 
 @dataclass(slots=True)
-class Tally:
+class SoakTally:
     """What the clients have done so far. images: by transport."""
 
     images: Counter[str] = field(default_factory=Counter)
@@ -63,7 +63,9 @@ class Tally:
             self.sessions += 1
 
 
-def send_until(stop: threading.Event, url: str, model: ServedModel, index: int, session_s: float, tally: Tally) -> None:
+def send_until(
+    stop: threading.Event, url: str, model: ServedModel, index: int, session_s: float, tally: SoakTally
+) -> None:
     """One client: session after session, each over another transport, with batches of random size."""
     generator = np.random.default_rng(index)
     transports = ON_GPU if model.require_card().device == "cuda" else ON_CPU
@@ -127,7 +129,7 @@ def growth(samples: list[dict[str, float]], key: str) -> dict[str, float]:
 def run(repository: Path, names: tuple[str, ...], options: argparse.Namespace) -> dict[str, Any]:
     """Load for `options.seconds`; the document."""
     nvml = load_nvml()
-    tally, stop = Tally(), threading.Event()
+    tally, stop = SoakTally(), threading.Event()
     samples: list[dict[str, float]] = []
     with served(repository, names, options.log) as server:
         url = server.url

@@ -94,8 +94,6 @@ STILL_SHORT: set[str] = {
     "client/calibrate/sheet.py",
     "client/pipeline/preparation.py",
     "client/sources/jpeg.py",
-    "perf/accuracy/progress.py",
-    "perf/accuracy/report.py",
     "perf/engine/run.py",
     "perf/formatting.py",
     "perf/judge/generators.py",
@@ -126,16 +124,11 @@ STILL_SHORT: set[str] = {
 }
 CROWDED = {"photofinish/synthetic"}
 STILL_TWICE: set[str] = {
-    "Candidate",
     "CpuEngine",
     "CudaEngine",
     "Lane",
-    "Part",
     "Pipeline",
     "ServedModel",
-    "Tally",
-    "Verdict",
-    "_Request",
 }
 """What is left to mend: take out what you have mended, put nothing in."""
 

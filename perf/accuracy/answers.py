@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+
+import numpy as np
 
 from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
 from photofinish.detections import Detections
 from photofinish.errors import ConfigError
 from photofinish.frame import Frame
 from photofinish.model_card import ModelCard
+from photofinish.percentiles import nearest_rank
 from photofinish.perf.accuracy.data import Dataset, in_dataset_classes, map_classes
 from photofinish.perf.accuracy.figures import AgreementFigures, TruthFigures, figures_from_baseline, figures_from_truth
 
@@ -94,7 +96,7 @@ def answers_from_server(
             found.append(result.detections)
             times_ns.append(result.wire_ns)
             on_frame(model_name, len(found), total)
-    return Answers(detections=found, request_p50_ns=int(median(times_ns)) if times_ns else 0)
+    return Answers(detections=found, request_p50_ns=int(nearest_rank(np.array(times_ns), 0.5)) if times_ns else 0)
 
 
 def results_from_answers(

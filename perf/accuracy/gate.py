@@ -31,7 +31,7 @@ Serve = Callable[[tuple[str, ...]], AbstractContextManager[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class GateCandidate:
     """A staged variant before the gate. floor: the share of the baseline it must keep. directory: `<dir>/1/model.*`."""
 
     name: str
@@ -41,7 +41,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class GateVerdict:
     """One variant after the gate. reason: why it was refused, or why nothing could be decided; else ""."""
 
     name: str
@@ -66,17 +66,17 @@ class GateReport:
     baseline: str
     dataset: str
     kind: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[GateVerdict, ...]
     cached: int
 
     @property
-    def refused(self) -> tuple[Verdict, ...]:
+    def refused(self) -> tuple[GateVerdict, ...]:
         """The variants that must not be served."""
         return tuple(verdict for verdict in self.verdicts if not verdict.passed)
 
 
 def gate_variants(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[GateCandidate],
     dataset: Dataset,
     serve: Serve,
     *,
@@ -108,8 +108,8 @@ def gate_variants(
 
 
 def _measured(
-    missing: Sequence[Candidate],
-    baseline: Candidate,
+    missing: Sequence[GateCandidate],
+    baseline: GateCandidate,
     dataset: Dataset,
     serve: Serve,
     store: AccuracyStore,
@@ -146,7 +146,7 @@ def _measured(
     return measured
 
 
-def verdict_from_result(result: AccuracyResult, candidate: Candidate, cause: str) -> Verdict:
+def verdict_from_result(result: AccuracyResult, candidate: GateCandidate, cause: str) -> GateVerdict:
     """The decision, with a reason in one line when it is not a plain pass."""
     decision = _decide(result, candidate, cause)
     if decision is None:
@@ -157,7 +157,7 @@ def verdict_from_result(result: AccuracyResult, candidate: Candidate, cause: str
         reason = ""
     else:
         reason = _refusal(result, candidate, cause)
-    return Verdict(
+    return GateVerdict(
         name=candidate.name,
         backend=candidate.card.backend,
         precision=candidate.card.precision,
@@ -168,7 +168,7 @@ def verdict_from_result(result: AccuracyResult, candidate: Candidate, cause: str
     )
 
 
-def _decide(result: AccuracyResult, candidate: Candidate, cause: str = "") -> bool | None:
+def _decide(result: AccuracyResult, candidate: GateCandidate, cause: str = "") -> bool | None:
     """Whether the variant keeps its floor and its confidences; None when there is nothing to decide on.
 
     cause: the fault that a probe found; looked for in every variant with a rectangular input, in others once they fail.
@@ -178,14 +178,14 @@ def _decide(result: AccuracyResult, candidate: Candidate, cause: str = "") -> bo
     return not cause and result.share >= candidate.floor and result.mean_confidence_error <= confidence_limit(candidate)
 
 
-def confidence_limit(candidate: Candidate) -> float:
+def confidence_limit(candidate: GateCandidate) -> float:
     """How far the variant's confidences may differ from the baseline's, on average."""
     # Without the baseline's grey bars the network sees another surrounding, which moves confidences at any precision.
     widest = max(MEAN_CONFIDENCE_ERRORS.values())
     return MEAN_CONFIDENCE_ERRORS.get(candidate.card.precision, widest) if candidate.card.is_square else widest
 
 
-def _refusal(result: AccuracyResult, candidate: Candidate, cause: str) -> str:
+def _refusal(result: AccuracyResult, candidate: GateCandidate, cause: str) -> str:
     if result.map_share is not None:
         kept = f"keeps {result.map_share:.1%} of the baseline's mAP50-95 ({result.map50_95:.3f})"
         lost = f"class {result.worst_class} lost most ({result.worst_class_loss:.3f} mAP50-95)"

@@ -1,18 +1,93 @@
-"""The gate's report as JSON: what `.photofinish/gate/<model>.json` and `results/accuracy_*.json` hold."""
+"""What the gate shows and leaves: its progress bar, its table, and the JSON of `results/accuracy_*.json`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from photofinish.perf.accuracy.gate import Candidate, GateReport
+from tqdm import tqdm
+
+from photofinish.perf.accuracy.answers import OnFrame
+from photofinish.perf.accuracy.gate import GateCandidate, GateReport, GateVerdict
+from photofinish.perf.formatting import MISSING, number
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
 
 SCHEMA_VERSION = 1
+HEADER = (
+    "variant",
+    "mAP50-95",
+    "mAP50",
+    "kept",
+    "floor",
+    "matched",
+    "box error mean/worst (px)",
+    "confidence error mean/worst",
+    "request P50 (ms)",
+    "verdict",
+)
+BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "fp8": 8}
+KIND_NOTES = {
+    "labelled": "against labels",
+    "synthetic": "against the camera's exact boxes",
+    "unlabelled": "no labels: agreement with the baseline, kept = share of matching boxes",
+}
 
 
-def document_from_report(report: GateReport, candidates: Sequence[Candidate]) -> dict[str, Any]:
+@contextmanager
+def frame_bar() -> Iterator[OnFrame]:
+    """A bar on stderr, one round for each model; the block gets the function that moves it."""
+    bar: tqdm | None = None
+    current = ""
+
+    def step(name: str, done: int, total: int) -> None:
+        nonlocal bar, current
+        if bar is None or name != current or done < bar.n:
+            if bar is not None:
+                bar.close()
+            bar = tqdm(total=total, unit="frame", desc=name)
+            current = name
+        bar.update(done - bar.n)
+
+    try:
+        yield step
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def table_from_report(report: GateReport) -> str:
+    """The table in aligned columns, under one line that says what was measured on which frames."""
+    rows = [HEADER, *(_cells(verdict, report.baseline) for verdict in report.verdicts)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    title = f"accuracy through the server: {report.dataset} ({KIND_NOTES[report.kind]})"
+    return "\n".join([title, *lines, *slower_lines(report)])
+
+
+def slower_lines(report: GateReport) -> list[str]:
+    """One line for each variant in a lower precision that is slower here than one in a higher precision."""
+    lines = []
+    for verdict in report.verdicts:
+        others = [
+            other
+            for other in report.verdicts
+            if other.name != report.baseline
+            and other.backend == verdict.backend
+            and BITS[other.precision] > BITS[verdict.precision]
+            and other.result.request_p50_ms < verdict.result.request_p50_ms
+        ]
+        if others and verdict.name != report.baseline:
+            best = min(others, key=lambda other: other.result.request_p50_ms)
+            lines.append(
+                f"{verdict.name} is slower than {best.name} on this machine: one request takes "
+                f"{number(verdict.result.request_p50_ms)} ms against {number(best.result.request_p50_ms)} ms"
+            )
+    return lines
+
+
+def document_from_report(report: GateReport, candidates: Sequence[GateCandidate]) -> dict[str, Any]:
     """Every verdict with its figures, how each variant was calibrated, the weights, and where it was measured."""
     card = candidates[0].card
     return {
@@ -30,3 +105,32 @@ def document_from_report(report: GateReport, candidates: Sequence[Candidate]) ->
         "calibration": {item.name: item.card.calibration for item in candidates if item.card.calibration},
         "environment": environment_fingerprint(None, server={"kind": "embedded"}),
     }
+
+
+def _cells(verdict: GateVerdict, baseline: str) -> tuple[str, ...]:
+    result = verdict.result
+    is_baseline = verdict.name == baseline
+    return (
+        verdict.name,
+        _share(result.map50_95),
+        _share(result.map50),
+        MISSING if result.share is None else f"{result.share:.2%}",
+        MISSING if is_baseline else f"{verdict.floor:.0%}",
+        MISSING if result.matched_share is None else f"{result.matched_share:.2%}",
+        f"{number(result.mean_box_error_px)} / {number(result.worst_box_error_px)}",
+        f"{number(result.mean_confidence_error)} / {number(result.worst_confidence_error)}",
+        number(result.request_p50_ms),
+        _word(verdict, is_baseline),
+    )
+
+
+def _share(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.4f}"
+
+
+def _word(verdict: GateVerdict, is_baseline: bool) -> str:
+    if is_baseline:
+        return "baseline"
+    if not verdict.passed:
+        return "REFUSED"
+    return "not decided" if verdict.reason else "passed"

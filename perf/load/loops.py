@@ -26,7 +26,7 @@ _SPIN_NS = 150_000
 
 
 @dataclass(slots=True)
-class _Request:
+class _SentRequest:
     scheduled_ns: int
     sent_ns: int
     done_ns: int
@@ -43,7 +43,7 @@ class _Workers:
     def __init__(self, count: int, work: Callable[[_Workers], None], clock: Callable[[], int]) -> None:
         self.stopping = threading.Event()
         self.begin_ns = 0
-        self.requests: list[_Request] = []
+        self.requests: list[_SentRequest] = []
         self._errors_in_a_row = 0
         self._failure: BaseException | None = None
         self._work = work
@@ -77,7 +77,7 @@ class _Workers:
             error = exc
         done_ns = self._clock()
         self.requests.append(
-            _Request(scheduled_ns, sent_ns, done_ns, backlogged, type(error).__name__ if error else None)
+            _SentRequest(scheduled_ns, sent_ns, done_ns, backlogged, type(error).__name__ if error else None)
         )
         self._errors_in_a_row = self._errors_in_a_row + 1 if error else 0
         if error and (isinstance(error, ServerUnavailableError) or self._errors_in_a_row >= MAX_ERRORS_IN_A_ROW):
@@ -193,7 +193,9 @@ def _wait_until(
     return True
 
 
-def _samples(requests: Sequence[_Request], begin_ns: int, frames_per_request: int, min_window_ns: int = 0) -> Samples:
+def _samples(
+    requests: Sequence[_SentRequest], begin_ns: int, frames_per_request: int, min_window_ns: int = 0
+) -> Samples:
     ordered = sorted(requests, key=lambda request: request.scheduled_ns)
     errors = Counter(request.error for request in ordered if request.error)
     return Samples(

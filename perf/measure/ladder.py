@@ -15,7 +15,7 @@ from photofinish.client.triton.transport import (
     automatic_order,
 )
 from photofinish.model_card import ModelCard
-from photofinish.perf.measure.setups import Pipeline, Setup
+from photofinish.perf.measure.setups import ClientKind, Setup
 from photofinish.perf.record.record import NotRun
 from photofinish.perf.report.words import CHANGE_NOUNS
 
@@ -35,7 +35,7 @@ class Rung:
     label: str
     wants: Callable[[ModelCard], bool] | None
     needs: str = ""
-    pipeline: Pipeline = "optimised"
+    pipeline: ClientKind = "optimised"
     transport: TransportChoice = "auto"
     in_flight: int = 1
     batch_size: int = 1

@@ -21,7 +21,7 @@ from photofinish.perf.measure.bench import Bench, arm_from_model
 from photofinish.perf.measure.comparison import Contender, Stages, contender_from_sender
 from photofinish.perf.record.record import Load
 
-Pipeline = Literal["baseline", "optimised"]
+ClientKind = Literal["baseline", "optimised"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Setup:
     key: str
     label: str
     model: ServedModel
-    pipeline: Pipeline
+    pipeline: ClientKind
     transport: TransportChoice = "auto"
     in_flight: int = 1
     batch_size: int = 1

@@ -7,7 +7,7 @@ from html import escape
 
 from photofinish.perf.judge.verdict import verdict_from_record
 from photofinish.perf.record.record import Record
-from photofinish.perf.report.parts import Part, headline, report_parts
+from photofinish.perf.report.parts import ReportPart, headline, report_parts
 from photofinish.perf.report.tables import Table
 from photofinish.perf.report.words import section_title, word
 
@@ -108,7 +108,7 @@ def html_report(record: Record, *, lang: str = "en") -> str:
 """
 
 
-def _part_html(part: Part, index: int) -> str:
+def _part_html(part: ReportPart, index: int) -> str:
     if part.kind == "heading":
         return f"<h2>{escape(part.text)}</h2>"
     if part.kind == "code":

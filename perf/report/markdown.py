@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from photofinish.perf.record.record import Record
-from photofinish.perf.report.parts import Part, headline, text_parts
+from photofinish.perf.report.parts import ReportPart, headline, text_parts
 from photofinish.perf.report.words import word
 
 
@@ -26,7 +26,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(_escape(cell) for cell in line) + " |" for line in (header, rule, *rows))
 
 
-def _part_text(part: Part) -> str:
+def _part_text(part: ReportPart) -> str:
     if part.kind == "heading":
         return f"## {part.text}"
     if part.kind == "code":

@@ -34,7 +34,7 @@ from photofinish.perf.report.words import section_title, word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class ReportPart:
     """One piece of a report. draw gives a chart's SVG; only pages call it. style: how a page lays a table out."""
 
     kind: Literal["heading", "text", "table", "chart", "code", "details"]
@@ -44,22 +44,22 @@ class Part:
     style: Literal["wide", "wide prose", "short"] = "wide"
 
 
-def report_parts(record: Record, *, lang: str = "en") -> list[Part]:
+def report_parts(record: Record, *, lang: str = "en") -> list[ReportPart]:
     """Everything below the title, the headline table first."""
     verdict = verdict_from_record(record)
     primary = primary_comparison(record)
-    parts: list[Part] = []
+    parts: list[ReportPart] = []
     if primary is not None and len(summaries_from_section(primary)) >= 2:
-        parts.append(Part(kind="table", table=headline_rows(primary, lang=lang)))
+        parts.append(ReportPart(kind="table", table=headline_rows(primary, lang=lang)))
     parts += verdict_parts(verdict, lang)
     has_latency = primary is not None and any(block.samples.completed_count for block in primary.blocks)
     if primary is not None and has_latency:
         parts += _heading("h_distribution", lang)
-        parts.append(Part(kind="chart", draw=partial(distribution_chart, primary, lang=lang)))
+        parts.append(ReportPart(kind="chart", draw=partial(distribution_chart, primary, lang=lang)))
     sweeps = [section for section in record.sections if section.kind == "sweep" and section.blocks]
     for section in sweeps:
         parts += _heading("h_load", lang)
-        parts.append(Part(kind="chart", draw=partial(load_chart, section, lang=lang)))
+        parts.append(ReportPart(kind="chart", draw=partial(load_chart, section, lang=lang)))
     parts += _paced_parts(record, primary, lang)
     for section in record.sections:
         if section.kind == "ladder" and section.blocks:
@@ -71,22 +71,22 @@ def report_parts(record: Record, *, lang: str = "en") -> list[Part]:
         parts += _sweep_parts(section, lang)
     for section in record.sections:
         if section.kind == "engine" and section.blocks:
-            parts += [*_heading("h_engine", lang), Part(kind="table", table=engine_rows(section, lang=lang))]
+            parts += [*_heading("h_engine", lang), ReportPart(kind="table", table=engine_rows(section, lang=lang))]
             parts += _not_run_parts(section, lang)
     if primary is not None and has_latency:
         parts += _heading("h_timeline", lang)
-        parts.append(Part(kind="chart", draw=partial(timeline_chart, primary, lang=lang)))
+        parts.append(ReportPart(kind="chart", draw=partial(timeline_chart, primary, lang=lang)))
     parts += _heading("h_method", lang)
-    parts += [Part(kind="text", text=note) for note in method_notes(record, lang)]
-    parts += [*_heading("h_fingerprint", lang), Part(kind="details", table=fingerprint_rows(record, lang=lang))]
-    parts += [*_heading("h_repeat", lang), Part(kind="code", text=record.command)]
+    parts += [ReportPart(kind="text", text=note) for note in method_notes(record, lang)]
+    parts += [*_heading("h_fingerprint", lang), ReportPart(kind="details", table=fingerprint_rows(record, lang=lang))]
+    parts += [*_heading("h_repeat", lang), ReportPart(kind="code", text=record.command)]
     return parts
 
 
-def text_parts(record: Record, *, lang: str = "en") -> list[Part]:
+def text_parts(record: Record, *, lang: str = "en") -> list[ReportPart]:
     """The parts without pictures, and without headings that then have nothing under them."""
     written = [part for part in report_parts(record, lang=lang) if part.kind != "chart"]
-    following = [*written[1:], Part(kind="heading")]
+    following = [*written[1:], ReportPart(kind="heading")]
     pairs = zip(written, following, strict=True)
     return [part for part, after in pairs if (part.kind, after.kind) != ("heading", "heading")]
 
@@ -111,21 +111,23 @@ def headline(record: Record, *, lang: str = "en") -> tuple[str, str]:
     return word(key, lang, **values), sure
 
 
-def verdict_parts(verdict: Verdict, lang: str) -> list[Part]:
+def verdict_parts(verdict: Verdict, lang: str) -> list[ReportPart]:
     """VALID or INVALID as a whole and part by part, reasons with advice, then the limits."""
     comma, stop = (", ", ".") if lang == "en" else ("，", "。")
     judged = comma.join(word(key, lang) for key in (verdict.validity, verdict.outcome) if key)
-    parts = [*_heading("h_verdict", lang), Part(kind="text", text=judged + stop)]
+    parts = [*_heading("h_verdict", lang), ReportPart(kind="text", text=judged + stop)]
     if len(verdict.parts) > 1:
-        parts.append(Part(kind="table", table=part_rows(verdict, lang=lang), style="short"))
+        parts.append(ReportPart(kind="table", table=part_rows(verdict, lang=lang), style="short"))
     if not verdict.reasons:
-        parts.append(Part(kind="text", text=word("valid_note", lang)))
+        parts.append(ReportPart(kind="text", text=word("valid_note", lang)))
     for reason in verdict.reasons:
         values = {key: _said(key, value, lang) for key, value in reason.values.items()}
         said, advice = (word(f"{kind}_{reason.key}", lang, **values) for kind in ("reason", "advice"))
-        parts.append(Part(kind="text", text=f"{said}; {advice}{stop}" if lang == "en" else f"{said}；{advice}{stop}"))
+        parts.append(
+            ReportPart(kind="text", text=f"{said}; {advice}{stop}" if lang == "en" else f"{said}；{advice}{stop}")
+        )
     if verdict.limits:
-        parts.append(Part(kind="table", table=limit_rows(verdict, lang=lang)))
+        parts.append(ReportPart(kind="table", table=limit_rows(verdict, lang=lang)))
     return parts
 
 
@@ -188,7 +190,7 @@ def _rectangular(arms: Iterable[Arm]) -> dict[tuple[int, int], set[str]]:
     return found
 
 
-def _paced_parts(record: Record, primary: Section | None, lang: str) -> list[Part]:
+def _paced_parts(record: Record, primary: Section | None, lang: str) -> list[ReportPart]:
     paced = [
         section
         for section in record.sections
@@ -197,60 +199,64 @@ def _paced_parts(record: Record, primary: Section | None, lang: str) -> list[Par
     parts = _heading("h_paced", lang) if paced else []
     for section in paced:
         if section.load.rate_rps:
-            parts.append(Part(kind="text", text=word("paced_name", lang, rate=tick_label(section.load.rate_rps))))
-        parts.append(Part(kind="table", table=comparison_rows(section, lang=lang)))
+            parts.append(ReportPart(kind="text", text=word("paced_name", lang, rate=tick_label(section.load.rate_rps))))
+        parts.append(ReportPart(kind="table", table=comparison_rows(section, lang=lang)))
         for item in summaries_from_section(section):
             if is_overloaded(section, item):
                 values = {"arm": item.arm.label, "rate": tick_label(section.load.rate_rps)}
                 note = word("note_overloaded", lang, fps=number(item.frames_per_s), **values)
-                parts.append(Part(kind="text", text=note))
+                parts.append(ReportPart(kind="text", text=note))
     return parts
 
 
-def _ladder_parts(section: Section, lang: str) -> list[Part]:
+def _ladder_parts(section: Section, lang: str) -> list[ReportPart]:
     return [
         *_heading("h_ladder", lang),
-        Part(kind="chart", draw=partial(ladder_chart, section, lang=lang)),
-        Part(kind="table", table=ladder_rows(section, lang=lang), style="wide prose"),
+        ReportPart(kind="chart", draw=partial(ladder_chart, section, lang=lang)),
+        ReportPart(kind="table", table=ladder_rows(section, lang=lang), style="wide prose"),
         *_not_run_parts(section, lang),
     ]
 
 
-def _stage_parts(section: Section, lang: str) -> list[Part]:
+def _stage_parts(section: Section, lang: str) -> list[ReportPart]:
     if not stage_rows(section):
         return []
     return [
         *_heading("h_stages_steps" if section.kind == "ladder" else "h_stages", lang),
-        Part(kind="chart", draw=partial(stage_chart, section, lang=lang)),
-        Part(kind="table", table=stage_table(section, lang=lang)),
+        ReportPart(kind="chart", draw=partial(stage_chart, section, lang=lang)),
+        ReportPart(kind="table", table=stage_table(section, lang=lang)),
     ]
 
 
-def _sweep_parts(section: Section, lang: str) -> list[Part]:
-    parts: list[Part] = []
+def _sweep_parts(section: Section, lang: str) -> list[ReportPart]:
+    parts: list[ReportPart] = []
     if classic := classic_rows(section, lang=lang):
-        parts += [*_heading("h_classic", lang), Part(kind="table", table=classic)]
-    parts += [*_heading("h_sweep", lang), Part(kind="table", table=sweep_rows(section, lang=lang))]
-    parts.append(Part(kind="text", text=word("note_sweep", lang)))
+        parts += [*_heading("h_classic", lang), ReportPart(kind="table", table=classic)]
+    parts += [*_heading("h_sweep", lang), ReportPart(kind="table", table=sweep_rows(section, lang=lang))]
+    parts.append(ReportPart(kind="text", text=word("note_sweep", lang)))
     differing = generator_disagreements(section)
     if differing:
         parts += [
-            Part(
+            ReportPart(
                 kind="text",
                 text=word("note_disagreement", lang, row=translated(row, lang), ratio=times(ratio)),
             )
             for row, ratio in differing
         ]
     elif len({arm.generator for arm in section.arms}) > 1:
-        parts.append(Part(kind="text", text=word("note_generators", lang)))
+        parts.append(ReportPart(kind="text", text=word("note_generators", lang)))
     return [*parts, *_not_run_parts(section, lang)]
 
 
-def _not_run_parts(section: Section, lang: str) -> list[Part]:
+def _not_run_parts(section: Section, lang: str) -> list[ReportPart]:
     colon, semicolon, stop = (": ", "; ", ".") if lang == "en" else ("：", "；", "。")
     items = [f"{translated(item.label, lang)}{colon}{translated(item.reason, lang)}" for item in section.not_run]
-    return [Part(kind="text", text=f"{word('h_not_run', lang)}{colon}{semicolon.join(items)}{stop}")] if items else []
+    return (
+        [ReportPart(kind="text", text=f"{word('h_not_run', lang)}{colon}{semicolon.join(items)}{stop}")]
+        if items
+        else []
+    )
 
 
-def _heading(key: str, lang: str) -> list[Part]:
-    return [Part(kind="heading", text=word(key, lang))]
+def _heading(key: str, lang: str) -> list[ReportPart]:
+    return [ReportPart(kind="heading", text=word(key, lang))]

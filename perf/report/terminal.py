@@ -10,7 +10,7 @@ from photofinish.perf.judge.summary import summaries_from_section
 from photofinish.perf.judge.verdict import machine_reasons
 from photofinish.perf.record.environment import usable_cores
 from photofinish.perf.record.record import Record, Section
-from photofinish.perf.report.parts import Part, headline, text_parts
+from photofinish.perf.report.parts import ReportPart, headline, text_parts
 from photofinish.perf.report.tables import comparison_rows
 from photofinish.perf.report.words import word
 
@@ -55,7 +55,7 @@ def _doubts(section: Section, lang: str) -> list[str]:
     return lines
 
 
-def _part_text(part: Part) -> str:
+def _part_text(part: ReportPart) -> str:
     if part.kind == "heading":
         return f"\n{part.text}\n{'=' * _width(part.text)}"
     if part.kind == "code":

@@ -152,7 +152,7 @@ def baseline_of(
 
 def finish_with_report(report: GateReport, options: GateOptions) -> None:
     """Print the accuracy table; raise AccuracyGateError when a variant was refused."""
-    from photofinish.perf.accuracy.table import table_from_report
+    from photofinish.perf.accuracy.report import table_from_report
 
     click.echo("\n" + table_from_report(report))
     if report.refused:

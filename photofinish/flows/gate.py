@@ -153,9 +153,8 @@ def _measure(
     work: Path,
     on_progress: Callable[[str], None],
 ) -> GateReport | None:
-    from photofinish.perf.accuracy.gate import Candidate, gate_variants
-    from photofinish.perf.accuracy.progress import frame_bar
-    from photofinish.perf.accuracy.report import document_from_report
+    from photofinish.perf.accuracy.gate import GateCandidate, gate_variants
+    from photofinish.perf.accuracy.report import document_from_report, frame_bar
     from photofinish.server.triton.embedded import EmbeddedServer
 
     measurable = [item for item in _with_baseline(staged, baseline) if _runs_here(item, on_progress)]
@@ -176,7 +175,9 @@ def _measure(
             yield server.endpoint.grpc_url
 
     candidates = [
-        Candidate(name=item.variant.name, floor=item.variant.min_map_share, card=item.card, directory=item.directory)
+        GateCandidate(
+            name=item.variant.name, floor=item.variant.min_map_share, card=item.card, directory=item.directory
+        )
         for item in measurable
     ]
     with frame_bar() as on_frame:

@@ -18,8 +18,8 @@ from photofinish.export.publishing.staging import StagedVariant, write_record
 from photofinish.flows.gate import GateOptions, GateOutcome, error_from_report, fits_frames, gate_and_publish
 from photofinish.frame import Frame
 from photofinish.perf.accuracy.data import Dataset
-from photofinish.perf.accuracy.gate import Candidate, GateReport, Verdict, confidence_limit
-from photofinish.perf.accuracy.table import slower_lines, table_from_report
+from photofinish.perf.accuracy.gate import GateCandidate, GateReport, GateVerdict, confidence_limit
+from photofinish.perf.accuracy.report import slower_lines, table_from_report
 from photofinish.variant import Variant, default_variants_path, variants_from_toml
 from tests.builders import build_card, build_frame
 from tests.conftest import CHECKOUT
@@ -43,7 +43,7 @@ class Gated:
         assert self.outcome.report is not None
         return self.outcome.report
 
-    def verdict(self, suffix: str) -> Verdict:
+    def verdict(self, suffix: str) -> GateVerdict:
         return next(verdict for verdict in self.report.verdicts if verdict.name.endswith(f"_{suffix}"))
 
 
@@ -108,7 +108,7 @@ def test_a_rectangular_input_may_move_confidences(tmp_path: Path) -> None:
     for precision, limits in figures.items():
         for input_wh, limit in zip(((64, 64), (64, 32)), limits, strict=True):
             card = build_card(precision=precision, input_wh=input_wh)
-            candidate = Candidate(name="toy", floor=0.99, card=card, directory=tmp_path)
+            candidate = GateCandidate(name="toy", floor=0.99, card=card, directory=tmp_path)
             assert confidence_limit(candidate) == limit
 
 

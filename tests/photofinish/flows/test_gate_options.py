@@ -14,7 +14,7 @@ from photofinish.export.tensorrt.library import Gpu
 from photofinish.flows.gate import DEFAULT_FRAMES, GateOptions, dataset_from_options, gate_and_publish, why_not_here
 from photofinish.perf.accuracy.answers import Answers, results_from_answers
 from photofinish.perf.accuracy.data import SourceDataset, SyntheticDataset
-from photofinish.perf.accuracy.gate import Candidate, verdict_from_result
+from photofinish.perf.accuracy.gate import GateCandidate, verdict_from_result
 from photofinish.synthetic import CLASS_NAMES
 from photofinish.variant import ServerKind, default_variants_path, variants_from_toml
 from tests.builders import build_card, build_detections
@@ -134,7 +134,7 @@ def judged(found: Detections, baseline: Detections, *, floor: float = 0.95) -> t
     }
     results = results_from_answers(answers, dataset, build_card(), baseline="toy_torch")
     card = build_card(variant="toy_onnx_int8", precision="int8", calibration={"frames": 40, "origin": "yard"})
-    candidate = Candidate(name="toy_onnx_int8", floor=floor, card=card, directory=Path())
+    candidate = GateCandidate(name="toy_onnx_int8", floor=floor, card=card, directory=Path())
     verdict = verdict_from_result(results["toy_onnx_int8"], candidate, "")
     return verdict.passed, verdict.reason
 
