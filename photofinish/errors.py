@@ -80,3 +80,9 @@ class RequestTimeoutError(InferenceError):
 
 class RequestRejectedError(InferenceError):
     """The server refused the request: wrong shape, dtype, name, or the model failed on it."""
+
+
+def reason_from_error(exc: BaseException, *, limit: int = 300) -> str:
+    """The first line of what an error says, at most `limit` characters; its class's name where it says nothing."""
+    lines = str(exc).strip().splitlines()
+    return lines[0][:limit] if lines else type(exc).__name__

@@ -7,6 +7,7 @@ import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from photofinish.errors import ExportError
+from photofinish.export.graph.model import copied_model, image_input
 from photofinish.export.graph.session import folded_model, output_from_onnx
 
 BATCH = "batch"
@@ -65,12 +66,10 @@ class _Reference:
 
 def _normal_model(model: ModelProto, input_dims: tuple[int, ...], names: tuple[str, str]) -> ModelProto:
     """A copy with our names, one output, fixed picture dims and constants as initializers; its batch is as it was."""
-    normal = ModelProto()
-    normal.CopyFrom(model)
+    normal = copied_model(model)
     graph = normal.graph
     _constants_to_initializers(graph)
-    constants = {item.name for item in graph.initializer}
-    image = next(item for item in graph.input if item.name not in constants)
+    image = image_input(normal)
     batch = _dims(image)[0] or BATCH
     input_type = image.type.tensor_type.elem_type
     _keep_first_output(graph)
@@ -85,8 +84,7 @@ def _normal_model(model: ModelProto, input_dims: tuple[int, ...], names: tuple[s
 
 def _with_batch(model: ModelProto, batch: int | None) -> ModelProto:
     """A copy whose input has this batch, dynamic when None, and no shapes recorded elsewhere."""
-    changed = ModelProto()
-    changed.CopyFrom(model)
+    changed = copied_model(model)
     image = changed.graph.input[0]
     dims = [batch or BATCH, *_dims(image)[1:]]
     image.CopyFrom(helper.make_tensor_value_info(image.name, image.type.tensor_type.elem_type, dims))

@@ -6,6 +6,8 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
+from photofinish.export.graph.model import copied_model, model_with_node_names
+
 WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _AFTER = "fp32_"
 """Prefix of the constants that belong to the FP32 part."""
@@ -19,20 +21,19 @@ def fp16_model_from_fp32(model: ModelProto) -> ModelProto:
     converted: the converter's own block list would round each value between two blocked nodes to FP16.
     """
     inferred = onnx.shape_inference.infer_shapes(model)
-    named = _with_unique_names(inferred)
+    named = model_with_node_names(inferred)
     before = before_last_layers(named)
     head = [node for node in named.graph.node if node.name in before]
     tail = [node for node in named.graph.node if node.name not in before]
     network = _network_model(named, head, tail)
     converted: ModelProto = convert_float_to_float16(network, keep_io_types=True)
-    joined = ModelProto()
-    joined.CopyFrom(converted)
+    joined = copied_model(converted)
     constants = _add_tail(joined.graph, named, tail)
     joined.graph.initializer.extend(constants)
     del joined.graph.output[:]
     joined.graph.output.extend(model.graph.output)
     del joined.graph.value_info[:]
-    result = _with_unique_names(joined)
+    result = model_with_node_names(joined)
     _sort_nodes(result.graph)
     onnx.checker.check_model(result)
     return result
@@ -106,18 +107,6 @@ def _add_tail(graph: GraphProto, model: ModelProto, tail: list[NodeProto]) -> li
                 node.input[index] = copy.name
     graph.node.extend(tail)
     return list(copies.values())
-
-
-def _with_unique_names(model: ModelProto) -> ModelProto:
-    """A copy whose nodes all have a name, and each another."""
-    renamed = ModelProto()
-    renamed.CopyFrom(model)
-    taken: set[str] = set()
-    for number, node in enumerate(renamed.graph.node):
-        if not node.name or node.name in taken:
-            node.name = f"{node.name or node.op_type}_{number}"
-        taken.add(node.name)
-    return renamed
 
 
 def _sort_nodes(graph: GraphProto) -> None:

@@ -8,6 +8,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from photofinish.detections import MAX_ROWS, ROW_WIDTH
 from photofinish.export.graph.dynamic_batch import BATCH
+from photofinish.export.graph.model import copied_model, image_input
 
 FRAMES_INPUT = "frames"
 DETECTIONS_OUTPUT = "detections"
@@ -42,11 +43,9 @@ def frames_model_from_tensor_model(
     model: one float image input [N,3,H,W], its first output in the layout `head`; other outputs are dropped.
     The result is checked by onnx.checker.
     """
-    framed = ModelProto()
-    framed.CopyFrom(model)
+    framed = copied_model(model)
     graph = framed.graph
-    constants = {item.name for item in graph.initializer}
-    image = next(item for item in graph.input if item.name not in constants)
+    image = image_input(framed)
     raw = graph.output[0].name
     before = _images_from_frames(image.name, image.type.tensor_type.elem_type)
     after = _Nodes()

@@ -12,7 +12,8 @@ import onnx
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from photofinish.errors import ExportError
+from photofinish.errors import ExportError, reason_from_error
+from photofinish.export.graph.model import STANDARD_DOMAINS
 
 ORT_ERRORS = (
     ort_errors.Fail,
@@ -43,7 +44,7 @@ def output_from_onnx(
         step = len(batch) if at_once else 1
         outputs = [session.run([output], {name: batch[i : i + step]})[0] for i in range(0, len(batch), step)]
     except ORT_ERRORS as exc:
-        raise ExportError(f"ONNX Runtime cannot run the model: {str(exc).splitlines()[0][:300]}") from exc
+        raise ExportError(f"ONNX Runtime cannot run the model: {reason_from_error(exc)}") from exc
     return np.concatenate(outputs).astype(np.float32)
 
 
@@ -58,11 +59,11 @@ def folded_model(model: onnx.ModelProto) -> onnx.ModelProto:
         try:
             ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except ORT_ERRORS as exc:
-            raise ExportError(f"ONNX Runtime cannot load the model: {str(exc).splitlines()[0][:300]}") from exc
+            raise ExportError(f"ONNX Runtime cannot load the model: {reason_from_error(exc)}") from exc
         folded = onnx.load(path)
-    if foreign := {node.op_type for node in folded.graph.node if node.domain not in ("", "ai.onnx")}:
+    if foreign := {node.op_type for node in folded.graph.node if node.domain not in STANDARD_DOMAINS}:
         raise ExportError(f"ONNX Runtime put its own operators {sorted(foreign)} into the model")
-    kept = [item for item in folded.opset_import if item.domain in ("", "ai.onnx")]
+    kept = [item for item in folded.opset_import if item.domain in STANDARD_DOMAINS]
     del folded.opset_import[:]
     folded.opset_import.extend(kept)
     folded.ir_version = model.ir_version

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,8 +11,10 @@ import torch
 
 from photofinish.errors import ExportError
 from photofinish.model_card import Head
+from photofinish.variant import WeightsKind
 
-SourceKind = Literal["torch", "onnx"]
+DEFAULT_INPUT_SIZE = 640
+"""Side of a detector's input where neither the weights nor the user say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class ModelSource:
     sorted_rows: a rows head that already comes best first. frames_contract: the ONNX already speaks our contract.
     """
 
-    kind: SourceKind
+    kind: WeightsKind
     model: str
     weights: str
     weights_sha256: str
@@ -55,3 +57,12 @@ class ModelSource:
         if self.network is None:
             raise ExportError(f"{self.weights} is an ONNX file; this recipe needs PyTorch weights (.pt or .yaml)")
         return self.network
+
+
+def class_names_from(names: Mapping[int, object] | Sequence[object], *, count: int) -> tuple[str, ...]:
+    """Names of the classes 0 … count - 1 as a file tells them; `class7` where it has none for a class.
+
+    count: what the head decodes. A file may name fewer classes, or more.
+    """
+    told = names if isinstance(names, Mapping) else dict(enumerate(names))
+    return tuple(str(told.get(index, f"class{index}")) for index in range(count))

@@ -15,6 +15,7 @@ from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from photofinish.errors import ExportError
+from photofinish.export.graph.model import copied_model
 
 QUANTISED_OPERATORS = ("Conv", "Gemm")
 """Operators with weights. Only their inputs are quantised: TensorRT fuses the activation behind them itself."""
@@ -40,8 +41,7 @@ def quantised_from_limits(
         name: (np.array(-limit if lows is None else lows[name], np.float32), np.array(limit, np.float32))
         for name, limit in limits.items()
     }
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = copied_model(model)
     quantizer = QDQQuantizer(
         copy,
         per_channel=True,
@@ -65,8 +65,7 @@ def with_limits(
     quantised: onnx.ModelProto, before: Mapping[str, float], limits: Mapping[str, float]
 ) -> onnx.ModelProto:
     """A copy of a model quantised, signed, with the limits `before` that holds `limits`: only its scales differ."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(quantised)
+    copy = copied_model(quantised)
     scales = {item.name: item for item in copy.graph.initializer}
     for tensor, limit in limits.items():
         if before[tensor] and limit:
@@ -98,8 +97,7 @@ def layer_inputs(model: onnx.ModelProto) -> tuple[str, ...]:
 
 def partly_quantised(quantised: onnx.ModelProto, model: onnx.ModelProto, layers: Collection[str]) -> onnx.ModelProto:
     """The quantised model with only `layers` still quantised; the others compute as in the FP32 `model`."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(quantised)
+    copy = copied_model(quantised)
     original = {node.name: node for node in model.graph.node}
     for node in copy.graph.node:
         if node.op_type in QUANTISED_OPERATORS and node.name not in layers:

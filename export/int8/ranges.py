@@ -11,7 +11,8 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
-from photofinish.errors import ExportError
+from photofinish.errors import ExportError, reason_from_error
+from photofinish.export.graph.model import copied_model
 from photofinish.export.graph.session import ORT_ERRORS
 
 BINS = 4096
@@ -21,8 +22,7 @@ class RangeCollector:
     """Histograms of |value| of the named tensors; frames are counted one at a time, so memory stays small."""
 
     def __init__(self, model: onnx.ModelProto, tensors: Sequence[str]) -> None:
-        watched = onnx.ModelProto()
-        watched.CopyFrom(model)
+        watched = copied_model(model)
         del watched.graph.output[:]
         watched.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors)
         options = ort.SessionOptions()
@@ -32,7 +32,7 @@ class RangeCollector:
                 watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except ORT_ERRORS as exc:
-            raise ExportError(f"INT8: the graph cannot be calibrated: {str(exc).splitlines()[0][:300]}") from exc
+            raise ExportError(f"INT8: the graph cannot be calibrated: {reason_from_error(exc)}") from exc
         self._tensors = tuple(tensors)
         self._histograms: dict[str, _Histogram] = {name: _Histogram() for name in tensors}
 
@@ -42,7 +42,7 @@ class RangeCollector:
         try:
             outputs = self._session.run(list(self._tensors), {name: frame_hwc[None]})
         except ORT_ERRORS as exc:
-            raise ExportError(f"INT8: a calibration frame failed: {str(exc).splitlines()[0][:300]}") from exc
+            raise ExportError(f"INT8: a calibration frame failed: {reason_from_error(exc)}") from exc
         for tensor, values in zip(self._tensors, outputs, strict=True):
             self._histograms[tensor].add(values)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,20 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto
 
 from photofinish.detections import MAX_ROWS, ROW_WIDTH
-from photofinish.errors import ExportError
+from photofinish.errors import ExportError, reason_from_error
 from photofinish.export.graph.dynamic_batch import model_with_dynamic_batch
+from photofinish.export.graph.model import OPSET, image_input, model_with_opset
 from photofinish.export.graph.session import output_from_onnx
-from photofinish.export.graph.source import ModelSource
+from photofinish.export.graph.source import DEFAULT_INPUT_SIZE, ModelSource, class_names_from
 from photofinish.model_card import Head
 
-DEFAULT_INPUT_SIZE = 640
+DEFAULT_STRIDE = 32
 MIN_OPSET = 13
 """The frames contract uses Squeeze and Unsqueeze with their axes as inputs."""
 MAX_NMS_FREE_ROWS = 1000
+MAX_CLASSES = 100_000
+MAX_SIDE = 16_384
+"""What metadata is believed: more is no detector's, and would be reserved in memory."""
 
 
 def source_from_onnx(path: Path, *, model: str, sha256: str, input_size: int | None) -> ModelSource:
@@ -35,7 +40,7 @@ def source_from_onnx(path: Path, *, model: str, sha256: str, input_size: int | N
     image = image_input(content)
     frames_contract = image.type.tensor_type.elem_type == TensorProto.UINT8
     input_wh = _input_wh(path, image, metadata, input_size, frames_contract=frames_contract)
-    names = _class_names(metadata)
+    names = _class_names(path, metadata)
     normal = normal_model(content, path, input_wh=input_wh, frames_contract=frames_contract)
     raw_dims = _raw_dims(normal, input_wh, frames_contract=frames_contract)
     head: Head = "rows" if frames_contract else _head_from_dims(path, raw_dims, len(names))
@@ -52,64 +57,41 @@ def source_from_onnx(path: Path, *, model: str, sha256: str, input_size: int | N
         raw_dims=raw_dims,
         nms_free=head == "rows",
         input_wh=input_wh,
-        stride=int(metadata.get("stride", 32)),
-        class_names=names or tuple(f"class{index}" for index in range(classes)),
+        stride=_stride(metadata),
+        class_names=class_names_from(names, count=classes),
         frames_contract=frames_contract,
         onnx_model=normal,
     )
 
 
-def image_input(model: ModelProto) -> onnx.ValueInfoProto:
-    """The model's one input that is not a constant."""
-    constants = {item.name for item in model.graph.initializer}
-    inputs = [item for item in model.graph.input if item.name not in constants]
-    if len(inputs) != 1:
-        raise ExportError(
-            f"the ONNX model has {len(inputs)} inputs ({', '.join(item.name for item in inputs)}); expected one, images"
-        )
-    return inputs[0]
-
-
 def normal_model(model: ModelProto, path: Path, *, input_wh: tuple[int, int], frames_contract: bool) -> ModelProto:
     """The model as the recipes expect it: first output only, our names, fixed height and width, dynamic batch."""
-    for opset in model.opset_import:
-        if opset.domain in ("", "ai.onnx") and opset.version < MIN_OPSET:
-            model = _converted(model, path)
-            break
+    model = model_with_opset(model, str(path), lowest=MIN_OPSET, raised_to=OPSET)
     width, height = input_wh
     dims = (height, width, 3) if frames_contract else (3, height, width)
     names = ("frames", "detections") if frames_contract else ("images", "output0")
     return model_with_dynamic_batch(model, path.name, input_dims=dims, names=names)
 
 
-def _converted(model: ModelProto, path: Path) -> ModelProto:
-    try:
-        converted: ModelProto = onnx.version_converter.convert_version(model, 17)
-    except (RuntimeError, ValueError) as exc:
-        raise ExportError(
-            f"{path} has opset {model.opset_import[0].version}, and cannot be raised to 17 ({exc}); "
-            "export it again with opset 17"
-        ) from exc
-    return converted
-
-
 def _loaded_model(path: Path) -> ModelProto:
     try:
         model = onnx.load(path)
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as exc:
-        raise ExportError(f"{path} is not an ONNX model ({exc}); pass the .onnx file of a detector") from exc
+        raise ExportError(
+            f"{path} is not an ONNX model ({reason_from_error(exc)}); pass the .onnx file of a detector"
+        ) from exc
     if not model.graph.node or not model.graph.output:
         raise ExportError(f"{path} is not an ONNX model: it has no graph; pass the .onnx file of a detector")
     return model
 
 
 def _metadata(model: ModelProto) -> dict[str, Any]:
-    """The file's metadata_props, Python literals decoded."""
+    """The file's metadata_props, Python literals decoded. What a key holds is text that anybody may have written."""
     values: dict[str, Any] = {}
     for item in model.metadata_props:
         try:
             values[item.key] = ast.literal_eval(item.value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             values[item.key] = item.value
     return values
 
@@ -144,13 +126,8 @@ def _input_wh(
     if len(dims) != 4 or dims[channels] not in (0, 3):
         expected = "[N,H,W,3]" if frames_contract else "[N,3,H,W]"
         raise ExportError(f"{path} takes input of shape {dims} (0: dynamic); expected {expected}")
-    trained = metadata.get("imgsz")
-    default = [trained] * 2 if isinstance(trained, int) else trained
-    if not (isinstance(default, list) and len(default) == 2):
-        default = [DEFAULT_INPUT_SIZE] * 2
-    if wanted:
-        default = [wanted] * 2
-    found = (dims[width] or int(default[1]), dims[height] or int(default[0]))
+    default = (wanted, wanted) if wanted else _trained_wh(metadata)
+    found = (dims[width] or default[0], dims[height] or default[1])
     if wanted and found != (wanted, wanted):
         raise ExportError(
             f"{path} has a fixed input of {found[0]}x{found[1]}, --input-size asks for {wanted}; "
@@ -159,10 +136,30 @@ def _input_wh(
     return found
 
 
-def _class_names(metadata: dict[str, Any]) -> tuple[str, ...]:
+def _trained_wh(metadata: dict[str, Any]) -> tuple[int, int]:
+    """Width and height that the metadata tells as `imgsz` (height first), 640 × 640 where it tells nothing usable."""
+    told = metadata.get("imgsz")
+    sides: list[Any] = list(told) if isinstance(told, (list, tuple)) else [told, told]
+    if len(sides) == 2 and all(isinstance(side, int) and 0 < side <= MAX_SIDE for side in sides):
+        return sides[1], sides[0]
+    return DEFAULT_INPUT_SIZE, DEFAULT_INPUT_SIZE
+
+
+def _stride(metadata: dict[str, Any]) -> int:
+    told = metadata.get("stride")
+    return int(told) if isinstance(told, (int, float)) and 1 <= told <= MAX_SIDE else DEFAULT_STRIDE
+
+
+def _class_names(path: Path, metadata: dict[str, Any]) -> tuple[str, ...]:
+    """The names that the metadata tells, by class number; () where it tells none."""
     names = metadata.get("names")
     if isinstance(names, dict):
-        return tuple(str(names[key]) for key in sorted(names))
+        if not all(isinstance(key, int) and 0 <= key < MAX_CLASSES for key in names):
+            raise ExportError(
+                f"{path} names classes {reprlib.repr(list(names))} in its metadata; expected numbers from 0 to "
+                f"{MAX_CLASSES - 1}: export it again, or remove `names` from the metadata"
+            )
+        return class_names_from(names, count=max(names, default=-1) + 1)
     return tuple(str(name) for name in names) if isinstance(names, list) else ()
 
 

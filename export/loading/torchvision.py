@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from photofinish.errors import ExportError
-from photofinish.export.graph.source import ModelSource
+from photofinish.export.graph.source import ModelSource, class_names_from
 
 CLASSIFIERS = ("resnet18", "resnet34", "resnet50", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0")
 CLASSES = 1000
@@ -73,7 +73,7 @@ def source_from_torchvision(weights: str, *, model: str, sha256: str, input_size
         nms_free=True,
         input_wh=(size, size),
         stride=STRIDE,
-        class_names=tuple(f"class{index}" for index in range(CLASSES)),
+        class_names=class_names_from((), count=CLASSES),
         untrained=True,
         network=classifier,
         make_fp16_network=classifier.half_layers,

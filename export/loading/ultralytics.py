@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from photofinish.detections import MAX_ROWS
-from photofinish.errors import ExportError
-from photofinish.export.graph.source import ModelSource
+from photofinish.errors import ExportError, reason_from_error
+from photofinish.export.graph.source import DEFAULT_INPUT_SIZE, ModelSource, class_names_from
 from photofinish.variant import SQUARE, input_wh_from_aspect
 from photofinish.wheels import user_cache_dir
 
@@ -30,7 +30,6 @@ from ultralytics.nn.modules.head import v10Detect
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint, yaml_model_load
 from ultralytics.utils.tal import dist2bbox
 
-DEFAULT_INPUT_SIZE = 640
 TASK_WORDS: Mapping[str, str] = {
     "segment": "a segmentation",
     "pose": "a pose",
@@ -96,10 +95,9 @@ def source_from_pt(path: Path, *, model: str, sha256: str, input_size: int | Non
     try:
         network, _ = load_checkpoint(str(path))
     except _UNREADABLE as exc:
-        reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
         raise ExportError(
-            f"{path} is not an Ultralytics model ({reason[:160]}); pass a .pt that Ultralytics trained, "
-            "an .onnx file, or a .yaml for an untrained model"
+            f"{path} is not an Ultralytics model ({reason_from_error(exc, limit=160)}); "
+            "pass a .pt that Ultralytics trained, an .onnx file, or a .yaml for an untrained model"
         ) from exc
     return _source_from_network(
         network, path.name, model=model, sha256=sha256, input_size=input_size, aspect=aspect, untrained=False
@@ -116,7 +114,8 @@ def source_from_yaml(
         network = DetectionModel(yaml_model_load(weights), verbose=False)
     except _UNREADABLE as exc:
         raise ExportError(
-            f"{weights} is not a detector's description ({exc}); name one that Ultralytics ships, e.g. yolo26n.yaml"
+            f"{weights} is not a detector's description ({reason_from_error(exc)}); "
+            "name one that Ultralytics ships, e.g. yolo26n.yaml"
         ) from exc
     finally:
         torch.random.set_rng_state(generator_state)
@@ -155,7 +154,6 @@ def _source_from_network(
     stride = int(network.stride.max())
     size = _checked_size(input_size or _trained_size(network) or DEFAULT_INPUT_SIZE, stride, weights)
     width, height = input_wh_from_aspect(size, aspect, stride=stride)
-    names = network.names
     with torch.no_grad():
         raw = network(torch.zeros(1, 3, height, width))
     return ModelSource(
@@ -169,7 +167,7 @@ def _source_from_network(
         nms_free=nms_free,
         input_wh=(width, height),
         stride=stride,
-        class_names=tuple(str(names[index]) for index in range(len(names))),
+        class_names=class_names_from(network.names, count=int(head.nc)),
         untrained=untrained,
         sorted_rows=nms_free,
         network=_OutputOnly(network).eval(),

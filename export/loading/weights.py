@@ -18,7 +18,7 @@ from photofinish.source_hash import sha256_from_file
 from photofinish.variant import SQUARE
 from photofinish.wheels import user_cache_dir
 
-WeightsKind = Literal["pt", "yaml", "onnx", "torchvision"]
+FileKind = Literal["pt", "yaml", "onnx", "torchvision"]
 DEMO = "demo"
 RESHAPED = ("pt", "yaml")
 """Kinds of weights whose network takes an input of any shape."""
@@ -40,7 +40,7 @@ DOWNLOAD_TIMEOUT_S = 10.0
 class WeightsFile:
     """Weights that were found. spec: what a loader opens; notice: a line the user must see, or ""."""
 
-    kind: WeightsKind
+    kind: FileKind
     spec: str
     model: str
     sha256: str
@@ -82,7 +82,7 @@ def find_weights(weights: str, *, model_name: str | None = None) -> WeightsFile:
         if weights not in OFFICIAL_WEIGHTS:
             raise ExportError(f"{weights} does not exist; pass the path of a .pt, .onnx or .yaml file, or demo")
         path = downloaded_weights(weights)
-    kind: WeightsKind = "onnx" if suffix == ".onnx" else "pt"
+    kind: FileKind = "onnx" if suffix == ".onnx" else "pt"
     return WeightsFile(kind=kind, spec=str(path), model=model, sha256=sha256_from_file(path))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from photofinish.errors import reason_from_error
 from photofinish.export.graph.frames_torch import frames_network_from_source
 from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError
 from photofinish.variant import Variant
@@ -93,10 +94,9 @@ def compile_packages(
                 path = folder / f"model_b{size}.pt2"
                 aoti_compile_and_package(program, package_path=str(path))
             except (RuntimeError, TypeError, ValueError, OSError) as exc:
-                reason = str(exc).strip().splitlines()[0][:300]
                 raise RecipeUnavailableError(
-                    f"AOTInductor cannot compile batch {size} ({reason}); it needs a C++ compiler, and a CUDA toolkit "
-                    "that fits this PyTorch"
+                    f"AOTInductor cannot compile batch {size} ({reason_from_error(exc)}); it needs a C++ compiler, "
+                    "and a CUDA toolkit that fits this PyTorch"
                 ) from exc
         packages[size] = path
     return packages

@@ -20,6 +20,7 @@ from photofinish.errors import ExportError
 from photofinish.export.graph.dynamic_batch import BATCH, model_with_dynamic_batch
 from photofinish.export.graph.frames_onnx import frames_model_from_tensor_model
 from photofinish.export.graph.frames_torch import frames_network_from_source
+from photofinish.export.graph.model import OPSET
 from photofinish.export.graph.parity import (
     check_raw,
     check_rows,
@@ -32,8 +33,6 @@ from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.graph.source import ModelSource
 from photofinish.heads import rows_from_head
 from photofinish.variant import Device, Variant
-
-OPSET = 17
 
 
 class RecipeUnavailableError(ExportError):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import onnx
 
 from photofinish.errors import ConfigError
+from photofinish.export.graph.model import model_with_node_names
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.int8.frames import CalibrationFrames, frames_from_folder, frames_from_synthetic
 from photofinish.export.int8.graph import (
@@ -159,7 +160,7 @@ def calibrated_from_model(
     clock: Callable[[], float] = time.monotonic,
 ) -> CalibratedModel:
     """The ranges of the model's layers on frames.range_nhwc. needs_detections: refuse frames that show it nothing."""
-    named = _with_layer_names(model)
+    named = model_with_node_names(model)
     reference = output_from_onnx(named, frames.search_nhwc)
     if needs_detections and not has_detections(reference):
         raise ConfigError(
@@ -245,18 +246,6 @@ def _candidates(calibrated: CalibratedModel, activations: Activations) -> dict[f
     widest = limits[PERCENTILES[-1]]
     base = quantised_from_limits(calibrated.model, widest)
     return {key: with_limits(base, widest, value) for key, value in limits.items()}
-
-
-def _with_layer_names(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which every node has a name of its own."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    seen: set[str] = set()
-    for index, node in enumerate(copy.graph.node):
-        if not node.name or node.name in seen:
-            node.name = f"{node.op_type}_{index}"
-        seen.add(node.name)
-    return copy
 
 
 class _Reporter:

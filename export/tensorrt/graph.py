@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, TensorProto, numpy_helper, version_converter
+from onnx import ModelProto, TensorProto, numpy_helper
 
 from photofinish.errors import ExportError
 from photofinish.export.graph.fp16 import fp16_model_from_fp32
+from photofinish.export.graph.model import model_with_opset
 
 FP16_SCALES_OPSET = 19
 """The first ONNX opset whose quantisers take FP16 values and scales, and give FP8."""
@@ -32,19 +33,8 @@ def fp16_model_around_int8(quantised: ModelProto) -> ModelProto:
             "an INT8 engine needs a graph with QuantizeLinear operators, found none; "
             "give calibration pictures with --calibration FOLDER and export again"
         )
-    opset = next(item.version for item in quantised.opset_import if item.domain in ("", "ai.onnx"))
-    newer = quantised if opset >= FP16_SCALES_OPSET else _converted(quantised, opset)
+    newer = model_with_opset(quantised, "the quantised graph", lowest=FP16_SCALES_OPSET)
     return fp16_model_from_fp32(newer)
-
-
-def _converted(model: ModelProto, opset: int) -> ModelProto:
-    try:
-        return version_converter.convert_version(model, FP16_SCALES_OPSET)
-    except (RuntimeError, version_converter.ConvertError) as exc:
-        raise ExportError(
-            f"the graph cannot be taken from ONNX opset {opset} to {FP16_SCALES_OPSET}, which FP16 around INT8 needs: "
-            f"{exc}; export the weights again with opset {FP16_SCALES_OPSET}"
-        ) from exc
 
 
 def fp8_model_from_int8(quantised: ModelProto, original: ModelProto) -> ModelProto:

@@ -31,6 +31,55 @@ def test_without_metadata_classes_are_numbered(save_raw_onnx: SaveOnnx) -> None:
     assert _load(save_raw_onnx(raw_yolo())).class_names == ("class0", "class1", "class2")
 
 
+def test_names_are_taken_by_their_number(save_raw_onnx: SaveOnnx) -> None:
+    names = {"names": str({2: "fox", 0: "cat"})}
+    assert _load(save_raw_onnx(raw_yolo(), metadata=names)).class_names == ("cat", "class1", "fox")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"stride": "wide"},
+        {"stride": "[32]"},
+        {"stride": "-1"},
+        {"imgsz": "['a', 'b']"},
+        {"imgsz": "-640"},
+        {"imgsz": str(10**9)},
+        {"names": "(" * 5000},
+        {"names": "{[]: 1}"},
+    ],
+)
+def test_metadata_that_nobody_can_use_is_not_believed(save_raw_onnx: SaveOnnx, metadata: dict[str, str]) -> None:
+    path = save_raw_onnx(raw_yolo(), metadata=metadata)
+    model = onnx.load(path)
+    for dim in model.graph.input[0].type.tensor_type.shape.dim[2:]:
+        dim.dim_param = "side"
+    onnx.save(model, path)
+    source = _load(path)
+    assert (source.stride, source.input_wh) == (32, (640, 640))
+    assert source.class_names == ("class0", "class1", "class2")
+
+
+@pytest.mark.parametrize("names", ["{0: 'cat', 'b': 'dog'}", "{-1: 'cat'}", "{1000000000: 'cat'}"])
+def test_classes_without_a_number_are_refused(save_raw_onnx: SaveOnnx, names: str) -> None:
+    path = save_raw_onnx(raw_yolo(), metadata={"names": names})
+    with pytest.raises(ExportError, match=r"names classes \[.* expected numbers from 0"):
+        _load(path)
+
+
+def test_an_old_opset_is_raised_and_told_by_its_own_number(save_raw_onnx: SaveOnnx) -> None:
+    path = save_raw_onnx(raw_yolo(), opset=11)
+    model = onnx.load(path)
+    model.opset_import.insert(0, helper.make_opsetid("ai.onnx.ml", 3))
+    onnx.save(model, path)
+    raised = _load(path).expect_onnx()
+    assert {item.version for item in raised.opset_import if item.domain == ""} == {17}
+    model.graph.node[0].op_type = "NoSuchOperator"
+    onnx.save(model, path)
+    with pytest.raises(ExportError, match="has opset 11, and cannot be raised to 17"):
+        _load(path)
+
+
 def test_a_fixed_batch_is_freed(save_raw_onnx: SaveOnnx) -> None:
     model = _load(save_raw_onnx(raw_yolo(), batch=1)).expect_onnx()
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
