@@ -58,9 +58,9 @@ def find_weights(weights: str, *, model_name: str | None = None) -> WeightsFile:
 
     Loads nothing. Raises ExportError when there is no such file, saying what can be passed instead.
     """
-    model = (model_name or model_name_from_weights(weights)).lower()
     if weights == DEMO:
         return _demo_weights(model_name)
+    model = _model_name(model_name, weights)
     if weights.startswith(TORCHVISION):
         sha256 = hashlib.sha256(weights.encode()).hexdigest()
         notice = f"{weights} is untrained here: good for speed, its classes mean nothing"
@@ -137,6 +137,10 @@ def load_source(found: WeightsFile, *, input_size: int | None = None, aspect: st
     return source_from_pt(path, model=found.model, sha256=found.sha256, input_size=input_size, aspect=aspect)
 
 
+def _model_name(given: str | None, weights: str) -> str:
+    return given.lower() if given else model_name_from_weights(weights)
+
+
 def _untrained_notice(weights: str) -> str:
     return f"{weights} is a description without weights: the model is untrained and its boxes mean nothing"
 
@@ -146,12 +150,12 @@ def _demo_weights(model_name: str | None) -> WeightsFile:
     trained = sorted((Path(__file__).parents[1] / "weights").glob("demo*.pt"))
     if trained:
         path = trained[-1]
-        model = model_name or model_name_from_weights(str(path))
+        model = _model_name(model_name, str(path))
         return WeightsFile(kind="pt", spec=str(path), model=model, sha256=sha256_from_file(path))
     return WeightsFile(
         kind="yaml",
         spec=UNTRAINED_DEMO,
-        model=model_name or DEMO,
+        model=_model_name(model_name, DEMO),
         sha256=hashlib.sha256(UNTRAINED_DEMO.encode()).hexdigest(),
         notice="no demo weights here: the demo runs an untrained YOLO26n, its boxes mean nothing",
     )

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from photofinish.export.publishing.pbtxt import Message
+from photofinish.export.publishing.pbtxt import Message, map_entry
+from photofinish.export.tensorrt.targets import compute_capability
 
 
 def engine_fields(
@@ -26,7 +27,7 @@ def engine_fields(
         }
     if len(engines) > 1:
         fields["cc_model_filenames"] = [
-            {"key": compute_capability(target), "value": engine["file"]} for target, engine in engines.items()
+            map_entry(compute_capability(target), engine["file"]) for target, engine in engines.items()
         ]
     return fields
 
@@ -37,7 +38,7 @@ def graph_specs(input_name: str, input_dims: tuple[int, ...], buckets: tuple[int
     Without them the backend captures batch 1 and the largest only. The rows that a smaller batch leaves in a larger
     graph are computed and thrown away: the pictures of a batch do not touch each other.
     """
-    shape = [{"key": input_name, "value": {"dim": list(input_dims)}}]
+    shape = [map_entry(input_name, {"dim": list(input_dims)})]
     return [
         {
             "batch_size": size,
@@ -67,9 +68,4 @@ def provider_accelerator(
     }
     for name, batch in zip(("min", "opt", "max"), profile, strict=True):
         parameters[f"trt_profile_{name}_shapes"] = f"{input_name}:{batch}x{dims}"
-    return {"name": "tensorrt", "parameters": [{"key": key, "value": value} for key, value in parameters.items()]}
-
-
-def compute_capability(target: str) -> str:
-    """Triton's name of an architecture: "12.0" for sm120, "8.9" for sm89."""
-    return f"{target[2:-1]}.{target[-1]}"
+    return {"name": "tensorrt", "parameters": [map_entry(key, value) for key, value in parameters.items()]}

@@ -18,6 +18,11 @@ def text_from_message(message: Message) -> str:
     return "".join(line + "\n" for line in _lines(message, indent=""))
 
 
+def map_entry(key: str, value: object) -> Message:
+    """One entry of a protobuf map."""
+    return {"key": key, "value": value}
+
+
 def _lines(message: Message, indent: str) -> Iterator[str]:
     for key, value in message.items():
         if isinstance(value, list) and not any(isinstance(item, Mapping) for item in value):

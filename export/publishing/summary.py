@@ -44,7 +44,7 @@ def gpus_from_text(text: str) -> tuple[int, ...]:
     """GPU numbers from `all` (every GPU: an empty tuple) or a list such as `0,1`."""
     if text == "all":
         return ()
-    try:
-        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError as exc:
-        raise ConfigError(f"--gpus must be all or numbers such as 0,1, got {text!r}") from exc
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        raise ConfigError(f"--gpus must be all or numbers such as 0,1, got {text!r}")
+    return tuple(dict.fromkeys(int(part) for part in parts))

@@ -84,7 +84,7 @@ def build_onnx_fp16(context: BuildContext, variant: Variant, out_path: Path) -> 
 def build_onnx_fp16_for_tensorrt(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
     """The graph of onnx_fp16 for ONNX Runtime's TensorRT provider, where this machine has it."""
     if problem := provider_problem():
-        raise RecipeUnavailableError(problem)
+        raise RecipeUnavailableError(str(problem))
     return build_onnx_fp16(context, variant, out_path)
 
 

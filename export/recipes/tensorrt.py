@@ -16,9 +16,10 @@ from photofinish.export.recipes.context import BuildContext, RecipeUnavailableEr
 from photofinish.export.recipes.int8 import QuantisedModel, quantised_from_context
 from photofinish.export.tensorrt.engine import EngineRequest, check_precision_on_target, engine_from_onnx
 from photofinish.export.tensorrt.graph import fp8_model_from_int8, fp16_model_around_int8
-from photofinish.export.tensorrt.library import choose_library, gpu_at_hand
+from photofinish.export.tensorrt.library import choose_library
 from photofinish.export.tensorrt.network import EngineRefusedError
 from photofinish.export.tensorrt.progress import build_bar
+from photofinish.export.tensorrt.targets import gpu_at_hand
 from photofinish.variant import Variant
 
 

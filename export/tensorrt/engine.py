@@ -16,9 +16,10 @@ from photofinish.engine_record import EngineRecord, record_path, write_record
 from photofinish.errors import ExportError
 from photofinish.export.tensorrt.build import build_engine, profile_from_buckets, timing_cache_name
 from photofinish.export.tensorrt.inspect import check_engine_precision
-from photofinish.export.tensorrt.library import FP8_TARGETS, Gpu, TensorRTLibrary, choose_library, gpu_at_hand
+from photofinish.export.tensorrt.library import FP8_TARGETS, TensorRTLibrary, choose_library
 from photofinish.export.tensorrt.network import check_precision, network_from_onnx
 from photofinish.export.tensorrt.progress import OnBuildStep, tensorrt_logger
+from photofinish.export.tensorrt.targets import Gpu, gpu_at_hand
 from photofinish.source_hash import sha256_from_file
 from photofinish.variant import Variant
 from photofinish.wheels import user_cache_dir

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from photofinish.engine_record import LibraryName
-from photofinish.errors import ExportError
-from photofinish.export.tensorrt.targets import TARGET
+from photofinish.errors import ExportError, reason_from_error
+from photofinish.export.tensorrt.targets import TARGET, Gpu
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +46,6 @@ _WHEELS = ("tensorrt_libs", "tensorrt")
 """Packages that bring TensorRT's libraries in where the system's loader does not find them."""
 
 FP8_TARGETS = frozenset({"sm89", "sm90", "sm100", "sm103", "sm110", "sm120", "sm121"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gpu:
-    """The GPU that engines are built on. target: its architecture, e.g. "sm120"."""
-
-    name: str
-    target: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,18 +77,6 @@ def imported_library(name: LibraryName) -> TensorRTLibrary | None:
         if hasattr(module, "Builder"):
             return TensorRTLibrary(name=name, version=str(module.__version__), module=module)
     return None
-
-
-def gpu_at_hand() -> Gpu | None:
-    """The first visible NVIDIA GPU, or None; None too on a machine without torch."""
-    try:
-        import torch
-    except ImportError:
-        return None
-    if not torch.cuda.is_available():
-        return None
-    major, minor = torch.cuda.get_device_capability(0)
-    return Gpu(name=torch.cuda.get_device_name(0), target=f"sm{major}{minor}")
 
 
 def choose_library(target: str | None, gpu: Gpu | None) -> tuple[TensorRTLibrary, str]:
@@ -137,25 +117,37 @@ def problem_with(library: TensorRTLibrary, target: str) -> str:
 
 
 def version_tuple(version: str) -> tuple[int, int]:
-    """Major and minor of a version such as "10.16.1.11"."""
-    major, minor = (int(part) for part in re.findall(r"\d+", version)[:2])
+    """Major and minor of a version such as "10.16.1.11"; 0 for what it does not tell."""
+    major, minor, *_ = (*(int(part) for part in re.findall(r"\d+", version)), 0, 0)
     return major, minor
 
 
-def provider_problem(*, ort: Any = None, load: Callable[[str], object] = ctypes.CDLL) -> str:
-    """Why ONNX Runtime cannot hand a graph to TensorRT here, with the remedy; "" when nothing stands in its way.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderProblem:
+    """Why ONNX Runtime cannot hand a graph to TensorRT here, and what helps."""
+
+    found: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Both in one line."""
+        return f"{self.found}; {self.remedy}"
+
+
+def provider_problem(*, ort: Any = None, load: Callable[[str], object] = ctypes.CDLL) -> ProviderProblem | None:
+    """What keeps ONNX Runtime from handing a graph to TensorRT here; None when nothing does.
 
     The provider's own library is read, not loaded: ONNX Runtime must be the first to load it.
     """
     ort = ort or importlib.import_module("onnxruntime")
     if PROVIDER not in ort.get_available_providers():
-        return (
-            f"this ONNX Runtime {ort.__version__} has no TensorRT provider; "
-            "install onnxruntime-gpu in place of onnxruntime on a machine with an NVIDIA GPU"
+        return ProviderProblem(
+            found=f"this ONNX Runtime {ort.__version__} has no TensorRT provider",
+            remedy="install onnxruntime-gpu in place of onnxruntime on a machine with an NVIDIA GPU",
         )
     library = Path(ort.__file__).parent / "capi" / LIBRARY
     if not library.is_file():
-        return f"{library} does not exist; install onnxruntime-gpu again"
+        return ProviderProblem(found=f"{library} does not exist", remedy="install onnxruntime-gpu again")
     needed = {found[0].decode(): int(found[1]) for found in _NEEDED.finditer(library.read_bytes())}
     for name in _WHEELS:
         with contextlib.suppress(ImportError):
@@ -164,8 +156,9 @@ def provider_problem(*, ort: Any = None, load: Callable[[str], object] = ctypes.
         try:
             load(name)
         except OSError as exc:
-            return (
-                f"ONNX Runtime {ort.__version__} was built for TensorRT {major} and {name} cannot be loaded ({exc}); "
-                f'pip install "tensorrt-cu13>={major},<{major + 1}", which comes from NVIDIA\'s own index'
+            return ProviderProblem(
+                found=f"ONNX Runtime {ort.__version__} was built for TensorRT {major} and {name} cannot be loaded "
+                f"({reason_from_error(exc)})",
+                remedy=f'pip install "tensorrt-cu13>={major},<{major + 1}", which comes from NVIDIA\'s own index',
             )
-    return ""
+    return None

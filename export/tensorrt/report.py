@@ -9,13 +9,13 @@ from typing import Literal
 from photofinish.engine_record import LibraryName
 from photofinish.export.tensorrt.library import (
     INSTALL,
-    Gpu,
+    ProviderProblem,
     TensorRTLibrary,
-    gpu_at_hand,
     imported_library,
     problem_with,
     provider_problem,
 )
+from photofinish.export.tensorrt.targets import Gpu, gpu_at_hand
 
 CARDS = {"sm75": "T4, RTX 20", "sm80": "A100", "sm86": "A10, RTX 30", "sm89": "L4, RTX 40", "sm120": "RTX 50"}
 """Names that people know the architectures by."""
@@ -36,7 +36,7 @@ def tensorrt_report(
     gpu: Gpu | None = None,
     find_gpu: Callable[[], Gpu | None] = gpu_at_hand,
     find_library: Callable[[LibraryName], TensorRTLibrary | None] = imported_library,
-    find_problem: Callable[[], str] = provider_problem,
+    find_problem: Callable[[], ProviderProblem | None] = provider_problem,
 ) -> tuple[TensorRTFinding, ...]:
     """For `tensorrt` and `tensorrt_rtx`: installed or not, and which GPUs each builds engines for here.
 
@@ -51,14 +51,14 @@ def tensorrt_report(
     )
 
 
-def _provider(find_problem: Callable[[], str], gpu: Gpu | None) -> TensorRTFinding:
+def _provider(find_problem: Callable[[], ProviderProblem | None], gpu: Gpu | None) -> TensorRTFinding:
     """Optional everywhere: the other variants of the table do without it."""
     name = "ORT TensorRT"
     if gpu is None:
         return TensorRTFinding(name=name, status="note", found="not looked for without a GPU")
     if problem := find_problem():
-        found, _, remedy = problem.partition("; ")
-        return TensorRTFinding(name=name, status="note", found=found, remedy=f"for the variant onnx_fp16_trt: {remedy}")
+        remedy = f"for the variant onnx_fp16_trt: {problem.remedy}"
+        return TensorRTFinding(name=name, status="note", found=problem.found, remedy=remedy)
     return TensorRTFinding(name=name, status="works", found="its libraries are there: onnx_fp16_trt can be exported")
 
 

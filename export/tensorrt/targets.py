@@ -1,14 +1,35 @@
-"""GPU architectures as the user names them, and what decides whether an engine is stale."""
+"""GPU architectures: as the user names them, as others write them, the one at hand, and when an engine is stale."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from photofinish.errors import ConfigError
 
 TARGET = re.compile(r"^sm_?(\d{2,3})$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """The GPU that engines are built on. target: its architecture, e.g. "sm120"."""
+
+    name: str
+    target: str
+
+
+def gpu_at_hand() -> Gpu | None:
+    """The first visible NVIDIA GPU, or None; None too on a machine without torch."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    if not torch.cuda.is_available():
+        return None
+    major, minor = torch.cuda.get_device_capability(0)
+    return Gpu(name=torch.cuda.get_device_name(0), target=f"sm{major}{minor}")
 
 
 def targets_from_texts(texts: Iterable[str]) -> tuple[str, ...]:
@@ -33,7 +54,7 @@ def engine_settings(targets: tuple[str, ...]) -> dict[str, object]:
     return {
         "targets": targets,
         "versions": _versions(),
-        "gpu": "" if targets else _gpu_name(),
+        "gpu": "" if targets else gpu.name if (gpu := gpu_at_hand()) else "",
     }
 
 
@@ -44,7 +65,6 @@ def _versions() -> dict[str, str]:
     return {name: version for name, version in sorted(names.items()) if name.lower().startswith("tensorrt")}
 
 
-def _gpu_name() -> str:
-    import torch
-
-    return str(torch.cuda.get_device_name(0)) if torch.cuda.is_available() else ""
+def compute_capability(target: str) -> str:
+    """How CUDA and Triton write an architecture: "12.0" for sm120, "8.9" for sm89."""
+    return f"{target[2:-1]}.{target[-1]}"

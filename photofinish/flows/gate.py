@@ -226,7 +226,7 @@ def _runs_here(item: StagedVariant, on_progress: Callable[[str], None]) -> bool:
 def why_not_here(item: StagedVariant) -> str:
     """Why the embedded server of this machine cannot serve the variant; "" when it can."""
     from photofinish.export.build import resolve_device
-    from photofinish.export.tensorrt.library import gpu_at_hand
+    from photofinish.export.tensorrt.targets import gpu_at_hand
 
     if "embedded" not in item.variant.servers:
         return "only the container runs it"

@@ -57,6 +57,7 @@ def test_a_file_is_hashed_and_a_model_name_can_be_given(tmp_path: Path) -> None:
     assert (found.kind, found.model) == ("pt", "best")
     assert found.sha256 == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
     assert find_weights(str(path), model_name="Mine").model == "mine"
+    assert find_weights("demo", model_name="Mine").model == "mine"
 
 
 def test_untrained_weights_are_announced() -> None:

@@ -9,7 +9,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from photofinish.export.publishing.config import config_from_variant, io_from_variant
-from photofinish.export.publishing.config_tensorrt import compute_capability
+from photofinish.export.tensorrt.targets import compute_capability
 from tests.builders import build_card
 from tests.export.tensorrt.variants import engine_variant
 

@@ -35,9 +35,9 @@ from photofinish.export.tensorrt.build import (
 )
 from photofinish.export.tensorrt.engine import EngineRequest, check_precision_on_target, engine_from_onnx
 from photofinish.export.tensorrt.graph import fp16_model_around_int8
-from photofinish.export.tensorrt.library import Gpu, TensorRTLibrary, choose_library
+from photofinish.export.tensorrt.library import TensorRTLibrary, choose_library
 from photofinish.export.tensorrt.progress import build_bar, tensorrt_logger
-from photofinish.export.tensorrt.targets import target_from_text
+from photofinish.export.tensorrt.targets import Gpu, target_from_text
 from photofinish.source_hash import sha256_from_file
 from photofinish.variant import default_variants_path
 from tests.builders import build_card

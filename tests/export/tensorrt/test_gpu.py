@@ -17,7 +17,8 @@ from photofinish.export.graph.parity import parity_from_rows
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.publishing.publish import publish_variants
 from photofinish.export.recipes.context import BuildContext
-from photofinish.export.tensorrt.library import choose_library, gpu_at_hand, provider_problem
+from photofinish.export.tensorrt.library import choose_library, provider_problem
+from photofinish.export.tensorrt.targets import gpu_at_hand
 from photofinish.letterbox import letterboxed_from_image
 from photofinish.perf.engine.loops import Artifact, measure_engines
 from photofinish.server.triton.embedded import EmbeddedServer
@@ -37,7 +38,7 @@ FRAMES = 40
 def require_tensorrt(suffix: str) -> None:
     """Skip with the reason where this machine has no TensorRT for its GPU, or none that ONNX Runtime finds."""
     if suffix == "onnx_fp16_trt":
-        problem = provider_problem()
+        problem = str(provider_problem() or "")
     else:
         try:
             choose_library(None, gpu_at_hand())

@@ -105,21 +105,23 @@ def with_provider(tmp_path: Path) -> Runtime:
 
 
 def test_the_tensorrt_it_was_built_for_is_named(with_provider: Runtime) -> None:
-    problem = provider_problem(ort=with_provider, load=missing)
+    problem = str(provider_problem(ort=with_provider, load=missing))
     assert "was built for TensorRT 10 and libnvinfer.so.10 cannot be loaded" in problem
     assert 'pip install "tensorrt-cu13>=10,<11"' in problem
 
 
 def test_nothing_is_said_where_it_can_be_loaded(with_provider: Runtime) -> None:
     loaded: list[str] = []
-    assert provider_problem(ort=with_provider, load=loaded.append) == ""
+    assert provider_problem(ort=with_provider, load=loaded.append) is None
     assert loaded == ["libnvinfer.so.10", "libnvonnxparser.so.10"]
 
 
 def test_an_onnxruntime_without_the_provider(tmp_path: Path) -> None:
-    assert "has no TensorRT provider; install onnxruntime-gpu" in provider_problem(ort=Runtime(tmp_path), load=missing)
+    assert "has no TensorRT provider; install onnxruntime-gpu" in str(
+        provider_problem(ort=Runtime(tmp_path), load=missing)
+    )
     broken = Runtime(tmp_path, "TensorrtExecutionProvider")
-    assert "does not exist; install onnxruntime-gpu again" in provider_problem(ort=broken, load=missing)
+    assert "does not exist; install onnxruntime-gpu again" in str(provider_problem(ort=broken, load=missing))
 
 
 @pytest.mark.skipif(not provider_problem(), reason="this machine has the TensorRT provider")

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from photofinish.engine_record import LibraryName
-from photofinish.export.tensorrt.library import Gpu, TensorRTLibrary
+from photofinish.export.tensorrt.library import ProviderProblem, TensorRTLibrary
 from photofinish.export.tensorrt.report import tensorrt_report
+from photofinish.export.tensorrt.targets import Gpu
 
 RTX_5070 = Gpu(name="NVIDIA GeForce RTX 5070", target="sm120")
 H100 = Gpu(name="NVIDIA H100", target="sm90")
@@ -84,21 +85,26 @@ def test_report_of_this_machine() -> None:
     assert names == ["TensorRT", "TensorRT-RTX", "ORT TensorRT"]
 
 
+NO_LIBRARY = ProviderProblem(found="no libnvinfer.so.10 (cannot open; no such file)", remedy="pip install it")
+
+
 @pytest.mark.parametrize(
     ("gpu", "problem", "status", "found", "remedy"),
     [
-        (None, "never asked", "note", "not looked for without a GPU", ""),
-        (RTX_5070, "", "works", "onnx_fp16_trt can be exported", ""),
+        (None, NO_LIBRARY, "note", "not looked for without a GPU", ""),
+        (RTX_5070, None, "works", "onnx_fp16_trt can be exported", ""),
         (
             RTX_5070,
-            "no libnvinfer.so.10; pip install it",
+            NO_LIBRARY,
             "note",
-            "no libnvinfer.so.10",
+            "no libnvinfer.so.10 (cannot open; no such file)",
             "onnx_fp16_trt: pip install it",
         ),
     ],
 )
-def test_report_of_the_provider(gpu: Gpu | None, problem: str, status: str, found: str, remedy: str) -> None:
+def test_report_of_the_provider(
+    gpu: Gpu | None, problem: ProviderProblem | None, status: str, found: str, remedy: str
+) -> None:
     finding = tensorrt_report(find_gpu=lambda: gpu, find_library=lambda name: None, find_problem=lambda: problem)[2]
     assert finding.status == status
     assert found in finding.found

@@ -10,7 +10,7 @@ import pytest
 from photofinish.detections import Detections, empty_detections
 from photofinish.errors import ConfigError, SourceError
 from photofinish.export.publishing.staging import StagedVariant
-from photofinish.export.tensorrt.library import Gpu
+from photofinish.export.tensorrt.targets import Gpu
 from photofinish.flows.gate import DEFAULT_FRAMES, GateOptions, dataset_from_options, gate_and_publish, why_not_here
 from photofinish.perf.accuracy.answers import Answers, results_from_answers
 from photofinish.perf.accuracy.data import SourceDataset, SyntheticDataset
@@ -87,7 +87,7 @@ def test_a_variant_that_this_machine_cannot_serve_is_not_measured(
 ) -> None:
     monkeypatch.setattr("photofinish.export.build.resolve_device", lambda device: "cuda" if target else "cpu")
     gpu = Gpu(name="toy", target=target) if target else None
-    monkeypatch.setattr("photofinish.export.tensorrt.library.gpu_at_hand", lambda: gpu)
+    monkeypatch.setattr("photofinish.export.tensorrt.targets.gpu_at_hand", lambda: gpu)
     known = variants_from_toml(default_variants_path(), model="toy")
     variant = replace(next(item for item in known if item.suffix == "trt_fp16"), servers=servers)
     card = build_card(backend="tensorrt", device="cuda", engines=engines)
