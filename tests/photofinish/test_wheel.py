@@ -24,7 +24,13 @@ else:
     import tomli as tomllib
 
 ROOMS = ("client", "export", "perf", "server")
-NOT_SHIPPED = {"export/weights/README.md", "perf/run_perf.sh", "server/container"}
+NOT_SHIPPED = {
+    "export/weights/README.md",
+    "perf/run_cpu.sh",
+    "perf/run_gpu.sh",
+    "perf/run_perf.sh",
+    "server/container",
+}
 """What only a checkout needs, by its place."""
 GUARD = """
 import os, sys
