@@ -2,9 +2,8 @@
 
     python -m experiments.cpu_ways FOLDER --out FILE.json
 
-FOLDER holds the artifacts that `python -m experiments.cpu_artifacts` makes.
-Every way runs in a process of its own, warm, and they take turns in rounds,
-so that what else the machine does falls on all of them alike.
+FOLDER holds the artifacts that `python -m experiments.cpu_artifacts` makes. Every way runs in a process of its own,
+warm, and they take turns in rounds, so that what else the machine does falls on all of them alike.
 
 Backs: docs/benchmarking-cpu.md, "The best FP32 engines take 40 ms."
 """
@@ -27,7 +26,8 @@ from typing import Any
 import click
 import numpy as np
 
-from photofinish.percentiles import min_samples, nearest_rank
+from experiments.camera_speed import percentile_ms
+from photofinish.letterbox import images_nchw_from_frames
 from photofinish.perf.formatting import MISSING
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
 
@@ -54,7 +54,7 @@ def torchscript_loop(path: Path, threads: int) -> Loop:
     torch = importlib.import_module("torch")
     torch.set_num_threads(threads)
     module = torch.jit.load(str(path)).eval()
-    picture = torch.from_numpy(np.ascontiguousarray(_pixels().transpose(0, 3, 1, 2).astype(np.float32) / 255))
+    picture = torch.from_numpy(images_nchw_from_frames(_pixels()))
 
     def run() -> object:
         with torch.inference_mode():
@@ -146,7 +146,8 @@ def _serve(way: Way, path: Path, threads: int, link: Connection) -> None:
         for _ in range(_WARM_UPS):
             loop()
     except Exception as exc:  # another process: the owner must hear of everything
-        link.send(f"{type(exc).__name__}: {str(exc).strip().splitlines()[-1][:300]}")
+        said = str(exc).strip().splitlines() or ["no reason given"]
+        link.send(f"{type(exc).__name__}: {said[-1][:300]}")
         return
     link.send("")
     while seconds := link.recv():
@@ -245,28 +246,22 @@ def table_from_record(record: Mapping[str, Any]) -> str:
         "| way | precision | P10 (ms) | P50 (ms) | P95 (ms) | P50 against the baseline |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
-    medians = {entry["name"]: _percentile_ms(entry, 0.5) for entry in record["ways"] if entry["rounds_ns"]}
+    medians = {entry["name"]: median for entry in record["ways"] if (median := _percentile_ms(entry, 0.5))}
     baseline = medians.get(record["ways"][0]["name"])
     done = [entry for entry in record["ways"] if entry["name"] in medians]
     for entry in sorted(done, key=lambda entry: medians[entry["name"]]):
         median = medians[entry["name"]]
         gain = f"{baseline / median:.2f}\N{MULTIPLICATION SIGN}" if baseline else MISSING
-        times = " | ".join(_percentile_text(entry, share) for share in (0.1, 0.5, 0.95))
+        found_ms = (_percentile_ms(entry, share) for share in (0.1, 0.5, 0.95))
+        times = " | ".join(MISSING if found is None else f"{found:.1f}" for found in found_ms)
         lines.append(f"| {entry['name']} | {entry['precision']} | {times} | {gain} |")
     lines += [f"| {entry['name']} | {entry['precision']} | not run: {entry['not_run']} | | | |"
               for entry in record["ways"] if "not_run" in entry]  # fmt: skip
     return "\n".join(lines)
 
 
-def _percentile_text(entry: Mapping[str, Any], share: float) -> str:
-    """One decimal; a dash where there are too few times for a percentile of the slow ones."""
-    count = sum(map(len, entry["rounds_ns"]))
-    return f"{_percentile_ms(entry, share):.1f}" if share <= 0.5 or count >= min_samples(share) else MISSING
-
-
-def _percentile_ms(entry: Mapping[str, Any], share: float) -> float:
-    times_ns = np.sort(np.concatenate([np.array(times, dtype=np.int64) for times in entry["rounds_ns"]]))
-    return float(nearest_rank(times_ns, share)) / 1e6
+def _percentile_ms(entry: Mapping[str, Any], share: float) -> float | None:
+    return percentile_ms([time_ns for times_ns in entry["rounds_ns"] for time_ns in times_ns], share)
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ Backs: docs/tensorrt.md, "AutoCast also takes box decoding to FP16"
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,14 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
-from photofinish.detections import Detections, match_detections
+from photofinish.detections import detections_in_letterbox
 from photofinish.errors import ExportError
 from photofinish.export.graph.fp16 import WEIGHTED_OPS
 from photofinish.export.tensorrt.engine import EngineRequest, engine_from_onnx
+from photofinish.perf.accuracy.figures import figures_from_baseline
 from photofinish.variant import Variant
 
 Array = npt.NDArray[np.float32]
-SHOWN_CONFIDENCE = 0.25
-PARTNER_CONFIDENCE = 0.15
-"""As in the accuracy gate: a shown box may have a partner that is a little weaker."""
 _TYPE_NAMES = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
 
 
@@ -97,36 +94,18 @@ class Agreement:
 
 def agreement_from_rows(found: Array, reference: Array) -> Agreement:
     """How far rows (n, 300, 6) agree with the reference's, picture by picture."""
-    boxes = lost = added = 0
-    confidence_errors: list[float] = []
-    box_errors: list[float] = []
-    for found_rows, reference_rows in zip(found, reference, strict=True):
-        ours, theirs = _detections(found_rows), _detections(reference_rows)
-        shown, partners = theirs.at_least(SHOWN_CONFIDENCE), ours.at_least(PARTNER_CONFIDENCE)
-        matches = match_detections(shown, partners)
-        pairs = matches >= 0
-        boxes += len(shown)
-        lost += int((~pairs).sum())
-        extra = match_detections(ours.at_least(SHOWN_CONFIDENCE), theirs.at_least(PARTNER_CONFIDENCE))
-        added += int((extra < 0).sum())
-        if pairs.any():
-            partner, own = partners.select(matches[pairs]), shown.select(pairs)
-            confidence_errors.extend(np.abs(partner.confidence - own.confidence).tolist())
-            box_errors.extend(np.abs(partner.boxes_xyxy - own.boxes_xyxy).max(axis=1).tolist())
-    return Agreement(
-        boxes=boxes,
-        lost=lost,
-        added=added,
-        mean_confidence_error=_mean(confidence_errors),
-        worst_confidence_error=max(confidence_errors, default=0.0),
-        mean_box_error_px=_mean(box_errors),
-        worst_box_error_px=max(box_errors, default=0.0),
+    figures = figures_from_baseline(
+        [detections_in_letterbox(rows) for rows in found], [detections_in_letterbox(rows) for rows in reference]
     )
-
-
-def _detections(rows: Array) -> Detections:
-    return Detections(boxes_xyxy=rows[:, :4], confidence=rows[:, 4], class_id=np.rint(rows[:, 5]).astype(np.int32))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else 0.0
+    lost = sum(figures.class_lost.values())
+    # Of the boxes shown on either side, those without a partner on the other.
+    alone = round((1 - (figures.matched_share or 0)) * (figures.boxes + figures.found_boxes))
+    return Agreement(
+        boxes=figures.boxes,
+        lost=lost,
+        added=alone - lost,
+        mean_confidence_error=figures.mean_confidence_error,
+        worst_confidence_error=figures.worst_confidence_error,
+        mean_box_error_px=figures.mean_box_error_px,
+        worst_box_error_px=figures.worst_box_error_px,
+    )

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from photofinish.detections import Detections, detections_from_rows, match_detections
 from photofinish.errors import ConfigError
-from photofinish.letterbox import Letterbox
+from photofinish.letterbox import Letterbox, images_nchw_from_frames
 from photofinish.model_card import ModelCard
 
 Array = npt.NDArray[Any]
@@ -49,9 +49,7 @@ def fresh_frames(count: int, input_wh: tuple[int, int], seed: int) -> npt.NDArra
 
 def input_from_frames(card: ModelCard, frames: npt.NDArray[np.uint8]) -> Array:
     """The frames as the variant's contract wants them."""
-    if card.contract == "frames":
-        return frames
-    return np.ascontiguousarray(frames.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+    return frames if card.contract == "frames" else images_nchw_from_frames(frames)
 
 
 def reference_rows(repository: Path, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -121,7 +121,15 @@ def latencies_ms(
 
 
 def throughput(
-    url: str, model: ServedModel, frames: Array, transport: Transport, batch_size: int, clients: int, seconds: float
+    url: str,
+    model: ServedModel,
+    frames: Array,
+    transport: Transport,
+    batch_size: int,
+    clients: int,
+    seconds: float,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
     """Images per second with `clients` requests of `batch_size` in flight."""
     stop = threading.Event()
@@ -141,11 +149,13 @@ def throughput(
             for _ in range(clients)
         ]
         running = [pool.submit(client, index, session) for index, session in enumerate(sessions)]
-        time.sleep(1.0)
-        before, begun = sum(counts), time.perf_counter()
-        time.sleep(seconds)
-        images, spent = sum(counts) - before, time.perf_counter() - begun
-        stop.set()
+        try:
+            sleep(1.0)
+            before, begun = sum(counts), time.perf_counter()
+            sleep(seconds)
+            images, spent = sum(counts) - before, time.perf_counter() - begun
+        finally:
+            stop.set()  # Ctrl-C too: the pool waits for its clients
         for future in running:
             future.result()
     return {

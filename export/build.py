@@ -38,7 +38,7 @@ GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
+class _ExportRequest:
     """One export as asked for. named: the variants were asked for by name, so leaving one out is an error."""
 
     weights: str
@@ -89,7 +89,7 @@ def stage_variants(
     chosen = select_variants(variants_from_toml(variants_path, model=found.model), names)
     if calibration is not None and not calibration.is_dir():
         raise ConfigError(f"--calibration {calibration} is not a folder; pass a folder of pictures")
-    request = _Request(
+    request = _ExportRequest(
         weights=weights,
         model_name=model_name,
         found=found,
@@ -132,7 +132,7 @@ def resolve_device(device: str) -> Device:
     return "cpu"
 
 
-def _job_from_variant(variant: Variant, request: _Request, staging: Path) -> _Job:
+def _job_from_variant(variant: Variant, request: _ExportRequest, staging: Path) -> _Job:
     settings: dict[str, object] = {
         "weights": request.found.sha256,
         "input_size": request.input_size,
@@ -145,7 +145,7 @@ def _job_from_variant(variant: Variant, request: _Request, staging: Path) -> _Jo
         from photofinish.export.recipes.aoti import this_gpu
 
         settings["gpu"] = this_gpu()
-    if variant.precision in ("int8", "fp8") and request.calibration:
+    if variant.is_quantised and request.calibration:
         settings["calibration"] = folder_fingerprint(request.calibration)
     return _Job(
         variant=variant,
@@ -154,7 +154,7 @@ def _job_from_variant(variant: Variant, request: _Request, staging: Path) -> _Jo
     )
 
 
-def _runnable(chosen: tuple[Variant, ...], request: _Request) -> list[Variant]:
+def _runnable(chosen: tuple[Variant, ...], request: _ExportRequest) -> list[Variant]:
     """The chosen variants that these weights and this device allow; the others are announced."""
     kind = "onnx" if request.found.kind == "onnx" else "torch"
     runnable = []
@@ -176,13 +176,13 @@ def _runnable(chosen: tuple[Variant, ...], request: _Request) -> list[Variant]:
     return runnable
 
 
-def _leave_out(variant: Variant, reason: str, request: _Request) -> None:
+def _leave_out(variant: Variant, reason: str, request: _ExportRequest) -> None:
     if request.named:
         raise ExportError(f"{variant.name} was asked for, but {reason}")
     request.on_progress(f"{variant.name}: left out, {reason}")
 
 
-def _stage_jobs(jobs: list[_Job], request: _Request) -> dict[str, ModelCard]:
+def _stage_jobs(jobs: list[_Job], request: _ExportRequest) -> dict[str, ModelCard]:
     """Make the stale variants; the cards of those that were made, by variant name."""
     request.on_progress(f"loading {request.found.spec}")
     from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError

@@ -14,6 +14,11 @@ ROW_WIDTH = 6
 MAX_ROWS = 300
 """Rows per picture in the frames contract; unused ones have confidence 0."""
 
+SHOWN_CONFIDENCE = 0.25
+"""Boxes that a user sees; weaker ones may change places with the precision."""
+PARTNER_CONFIDENCE = 0.15
+"""A shown box's partner in another artifact's answer may be a little weaker, so that a box at the limit is not lost."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detections:
@@ -62,11 +67,16 @@ def empty_detections() -> Detections:
     )
 
 
+def detections_in_letterbox(rows: npt.NDArray[np.float32]) -> Detections:
+    """The frames contract's rows (n, 6) of one picture as they are: every one of them, in letterboxed pixels."""
+    return Detections(boxes_xyxy=rows[:, :4], confidence=rows[:, 4], class_id=np.rint(rows[:, 5]).astype(np.int32))
+
+
 def detections_from_rows(
     rows: npt.NDArray[np.float32],
     letterbox: Letterbox,
     *,
-    min_confidence: float = 0.25,
+    min_confidence: float = SHOWN_CONFIDENCE,
     nms_iou: float | None = None,
 ) -> Detections:
     """Detections in the source picture from the frames contract's rows of one picture.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.detections import MAX_ROWS, ROW_WIDTH, Detections, detections_from_rows
+from photofinish.detections import MAX_ROWS, ROW_WIDTH, SHOWN_CONFIDENCE, Detections, detections_from_rows
 from photofinish.errors import ConfigError
 from photofinish.letterbox import Letterbox
 from photofinish.model_card import ModelCard
@@ -17,7 +17,7 @@ MAX_CANDIDATES = 3000
 
 
 def detections_from_output(
-    output: npt.NDArray[np.float32], card: ModelCard, letterbox: Letterbox, *, min_confidence: float = 0.25
+    output: npt.NDArray[np.float32], card: ModelCard, letterbox: Letterbox, *, min_confidence: float = SHOWN_CONFIDENCE
 ) -> Detections:
     """At most 300 detections in the source picture from one picture's output, laid out as the card's head says.
 
@@ -35,7 +35,7 @@ def detections_from_output(
 
 
 def rows_from_head(
-    output: npt.NDArray[np.float32], head: str, *, min_confidence: float = 0.25
+    output: npt.NDArray[np.float32], head: str, *, min_confidence: float = SHOWN_CONFIDENCE
 ) -> npt.NDArray[np.float32]:
     """Rows (n, 6) `x1, y1, x2, y2, confidence, class` in letterboxed pixels from one picture's detection output.
 

@@ -129,3 +129,8 @@ def letterboxed_from_image(
     out = np.empty((target_wh[1], target_wh[0], 3), dtype=np.uint8)
     write_letterboxed(image_hwc, letterbox, out, swap_channels=swap_channels)
     return out, letterbox
+
+
+def images_nchw_from_frames(frames_nhwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """What the tensor contract sends for letterboxed frames (n, height, width, 3): (n, 3, height, width) in 0..1."""
+    return np.ascontiguousarray(frames_nhwc.transpose(0, 3, 1, 2).astype(np.float32) / 255)

@@ -113,6 +113,11 @@ class Variant:
         return f"{self.model}_{self.suffix}"
 
     @property
+    def is_quantised(self) -> bool:
+        """Its ranges come from calibration frames."""
+        return self.precision in ("int8", "fp8")
+
+    @property
     def artifact_name(self) -> str:
         """The file name Triton loads, e.g. `model.onnx`."""
         return ARTIFACT_NAMES[self.backend]

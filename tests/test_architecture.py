@@ -84,7 +84,6 @@ SHORT = {
 }
 """Modules that are a boundary by themselves, and why."""
 STILL_LONG: set[str] = {
-    "experiments/cpu_ways.py",
     "perf/engine/loops.py",
     "perf/report/words.py",
     "server/backends/shared/photofinish_lane.py",

@@ -12,16 +12,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.detections import Detections, iou_matrix, match_detections
+from photofinish.detections import (
+    PARTNER_CONFIDENCE,
+    SHOWN_CONFIDENCE,
+    Detections,
+    detections_in_letterbox,
+    iou_matrix,
+    match_detections,
+)
 from photofinish.errors import ExportError
 from photofinish.letterbox import letterboxed_from_image
 
 Array = npt.NDArray[np.float32]
 PICTURE_NAMES = ("bus.jpg", "zidane.jpg")
-MIN_CONFIDENCE = 0.25
-"""Boxes below it are not shown to anyone, so their order may change with the precision."""
-PARTNER_CONFIDENCE = 0.15
-"""A partner may be a little weaker than that, as in the accuracy gate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +65,6 @@ def frames_from_pictures(paths: Sequence[Path], input_wh: tuple[int, int]) -> np
     return np.stack(frames)
 
 
-def images_from_frames_array(frames_nhwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """What a client of the tensor contract sends: (n, 3, height, width) float32 in 0..1."""
-    return np.ascontiguousarray((frames_nhwc.astype(np.float32) / 255).transpose(0, 3, 1, 2))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsParity:
     """Figures of one comparison. boxes: how many reference boxes at confidence 0.25 or more were compared."""
@@ -91,16 +89,12 @@ def parity_from_rows(found: Array, reference: Array) -> RowsParity:
     confidence = float(np.max(np.abs(found[..., 4] - reference[..., 4]), initial=0.0))
     min_iou, boxes = 1.0, 0
     for found_rows, reference_rows in zip(found, reference, strict=True):
-        wanted = reference_rows[reference_rows[:, 4] >= MIN_CONFIDENCE]
+        wanted = reference_rows[reference_rows[:, 4] >= SHOWN_CONFIDENCE]
         boxes += len(wanted)
         if len(wanted):
-            overlaps, gaps = _matches(_detections(found_rows), _detections(wanted))
+            overlaps, gaps = _matches(detections_in_letterbox(found_rows), detections_in_letterbox(wanted))
             min_iou, confidence = min(min_iou, float(overlaps.min())), max(confidence, float(gaps.max()))
     return RowsParity(pictures=len(reference), boxes=boxes, min_iou=min_iou, max_confidence_difference=confidence)
-
-
-def _detections(rows: Array) -> Detections:
-    return Detections(boxes_xyxy=rows[:, :4], confidence=rows[:, 4], class_id=np.rint(rows[:, 5]).astype(np.int32))
 
 
 def _matches(found: Detections, wanted: Detections) -> tuple[Array, Array]:

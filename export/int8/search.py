@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.detections import Detections, iou_matrix
+from photofinish.detections import Detections, detections_in_letterbox, iou_matrix
 
 Array = npt.NDArray[np.float32]
 MIN_WEIGHT = 0.05
@@ -127,10 +127,8 @@ def has_detections(reference: Array) -> bool:
 
 
 def _strong(rows: Array) -> Detections:
-    kept = rows[rows[:, 4] >= MIN_WEIGHT]
-    return Detections(
-        boxes_xyxy=kept[:, :4], confidence=np.clip(kept[:, 4], 0, 1), class_id=np.rint(kept[:, 5]).astype(np.int32)
-    )
+    kept = detections_in_letterbox(rows).at_least(MIN_WEIGHT)
+    return replace(kept, confidence=np.clip(kept.confidence, 0, 1))
 
 
 def _picture_disagreement(found: Detections, reference: Detections) -> tuple[float, float]:

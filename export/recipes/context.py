@@ -26,12 +26,12 @@ from photofinish.export.graph.parity import (
     check_rows,
     check_scores,
     frames_from_pictures,
-    images_from_frames_array,
     reference_picture_paths,
 )
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.graph.source import ModelSource
 from photofinish.heads import rows_from_head
+from photofinish.letterbox import images_nchw_from_frames
 from photofinish.variant import Device, Variant
 
 
@@ -77,7 +77,7 @@ class BuildContext:
             options.append(("--model-name", self.model_name))
         if self.input_size:
             options.append(("--input-size", self.input_size))
-        if self.calibration and variant.precision in ("int8", "fp8"):
+        if self.calibration and variant.is_quantised:
             options.append(("--calibration", self.calibration))
         return shlex.join(["photofinish", "export", *(str(word) for option in options for word in option)])
 
@@ -89,7 +89,7 @@ class BuildContext:
     @cached_property
     def images_nchw(self) -> Array:
         """The reference pictures as the tensor contract takes them: (n, 3, height, width) float32."""
-        return images_from_frames_array(self.frames_nhwc)
+        return images_nchw_from_frames(self.frames_nhwc)
 
     @cached_property
     def reference_raw(self) -> Array:

@@ -9,14 +9,10 @@ from typing import Any
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from photofinish.detections import Detections, match_detections
+from photofinish.detections import PARTNER_CONFIDENCE, SHOWN_CONFIDENCE, Detections, match_detections
 
 MAX_BOXES = 300
 """Boxes per picture that count, as in Ultralytics' validation (COCO's own default is 100)."""
-SHOWN_CONFIDENCE = 0.25
-"""Boxes a user would see: the agreement is about these."""
-PARTNER_CONFIDENCE = 0.15
-"""A partner may be a little weaker, so that a box at the limit does not count as lost; the confidence error has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

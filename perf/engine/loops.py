@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.errors import ConfigError, PhotofinishError
+from photofinish.letterbox import images_nchw_from_frames
 from photofinish.model_card import ModelCard
 from photofinish.perf.engine.packages import holds_packages, package_loop
 from photofinish.perf.engine.tensorrt import tensorrt_loop
@@ -142,7 +143,7 @@ def _input(card: ModelCard, batch_size: int, seed: int) -> npt.NDArray[Any]:
     pixels = generator.integers(0, 256, (batch_size, height, width, 3), dtype=np.uint8)
     if card.contract == "frames":
         return pixels
-    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+    return images_nchw_from_frames(pixels)
 
 
 def _torch_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:

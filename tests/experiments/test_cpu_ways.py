@@ -28,6 +28,10 @@ def broken_loop(path: Path, threads: int) -> Callable[[], object]:
     raise RuntimeError("this processor cannot")
 
 
+def silent_loop(path: Path, threads: int) -> Callable[[], object]:
+    raise RuntimeError
+
+
 @pytest.fixture
 def ways(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (tmp_path / "slow").write_text("0.04")
@@ -39,6 +43,7 @@ def ways(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             Way(name="slow", precision="fp32", file="slow", make=sleeping_loop),
             Way(name="fast", precision="int8", file="fast", make=sleeping_loop),
             Way(name="broken", precision="fp32", file="slow", make=broken_loop),
+            Way(name="silent", precision="fp32", file="slow", make=silent_loop),
             Way(name="dying", precision="fp32", file="slow", make=dying_loop),
             Way(name="missing", precision="fp32", file="absent", make=sleeping_loop),
         ),
@@ -52,11 +57,19 @@ def test_every_way_is_measured_in_every_round_or_says_why_not(ways: Path) -> Non
     assert [len(found[name]["rounds_ns"]) for name in ("slow", "fast", "broken", "missing")] == [2, 2, 0, 0]
     assert min(found["slow"]["rounds_ns"][0]) >= 40_000_000
     assert found["broken"]["not_run"] == "RuntimeError: this processor cannot"
+    assert found["silent"]["not_run"] == "RuntimeError: no reason given"
     assert found["missing"]["not_run"] == "absent was not made"
     assert found["dying"]["not_run"] == "its process ended in round 1"
     assert found["dying"]["rounds_ns"] == []
     lines = table_from_record({"ways": entries}).splitlines()
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["fast", "slow", "broken", "dying", "missing"]
+    assert [line.split("|")[1].strip() for line in lines[2:]] == [
+        "fast",
+        "slow",
+        "broken",
+        "silent",
+        "dying",
+        "missing",
+    ]
     assert [line.split("|")[5].strip() for line in lines[2:4]] == ["\N{EN DASH}"] * 2, "too few for a P95"
     gain = float(lines[2].split("|")[6].strip().rstrip("\N{MULTIPLICATION SIGN}"))
     assert 2 < gain < 5
