@@ -33,6 +33,7 @@ def open_pipeline(
     url: str,
     variant: str | None = None,
     *,
+    http_url: str | None = None,
     transport: TransportChoice = "auto",
     drop_late: bool = False,
     min_confidence: float = 0.25,
@@ -42,8 +43,8 @@ def open_pipeline(
 ) -> Pipeline:
     """The pipeline that fits the role of a served variant: the textbook one for a baseline, else the optimised one.
 
-    variant: full name or suffix; the first optimised one without. transport and drop_late concern the optimised only.
-    metrics: where its frames are counted for Prometheus.
+    variant: full name or suffix; the first optimised one without. transport, drop_late and http_url, the server's HTTP
+    endpoint where it is known, concern the optimised only. metrics: where its frames are counted for Prometheus.
     """
     with TritonClient(url, timeout_s=timeout_s) as client:
         models = client.models()
@@ -55,6 +56,7 @@ def open_pipeline(
     return OptimisedPipeline(
         url,
         name,
+        http_url=http_url,
         transport=transport,
         drop_late=drop_late,
         min_confidence=min_confidence,

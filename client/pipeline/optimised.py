@@ -29,6 +29,7 @@ class OptimisedPipeline:
 
     drop_late: for live sources; only the newest waiting frame is kept, the others count as dropped.
     transport: what was asked for or, with "auto", what the server accepted; on_notice hears of a fall-back.
+    http_url: as a Session takes it.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class OptimisedPipeline:
         url: str,
         model_name: str,
         *,
+        http_url: str | None = None,
         transport: TransportChoice = "auto",
         max_in_flight: int | None = None,
         drop_late: bool = False,
@@ -57,6 +59,7 @@ class OptimisedPipeline:
         self._session = Session(
             self.url,
             self.model,
+            http_url=http_url,
             transport=transport,
             slots=self.max_in_flight,
             timeout_s=timeout_s,

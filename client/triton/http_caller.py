@@ -37,10 +37,13 @@ _STATUSES = {
 """gRPC's name for what Triton's HTTP endpoint says with a number."""
 
 
-def http_neighbour(grpc_url: str) -> tuple[str, int]:
-    """Host and port where Triton's HTTP endpoint is expected: one below gRPC's, as in Triton's own defaults."""
-    host, _, port = grpc_url.rpartition(":")
-    return host.strip("[]"), int(port) - 1
+def http_address(grpc_url: str, http_url: str | None = None) -> tuple[str, int]:
+    """Host and port of Triton's HTTP endpoint: `http_url` (host:port) where somebody knows it.
+
+    Without it the port is expected one below gRPC's, as in Triton's own defaults.
+    """
+    host, _, port = (http_url or grpc_url).rpartition(":")
+    return host.strip("[]"), int(port) - (not http_url)
 
 
 class HttpConnection:
@@ -122,12 +125,12 @@ class HttpConnection:
 class HttpCaller:
     """Runs one slot's inference over a connection of its own.
 
-    region: the name of the slot's shared memory; direct: `InputRegion.direct`.
+    url: what errors call the server; region: the name of the slot's shared memory; direct: `InputRegion.direct`.
     """
 
-    def __init__(self, grpc_url: str, model: ServedModel, region: str, direct: str = "") -> None:
-        self._address = http_neighbour(grpc_url)
-        self._connection = HttpConnection(self._address, model=model.name, url=grpc_url)
+    def __init__(self, address: tuple[str, int], url: str, model: ServedModel, region: str, direct: str = "") -> None:
+        self._address = address
+        self._connection = HttpConnection(address, model=model.name, url=url)
         self._model = model
         self._region = region
         self._direct = direct

@@ -17,7 +17,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from photofinish.client.triton.cuda_region import CudaRegion
 from photofinish.client.triton.grpc_caller import GrpcCaller, call_grpc
-from photofinish.client.triton.http_caller import HttpCaller
+from photofinish.client.triton.http_caller import HttpCaller, http_address
 from photofinish.client.triton.regions import BytesRegion, InputRegion, SystemRegion, TransportError, is_orphaned
 from photofinish.client.triton.served import ServedModel, channel_options, grpc_target
 from photofinish.client.triton.tensors import DTYPES
@@ -73,8 +73,7 @@ class Session:
     """Sends pictures to one model. Slots are acquired, written, submitted and released; results are float32.
 
     The request of a slot is built once; sending costs one blocking call in a thread of the session's own pool,
-    which measured less time and less spread than gRPC's futures. Requests over HTTP need Triton's HTTP endpoint on the
-    port below gRPC's, as Triton has it by default. Safe to use from several threads.
+    which measured less time and less spread than gRPC's futures. Safe to use from several threads.
     """
 
     def __init__(
@@ -82,19 +81,24 @@ class Session:
         url: str,
         model: ServedModel,
         *,
+        http_url: str | None = None,
         transport: TransportChoice = "auto",
         slots: int = 4,
         batch_size: int = 1,
         timeout_s: float = 10.0,
         on_notice: Callable[[str], None] = ignore_notice,
     ) -> None:
-        """Connect and allocate. transport "auto" takes shared memory where the server accepts it, else gRPC."""
+        """Connect and allocate. transport "auto" takes shared memory where the server accepts it, else gRPC.
+
+        http_url: host:port of Triton's HTTP endpoint; None looks on the port below gRPC's, as Triton has it by default.
+        """
         if slots < 1 or not 1 <= batch_size <= max(model.max_batch_size, 1):
             raise ConfigError(
                 f"{model.name}: slots must be at least 1 and batch_size within 1..{max(model.max_batch_size, 1)}, "
                 f"got {slots} and {batch_size}"
             )
         self.url = grpc_target(url)
+        self._http_address = http_address(self.url, http_url)
         self.model = model
         self.batch_size = batch_size
         self.timeout_s = timeout_s
@@ -211,7 +215,7 @@ class Session:
             region = CudaRegion(shape, dtype, register=self._register_cuda, unregister=self._unregister_cuda)
         if transport.call == "grpc":
             return Slot(region, GrpcCaller(self._stub, self.url, self.model, region))
-        caller = HttpCaller(self.url, self.model, region.name, region.direct)
+        caller = HttpCaller(self._http_address, self.url, self.model, region.name, region.direct)
         try:
             caller.check_same_server(transport.memory, min(self.timeout_s, HTTP_CHECK_TIMEOUT_S))
         except BaseException:

@@ -24,7 +24,10 @@ READY_TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What is measured and on what. server: kind and version, for the fingerprint. models: the baseline first."""
+    """What is measured and on what. server: kind and version, for the fingerprint. models: the baseline first.
+
+    http_url: the server's HTTP endpoint where it is known.
+    """
 
     url: str
     models: tuple[ServedModel, ...]
@@ -32,6 +35,7 @@ class Bench:
     source: str
     server: dict[str, Any]
     watcher: Watcher
+    http_url: str | None = None
 
     @property
     def baseline(self) -> ServedModel:

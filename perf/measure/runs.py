@@ -266,7 +266,7 @@ def _named(bench: Bench, name: str) -> ServedModel:
 def _quick_median_ns(bench: Bench, model: ServedModel) -> float:
     """The median of a short closed loop, warm: enough to choose, not to report."""
     with (
-        Session(bench.url, model, slots=1) as session,
+        Session(bench.url, model, http_url=bench.http_url, slots=1) as session,
         request_sender(session, inputs_from_frames(model, bench.frames[:2]), 1) as sender,
     ):
         run_closed_loop(sender, requests=5)

@@ -50,7 +50,12 @@ def open_contender(bench: Bench, setup: Setup, load: Load) -> Iterator[Contender
 
     if setup.batch_size > 1:
         with Session(
-            bench.url, setup.model, transport=setup.transport, slots=setup.in_flight, batch_size=setup.batch_size
+            bench.url,
+            setup.model,
+            http_url=bench.http_url,
+            transport=setup.transport,
+            slots=setup.in_flight,
+            batch_size=setup.batch_size,
         ) as session:
             yield _contender(setup, session.transport, batch_sender(session, bench.frames), load, {})
     elif setup.pipeline == "baseline":
@@ -59,7 +64,11 @@ def open_contender(bench: Bench, setup: Setup, load: Load) -> Iterator[Contender
             yield _contender(setup, baseline.transport, sender, load, stages)
     else:
         with OptimisedPipeline(
-            bench.url, setup.model.name, transport=setup.transport, max_in_flight=setup.in_flight
+            bench.url,
+            setup.model.name,
+            http_url=bench.http_url,
+            transport=setup.transport,
+            max_in_flight=setup.in_flight,
         ) as optimised:
             sender = frame_sender(optimised, bench.frames, keep_stages)
             yield _contender(setup, optimised.transport, sender, load, stages)

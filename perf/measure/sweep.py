@@ -170,6 +170,7 @@ def _open_session(bench: Bench, cell: Cell, transport: TransportChoice) -> Sessi
             return Session(
                 bench.url,
                 cell.model,
+                http_url=bench.http_url,
                 transport=choice,
                 slots=cell.concurrency,
                 batch_size=cell.batch_size,

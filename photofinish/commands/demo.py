@@ -179,6 +179,7 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
             OptimisedPipeline(
                 at.grpc_url,
                 pair.optimised,
+                http_url=at.http_url,
                 timeout_s=HEADLESS_TIMEOUT_S,
                 on_notice=tell,
             ) as optimised,
@@ -219,7 +220,8 @@ def show_view(
     with server_of(pair) as server, stopped_by_signals() as stop, ExitStack() as stack:
         at = server.endpoint
         hosting = Hosting(host=host, port=port, share=share)
-        stack.enter_context(serve_view(at.grpc_url, choice, hosting, metrics_url=at.metrics_url, on_progress=tell))
+        urls = {"http_url": at.http_url, "metrics_url": at.metrics_url}
+        stack.enter_context(serve_view(at.grpc_url, choice, hosting, **urls, on_progress=tell))
         tell("Ctrl-C stops.")
         for restart in range(1, SERVER_RESTARTS + 1):
             if waited_for_end(server, stop):

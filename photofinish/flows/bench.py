@@ -64,6 +64,7 @@ def open_bench(
         at = server.endpoint
         yield Bench(
             url=at.grpc_url,
+            http_url=at.http_url,
             models=served_models(at.grpc_url, names),
             frames=frames,
             source=source,

@@ -42,6 +42,7 @@ def measure_published(
         at = server.endpoint
         bench = Bench(
             url=at.grpc_url,
+            http_url=at.http_url,
             models=served_models(at.grpc_url),
             frames=frames,
             source=SOURCE,

@@ -38,13 +38,18 @@ def run_detect(
     timeout_s: float,
 ) -> None:
     """Detect in a source: lines on stdout, progress and a summary on stderr. Without url a server is started."""
-    server = contextlib.nullcontext(url) if url else _embedded(repository, variant)
+    server = contextlib.nullcontext((url, None)) if url else _embedded(repository, variant)
     metrics = ClientMetrics()
     line_from_result = json_from_result if as_json else text_from_result
-    with _metrics_served(metrics, metrics_port), open_source(source, on_notice=say) as frames, server as address:
+    with (
+        _metrics_served(metrics, metrics_port),
+        open_source(source, on_notice=say) as frames,
+        server as (address, http_url),
+    ):
         pipeline = open_pipeline(
             address,
             variant,
+            http_url=http_url,
             transport=transport,
             drop_late=frames.is_live,
             min_confidence=confidence,
@@ -78,8 +83,8 @@ def _metrics_served(metrics: ClientMetrics, port: int | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _embedded(repository: Path, variant: str | None) -> Iterator[str]:
-    """The address of a server of our own that serves just the chosen variant."""
+def _embedded(repository: Path, variant: str | None) -> Iterator[tuple[str, str]]:
+    """The gRPC and HTTP addresses of a server of our own that serves just the chosen variant."""
     from photofinish.export.publishing.cards import card_from_directory
     from photofinish.server.triton.embedded import EmbeddedServer
     from photofinish.server.triton.repository import models_in
@@ -89,4 +94,4 @@ def _embedded(repository: Path, variant: str | None) -> Iterator[str]:
         {name: card.role if card else "" for name, card in cards.items()}, variant, where=str(repository)
     )
     with EmbeddedServer(repository, models=(chosen,), on_progress=say) as server:
-        yield server.endpoint.grpc_url
+        yield server.endpoint.grpc_url, server.endpoint.http_url

@@ -51,18 +51,20 @@ def serve_view(
     choice: Choice,
     hosting: Hosting,
     *,
+    http_url: str | None = None,
     metrics_url: str | None = None,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[RunningView]:
     """Serve the split view of the server at `url` while the context is open.
 
-    on_progress hears where the page is, and who may reach it. Nothing is left running or in shared memory after it.
+    http_url, metrics_url: the server's other endpoints where they are known. on_progress hears where the page is, and
+    who may reach it. Nothing is left running or in shared memory after it.
     """
     stop = threading.Event()
     with ExitStack() as stack:
         listener = open_listener(hosting.host, hosting.port)
         stack.callback(listener.close)
-        view = SplitView(url, choice, metrics_url=metrics_url)
+        view = SplitView(url, choice, http_url=http_url, metrics_url=metrics_url)
         stack.enter_context(view)
         if hosting.metrics_port is not None:
             registry = registry_of_boards(view.boards, lambda side: view.choice.model_name(side))

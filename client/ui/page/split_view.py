@@ -87,11 +87,13 @@ class SplitView:
         url: str,
         choice: Choice,
         *,
+        http_url: str | None = None,
         metrics_url: str | None = None,
         give_up_s: float = 600.0,
     ) -> None:
-        """url: the server's gRPC address; metrics_url: its metrics address, for GPU memory."""
+        """url: the server's gRPC address; http_url, metrics_url: its other endpoints where they are known."""
         self.url = url
+        self._http_url = http_url
         self.hub = FrameHub()
         self._choice = choice
         self._give_up_s = give_up_s
@@ -182,6 +184,7 @@ class SplitView:
             spec = SideSpec(
                 side=side,
                 url=self.url,
+                http_url=self._http_url,
                 model_name=choice.model_name(side),
                 other_model=choice.model_name(others[side]),
                 is_paced=choice.is_paced,

@@ -53,13 +53,15 @@ class SideSpec:
 
     is_paced: frames come at a camera's rate. Then late frames are dropped and latency runs from the moment the
     picture was there; otherwise it runs from the moment the pipeline took the frame up.
-    other_model: what the other side runs; turns: whether the two take turns.
+    other_model: what the other side runs; turns: whether the two take turns. http_url: Triton's HTTP endpoint where
+    it is known.
     """
 
     side: Side
     url: str
     model_name: str
     other_model: str
+    http_url: str | None = None
     timeout_s: float = 20.0
     is_paced: bool = False
     turns: TurnMode = "auto"
@@ -72,6 +74,7 @@ def pipeline_from_spec(spec: SideSpec, on_notice: Callable[[str], None]) -> Abst
     return OptimisedPipeline(
         spec.url,
         spec.model_name,
+        http_url=spec.http_url,
         drop_late=spec.is_paced,
         timeout_s=spec.timeout_s,
         on_notice=on_notice,

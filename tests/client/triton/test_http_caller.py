@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from photofinish.client.triton.http_caller import HttpCaller, HttpConnection, http_neighbour
+from photofinish.client.triton.http_caller import HttpCaller, HttpConnection, http_address
 from photofinish.client.triton.regions import TransportError
 from photofinish.client.triton.served import ServedModel
 from photofinish.client.triton.tensors import TensorInfo
@@ -86,7 +86,7 @@ def toy() -> ServedModel:
 
 
 def caller_at(address: tuple[str, int], region: str) -> HttpCaller:
-    return HttpCaller(f"{address[0]}:{address[1] + 1}", toy(), region)
+    return HttpCaller(address, URL, toy(), region)
 
 
 @pytest.mark.parametrize("piece", [1, 7, 1 << 20])
@@ -189,6 +189,8 @@ def test_another_server_on_the_neighbouring_port_is_found_out():
         assert heard[0].startswith(b"GET /v2/systemsharedmemory/region/region/status HTTP/1.1")
 
 
-def test_http_is_one_below_grpc():
-    assert http_neighbour("127.0.0.1:8001") == ("127.0.0.1", 8000)
-    assert http_neighbour("[::1]:9001") == ("::1", 9000)
+def test_http_is_where_the_server_says_else_one_below_grpc():
+    assert http_address("127.0.0.1:8001") == ("127.0.0.1", 8000)
+    assert http_address("[::1]:9001") == ("::1", 9000)
+    assert http_address("127.0.0.1:8001", "127.0.0.1:7777") == ("127.0.0.1", 7777)
+    assert http_address("127.0.0.1:8001", "[::1]:9000") == ("::1", 9000)

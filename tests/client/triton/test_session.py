@@ -11,7 +11,7 @@ import pytest
 from photofinish.client.triton.regions import is_orphaned, machine_key, unregister_when_idle
 from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.session import Session
-from photofinish.client.triton.transport import GRPC, SYSTEM_SHM
+from photofinish.client.triton.transport import GRPC, SYSTEM_SHM, SYSTEM_SHM_HTTP
 from photofinish.errors import (
     ConfigError,
     InferenceError,
@@ -21,6 +21,7 @@ from photofinish.errors import (
     ServerUnavailableError,
 )
 from tests.client.fake_triton import FakeModel, FakeTriton
+from tests.client.triton.test_http_caller import answer, scripted
 
 
 def echo_sums(inputs):
@@ -83,6 +84,27 @@ def test_no_shared_memory_on_this_machine(monkeypatch, tmp_path):
             assert session.transport == GRPC
         with pytest.raises(ConfigError, match="no shared memory on this machine"):
             Session(server.url, served(server), transport=SYSTEM_SHM)
+
+
+def test_http_is_asked_where_the_server_is_said_to_have_it():
+    known = answer(b"[]")
+    with FakeTriton() as server, scripted(known) as ((host, port), heard):
+        with Session(server.url, served(server), http_url=f"{host}:{port}", slots=1) as session:
+            assert session.transport == SYSTEM_SHM_HTTP
+        assert heard[0].startswith(b"GET /v2/systemsharedmemory/region/")
+
+
+def test_foreign_words_in_a_notice_stay_words():
+    """A server on the HTTP port that is no Triton may answer what it likes."""
+    notices: list[str] = []
+    refusal = answer(b'{"error": {"code": 404}}', 404)
+    with FakeTriton() as server, scripted(refusal) as ((host, port), _):
+        url = f"{host}:{port}"
+        with Session(server.url, served(server), http_url=url, slots=1, on_notice=notices.append) as session:
+            assert session.transport == SYSTEM_SHM
+    assert len(notices) == 1
+    assert notices[0].startswith("no system_shm_http with the server, pictures go by system_shm instead (")
+    assert "{'code': 404}" in notices[0]
 
 
 def test_slots_run_out_and_come_back():
