@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import sys
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 import click
 
 from photofinish import __version__
+from photofinish.address.command_line import hide_passwords_in_process_title
 from photofinish.errors import PhotofinishError
 
 COMMANDS: Mapping[str, str] = {
@@ -55,6 +57,10 @@ def cli(verbose: int) -> None:
 
 def main() -> None:
     """Run the command line; a PhotofinishError becomes one line on stderr and its exit code."""
+    hide_passwords_in_process_title(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the run
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as exc:

@@ -46,7 +46,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "photofinish": (
         ("errors", "letterbox", "lock", "percentiles", "source_hash"),
-        ("detections", "engine_record", "model_card", "names", "wheels"),
+        ("address", "detections", "engine_record", "model_card", "names", "wheels"),
         ("frame", "heads", "variant"),
         ("machine", "synthetic"),
         ("flows",),
@@ -80,6 +80,7 @@ HEAVY = {
 VOCABULARY_MAY_IMPORT = {"numpy", "cv2", "click", "tomli", "tqdm"}
 MAX_LINES, MIN_LINES, MAX_MODULES = 300, 50, 14
 SHORT = {
+    "photofinish/commands/source_options.py": "options of all commands with a source; it composes nothing",
     "experiments/autocast.py": "runs in an environment of its own, without Photofinish",
 }
 """Modules that are a boundary by themselves, and why."""

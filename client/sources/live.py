@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 
+from photofinish.address.credentials import what_to_check
+from photofinish.address.hiding import public_address
 from photofinish.client.sources.recordings import MISSING_SHARE, quiet_capture
 from photofinish.client.sources.source import Clock, Source
 from photofinish.errors import SourceError
@@ -132,12 +132,9 @@ def stream_source(
     url: str, *, loop: bool = False, on_notice: Callable[[str], None] = lambda text: None
 ) -> CaptureSource:
     """A network stream. Its name, and so every message, leaves out user and password."""
-    return CaptureSource(url, public_url(url), loop=loop, reconnect_delays_s=RECONNECT_DELAYS_S, on_notice=on_notice)
-
-
-def public_url(url: str) -> str:
-    """The address without user, password and query."""
-    return re.sub(r"^([a-z+]+://)([^/]*@)?([^?#]*).*$", r"\1\3", url, flags=re.IGNORECASE | re.DOTALL)
+    return CaptureSource(
+        url, public_address(url), loop=loop, reconnect_delays_s=RECONNECT_DELAYS_S, on_notice=on_notice
+    )
 
 
 def _open_capture(target: int | str) -> Any:
@@ -159,5 +156,4 @@ def _why_not_open(target: int | str, name: str) -> str:
             present = ", ".join(sorted(path.name for path in Path("/dev").glob("video*"))) or "none"
             return f"{name} does not exist: no {device}; cameras found: {present}"
         return f"{name} cannot be opened: is another program using {device}, or may this user not read it?"
-    host = urlsplit(target).hostname or "the host"
-    return f"{name} cannot be opened within {OPEN_TIMEOUT_MS // 1000} s; check the address and that {host} is reachable"
+    return f"{name} cannot be opened within {OPEN_TIMEOUT_MS // 1000} s; check {what_to_check(target)}"

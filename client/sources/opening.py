@@ -6,15 +6,20 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from photofinish.client.sources.live import camera_source, public_url, stream_source
+from photofinish.address.credentials import require_unambiguous
+from photofinish.address.hiding import (
+    NETWORK_SCHEMES,
+    is_network_address,
+    looks_like_address,
+    public_address,
+)
+from photofinish.client.sources.live import camera_source, stream_source
 from photofinish.client.sources.recordings import IMAGE_SUFFIXES, PictureSource, VideoSource, image_paths
 from photofinish.client.sources.source import Source
 from photofinish.client.sources.synthetic import synthetic_from_spec
 from photofinish.errors import SourceError
 
 __all__ = ["Source", "is_present", "open_source"]
-
-STREAM_SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "srt://")
 
 
 def open_source(
@@ -33,16 +38,14 @@ def open_source(
         )
     if spec == "synthetic" or spec.startswith("synthetic?"):
         return synthetic_from_spec(spec, paced=paced)
-    if spec.lower().startswith(STREAM_SCHEMES):
+    if is_network_address(spec):
+        require_unambiguous(spec)
         return stream_source(spec, loop=loop, on_notice=on_notice)
     if camera := re.fullmatch(r"(?:/dev/video)?(\d{1,3})", spec):
         return camera_source(int(camera[1]), on_notice=on_notice)
     path = Path(spec)
     if not is_present(spec):
-        raise SourceError(
-            f"{public_url(spec)[:200]} does not exist, or this user may not look at it; give a picture, a folder, "
-            "a video, a camera index, rtsp://… or `synthetic`"
-        )
+        raise SourceError(_why_not_present(spec))
     if path.is_dir():
         return PictureSource(path.name or str(path), image_paths(path), loop=loop, paced=paced)
     if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -56,3 +59,13 @@ def is_present(spec: str) -> bool:
         return Path(spec).exists()
     except OSError:  # too long, or in a folder that this user may not enter
         return False
+
+
+def _why_not_present(spec: str) -> str:
+    shown = public_address(spec)[:200]
+    if looks_like_address(spec):
+        return f"{shown} does not exist as a file, and an address begins with one of {'://, '.join(NETWORK_SCHEMES)}://"
+    return (
+        f"{shown} does not exist, or this user may not look at it; give a picture, a folder, a video, a camera index, "
+        "rtsp://… or `synthetic`"
+    )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from photofinish.address.hiding import public_address
 from photofinish.client.sources.opening import open_source
 from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.errors import ConfigError, SourceError
@@ -66,7 +67,7 @@ def frames_from_source(spec: str, *, count: int = 16, stride: int = 10) -> tuple
             if len(frames) == count:
                 break
     if not frames:
-        raise SourceError(f"{spec} gave no frame; choose another --source")
+        raise SourceError(f"{public_address(spec)} gave no frame; choose another --source")
     return tuple(frames)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from photofinish import __version__
-from photofinish.client.sources.live import public_url
+from photofinish.address.hiding import looks_like_address, public_address
 from photofinish.frame import Frame
 
 _PACKAGES = (
@@ -71,7 +71,9 @@ def frames_fingerprint(spec: str, frames: Sequence[Frame]) -> dict[str, Any]:
     for frame in frames:
         digest.update(frame.image_hwc_bgr.tobytes())
     width, height = frames[0].size_wh
-    name = public_url(spec) if "://" in spec else spec if spec.startswith("synthetic") else Path(spec).name
+    name = (
+        public_address(spec) if looks_like_address(spec) else spec if spec.startswith("synthetic") else Path(spec).name
+    )
     return {
         "name": name,
         "frames": len(frames),

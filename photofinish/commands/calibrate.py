@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from photofinish.commands.source_options import source_credentials
+
 
 @click.command()
 @click.argument("source")
@@ -26,6 +28,7 @@ import click
     show_default=True,
     help="Pictures that differ in fewer of the 256 bits of their hash are left out; 0 keeps all.",
 )
+@source_credentials
 def calibrate(source: str, count: int, folder: Path, duration_s: float, min_distance: int) -> None:
     """Collect calibration frames from SOURCE: a picture folder, a video, a camera index, rtsp://… or synthetic.
 

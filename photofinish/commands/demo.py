@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from photofinish.address.hiding import public_address
+from photofinish.commands.source_options import source_credentials
 from photofinish.errors import ConfigError, PhotofinishError, ServerError
 from photofinish.flows.demo_choice import default_baseline, default_candidates, is_calibrated
 from photofinish.flows.gate import WORK, GateOptions, alone_in, error_from_report, gate_and_publish
@@ -54,6 +56,7 @@ class Pair:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the page.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the page; default: the first free from 7860.")
 @click.option("--share", is_flag=True, help="Print a public link for judges, through Gradio's tunnel.")
+@source_credentials
 def demo(
     weights: str,
     source: str,
@@ -171,7 +174,7 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
     with open_source(source) as opened:
         frames = tuple(itertools.islice(opened.frames(), HEADLESS_FRAMES))
     if not frames:
-        raise ConfigError(f"{source} gave no frame")
+        raise ConfigError(f"{public_address(source)} gave no frame")
     with server_of(pair) as server:
         at = server.endpoint
         with (

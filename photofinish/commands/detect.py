@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from photofinish.commands.perf_options import transport_option
+from photofinish.commands.source_options import source_credentials
 from photofinish.errors import ConfigError
 
 
@@ -23,6 +24,7 @@ from photofinish.errors import ConfigError
 @transport_option()
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve Prometheus metrics on 127.0.0.1:PORT.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Seconds.")
+@source_credentials
 def detect(**options: Any) -> None:
     """Find objects in SOURCE.
 

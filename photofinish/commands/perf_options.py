@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from photofinish.client.triton.transport import TRANSPORT_CHOICES, choice_from_text
+from photofinish.commands.source_options import source_credentials
 from photofinish.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -37,6 +38,7 @@ def transport_option(help_text: str | None = None) -> Callable[[Command], Comman
 
 def bench_options(command: Command) -> Command:
     """The options that say what is measured."""
+    command = source_credentials(command)
     for option in reversed(
         (
             click.option(

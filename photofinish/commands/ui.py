@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from photofinish.commands.source_options import source_credentials
 from photofinish.machine.addresses import LOOPBACK
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--share", is_flag=True, help="Print a public link for judges, through Gradio's tunnel.")
 @click.option("--metrics-host", default=LOOPBACK, show_default=True, help="Address of the Prometheus endpoint.")
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Offer the view's own Prometheus metrics here.")
+@source_credentials
 def ui(
     url: str,
     server_metrics_url: str | None,

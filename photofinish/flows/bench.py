@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from photofinish.address.command_line import public_arguments
 from photofinish.errors import ConfigError, VerdictError
 from photofinish.machine.addresses import is_loopback
 from photofinish.names import all_chosen_by_name
@@ -115,13 +116,7 @@ def find_program() -> PerfAnalyzer:
 
 def repeat_command() -> str:
     """The command line that repeats this run; an address in it goes without its user, password and query."""
-    from photofinish.client.sources.live import public_url
-
-    def public(word: str) -> str:
-        option, equals, value = word.partition("=")
-        return f"{option}={public_url(value)}" if equals and option.startswith("--") else public_url(word)
-
-    return shlex.join(["photofinish", *map(public, sys.argv[1:])])
+    return shlex.join(["photofinish", *public_arguments(sys.argv[1:])])
 
 
 @contextmanager

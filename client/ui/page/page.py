@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from photofinish.client.sources.live import public_url
+from photofinish.address.hiding import public_address
 from photofinish.client.ui.page.choosing import baselines, candidates, served_cards
 from photofinish.client.ui.page.split_view import SplitView
 from photofinish.client.ui.processes.side import SIDES
@@ -37,8 +37,7 @@ def page_theme() -> gr.themes.Base:
 def build_page(view: SplitView, *, is_public: bool) -> gr.Blocks:
     """The page. is_public: others can reach it, so they may name no file or camera of this machine."""
     cameras = () if is_public else tuple(str(path) for path in sorted(Path("/dev").glob("video*")))
-    shown = public_url if is_public else str
-    sources = {shown(source): source for source in (view.choice.source, "synthetic", *cameras)}
+    sources = {public_address(source): source for source in (view.choice.source, "synthetic", *cameras)}
 
     def refresh() -> tuple[Any, Any, Any, Any]:
         choice = view.choice
@@ -50,7 +49,7 @@ def build_page(view: SplitView, *, is_public: bool) -> gr.Blocks:
             left, right = [choice.baseline], [choice.optimised]
         pace = next(text for text, value in PACES.items() if value == choice.pace)
         return (
-            gr.Dropdown(value=shown(choice.source)),
+            gr.Dropdown(value=public_address(choice.source)),
             gr.Dropdown(choices=_with(left, choice.baseline), value=choice.baseline),
             gr.Dropdown(choices=_with(right, choice.optimised), value=choice.optimised),
             gr.Dropdown(value=pace),
@@ -59,14 +58,15 @@ def build_page(view: SplitView, *, is_public: bool) -> gr.Blocks:
     def start(source: str, baseline: str, optimised: str, pace: str) -> None:
         if is_public and source not in sources:
             raise gr.Error(f"Choose one of the sources {', '.join(sources)}: this page is shared.")
-        chosen = sources.get(source, source.strip())
+        known = {**sources, public_address(view.choice.source): view.choice.source}
+        chosen = known.get(source, source.strip())
         view.choose(replace(view.choice, source=chosen, baseline=baseline, optimised=optimised, pace=PACES[pace]))
 
     with gr.Blocks(title="Photofinish", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(view_html(), padding=False)
         with gr.Row(elem_id="pf-controls"):
             source = gr.Dropdown(
-                list(sources), value=shown(view.choice.source), label="Source", allow_custom_value=not is_public,
+                list(sources), value=next(iter(sources)), label="Source", allow_custom_value=not is_public,
                 info=None if is_public else "synthetic, a file, a camera number or rtsp://",
             )  # fmt: skip
             baseline = gr.Dropdown([view.choice.baseline], value=view.choice.baseline, label="Baseline")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from photofinish.client.sources.live import public_url
+from photofinish.address.hiding import public_address
 from photofinish.client.triton.transport import Transport
 from photofinish.client.ui.page.other_work import SHARE as OTHER_SHARE
 from photofinish.client.ui.page.split_view import SideState, ViewState
@@ -86,7 +86,7 @@ def _model_line(state: ViewState) -> str:
 def _source_line(state: ViewState) -> str:
     facts = state.source.facts
     if not facts:
-        return public_url(state.choice.source)
+        return public_address(state.choice.source)
     parts = [str(facts["name"]), "{}{}{}".format(facts["size_wh"][0], _TIMES, facts["size_wh"][1])]
     if facts["is_reduced"]:
         parts.append("reduced to 2 megapixels")

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.client.sources.live import public_url
+from photofinish.address.hiding import public_address
 from photofinish.client.sources.opening import open_source
 from photofinish.client.ui.processes.child import ChildLink
 from photofinish.client.ui.processes.slots import FRAME_PIXELS, PictureMemory, PictureWriter
@@ -36,7 +36,7 @@ class SourceWork:
     def __call__(self, link: ChildLink) -> None:
         """Write frames until told to stop. Raises SourceError when the source cannot be read or ends."""
         writer = PictureWriter(self.frames)
-        link.report_waiting(f"opening {public_url(self.source)}")
+        link.report_waiting(f"opening {public_address(self.source)}")
         has_reported = False
 
         def tell(notice: str) -> None:
@@ -68,7 +68,7 @@ class SourceWork:
                     )
                 if waits and writer.is_on_demand:  # making the next picture now would slow the side that works
                     wait_until_taken()
-        raise SourceError(f"{public_url(self.source)} gives no more frames")
+        raise SourceError(f"{public_address(self.source)} gives no more frames")
 
 
 def _reduced(frame: Frame) -> tuple[npt.NDArray[np.uint8], Detections | None, bool]:

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from photofinish.address.hiding import public_address
 from photofinish.client.sources import live as live_sources
-from photofinish.client.sources.live import CaptureSource, public_url
+from photofinish.client.sources.live import CaptureSource
 from photofinish.client.sources.opening import open_source
 from photofinish.client.sources.recordings import PictureSource, VideoSource
 from photofinish.errors import SourceError
@@ -297,8 +298,8 @@ def test_synthetic_options_are_checked(options):
 
 
 def test_secrets_do_not_reach_messages():
-    assert public_url("rtsp://user:secret@cam.local:554/live?token=1") == "rtsp://cam.local:554/live"
-    assert public_url("rtsp://cam.local/live") == "rtsp://cam.local/live"
+    assert public_address("rtsp://user:secret@cam.local:554/live?token=1") == "rtsp://cam.local:554/live"
+    assert public_address("rtsp://cam.local/live") == "rtsp://cam.local/live"
     with pytest.raises(SourceError, match="cannot be opened") as caught:
         open_source("rtsp://user:secret@127.0.0.1:9/live")
     assert "secret" not in str(caught.value)

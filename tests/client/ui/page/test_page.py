@@ -40,6 +40,20 @@ def test_a_shared_page_knows_no_password_and_still_starts_the_camera() -> None:
     assert "hunter2" not in str(refusal.value)
 
 
+def test_the_own_page_shows_no_password_either() -> None:
+    view = build_view()
+    view.choose = view.chosen.append
+    page = build_page(view, is_public=False)
+    assert "hunter2" not in json.dumps(page.get_config_file(), default=str)
+    refresh = next(item.fn for item in page.fns.values() if item.fn is not None and item.fn.__name__ == "refresh")
+    assert "hunter2" not in repr([vars(part) for part in refresh()])
+    start_of(page)("rtsp://camera.example:554/stream", "toy_a", "toy_b", "as fast as possible")
+    assert view.chosen[0].source == CAMERA
+    view.choice = Choice(source=CAMERA.replace("stream", "other"), baseline="toy_a", optimised="toy_b")
+    start_of(page)("rtsp://camera.example:554/other", "toy_a", "toy_b", "as fast as possible")
+    assert view.chosen[1].source == view.choice.source
+
+
 def test_the_own_page_starts_what_was_typed() -> None:
     view = build_view()
     view.choose = view.chosen.append
