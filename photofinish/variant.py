@@ -145,7 +145,7 @@ def variants_from_toml(path: Path, *, model: str) -> tuple[Variant, ...]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as exc:
-        raise ConfigError(f"{path} does not exist; pass --variants with a file that does") from exc
+        raise ConfigError(f"{path} does not exist; pass --variants FILE") from exc
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         remedy = f"correct it or restore it (in a checkout: `git checkout {path.name}`)"
         raise ConfigError(f"{path} cannot be read: {exc}; {remedy}") from exc
