@@ -17,6 +17,8 @@ from photofinish.variant import Variant, variants_from_toml
 CHECKOUT = Path(__file__).resolve().parents[2]
 SIZE = 64
 SUFFIXES = ("torch_fp32_tensor", "torch_fp32", "onnx_fp32", "onnx_fp16")
+Tiny = tuple[Path, tuple[StagedVariant, ...]]
+"""A staging folder and the variants in it."""
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +36,7 @@ def _fixed_code_hash() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tiny_staging(
-    _fixed_code_hash: None, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, tuple[StagedVariant, ...]]:
+def tiny_staging(_fixed_code_hash: None, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """An untrained YOLO26n at 64 pixels: its staging folder and the four basic variants in it. Do not change it."""
     folder = tmp_path_factory.mktemp("tiny") / "staging"
     return folder, stage_tiny(folder)

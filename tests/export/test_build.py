@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,19 +10,12 @@ import onnx
 import pytest
 import torch
 
-from photofinish.errors import ConfigError, ExportError, ModelRepositoryError
-from photofinish.export.build import StagedVariant, resolve_device, stage_variants
+from photofinish.errors import ConfigError, ExportError
+from photofinish.export.build import resolve_device, stage_variants
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.publishing.cards import card_from_directory, rewrite_card
-from photofinish.export.publishing.publish import publish_variants, withdraw_variant
-from photofinish.export.publishing.staging import CODE, WITHOUT, fingerprint, folder_fingerprint, replaced_directory
 from photofinish.export.recipes import table as recipes
-from photofinish.export.recipes.table import _expect_same_in_batch, trace_network
-from photofinish.source_hash import source_files
-from photofinish.variant import Variant
-from tests.export.conftest import CHECKOUT, SIZE, SUFFIXES, SaveOnnx, raw_yolo, stage_tiny
-
-Tiny = tuple[Path, tuple[StagedVariant, ...]]
+from tests.export.conftest import CHECKOUT, SIZE, SUFFIXES, SaveOnnx, Tiny, raw_yolo, stage_tiny
 
 
 def _copied(tiny_staging: Tiny, tmp_path: Path) -> Path:
@@ -71,16 +62,6 @@ def test_onnx_computes_no_shapes_at_run_time(tiny_staging: Tiny) -> None:
             assert {opset.domain for opset in model.opset_import} <= {"", "ai.onnx"}
 
 
-def test_a_trace_tied_to_its_device_is_refused(variants: dict[str, Variant], tmp_path: Path) -> None:
-    class _Tied(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return images + torch.zeros(1, device=images.device)
-
-    with pytest.raises(ExportError, match=r"tensors on a fixed device \(aten::zeros\)"):
-        trace_network(_Tied(), torch.zeros(1, 3, 4, 4), tmp_path / "model.pt", variants["torch_fp32"])
-    assert not (tmp_path / "model.pt").exists()
-
-
 @pytest.mark.gpu
 def test_torchscript_made_on_the_cpu_runs_on_a_gpu(tiny_staging: Tiny) -> None:
     if not torch.cuda.is_available():
@@ -124,78 +105,6 @@ def test_a_damaged_record_is_stale(tiny_staging: Tiny, tmp_path: Path) -> None:
     assert rebuilt == ["torch_fp32", "onnx_fp32"]
 
 
-@pytest.mark.parametrize("package", ["torch", "onnx", "onnxruntime", "onnxruntime-gpu", "ultralytics"])
-def test_another_version_of_a_library_makes_an_artifact_stale(
-    variants: dict[str, Variant], monkeypatch: pytest.MonkeyPatch, package: str
-) -> None:
-    def fingerprint_with(version: str) -> str:
-        monkeypatch.setattr(importlib.metadata, "version", lambda name: version if name == package else "1")
-        return fingerprint(variants["onnx_fp32"], {})
-
-    assert fingerprint_with("1.0") == fingerprint_with("1.0") != fingerprint_with("1.1")
-
-
-def test_a_folder_is_another_when_a_picture_of_it_is(tmp_path: Path) -> None:
-    (tmp_path / "below").mkdir()
-    (tmp_path / "below" / "a.png").write_bytes(b"1")
-    before = folder_fingerprint(tmp_path)
-    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
-    assert folder_fingerprint(tmp_path) == before
-    (tmp_path / "below" / "a.png").write_bytes(b"12")
-    assert folder_fingerprint(tmp_path) != before
-
-
-def test_the_code_that_decides_an_artifact_is_known() -> None:
-    code = {path.relative_to(CHECKOUT).as_posix() for path in source_files(CODE, without=WITHOUT)}
-    wanted = {"export/recipes/table.py", "photofinish/letterbox.py", "photofinish/model_card.py"}
-    assert wanted | {"photofinish/synthetic/camera.py"} <= code
-
-
-def test_two_exports_into_one_folder_leave_a_whole_one(tmp_path: Path) -> None:
-    target = tmp_path / "target"
-
-    def export(name: str) -> None:
-        for _ in range(100):
-            with replaced_directory(target) as made:
-                for part in ("a", "b"):
-                    (made / part).write_text(name)
-
-    with ThreadPoolExecutor(4) as pool:
-        for running in [pool.submit(export, str(number)) for number in range(4)]:
-            running.result()
-    assert list(tmp_path.iterdir()) == [target]
-    assert (target / "a").read_text() == (target / "b").read_text()
-
-
-def test_a_batch_that_repeats_its_first_picture_is_found() -> None:
-    """Its best value, a coordinate near the edge of the input, is nearly the same in every picture."""
-    rows = np.zeros((2, 300, 6), np.float32)
-    rows[0, 0], rows[1, 0] = (0, 0, 639, 639, 0.9, 1), (5, 5, 100, 638, 0.4, 0)
-    raw = np.random.default_rng(0).uniform(0, 640, (2, 84, 50)).astype(np.float32)
-    for alone in (rows, raw):
-        _expect_same_in_batch("toy", alone.copy(), alone)
-        with pytest.raises(ExportError, match="its batch is not dynamic"):
-            _expect_same_in_batch("toy", alone[[0, 0]], alone)
-    with pytest.raises(ExportError, match="a batch gives shape"):
-        _expect_same_in_batch("toy", rows[:1], rows)
-
-
-def _interrupt_a_replacement(target: Path) -> None:
-    with replaced_directory(target) as made:
-        (made / "file").write_text("half")
-        raise KeyboardInterrupt
-
-
-def test_an_interrupted_build_leaves_the_earlier_state(tmp_path: Path) -> None:
-    target = tmp_path / "variant"
-    with replaced_directory(target) as first:
-        (first / "file").write_text("old")
-    with pytest.raises(KeyboardInterrupt):
-        _interrupt_a_replacement(target)
-    assert [path.name for path in tmp_path.iterdir()] == ["variant"]
-    assert (target / "file").read_text() == "old"
-
-
 def test_a_wrong_artifact_is_neither_staged_nor_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(model: onnx.ModelProto) -> onnx.ModelProto:
         spoilt = onnx.ModelProto()
@@ -210,38 +119,6 @@ def test_a_wrong_artifact_is_neither_staged_nor_published(tmp_path: Path, monkey
     with pytest.raises(ExportError, match="yolo26n_onnx_fp16 disagrees with its source"):
         stage_tiny(tmp_path, names=("onnx_fp16",))
     assert not (tmp_path / "yolo26n" / "yolo26n_onnx_fp16").exists()
-
-
-def test_publishing_copies_all_but_the_record(tiny_staging: Tiny, tmp_path: Path) -> None:
-    names = publish_variants(tiny_staging[1], tmp_path / "repository")
-    assert names == tuple(f"yolo26n_{suffix}" for suffix in SUFFIXES)
-    for item in tiny_staging[1]:
-        published = tmp_path / "repository" / item.variant.name
-        assert sorted(path.name for path in published.iterdir()) == ["1", "config.pbtxt"]
-        assert card_from_directory(published) == item.card
-    assert publish_variants(tiny_staging[1], tmp_path / "repository") == names
-
-
-def test_variants_of_other_weights_are_withdrawn(tiny_staging: Tiny, tmp_path: Path) -> None:
-    publish_variants(tiny_staging[1], tmp_path)
-    stale = tmp_path / "yolo26n_torch_fp32"
-    card = card_from_directory(stale)
-    assert card is not None
-    rewrite_card(stale, replace(card, weights_sha256="other"))
-    stranger = tmp_path / "someone_elses"
-    stranger.mkdir()
-    publish_variants([item for item in tiny_staging[1] if item.variant.suffix == "onnx_fp32"], tmp_path)
-    assert not stale.exists()
-    assert stranger.exists()
-    assert (tmp_path / "yolo26n_onnx_fp16").exists()
-
-
-def test_a_strangers_directory_is_never_replaced(tiny_staging: Tiny, tmp_path: Path) -> None:
-    (tmp_path / "yolo26n_onnx_fp16").mkdir()
-    with pytest.raises(ModelRepositoryError, match="was not made by Photofinish; move it away"):
-        publish_variants(tiny_staging[1], tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["yolo26n_onnx_fp16"]
-    assert not withdraw_variant("yolo26n_onnx_fp16", tmp_path)
 
 
 def test_a_card_can_be_rewritten_and_stays_fresh(tiny_staging: Tiny, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from photofinish.perf.accuracy.gate import GateCandidate, verdict_from_result
 from photofinish.synthetic import CLASS_NAMES
 from photofinish.variant import ServerKind, default_variants_path, variants_from_toml
 from tests.builders import build_card, build_detections
-from tests.export.int8.test_calibration_folder import fill
+from tests.export.int8.test_frames import fill
 from tests.perf.accuracy.test_labels import write_data
 
 CAR = (10.0, 10.0, 50.0, 50.0, 0.9, 0)

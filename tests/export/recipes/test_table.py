@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from photofinish.errors import ExportError
 from photofinish.export.build import stage_variants
 from photofinish.export.recipes import table as recipes
-from photofinish.export.recipes.table import processor_flags
+from photofinish.export.recipes.table import _expect_same_in_batch, processor_flags, trace_network
+from photofinish.variant import Variant
 from tests.export.conftest import CHECKOUT, SIZE
 
 
@@ -39,3 +42,26 @@ def test_bf16_needs_a_processor_that_has_it(tmp_path: Path, monkeypatch: pytest.
     assert _stage(tmp_path, "openvino_bf16") == ["openvino_bf16"]
     config = (tmp_path / "yolo26n" / "yolo26n_openvino_bf16" / "config.pbtxt").read_text()
     assert 'default_model_filename: "model.onnx"' in config
+
+
+def test_a_trace_tied_to_its_device_is_refused(variants: dict[str, Variant], tmp_path: Path) -> None:
+    class _Tied(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images + torch.zeros(1, device=images.device)
+
+    with pytest.raises(ExportError, match=r"tensors on a fixed device \(aten::zeros\)"):
+        trace_network(_Tied(), torch.zeros(1, 3, 4, 4), tmp_path / "model.pt", variants["torch_fp32"])
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_a_batch_that_repeats_its_first_picture_is_found() -> None:
+    """Its best value, a coordinate near the edge of the input, is nearly the same in every picture."""
+    rows = np.zeros((2, 300, 6), np.float32)
+    rows[0, 0], rows[1, 0] = (0, 0, 639, 639, 0.9, 1), (5, 5, 100, 638, 0.4, 0)
+    raw = np.random.default_rng(0).uniform(0, 640, (2, 84, 50)).astype(np.float32)
+    for alone in (rows, raw):
+        _expect_same_in_batch("toy", alone.copy(), alone)
+        with pytest.raises(ExportError, match="its batch is not dynamic"):
+            _expect_same_in_batch("toy", alone[[0, 0]], alone)
+    with pytest.raises(ExportError, match="a batch gives shape"):
+        _expect_same_in_batch("toy", rows[:1], rows)

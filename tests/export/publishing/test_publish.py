@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from photofinish.errors import ModelRepositoryError
+from photofinish.export.publishing.cards import card_from_directory, rewrite_card
+from photofinish.export.publishing.publish import publish_variants, withdraw_variant
+from tests.export.conftest import SUFFIXES, Tiny
+
+
+def test_publishing_copies_all_but_the_record(tiny_staging: Tiny, tmp_path: Path) -> None:
+    names = publish_variants(tiny_staging[1], tmp_path / "repository")
+    assert names == tuple(f"yolo26n_{suffix}" for suffix in SUFFIXES)
+    for item in tiny_staging[1]:
+        published = tmp_path / "repository" / item.variant.name
+        assert sorted(path.name for path in published.iterdir()) == ["1", "config.pbtxt"]
+        assert card_from_directory(published) == item.card
+    assert publish_variants(tiny_staging[1], tmp_path / "repository") == names
+
+
+def test_variants_of_other_weights_are_withdrawn(tiny_staging: Tiny, tmp_path: Path) -> None:
+    publish_variants(tiny_staging[1], tmp_path)
+    stale = tmp_path / "yolo26n_torch_fp32"
+    card = card_from_directory(stale)
+    assert card is not None
+    rewrite_card(stale, replace(card, weights_sha256="other"))
+    stranger = tmp_path / "someone_elses"
+    stranger.mkdir()
+    publish_variants([item for item in tiny_staging[1] if item.variant.suffix == "onnx_fp32"], tmp_path)
+    assert not stale.exists()
+    assert stranger.exists()
+    assert (tmp_path / "yolo26n_onnx_fp16").exists()
+
+
+def test_a_strangers_directory_is_never_replaced(tiny_staging: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "yolo26n_onnx_fp16").mkdir()
+    with pytest.raises(ModelRepositoryError, match="was not made by Photofinish; move it away"):
+        publish_variants(tiny_staging[1], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["yolo26n_onnx_fp16"]
+    assert not withdraw_variant("yolo26n_onnx_fp16", tmp_path)

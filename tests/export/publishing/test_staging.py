@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import importlib.metadata
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from photofinish.export.publishing.staging import CODE, WITHOUT, fingerprint, folder_fingerprint, replaced_directory
+from photofinish.source_hash import source_files
+from photofinish.variant import Variant
+from tests.export.conftest import CHECKOUT
+
+
+@pytest.mark.parametrize("package", ["torch", "onnx", "onnxruntime", "onnxruntime-gpu", "ultralytics"])
+def test_another_version_of_a_library_makes_an_artifact_stale(
+    variants: dict[str, Variant], monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    def fingerprint_with(version: str) -> str:
+        monkeypatch.setattr(importlib.metadata, "version", lambda name: version if name == package else "1")
+        return fingerprint(variants["onnx_fp32"], {})
+
+    assert fingerprint_with("1.0") == fingerprint_with("1.0") != fingerprint_with("1.1")
+
+
+def test_a_folder_is_another_when_a_picture_of_it_is(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "a.png").write_bytes(b"1")
+    before = folder_fingerprint(tmp_path)
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    assert folder_fingerprint(tmp_path) == before
+    (tmp_path / "below" / "a.png").write_bytes(b"12")
+    assert folder_fingerprint(tmp_path) != before
+
+
+def test_the_code_that_decides_an_artifact_is_known() -> None:
+    code = {path.relative_to(CHECKOUT).as_posix() for path in source_files(CODE, without=WITHOUT)}
+    wanted = {"export/recipes/table.py", "photofinish/letterbox.py", "photofinish/model_card.py"}
+    assert wanted | {"photofinish/synthetic/camera.py"} <= code
+
+
+def test_two_exports_into_one_folder_leave_a_whole_one(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+
+    def export(name: str) -> None:
+        for _ in range(100):
+            with replaced_directory(target) as made:
+                for part in ("a", "b"):
+                    (made / part).write_text(name)
+
+    with ThreadPoolExecutor(4) as pool:
+        for running in [pool.submit(export, str(number)) for number in range(4)]:
+            running.result()
+    assert list(tmp_path.iterdir()) == [target]
+    assert (target / "a").read_text() == (target / "b").read_text()
+
+
+def _interrupt_a_replacement(target: Path) -> None:
+    with replaced_directory(target) as made:
+        (made / "file").write_text("half")
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_build_leaves_the_earlier_state(tmp_path: Path) -> None:
+    target = tmp_path / "variant"
+    with replaced_directory(target) as first:
+        (first / "file").write_text("old")
+    with pytest.raises(KeyboardInterrupt):
+        _interrupt_a_replacement(target)
+    assert [path.name for path in tmp_path.iterdir()] == ["variant"]
+    assert (target / "file").read_text() == "old"
