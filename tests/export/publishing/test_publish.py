@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.errors import ModelRepositoryError
+from photofinish.errors import ExportError, ModelRepositoryError
+from photofinish.export.build import StagedVariant
 from photofinish.export.publishing.cards import card_from_directory, rewrite_card
 from photofinish.export.publishing.publish import publish_variants, withdraw_variant
+from tests.builders import build_card
 from tests.export.conftest import SUFFIXES, Tiny
+from tests.export.tensorrt.variants import build, engine_variant, file_size_limit
 
 
 def test_publishing_copies_all_but_the_record(tiny_staging: Tiny, tmp_path: Path) -> None:
@@ -41,3 +44,20 @@ def test_a_strangers_directory_is_never_replaced(tiny_staging: Tiny, tmp_path: P
         publish_variants(tiny_staging[1], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["yolo26n_onnx_fp16"]
     assert not withdraw_variant("yolo26n_onnx_fp16", tmp_path)
+
+
+@pytest.mark.usefixtures("rtx")
+def test_full_disk_at_publishing_keeps_what_was_published(toy_path: Path, tmp_path: Path) -> None:
+    """The copy fails in the middle of the engine; shutil gathers such errors into one without a number."""
+    staged, repository = tmp_path / "staged", tmp_path / "repository"
+    variant = engine_variant()
+    build(toy_path, staged / "1" / "model.plan")
+    (staged / "config.pbtxt").write_text("name: 'toy'", encoding="utf-8")
+    card = build_card(variant=variant.name, backend="tensorrt", precision="fp16", device="cuda")
+    item = StagedVariant(variant=variant, directory=staged, card=card, rebuilt=True)
+    with (
+        file_size_limit(4096),
+        pytest.raises(ExportError, match=r"File too large \(.*repository has .* MB free\); free"),
+    ):
+        publish_variants([item], repository)
+    assert list(repository.iterdir()) == []

@@ -6,10 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.export.publishing.staging import CODE, WITHOUT, fingerprint, folder_fingerprint, replaced_directory
+from photofinish.errors import ExportError
+from photofinish.export.build import stage_variants
+from photofinish.export.publishing.staging import (
+    CODE,
+    WITHOUT,
+    fingerprint,
+    folder_fingerprint,
+    replaced_directory,
+    told_when_full,
+)
 from photofinish.source_hash import source_files
-from photofinish.variant import Variant
+from photofinish.variant import Variant, default_variants_path
 from tests.export.conftest import CHECKOUT
+from tests.export.tensorrt.fixtures import INPUT_SIZE
+from tests.export.tensorrt.variants import file_size_limit
 
 
 @pytest.mark.parametrize("package", ["torch", "onnx", "onnxruntime", "onnxruntime-gpu", "ultralytics"])
@@ -69,3 +80,23 @@ def test_an_interrupted_build_leaves_the_earlier_state(tmp_path: Path) -> None:
         _interrupt_a_replacement(target)
     assert [path.name for path in tmp_path.iterdir()] == ["variant"]
     assert (target / "file").read_text() == "old"
+
+
+@pytest.mark.usefixtures("rtx")
+def test_full_temporary_folder_is_told_in_one_line(tmp_path: Path) -> None:
+    with file_size_limit(4096), pytest.raises(ExportError, match=r"File too large .*TMPDIR\. Nothing was left behind"):
+        stage_variants(
+            "demo",
+            variants_path=default_variants_path(),
+            names=("trt_fp16",),
+            targets=("sm120",),
+            input_size=INPUT_SIZE,
+            staging=tmp_path / "staging",
+            on_progress=lambda line: None,
+        )
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_another_error_of_the_system_keeps_its_name(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), told_when_full(tmp_path):
+        raise PermissionError("no")

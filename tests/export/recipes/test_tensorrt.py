@@ -10,16 +10,22 @@ import threading
 from pathlib import Path
 
 import cv2
+import onnx
 import pytest
 from google.protobuf import text_format
+from onnx import helper
 from tritonclient.grpc import model_config_pb2
 
 from photofinish.engine_record import require_engine
 from photofinish.errors import ExportError
 from photofinish.export.build import stage_variants
+from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError
+from photofinish.export.recipes.tensorrt import build_one_engine
+from photofinish.export.tensorrt.engine import EngineRequest
 from photofinish.synthetic import SyntheticCamera
 from photofinish.variant import default_variants_path
 from tests.export.tensorrt.fixtures import INPUT_SIZE
+from tests.export.tensorrt.variants import engine_variant
 
 pytestmark = pytest.mark.usefixtures("rtx")
 PICTURES = 16
@@ -115,3 +121,19 @@ def test_ctrl_c_in_the_middle_of_an_export_leaves_nothing(tmp_path: Path) -> Non
     assert "Traceback" not in "".join(said)
     left = [path.name for path in tmp_path.rglob("*") if path.suffix in (".plan", ".onnx", ".json", ".partial")]
     assert left == []
+
+
+def test_graph_that_tensorrt_refuses_leaves_one_variant_out(context: BuildContext, tmp_path: Path) -> None:
+    """A user's own graph may have what TensorRT lacks; the export goes on with the other variants."""
+    model = onnx.load_from_string(context.frames_onnx.SerializeToString())
+    output = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["before_odd" if name == output else name for name in node.output]
+    model.graph.node.append(helper.make_node("Identity", ["before_odd"], [output]))
+    model.graph.node.append(helper.make_node("Unheard", ["before_odd"], ["lost"], name="odd_one", domain="example"))
+    model.opset_import.append(helper.make_opsetid("example", 1))
+    onnx.save(model, tmp_path / "odd.onnx")
+    request = EngineRequest(target="sm120", timing_cache_dir=tmp_path)
+    with pytest.raises(RecipeUnavailableError, match="operator Unheard at node 'odd_one'"):
+        build_one_engine(tmp_path / "odd.onnx", engine_variant(), tmp_path / "1" / "model.plan", request)
+    assert not (tmp_path / "1").exists()

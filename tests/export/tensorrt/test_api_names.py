@@ -21,7 +21,10 @@ from tests.export.tensorrt.wheels import TENSORRT_10, TENSORRT_11, unpacked
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 SOURCES = (
-    *(CHECKOUT / "export" / f"tensorrt_{name}.py" for name in ("build", "inspect", "library", "network", "progress")),
+    *(
+        CHECKOUT / "export" / "tensorrt" / f"{name}.py"
+        for name in ("build", "inspect", "library", "network", "progress")
+    ),
     CHECKOUT / "server" / "backends" / "tensorrt" / "photofinish_engines.py",
 )
 BUILDER = {

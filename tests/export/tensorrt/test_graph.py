@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from photofinish.errors import ExportError
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.int8.graph import layer_inputs, quantised_from_limits
 from photofinish.export.loading.weights import find_weights, load_source
@@ -111,3 +112,8 @@ def test_fp8_weights_of_a_linear_layer_keep_their_channels(trans_b: int, outputs
     expected = output_from_onnx(model, frames)
     found = output_from_onnx(fp8, frames, optimise=False)
     assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+
+
+def test_graph_without_quantisers_cannot_become_int8(fp32_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"QuantizeLinear operators, found none.*--calibration"):
+        fp16_model_around_int8(onnx.load(fp32_path))

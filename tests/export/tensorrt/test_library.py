@@ -4,7 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from photofinish.export.tensorrt.library import TensorRTLibrary, problem_with, version_tuple
+from photofinish.errors import ExportError
+from photofinish.export.tensorrt.library import TensorRTLibrary, choose_library, problem_with, version_tuple
+from photofinish.export.tensorrt.targets import Gpu
 
 
 @pytest.mark.parametrize(
@@ -18,3 +20,17 @@ def test_a_version_is_two_numbers_however_it_is_written(version: str, numbers: t
 def test_an_old_library_is_told_with_the_remedy() -> None:
     old = TensorRTLibrary(name="tensorrt", version="10", module=SimpleNamespace())
     assert problem_with(old, "sm120") == "tensorrt 10 is older than 10.8 (pip install tensorrt-cu13 --upgrade)"
+
+
+@pytest.mark.usefixtures("rtx")
+@pytest.mark.parametrize(
+    ("target", "gpu", "message"),
+    [
+        (None, None, "no NVIDIA GPU to build a TensorRT engine for; name one with --target"),
+        ("sm90", None, "knows sm75, sm80, sm86, sm89, sm120, sm121 and not sm90"),
+        (None, Gpu(name="NVIDIA H100", target="sm90"), "tensorrt_rtx .* not sm90"),
+    ],
+)
+def test_target_no_library_builds_for(target: str | None, gpu: Gpu | None, message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        choose_library(target, gpu)

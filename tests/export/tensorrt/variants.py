@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from photofinish.variant import Variant
 
 
@@ -25,3 +30,28 @@ def engine_variant(precision: str = "fp16", **changes: object) -> Variant:
         "tf32": False,
     }
     return Variant(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def build(onnx_path: Path, destination: Path, precision: str = "fp16", *, target: str = "sm120") -> list[str]:
+    """Build with the timing cache in the destination's own folder's parent; the progress lines."""
+    from photofinish.export.tensorrt.engine import EngineRequest, engine_from_onnx
+
+    lines: list[str] = []
+    request = EngineRequest(
+        target=target,
+        timing_cache_dir=destination.parent.parent / "timing",
+        rebuild="photofinish export --variant trt",
+        on_progress=lines.append,
+    )
+    engine_from_onnx(onnx_path, engine_variant(precision), destination, request)
+    return lines
+
+
+@contextmanager
+def file_size_limit(limit_bytes: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
