@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.perf.judge.summary import latency_statistic
-from photofinish.perf.load.schedule import block_order
+from photofinish.perf.measure.comparison import block_order
 from photofinish.perf.statistics import ratio_interval
 
 Latencies = npt.NDArray[np.float64]

@@ -28,7 +28,7 @@ import numpy as np
 from experiments.served import served
 from photofinish.client.pipeline.baseline import BaselinePipeline
 from photofinish.percentiles import nearest_rank
-from photofinish.perf.load.client_memory import MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD_BYTES
+from photofinish.perf.load.settling import MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD_BYTES
 from photofinish.perf.measure.bench import frames_from_source
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
 from photofinish.perf.record.samples import NS_PER_MS

@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from photofinish.errors import ConfigError
-from photofinish.perf.load.harness import measure_harness
+from photofinish.perf.load.settling import measure_harness
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
-from photofinish.perf.record.record import Harness, Record, Section
+from photofinish.perf.record.record import Record, Section
 
 
 def engine_record(*, command: str, nvml: Any | None) -> Record:
     """A record without sections: fingerprint taken, harness measured, no server, no frames."""
-    overhead = measure_harness()
     return Record(
         command=command,
         created_utc=utc_now(),
         environment=environment_fingerprint(nvml, server={"kind": "none", "version": "in this process"}),
         source={"name": "noise"},
         sections=(),
-        harness=Harness(closed_loop_p95_ns=overhead.closed_loop_p95_ns, open_loop_p95_ns=overhead.open_loop_p95_ns),
+        harness=measure_harness(),
     )
 
 

@@ -10,12 +10,10 @@ import numpy as np
 
 from photofinish.errors import ConfigError
 from photofinish.percentiles import min_samples
-from photofinish.perf.judge.steadiness import drift_of
+from photofinish.perf.judge.doubts import MAX_OVERHEAD_NS, drift_of, is_sender_late
 from photofinish.perf.judge.summary import ArmSummary, latency_statistic, summaries_from_section
-from photofinish.perf.load.harness import MAX_OVERHEAD_NS, is_sender_late
-from photofinish.perf.load.schedule import MIN_ROUNDS
 from photofinish.perf.record.observation import POWER_CAP
-from photofinish.perf.record.record import Arm, Record, Section
+from photofinish.perf.record.record import MIN_ROUNDS, Arm, Record, Section
 from photofinish.perf.record.samples import NS_PER_MS
 from photofinish.perf.statistics import Interval, resampled_mean, value_interval
 

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from photofinish.errors import PhotofinishError
 from photofinish.perf.load.loops import Arrivals, Sender, arrival_offsets, run_closed_loop, run_open_loop
-from photofinish.perf.load.schedule import block_order
-from photofinish.perf.load.warming import STRETCH_S, lead_in, warm_until_steady
+from photofinish.perf.load.settling import STRETCH_S, lead_in, warm_until_steady
 from photofinish.perf.record.record import Arm, Block, Load, NotRun, Section, SectionKind
 from photofinish.perf.record.samples import Samples
 from photofinish.perf.watch.watcher import Watcher
@@ -109,6 +110,19 @@ def run_comparison(
     section = replace(section, complete=True)
     on_section(section)
     return section
+
+
+def block_order(keys: Sequence[str], *, rounds: int, seed: int) -> tuple[tuple[str, ...], ...]:
+    """The arms of each round, in order: ABBA. Two rounds mirror each other, every pair starts with a fresh order.
+
+    Slow drift of the machine then falls on all arms alike, and no arm always follows the same other one.
+    """
+    generator = np.random.default_rng(seed)
+    order: list[tuple[str, ...]] = []
+    while len(order) < rounds:
+        forward = tuple(keys[index] for index in generator.permutation(len(keys)))
+        order += [forward, forward[::-1]]
+    return tuple(order[:rounds])
 
 
 def reason_to_stop(exc: BaseException) -> str:

@@ -17,10 +17,9 @@ from photofinish.letterbox import is_smaller_than_in_square
 from photofinish.names import chosen_by_name
 from photofinish.percentiles import nearest_rank
 from photofinish.perf.formatting import milliseconds
-from photofinish.perf.load.client_memory import ClientMemory
-from photofinish.perf.load.harness import measure_harness
 from photofinish.perf.load.loops import Arrivals, run_closed_loop
 from photofinish.perf.load.senders import inputs_from_frames, request_sender
+from photofinish.perf.load.settling import ClientMemory, measure_harness
 from photofinish.perf.measure.bench import Bench, Progress
 from photofinish.perf.measure.comparison import Contender, run_comparison
 from photofinish.perf.measure.ladder import ladder_setups
@@ -28,7 +27,7 @@ from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer
 from photofinish.perf.measure.setups import Setup, open_contender
 from photofinish.perf.measure.sweep import run_sweep
 from photofinish.perf.record.environment import utc_now
-from photofinish.perf.record.record import Harness, Load, NotRun, Record, Section, SectionKind, write_record
+from photofinish.perf.record.record import Load, NotRun, Record, Section, SectionKind, write_record
 from photofinish.perf.report.files import write_reports
 
 WRITE_EVERY_S = 2.0
@@ -107,14 +106,13 @@ class Run:
 def new_record(bench: Bench, *, command: str, client_memory: ClientMemory,
                limits: dict[str, float] | None = None) -> Record:  # fmt: skip
     """A record without sections yet: fingerprints taken, harness measured."""
-    overhead = measure_harness()
     return Record(
         command=command,
         created_utc=utc_now(),
         environment=bench.environment() | {"client_memory": client_memory},
         source=bench.source_fingerprint(),
         sections=(),
-        harness=Harness(closed_loop_p95_ns=overhead.closed_loop_p95_ns, open_loop_p95_ns=overhead.open_loop_p95_ns),
+        harness=measure_harness(),
         limits=dict(limits or {}),
     )
 

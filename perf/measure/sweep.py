@@ -14,7 +14,7 @@ from photofinish.client.triton.transport import GRPC, SYSTEM_SHM, Transport, Tra
 from photofinish.errors import InferenceError, PhotofinishError
 from photofinish.perf.load.loops import run_closed_loop
 from photofinish.perf.load.senders import inputs_from_frames, request_sender
-from photofinish.perf.load.warming import LEAD_IN_REQUESTS
+from photofinish.perf.load.settling import LEAD_IN_REQUESTS
 from photofinish.perf.measure.bench import Bench, Progress, arm_from_model
 from photofinish.perf.measure.comparison import reason_to_stop
 from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError

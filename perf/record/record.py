@@ -25,6 +25,8 @@ from photofinish.perf.record.observation import Observation
 from photofinish.perf.record.samples import Samples
 
 SCHEMA_VERSION = 1
+MIN_ROUNDS = 5
+"""Blocks a side below which no interval is trusted."""
 
 SectionKind = Literal["comparison", "ladder", "sweep", "engine", "trace"]
 LoadMode = Literal["closed", "open", "pipeline", "loop"]

@@ -166,7 +166,7 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
     from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
     from photofinish.client.sources.opening import open_source
     from photofinish.flows.demo_truth import truth_table
-    from photofinish.perf.load.client_memory import settle_client_memory
+    from photofinish.perf.load.settling import settle_client_memory
     from photofinish.perf.measure.demo import compare_pipelines
     from photofinish.perf.report.terminal import comparison_table
 

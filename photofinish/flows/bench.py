@@ -18,7 +18,7 @@ from photofinish.names import all_chosen_by_name
 
 if TYPE_CHECKING:
     from photofinish.perf.engine.loops import Artifact
-    from photofinish.perf.load.client_memory import ClientMemory
+    from photofinish.perf.load.settling import ClientMemory
     from photofinish.perf.measure.bench import Bench
     from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer
     from photofinish.perf.measure.runs import Plan, Run
@@ -123,7 +123,7 @@ def repeat_command() -> str:
 def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, client_memory: ClientMemory,
              limits: dict[str, float] | None = None, **bench: Any) -> Iterator[Run]:  # fmt: skip
     """A run on an open bench, with an empty record."""
-    from photofinish.perf.load.client_memory import settle_client_memory
+    from photofinish.perf.load.settling import settle_client_memory
     from photofinish.perf.measure.runs import Run, new_record
     from photofinish.perf.record.record import require_writable
 

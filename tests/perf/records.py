@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from photofinish.perf.load.schedule import block_order
+from photofinish.perf.measure.comparison import block_order
 from photofinish.perf.record.observation import GpuObservation, Observation, TritonMeans
 from photofinish.perf.record.record import Arm, Block, Harness, Load, NotRun, Record, Section
 from photofinish.perf.record.samples import Samples

@@ -16,8 +16,7 @@ from photofinish.errors import ServerUnavailableError
 from photofinish.frame import Frame
 from photofinish.perf.judge.summary import summaries_from_section
 from photofinish.perf.judge.verdict import is_overloaded
-from photofinish.perf.load.schedule import block_order
-from photofinish.perf.measure.comparison import contender_from_sender, run_comparison
+from photofinish.perf.measure.comparison import block_order, contender_from_sender, run_comparison
 from photofinish.perf.measure.demo import compare_pipelines
 from photofinish.perf.record.record import Arm, Load, Section
 from photofinish.perf.report.terminal import comparison_table

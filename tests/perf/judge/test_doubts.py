@@ -1,13 +1,13 @@
-"""A drift is found, and scatter is not called one."""
+"""A drift is found, and scatter is not called one; a late sender is noticed."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from photofinish.perf.judge.steadiness import drift_of
+from photofinish.perf.judge.doubts import drift_of, is_sender_late
 from photofinish.perf.record.record import Block
-from photofinish.perf.record.samples import Samples
+from photofinish.perf.record.samples import NS_PER_MS, NS_PER_S, Samples
 
 ARMS = 10
 SCATTER = 0.08
@@ -69,3 +69,16 @@ def test_too_little_to_tell() -> None:
     assert drift_of(()) is None
     assert drift_of(_blocks(generator, np.array([0.0, 1.0, 2.0]))) is None
     assert drift_of(_blocks(generator, np.array([0.0, 0.0, 1.0, 1.0]), 0.001)) == pytest.approx(np.e - 1, rel=0.1)
+
+
+def test_a_late_sender_is_noticed() -> None:
+    def build(late_ms: float, count_late: int) -> Samples:
+        due = [index * 10 * NS_PER_MS for index in range(100)]
+        sent = [time_ns + int((late_ms if index < count_late else 0) * NS_PER_MS) for index, time_ns in enumerate(due)]
+        done = [time_ns + 20 * NS_PER_MS for time_ns in sent]
+        return Samples(scheduled_ns=tuple(due), sent_ns=tuple(sent), done_ns=tuple(done), window_ns=NS_PER_S)
+
+    assert not is_sender_late(build(0.5, 100))
+    assert not is_sender_late(build(30, 1))
+    assert is_sender_late(build(30, 2))
+    assert not is_sender_late(Samples(scheduled_ns=(), sent_ns=(), done_ns=(), window_ns=0))

@@ -1,4 +1,4 @@
-"""Did an arm's latency change while it was measured, by more than its blocks scatter anyway?"""
+"""What casts doubt on latencies: a harness that costs too much, a sender that was late, a drift beyond the scatter."""
 
 from __future__ import annotations
 
@@ -7,12 +7,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from photofinish.percentiles import nearest_rank
 from photofinish.perf.record.record import Block
+from photofinish.perf.record.samples import NS_PER_MS, Samples
 from photofinish.perf.statistics import student_t_quantile
 
+MAX_OVERHEAD_NS = 100_000
+"""P95 of the harness's own time per request above which its figures are in doubt."""
 DRIFT_CONFIDENCE = 0.95
 """How sure a drift must be, over all arms of a section together, before it counts as one."""
 MIN_HALF_SAMPLES = 20
+
+
+def is_sender_late(samples: Samples) -> bool:
+    """Whether the harness sent so late that the run is void.
+
+    P99 of the lateness of requests for which a sender stood ready may be a tenth of the median latency, or 1 ms.
+    """
+    late_ns, latency_ns = samples.sender_late_ns, samples.latency_ns
+    if not len(late_ns) or not len(latency_ns):
+        return False
+    return nearest_rank(late_ns, 0.99) > max(NS_PER_MS, 0.1 * nearest_rank(latency_ns, 0.5))
 
 
 def drift_of(blocks: Sequence[Block], *, families: int = 1) -> float | None:
