@@ -11,7 +11,6 @@ Backs: docs/benchmarking-cpu.md, "The best FP32 engines take 40 ms."
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import multiprocessing
 import os
@@ -28,13 +27,20 @@ import numpy as np
 
 from experiments.camera_speed import percentile_ms
 from photofinish.letterbox import images_nchw_from_frames
+from photofinish.perf.engine.loops import (
+    Loop,
+    library,
+    onnxruntime_loop,
+    openvino_loop,
+    timed_loop,
+    torch_loop,
+    warmed,
+)
 from photofinish.perf.formatting import MISSING
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
 
-Loop = Callable[[], object]
 SCHEMA_VERSION = 1
 INPUT_WH = (640, 640)
-_WARM_UPS = 5
 _LOAD_TIMEOUT_S = 300.0
 _PEAK_SIZE = 2048
 
@@ -49,88 +55,64 @@ class Way:
     make: Callable[[Path, int], Loop]
 
 
-def torchscript_loop(path: Path, threads: int) -> Loop:
+def torchscript_way(path: Path, threads: int) -> Loop:
     """The baseline's artifact: FP32 pictures in, the raw head out."""
-    torch = importlib.import_module("torch")
+    torch = library("torch", "export")
     torch.set_num_threads(threads)
-    module = torch.jit.load(str(path)).eval()
-    picture = torch.from_numpy(images_nchw_from_frames(_pixels()))
-
-    def run() -> object:
-        with torch.inference_mode():
-            return module(picture)
-
-    return run
+    return torch_loop(torch.jit.load(str(path)).eval(), torch.from_numpy(images_nchw_from_frames(_pixels())))
 
 
-def compiled_loop(path: Path, threads: int) -> Loop:
+def compiled_way(path: Path, threads: int) -> Loop:
     """A package of torch.export and AOTInductor."""
-    torch = importlib.import_module("torch")
+    torch = library("torch", "export")
     torch.set_num_threads(threads)
-    run = torch._inductor.aoti_load_package(str(path))
-    frames = torch.from_numpy(_pixels())
-    return lambda: run(frames)
+    return torch_loop(torch._inductor.aoti_load_package(str(path)), torch.from_numpy(_pixels()))
 
 
-def onnxruntime_loop(path: Path, threads: int, *, level: str = "ORT_ENABLE_ALL", spins: bool = True) -> Loop:
+def onnxruntime_way(path: Path, threads: int, *, level: str = "ORT_ENABLE_ALL", spins: bool = True) -> Loop:
     """An ONNX file in ONNX Runtime. level: how far the graph is optimised; spins: whether idle threads spin."""
-    ort = importlib.import_module("onnxruntime")
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads
-    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spins else "0")
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    inputs = {session.get_inputs()[0].name: _pixels()}
-    return lambda: session.run(None, inputs)
+    return onnxruntime_loop(path, _pixels(), threads=threads, level=level, spins=spins)
 
 
-def openvino_loop(
+def openvino_way(
     path: Path, threads: int, *, tuned: bool = True, has_fixed_shape: bool = True, pins: bool = True
 ) -> Loop:
     """An ONNX file in OpenVINO. tuned: one stream, our thread count, for latency; else its own defaults.
 
     pins: whether each thread keeps to a core.
     """
-    openvino = importlib.import_module("openvino")
-    core = openvino.Core()
-    network = core.read_model(str(path))
-    if has_fixed_shape:
-        network.reshape(list(_pixels().shape))
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
     if tuned:
         settings |= {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": str(threads)}
     if not pins:
         settings["ENABLE_CPU_PINNING"] = "NO"
-    request = core.compile_model(network, "CPU", settings).create_infer_request()
-    pixels = _pixels()
-    return lambda: request.infer([pixels], share_inputs=True, share_outputs=True)
+    return openvino_loop(path, _pixels(), settings, has_fixed_shape=has_fixed_shape)
 
 
 WAYS: Sequence[Way] = (
-    Way(name="TorchScript (the baseline's artifact)", precision="fp32", file="baseline.pt", make=torchscript_loop),
-    Way(name="AOTInductor", precision="fp32", file="compiled/model_b1.pt2", make=compiled_loop),
-    Way(name="AOTInductor, frozen weights", precision="fp32", file="frozen/model_b1.pt2", make=compiled_loop),
-    Way(name="ONNX Runtime", precision="fp32", file="fp32.onnx", make=onnxruntime_loop),
+    Way(name="TorchScript (the baseline's artifact)", precision="fp32", file="baseline.pt", make=torchscript_way),
+    Way(name="AOTInductor", precision="fp32", file="compiled/model_b1.pt2", make=compiled_way),
+    Way(name="AOTInductor, frozen weights", precision="fp32", file="frozen/model_b1.pt2", make=compiled_way),
+    Way(name="ONNX Runtime", precision="fp32", file="fp32.onnx", make=onnxruntime_way),
     Way(name="ONNX Runtime, threads do not spin", precision="fp32", file="fp32.onnx",
-        make=partial(onnxruntime_loop, spins=False)),
+        make=partial(onnxruntime_way, spins=False)),
     Way(name="ONNX Runtime, no blocked layout", precision="fp32", file="fp32.onnx",
-        make=partial(onnxruntime_loop, level="ORT_ENABLE_EXTENDED")),
+        make=partial(onnxruntime_way, level="ORT_ENABLE_EXTENDED")),
     Way(name="OpenVINO, its own defaults", precision="fp32", file="fp32.onnx",
-        make=partial(openvino_loop, tuned=False)),
+        make=partial(openvino_way, tuned=False)),
     Way(name="OpenVINO, open batch", precision="fp32", file="fp32.onnx",
-        make=partial(openvino_loop, has_fixed_shape=False)),
-    Way(name="OpenVINO", precision="fp32", file="fp32.onnx", make=openvino_loop),
-    Way(name="ONNX Runtime, our signed Q/DQ", precision="int8", file="int8.onnx", make=onnxruntime_loop),
-    Way(name="ONNX Runtime, our unsigned Q/DQ", precision="int8", file="unsigned.onnx", make=onnxruntime_loop),
+        make=partial(openvino_way, has_fixed_shape=False)),
+    Way(name="OpenVINO", precision="fp32", file="fp32.onnx", make=openvino_way),
+    Way(name="ONNX Runtime, our signed Q/DQ", precision="int8", file="int8.onnx", make=onnxruntime_way),
+    Way(name="ONNX Runtime, our unsigned Q/DQ", precision="int8", file="unsigned.onnx", make=onnxruntime_way),
     Way(name="OpenVINO, our signed Q/DQ (refused by the gate)", precision="int8", file="int8.onnx",
-        make=openvino_loop),
-    Way(name="OpenVINO, our unsigned Q/DQ", precision="int8", file="unsigned.onnx", make=openvino_loop),
+        make=openvino_way),
+    Way(name="OpenVINO, our unsigned Q/DQ", precision="int8", file="unsigned.onnx", make=openvino_way),
     Way(name="OpenVINO, our unsigned Q/DQ, its own defaults", precision="int8", file="unsigned.onnx",
-        make=partial(openvino_loop, tuned=False)),
+        make=partial(openvino_way, tuned=False)),
     Way(name="OpenVINO, our unsigned Q/DQ, threads not pinned", precision="int8", file="unsigned.onnx",
-        make=partial(openvino_loop, pins=False)),
-    Way(name="OpenVINO, NNCF (wrong boxes)", precision="int8", file="nncf.onnx", make=openvino_loop),
+        make=partial(openvino_way, pins=False)),
+    Way(name="OpenVINO, NNCF (wrong boxes)", precision="int8", file="nncf.onnx", make=openvino_way),
 )  # fmt: skip
 
 
@@ -142,21 +124,14 @@ def _pixels() -> Any:
 def _serve(way: Way, path: Path, threads: int, link: Connection) -> None:
     """A way's process: load, warm up, then time the loop for as many seconds as it is told, until told 0."""
     try:
-        loop = way.make(path, threads)
-        for _ in range(_WARM_UPS):
-            loop()
+        loop = warmed(way.make(path, threads))
     except Exception as exc:  # another process: the owner must hear of everything
         said = str(exc).strip().splitlines() or ["no reason given"]
         link.send(f"{type(exc).__name__}: {said[-1][:300]}")
         return
     link.send("")
     while seconds := link.recv():
-        times_ns: list[int] = []
-        until_ns = time.perf_counter_ns() + int(seconds * 1e9)
-        while (begin_ns := time.perf_counter_ns()) < until_ns:
-            loop()
-            times_ns.append(time.perf_counter_ns() - begin_ns)
-        link.send(times_ns)
+        link.send(timed_loop(loop, seconds).latency_ns.tolist())
 
 
 class RunningWay:
@@ -229,7 +204,7 @@ def measure_ways(
 
 def peak_gflops(threads: int) -> float:
     """What a large FP32 matrix product reaches here: the roof that no FP32 convolution by multiplication passes."""
-    torch = importlib.import_module("torch")
+    torch = library("torch", "export")
     torch.set_num_threads(threads)
     left, right = (torch.rand((_PEAK_SIZE, _PEAK_SIZE)) for _ in range(2))
     best_s = float("inf")

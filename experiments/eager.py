@@ -18,12 +18,12 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from photofinish.percentiles import carried_percentile
+from photofinish.percentiles import Values, carried_percentile
+from photofinish.perf.engine.loops import timed_loop, torch_loop, warmed
 
 WARM_UPS = 20
+MIN_RUNS = 20
+"""A median of three runs is none: the run takes longer where it must."""
 
 
 def timed(weights: str, batch_size: int, seconds: float) -> dict[str, Any]:
@@ -35,19 +35,11 @@ def timed(weights: str, batch_size: int, seconds: float) -> dict[str, Any]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network: Any = YOLO(weights, verbose=False).model
     network = network.fuse(verbose=False).eval().to(device)
-    pictures = torch.rand(batch_size, 3, 640, 640, device=device)
-    spent_ns: list[int] = []
-    with torch.inference_mode():
-        begun = 0
-        while len(spent_ns) < WARM_UPS + 20 or time.perf_counter_ns() - begun < seconds * 1e9:
-            if len(spent_ns) == WARM_UPS:
-                begun = time.perf_counter_ns()
-            sent = time.perf_counter_ns()
-            network(pictures)
-            if device == "cuda":
-                torch.cuda.synchronize()
-            spent_ns.append(time.perf_counter_ns() - sent)
-    measured = np.array(spent_ns[WARM_UPS:]) / 1e6
+    loop = torch_loop(network, torch.rand(batch_size, 3, 640, 640, device=device))
+    begun = time.perf_counter()
+    warmed(loop, WARM_UPS)
+    needed_s = MIN_RUNS * (time.perf_counter() - begun) / WARM_UPS
+    measured = timed_loop(loop, max(seconds, needed_s), batch_size).latency_ns / 1e6
     return {
         "batch": batch_size,
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
@@ -56,7 +48,7 @@ def timed(weights: str, batch_size: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def percentiles_ms(measured: npt.NDArray[np.float64]) -> dict[str, float | None]:
+def percentiles_ms(measured: Values) -> dict[str, float | None]:
     """P50, P95 and P99 by nearest rank; None where there are too few runs for it."""
     figures = {percent: carried_percentile(measured, percent / 100) for percent in (50, 95, 99)}
     return {f"p{percent}_ms": None if figure is None else round(figure, 3) for percent, figure in figures.items()}

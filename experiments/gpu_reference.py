@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from photofinish.detections import Detections, detections_from_rows, match_detections
 from photofinish.errors import ConfigError
+from photofinish.export.graph.session import output_from_onnx
 from photofinish.letterbox import Letterbox, images_nchw_from_frames
 from photofinish.model_card import ModelCard
 
@@ -61,16 +62,7 @@ def reference_rows(repository: Path, frames: npt.NDArray[np.uint8]) -> npt.NDArr
     found = sorted(repository.glob(f"*_{suffix}/1/model.onnx"))
     if not found:
         raise ConfigError(f"{repository} has no *_{suffix} to compare answers with; export that variant as well")
-    return rows_on_cpu(found[0], frames)
-
-
-def rows_on_cpu(path: Path, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Rows of every frame by this ONNX file on the CPU, one frame at a time."""
-    import onnxruntime as ort
-
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return np.concatenate([session.run(None, {name: frame[None]})[0] for frame in frames])
+    return output_from_onnx(found[0], frames)
 
 
 def detections_of(rows: npt.NDArray[np.float32], card: ModelCard) -> Detections:

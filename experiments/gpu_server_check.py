@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from experiments.eager import percentiles_ms
-from experiments.gpu_reference import Array, Checker, fresh_frames, input_from_frames, reference_rows, rows_on_cpu
+from experiments.gpu_reference import Array, Checker, fresh_frames, input_from_frames, reference_rows
 from experiments.served import served
 from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.session import Session
@@ -40,7 +40,9 @@ from photofinish.client.triton.transport import (
     SYSTEM_SHM_HTTP,
     Transport,
 )
-from photofinish.errors import PhotofinishError
+from photofinish.errors import InferenceError, PhotofinishError
+from photofinish.export.graph.session import output_from_onnx
+from photofinish.perf.load.loops import run_closed_loop
 from photofinish.perf.watch.gpu import load_nvml
 
 POOL = 24
@@ -107,17 +109,17 @@ def latencies_ms(
     with Session(url, model, transport=transport, slots=1, batch_size=batch_size, timeout_s=60) as session:
         slot = session.acquire()
         slot.input_array[:] = frames[:batch_size]
-        begun = time.perf_counter()
-        while time.perf_counter() - begun < min(1.0, seconds):
+
+        def send(index: int) -> None:
             session.infer(slot)
-        spent = []
-        begun = time.perf_counter()
-        while time.perf_counter() - begun < seconds:
-            sent = time.perf_counter_ns()
-            session.infer(slot)
-            spent.append((time.perf_counter_ns() - sent) / 1e6)
+
+        run_closed_loop(send, seconds=min(1.0, seconds))
+        samples = run_closed_loop(send, seconds=seconds)
         session.release(slot)
-    return {"requests": len(spent), **percentiles_ms(np.array(spent)), "min_ms": round(min(spent), 3)}
+    if samples.failed:
+        raise InferenceError(f"{len(samples.failed)} of {samples.request_count} requests failed", model=model.name)
+    spent = samples.latency_ns / 1e6
+    return {"requests": len(spent), **percentiles_ms(spent), "min_ms": round(float(spent.min()), 3)}
 
 
 def throughput(
@@ -131,7 +133,7 @@ def throughput(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
-    """Images per second with `clients` requests of `batch_size` in flight."""
+    """Images per second with `clients` requests of `batch_size` in flight. Ctrl-C stops the clients first."""
     stop = threading.Event()
     counts = [0] * clients
 
@@ -217,7 +219,7 @@ def run(repository: Path, names: tuple[str, ...], clients: int, seconds: float, 
             own = repository / model.name / "1" / "model.onnx"
             # What INT8 makes of a picture differs from FP32 more than a picture of another request might.
             is_int8 = card.precision == "int8" and own.is_file()
-            checker = Checker(card, rows_on_cpu(own, frames) if is_int8 else references[card.input_wh])
+            checker = Checker(card, output_from_onnx(own, frames) if is_int8 else references[card.input_wh])
             transports = transports_for(model)
             loads = [(batch, threads * gpus) for batch, threads in LOADS if batch <= model.max_batch_size]
             document["models"][model.name] = {

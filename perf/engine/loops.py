@@ -1,34 +1,27 @@
-"""Each artifact in a bare loop, without a server: the floor that serving is compared with."""
+"""Bare loops: one artifact in this process, without a server, called again and again."""
 
 from __future__ import annotations
 
 import importlib
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.errors import ConfigError, PhotofinishError
+from photofinish.errors import ConfigError
 from photofinish.letterbox import images_nchw_from_frames
 from photofinish.model_card import ModelCard
-from photofinish.perf.engine.packages import holds_packages, package_loop
 from photofinish.perf.engine.tensorrt import tensorrt_loop
 from photofinish.perf.load.loops import run_closed_loop
-from photofinish.perf.measure.comparison import Progress, reason_to_stop
-from photofinish.perf.record.record import Arm, Block, Load, NotRun, Section
 from photofinish.perf.record.samples import Samples
-from photofinish.perf.watch.watcher import Watcher
 from photofinish.variant import ARTIFACT_NAMES
 
 Loop = Callable[[], object]
 """One execution, finished when it returns: the host clock sees all of it."""
-_WARM_UPS = 5
+WARM_UPS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,68 +41,6 @@ class Artifact:
         return self.directory / ARTIFACT_NAMES.get(self.card.backend, "model")
 
 
-def measure_engines(
-    artifacts: Sequence[Artifact],
-    *,
-    batch_sizes: Sequence[int] = (1,),
-    seconds: float = 4.0,
-    seed: int = 0,
-    nvml: Any | None = None,
-    on_progress: Progress,
-    on_section: Callable[[Section], None] = lambda section: None,
-) -> Section:
-    """The section of kind "engine": every artifact at every batch size it takes, warm, one after the other.
-
-    On a GPU the input already lies on the device and every execution is waited for. Input is noise of the right shape:
-    a detector's time does not depend on its pixels.
-    """
-    _settle_tf32([artifact.card for artifact in artifacts])
-    load = Load(mode="loop", block_s=seconds, seed=seed)
-    watcher = Watcher(nvml=nvml, no_server=True)
-    arms: list[Arm] = []
-    blocks: list[Block] = []
-    not_run: list[NotRun] = []
-    for artifact in artifacts:
-        for batch_size in batch_sizes:
-            card = artifact.card
-            label = f"{card.variant}, batch {batch_size}"
-            on_progress(f"engine: {label}")
-            try:
-                with _warm(artifact, batch_size, seed) as measure:
-                    samples, observed = watcher.watch("", partial(measure, seconds))
-            except KeyboardInterrupt as exc:
-                stopped = _section(load, arms, blocks, not_run, complete=False)
-                on_section(replace(stopped, stopped_by=reason_to_stop(exc)))
-                raise
-            except Exception as exc:  # every engine raises classes of its own; the others go on
-                reason = str(exc) if isinstance(exc, PhotofinishError) else f"{type(exc).__name__}: {exc}"
-                reason = " ".join(reason.split())[:500]
-                not_run.append(NotRun(label=label, reason=reason))
-                on_progress(f"engine: {label}: not run: {reason}")
-                continue
-            arm = _arm(card, batch_size)
-            arms.append(arm)
-            blocks.append(Block(arm=arm.key, round=0, began_ns=0, samples=samples, observed=observed))
-            on_section(_section(load, arms, blocks, not_run, complete=False))
-    section = _section(load, arms, blocks, not_run, complete=True)
-    on_section(section)
-    return section
-
-
-@contextmanager
-def _warm(artifact: Artifact, batch_size: int, seed: int) -> Iterator[Callable[[float], Samples]]:
-    """A function that runs the artifact for so many seconds. Compiled packages run in a process of their own."""
-    card = artifact.card
-    if batch_size > card.batch_buckets[-1]:
-        raise ConfigError(f"{card.variant} takes batches of {card.batch_buckets[-1]} at most")
-    if card.backend == "pytorch" and holds_packages(artifact.directory):
-        with package_loop(card, artifact.directory, batch_size, seed=seed, backends=_backends_of(artifact)) as measure:
-            yield measure
-    else:
-        loop = loop_from_artifact(artifact, batch_size, seed)
-        yield lambda seconds: _timed(loop, seconds, batch_size)
-
-
 def loop_from_artifact(artifact: Artifact, batch_size: int, seed: int) -> Loop:
     """A warm loop in this process. Raises ConfigError when this machine or this command cannot run the artifact."""
     card = artifact.card
@@ -118,55 +49,105 @@ def loop_from_artifact(artifact: Artifact, batch_size: int, seed: int) -> Loop:
         raise ConfigError(f"no bare loop for backend {card.backend}; there is one for {', '.join(_LOOPS)}")
     if not artifact.path.is_file():
         raise ConfigError(f"{artifact.path} does not exist; run `photofinish export`")
-    loop = make(artifact, _input(card, batch_size, seed))
-    for _ in range(_WARM_UPS):
+    return warmed(make(artifact, _input(card, batch_size, seed)))
+
+
+def warmed(loop: Loop, executions: int = WARM_UPS) -> Loop:
+    """The same loop, after so many executions."""
+    for _ in range(executions):
         loop()
     return loop
 
 
-def _settle_tf32(cards: Sequence[ModelCard]) -> None:
-    """Switch TF32 off for the whole process unless the variants ask for it.
-
-    torch's own switches leave cuDNN's convolutions in TF32 on some GPUs; only this variable, read at CUDA's first
-    use, turns it off (measured on an H100 with torch 2.11).
-    """
-    asked = {card.tf32 for card in cards if card.device == "cuda"}
-    if len(asked) > 1:
-        raise ConfigError("variants with and without TF32 cannot share a process; use --variant, in two runs")
-    if asked == {False}:
-        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+def timed_loop(loop: Loop, seconds: float, batch_size: int = 1) -> Samples:
+    """The times of all executions that begin within so many seconds."""
+    return run_closed_loop(lambda index: _call(loop), seconds=seconds, frames_per_request=batch_size)
 
 
-def _input(card: ModelCard, batch_size: int, seed: int) -> npt.NDArray[Any]:
-    width, height = card.input_wh
-    generator = np.random.default_rng(seed)
-    pixels = generator.integers(0, 256, (batch_size, height, width, 3), dtype=np.uint8)
-    if card.contract == "frames":
-        return pixels
-    return images_nchw_from_frames(pixels)
-
-
-def _torch_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
-    torch = _import("torch", "export")
-    card = artifact.card
-    if card.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("exported for a GPU, and torch sees none here")
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = card.tf32
-    picture = torch.from_numpy(pixels).to(card.device)
-    module = torch.jit.load(str(artifact.path), map_location=card.device).eval()
-    execute = _captured(torch, module, picture) if card.cuda_graphs else lambda: module(picture)
+def torch_loop(module: Callable[[Any], object], picture: Any) -> Loop:
+    """A module of PyTorch on a tensor, on the device that the tensor lies on."""
+    torch = library("torch", "export")
+    is_on_gpu = picture.device.type == "cuda"
 
     def run() -> object:
         with torch.inference_mode():
-            output = execute()
-        if card.device == "cuda":
+            output = module(picture)
+        if is_on_gpu:
             torch.cuda.synchronize()
         return output
 
     return run
 
 
-def _captured(torch: Any, module: Any, picture: Any) -> Loop:
+def onnxruntime_loop(
+    path: Path, pixels: npt.NDArray[Any], *, threads: int = 0, level: str = "ORT_ENABLE_ALL", spins: bool = True
+) -> Loop:
+    """An ONNX file in ONNX Runtime on the CPU.
+
+    threads: 0 for its own choice; level: how far the graph is optimised; spins: whether idle threads spin.
+    """
+    ort = library("onnxruntime", "server")
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spins else "0")
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    inputs = {session.get_inputs()[0].name: pixels}
+    return lambda: session.run(None, inputs)
+
+
+def openvino_loop(
+    path: Path, pixels: npt.NDArray[Any], settings: Mapping[str, str], *, has_fixed_shape: bool = False
+) -> Loop:
+    """An ONNX file in OpenVINO on the CPU. has_fixed_shape: the batch is closed to that of the pixels."""
+    openvino = library("openvino", "server")
+    core = openvino.Core()
+    network = core.read_model(str(path))
+    if has_fixed_shape:
+        network.reshape(list(pixels.shape))
+    request = core.compile_model(network, "CPU", dict(settings)).create_infer_request()
+    return lambda: request.infer([pixels], share_inputs=True, share_outputs=True)
+
+
+def library(name: str, extra: str) -> Any:
+    """An engine's library. Raises ConfigError with the command that installs it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as exc:
+        raise ConfigError(f"{name} is not installed; run `pip install 'photofinish[{extra}]'`") from exc
+
+
+def backends_of(artifact: Artifact) -> Path:
+    """The folder of the embedded server's backends."""
+    if artifact.backends is None:
+        raise ConfigError("the embedded server's backends were not given; run it by `photofinish perf engine`")
+    return artifact.backends
+
+
+def _call(loop: Loop) -> None:
+    loop()
+
+
+def _input(card: ModelCard, batch_size: int, seed: int) -> npt.NDArray[Any]:
+    width, height = card.input_wh
+    generator = np.random.default_rng(seed)
+    pixels = generator.integers(0, 256, (batch_size, height, width, 3), dtype=np.uint8)
+    return pixels if card.contract == "frames" else images_nchw_from_frames(pixels)
+
+
+def _torch_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
+    torch = library("torch", "export")
+    card = artifact.card
+    if card.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("exported for a GPU, and torch sees none here")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = card.tf32
+    picture = torch.from_numpy(pixels).to(card.device)
+    module = torch.jit.load(str(artifact.path), map_location=card.device).eval()
+    return torch_loop(_captured(torch, module, picture) if card.cuda_graphs else module, picture)
+
+
+def _captured(torch: Any, module: Any, picture: Any) -> Callable[[Any], object]:
     """The module's work as one CUDA graph, warmed on a stream of its own first, as PyTorch asks for."""
     with torch.inference_mode():
         stream = torch.cuda.Stream()
@@ -177,23 +158,21 @@ def _captured(torch: Any, module: Any, picture: Any) -> Loop:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             module(picture)
-    return lambda: graph.replay()
+    return lambda picture: graph.replay()
 
 
 def _onnx_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
-    ort = _import("onnxruntime", "server")
     card = artifact.card
+    if card.device != "cuda":
+        return onnxruntime_loop(artifact.path, pixels)
+    ort = library("onnxruntime", "server")
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    if card.device != "cuda":
-        session = ort.InferenceSession(str(artifact.path), options, providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-        return lambda: session.run(None, {name: pixels})
     kind = "TensorRT" if card.accelerator == "tensorrt" else "CUDA"
     provider, settings = _PROVIDERS[kind](card)
     if provider not in ort.get_available_providers():
         raise ConfigError(f"exported for a GPU, and this ONNX Runtime has no {kind} provider; install onnxruntime-gpu")
-    _import("torch", "export")  # brings the CUDA libraries in
+    library("torch", "export")  # brings the CUDA libraries in
     # Nodes that the provider leaves would run on the CPU, and their time stand under its name.
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1" if kind == "TensorRT" else "0")
     for name in _open_dimensions(ort, artifact.path):
@@ -240,24 +219,12 @@ def _open_dimensions(ort: Any, path: Path) -> set[str]:
 
 
 def _openvino_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
-    openvino = _import("openvino", "server")
-    card = artifact.card
-    hint = {"bf16": "bf16", "fp16": "f16"}.get(card.precision, "f32")
-    compiled = openvino.Core().compile_model(
-        str(artifact.path), "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
-    )
-    request = compiled.create_infer_request()
-    return lambda: request.infer([pixels], share_inputs=True, share_outputs=True)
+    hint = {"bf16": "bf16", "fp16": "f16"}.get(artifact.card.precision, "f32")
+    return openvino_loop(artifact.path, pixels, {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint})
 
 
 def _tensorrt_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
-    return tensorrt_loop(artifact.card, artifact.directory, pixels, _backends_of(artifact))
-
-
-def _backends_of(artifact: Artifact) -> Path:
-    if artifact.backends is None:
-        raise ConfigError("the embedded server's backends were not given; run it by `photofinish perf engine`")
-    return artifact.backends
+    return tensorrt_loop(artifact.card, artifact.directory, pixels, backends_of(artifact))
 
 
 _LOOPS: Mapping[str, Callable[[Artifact, npt.NDArray[Any]], Loop]] = {
@@ -266,50 +233,3 @@ _LOOPS: Mapping[str, Callable[[Artifact, npt.NDArray[Any]], Loop]] = {
     "openvino": _openvino_loop,
     "tensorrt": _tensorrt_loop,
 }
-
-
-def _import(name: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as exc:
-        raise ConfigError(f"{name} is not installed; run `pip install 'photofinish[{extra}]'`") from exc
-
-
-def _arm(card: ModelCard, batch_size: int) -> Arm:
-    return Arm(
-        key=f"{card.variant}/{batch_size}",
-        label=card.variant,
-        model=card.variant,
-        role=card.role,
-        backend=card.backend,
-        precision=card.precision,
-        contract=card.contract,
-        device=card.device,
-        batch_size=batch_size,
-        span="engine",
-        untrained=card.untrained,
-        tf32=card.tf32,
-        weights=card.weights,
-        weights_sha256=card.weights_sha256,
-    )
-
-
-def _section(
-    load: Load, arms: Sequence[Arm], blocks: Sequence[Block], not_run: Sequence[NotRun], *, complete: bool
-) -> Section:
-    return Section(
-        kind="engine",
-        name="engine",
-        load=load,
-        arms=tuple(arms),
-        blocks=tuple(blocks),
-        not_run=tuple(not_run),
-        complete=complete,
-    )
-
-
-def _timed(loop: Loop, seconds: float, batch_size: int) -> Samples:
-    def send(index: int) -> None:
-        loop()
-
-    return run_closed_loop(send, seconds=seconds, frames_per_request=batch_size)

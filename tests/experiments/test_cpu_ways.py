@@ -11,6 +11,7 @@ import pytest
 
 from experiments import cpu_ways
 from experiments.cpu_ways import WAYS, Way, measure_ways, table_from_record
+from photofinish.perf.engine.loops import WARM_UPS
 
 
 def sleeping_loop(path: Path, threads: int) -> Callable[[], object]:
@@ -20,7 +21,7 @@ def sleeping_loop(path: Path, threads: int) -> Callable[[], object]:
 
 def dying_loop(path: Path, threads: int) -> Callable[[], object]:
     """Warms up and then takes its process with it."""
-    runs = iter(range(cpu_ways._WARM_UPS + 3))
+    runs = iter(range(WARM_UPS + 3))
     return lambda: os._exit(1) if next(runs, None) is None else time.sleep(0.001)
 
 

@@ -20,7 +20,8 @@ from photofinish.export.recipes.context import BuildContext
 from photofinish.export.tensorrt.library import choose_library, provider_problem
 from photofinish.export.tensorrt.targets import gpu_at_hand
 from photofinish.letterbox import letterboxed_from_image
-from photofinish.perf.engine.loops import Artifact, measure_engines
+from photofinish.perf.engine.loops import Artifact
+from photofinish.perf.engine.measuring import measure_engines
 from photofinish.server.triton.embedded import EmbeddedServer
 from photofinish.server.triton.run_folder import BACKENDS
 from photofinish.synthetic import SyntheticCamera

@@ -12,7 +12,8 @@ import torch
 from photofinish.errors import ConfigError
 from photofinish.model_card import ModelCard
 from photofinish.perf.engine import packages as engine_packages
-from photofinish.perf.engine.loops import Artifact, measure_engines
+from photofinish.perf.engine.loops import Artifact
+from photofinish.perf.engine.measuring import measure_engines
 from photofinish.perf.engine.packages import package_loop
 from photofinish.server.triton.run_folder import BACKENDS
 from tests.builders import build_card

@@ -14,8 +14,8 @@ from photofinish.errors import ConfigError
 from photofinish.export.publishing.config import io_from_variant
 from photofinish.model_card import ModelCard
 from photofinish.perf.engine import tensorrt as engine_tensorrt
-from photofinish.perf.engine.loops import Artifact, loop_from_artifact, measure_engines
-from photofinish.perf.engine.run import require_measured
+from photofinish.perf.engine.loops import Artifact, loop_from_artifact
+from photofinish.perf.engine.measuring import measure_engines, require_measured
 from photofinish.perf.engine.tensorrt import config_from_card, tensorrt_loop
 from photofinish.server.triton.run_folder import BACKENDS
 from tests.builders import build_card

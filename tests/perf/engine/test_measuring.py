@@ -11,7 +11,9 @@ import pytest
 
 from photofinish.errors import ConfigError
 from photofinish.perf.engine import loops as engine
-from photofinish.perf.engine.loops import Artifact, loop_from_artifact, measure_engines
+from photofinish.perf.engine import measuring
+from photofinish.perf.engine.loops import Artifact, loop_from_artifact
+from photofinish.perf.engine.measuring import measure_engines
 from photofinish.perf.record.record import Section
 from tests.builders import build_card
 from tests.perf.toy_repository import write_toy_repository
@@ -107,11 +109,11 @@ def test_tf32_is_off_unless_all_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
     cards = [build_card(device="cuda", tf32=value) for value in (False, True)]
     with pytest.raises(ConfigError, match="in two runs"):
-        engine._settle_tf32(cards)
-    engine._settle_tf32([build_card(), cards[1]])
+        measuring._settle_tf32(cards)
+    measuring._settle_tf32([build_card(), cards[1]])
     assert "NVIDIA_TF32_OVERRIDE" not in os.environ
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
-    engine._settle_tf32(cards[:1])
+    measuring._settle_tf32(cards[:1])
     assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
 
 
