@@ -29,13 +29,14 @@ import onnx
 
 from experiments import autocast
 from experiments.fp16_figures import agreement_from_rows, engine_figures, node_counts
-from photofinish.errors import ExportError
+from photofinish.errors import ExportError, PhotofinishError
 from photofinish.export.graph.fp16 import fp16_model_from_fp32
 from photofinish.export.graph.parity import frames_from_pictures
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.loading.weights import find_weights, load_source
 from photofinish.export.recipes.context import BuildContext
 from photofinish.letterbox import letterboxed_from_image
+from photofinish.pictures import image_paths
 from photofinish.synthetic import SyntheticCamera
 from photofinish.variant import default_variants_path, variants_from_toml
 
@@ -44,7 +45,6 @@ CALIBRATION_PICTURES = 8
 """Pictures of the compared ones that AutoCast may look at."""
 FRAMES_APART = 45
 """Synthetic frames between two that are compared: the traffic has moved on."""
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _COLUMNS = (
     "model, graph",
     "convert (s)",
@@ -72,7 +72,7 @@ def main() -> None:
     targets = options.target or ["sm120", "sm89"]
     try:
         models = [compare(spec, options.pictures, options.autocast_python, targets) for spec in options.model]
-    except ExportError as exc:
+    except PhotofinishError as exc:
         sys.exit(f"error: {exc}")
     record = {"schema_version": 1, "kind": "fp16_graphs", "environment": _environment(), "models": models}
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -146,9 +146,7 @@ def _frames(folder: Path | None, count: int, input_wh: tuple[int, int]) -> Frame
         camera = SyntheticCamera(seed=7)
         pictures = (camera.frame(FRAMES_APART * index).image_hwc_bgr for index in range(count))
         return np.stack([letterboxed_from_image(image, input_wh, swap_channels=True)[0] for image in pictures])
-    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-    if not found:
-        raise ExportError(f"{folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)})")
+    found = image_paths(folder)
     step = max(1, len(found) // count)
     return frames_from_pictures(found[::step][:count], input_wh)
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from photofinish.errors import PhotofinishError
-from photofinish.lock import locked
+from photofinish.machine.lock import locked
 from photofinish.source_hash import sha256_from_file
 
 CACHE_VARIABLE = "PHOTOFINISH_CACHE"

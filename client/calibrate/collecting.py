@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.client.calibrate.manifest import (
-    FRAMES_FOLDER,
     KeptFrame,
     Manifest,
     SourceState,
@@ -23,6 +22,7 @@ from photofinish.client.calibrate.manifest import (
 from photofinish.client.sources.source import Source
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame
+from photofinish.pictures import COLLECTED_FOLDER
 
 HASH_SIDE = 16
 """The picture hash has 16 x 16 bits."""
@@ -58,7 +58,7 @@ def collect_frames(
         )
     if state.is_complete:
         return manifest
-    _make_folder(folder / FRAMES_FOLDER)
+    _make_folder(folder / COLLECTED_FOLDER)
     hashes = [_hash_from_text(frame.picture_hash) for frame in manifest.frames]
     seen_duplicate = False
     try:
@@ -143,7 +143,7 @@ def _write(frame: Frame, found: npt.NDArray[np.bool_], key: str, folder: Path) -
     digest = hashlib.sha256(content).hexdigest()
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", key)
     # The index alone does not tell pictures apart: a camera counts from 0 again in every run.
-    file = f"{FRAMES_FOLDER}/{stem}_{frame.index:08d}_{digest[:8]}.jpg"
+    file = f"{COLLECTED_FOLDER}/{stem}_{frame.index:08d}_{digest[:8]}.jpg"
     temporary = folder / f"{file}.new"
     temporary.write_bytes(content)
     temporary.replace(folder / file)

@@ -11,7 +11,6 @@ from typing import Any
 from photofinish.errors import ConfigError
 
 MANIFEST_NAME = "manifest.json"
-FRAMES_FOLDER = "frames"
 SCHEMA_VERSION = 1
 
 

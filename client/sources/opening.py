@@ -14,10 +14,11 @@ from photofinish.address.hiding import (
     public_address,
 )
 from photofinish.client.sources.live import camera_source, stream_source
-from photofinish.client.sources.recordings import IMAGE_SUFFIXES, PictureSource, VideoSource, image_paths
+from photofinish.client.sources.recordings import PictureSource, VideoSource
 from photofinish.client.sources.source import Source
 from photofinish.client.sources.synthetic import synthetic_from_spec
 from photofinish.errors import SourceError
+from photofinish.pictures import IMAGE_SUFFIXES, image_paths
 
 __all__ = ["Source", "is_present", "open_source"]
 

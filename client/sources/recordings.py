@@ -11,43 +11,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.client.sources.jpeg import JPEG_START, jpeg_damage
 from photofinish.client.sources.source import Clock, ReplaySource
 from photofinish.errors import SourceError
+from photofinish.pictures import image_from_file
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 STILLS_PER_S = 30.0
 """Rate at which pictures are played when a pace is asked for."""
 MISSING_SHARE = 0.02
 """Share of the announced frames that may be missing: some containers only estimate the number."""
-
-
-def image_from_file(path: Path) -> npt.NDArray[np.uint8]:
-    """The picture (height, width, 3), blue first. Raises SourceError for anything that is not a whole picture."""
-    try:
-        content = path.read_bytes()
-    except OSError as exc:
-        raise SourceError(f"{path} cannot be read: {exc.strerror or exc}") from exc
-    if content.startswith(JPEG_START) and (damage := jpeg_damage(content)):
-        raise SourceError(f"{path} is a damaged JPEG: {damage}; copy it again")
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
-    except cv2.error as exc:
-        raise SourceError(f"{path} is not a picture that can be decoded: {exc.err or exc}") from exc
-    if image is None:
-        raise SourceError(f"{path} is not a picture that can be decoded; expected a whole JPEG, PNG, BMP, TIFF or WebP")
-    return np.asarray(image, dtype=np.uint8)
-
-
-def image_paths(folder: Path) -> tuple[Path, ...]:
-    """The pictures in a folder, by name. Raises SourceError when there is none."""
-    try:
-        paths = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES))
-    except OSError as exc:
-        raise SourceError(f"{folder} cannot be read: {exc.strerror}; give a folder that this user may read") from exc
-    if not paths:
-        raise SourceError(f"{folder} holds no pictures; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
-    return paths
 
 
 class PictureSource(ReplaySource):

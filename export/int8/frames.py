@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.errors import ConfigError
+from photofinish.errors import ConfigError, SourceError
 from photofinish.letterbox import letterboxed_from_image
+from photofinish.pictures import COLLECTED_FOLDER, image_from_file, image_paths_below
 from photofinish.synthetic import SyntheticCamera
 
-PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 MIN_FRAMES = 16
 MAX_FRAMES = 96
 """More frames move the ranges little and cost a second each on a small machine."""
@@ -73,11 +72,9 @@ def picture_paths(folder: Path) -> list[Path]:
         raise ConfigError(
             f"--calibration {folder}: no such folder; `photofinish calibrate SOURCE --out {folder}` makes it"
         )
-    # `photofinish calibrate` keeps its pictures in a subfolder, apart from its contact sheet.
-    collected = folder / "frames"
-    root = collected if collected.is_dir() else folder
+    collected = folder / COLLECTED_FOLDER
     try:
-        return sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+        return image_paths_below(collected if collected.is_dir() else folder)
     except OSError as exc:
         raise ConfigError(f"--calibration {folder}: cannot be read ({exc.strerror}); check its permissions") from exc
 
@@ -91,12 +88,12 @@ def spread(items: Sequence[Path], count: int) -> list[Path]:
 
 def _letterboxed(path: Path, input_wh: tuple[int, int]) -> npt.NDArray[np.uint8]:
     try:
-        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error):
-        image = None
-    if image is None:
-        raise ConfigError(f"--calibration: {path} cannot be read as a picture; remove it from the folder")
-    return letterboxed_from_image(image.astype(np.uint8, copy=False), input_wh, swap_channels=True)[0]
+        image_hwc_bgr = image_from_file(path)
+    except SourceError as exc:
+        raise ConfigError(
+            f"--calibration: {path} cannot be read as a picture; remove it from the folder ({exc})"
+        ) from exc
+    return letterboxed_from_image(image_hwc_bgr, input_wh, swap_channels=True)[0]
 
 
 def _split(pictures: list[npt.NDArray[np.uint8]], *, origin: str) -> CalibrationFrames:

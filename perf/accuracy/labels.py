@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from photofinish.client.sources.recordings import IMAGE_SUFFIXES, image_from_file
 from photofinish.detections import Detections, empty_detections
 from photofinish.errors import ConfigError
 from photofinish.frame import Frame
 from photofinish.perf.accuracy.data import Dataset
+from photofinish.pictures import image_from_file, image_paths_below
 
 SPLITS = ("val", "test", "train")
 TOLERANCE = 0.01
@@ -114,7 +114,7 @@ def _images(data_yaml: Path, root: object, entry: str) -> list[Path]:
             f"--data {data_yaml}: {candidates[0]} does not exist; correct the key path or download the data"
         )
     if found.is_dir():
-        return [path for path in found.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES]
+        return image_paths_below(found)
     if found.suffix != ".txt":
         raise ConfigError(f"--data {data_yaml}: {found} is neither a folder of pictures nor a .txt list of them")
     lines = (line.strip() for line in found.read_text(encoding="utf-8").splitlines())

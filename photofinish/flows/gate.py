@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photofinish.errors import AccuracyGateError, ConfigError, ServerError
-from photofinish.lock import locked
+from photofinish.machine.lock import locked
 
 if TYPE_CHECKING:
     from photofinish.export.publishing.staging import StagedVariant

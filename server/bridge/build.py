@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from photofinish.lock import locked
+from photofinish.machine.lock import locked
 from photofinish.wheels import user_cache_dir
 
 SWITCH = "PHOTOFINISH_BRIDGE"

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
-from photofinish.client.sources.recordings import image_from_file
 from photofinish.client.triton.transport import GRPC, SYSTEM_SHM, SYSTEM_SHM_HTTP
 from photofinish.detections import Detections, iou_matrix
 from photofinish.frame import Frame
 from photofinish.letterbox import letterboxed_from_image
+from photofinish.pictures import image_from_file
 from tests.conftest import COCO_SUFFIXES, ServedCoco
 
 PICTURES = {"bus.jpg": ["bus", "person", "person", "person", "person"], "zidane.jpg": ["person", "person", "tie"]}

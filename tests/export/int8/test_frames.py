@@ -55,6 +55,23 @@ def test_unreadable_picture_is_named(tmp_path: Path) -> None:
         frames_from_folder(tmp_path, (16, 16))
 
 
+def test_a_picture_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    fill(tmp_path, MIN_FRAMES)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    encoded = cv2.imencode(".jpg", noise)[1].tobytes()
+    (tmp_path / "099.jpg").write_bytes(encoded[: len(encoded) // 2])
+    with pytest.raises(ConfigError, match=r"099\.jpg cannot be read as a picture; remove it .*its end is missing"):
+        frames_from_folder(tmp_path, (16, 16))
+
+
+def test_every_kind_of_picture_counts(tmp_path: Path) -> None:
+    """What `photofinish detect` takes for a picture is one here too."""
+    fill(tmp_path, MIN_FRAMES)
+    before = frames_from_folder(tmp_path, (16, 16)).count
+    assert cv2.imwrite(str(tmp_path / "more.tiff"), np.zeros((8, 8, 3), np.uint8))
+    assert frames_from_folder(tmp_path, (16, 16)).count == before + 1
+
+
 def test_synthetic_frames_differ() -> None:
     frames = frames_from_synthetic((64, 64), count=8)
     assert frames.count == 8

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from photofinish.errors import SourceError
+from photofinish.pictures import IMAGE_SUFFIXES, image_from_file, image_paths, image_paths_below
+
+
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+def test_every_kind_of_picture_is_found_and_decoded(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"picture{suffix.upper()}"
+    assert cv2.imwrite(str(path), np.full((6, 8, 3), 200, np.uint8))
+    assert image_paths(tmp_path) == (path,)
+    image = image_from_file(path)
+    assert (image.shape, image.dtype) == ((6, 8, 3), np.uint8)
+
+
+def test_folders_below_are_looked_into_and_are_no_pictures(tmp_path: Path) -> None:
+    below = tmp_path / "b" / "folder.png"
+    below.mkdir(parents=True)
+    for path in (tmp_path / "a.txt", below / "z.jpg", tmp_path / "c.webp", tmp_path / "a.bmp"):
+        path.write_bytes(b"x")
+    assert image_paths_below(tmp_path) == [tmp_path / "a.bmp", below / "z.jpg", tmp_path / "c.webp"]
+    assert image_paths_below(tmp_path / "nothing") == []
+
+
+def test_half_a_jpeg_is_no_picture(tmp_path: Path) -> None:
+    """OpenCV decodes it without an error, its lower half grey."""
+    path = tmp_path / "half.jpg"
+    assert cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert cv2.imread(str(path)) is not None
+    with pytest.raises(SourceError, match=r"half\.jpg is a damaged JPEG: its end is missing"):
+        image_from_file(path)
