@@ -148,6 +148,11 @@ def require_engines(folder: Path, engines: Mapping[str, Mapping[str, str]], *, p
         )
 
 
+def compute_capability(target: str) -> str:
+    """How CUDA and Triton write an architecture: "12.0" for sm120, "8.9" for sm89."""
+    return f"{target[2:-1]}.{target[-1]}"
+
+
 _WORDS = {
     "onnx_sha256": "built from the ONNX file",
     "precision": "built in",

@@ -123,6 +123,15 @@ class Variant:
         return ARTIFACT_NAMES[self.backend]
 
 
+def tensor_names(contract: str, *, task: str = "detect", backend: str = "") -> tuple[str, str]:
+    """What a served model calls its input and its output. TorchScript has no names, so Triton gives numbers."""
+    if backend == "pytorch":
+        return "INPUT__0", "OUTPUT__0"
+    if contract == "tensor":
+        return "images", "output0"
+    return "frames", "scores" if task == "classify" else "detections"
+
+
 def input_wh_from_aspect(size: int, aspect: str, *, stride: int) -> tuple[int, int]:
     """Width and height of the input: the longer side is `size`, the other the next multiple of `stride`."""
     width, height = (int(part) for part in aspect.split(":"))

@@ -9,10 +9,10 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from photofinish.detections import MAX_ROWS, ROW_WIDTH
 from photofinish.export.graph.dynamic_batch import BATCH
 from photofinish.export.graph.model import copied_model, image_input
+from photofinish.variant import tensor_names
 
-FRAMES_INPUT = "frames"
-DETECTIONS_OUTPUT = "detections"
-SCORES_OUTPUT = "scores"
+FRAMES_INPUT, DETECTIONS_OUTPUT = tensor_names("frames")
+_, SCORES_OUTPUT = tensor_names("frames", task="classify")
 _PREFIX = "photofinish_"
 
 

@@ -19,6 +19,7 @@ from photofinish.export.graph.model import OPSET, image_input, model_with_opset
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.graph.source import DEFAULT_INPUT_SIZE, ModelSource, class_names_from
 from photofinish.model_card import Head
+from photofinish.variant import tensor_names
 
 DEFAULT_STRIDE = 32
 MIN_OPSET = 13
@@ -69,7 +70,7 @@ def normal_model(model: ModelProto, path: Path, *, input_wh: tuple[int, int], fr
     model = model_with_opset(model, str(path), lowest=MIN_OPSET, raised_to=OPSET)
     width, height = input_wh
     dims = (height, width, 3) if frames_contract else (3, height, width)
-    names = ("frames", "detections") if frames_contract else ("images", "output0")
+    names = tensor_names("frames" if frames_contract else "tensor")
     return model_with_dynamic_batch(model, path.name, input_dims=dims, names=names)
 
 

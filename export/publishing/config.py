@@ -10,7 +10,7 @@ from photofinish.export.publishing.config_tensorrt import engine_fields, provide
 from photofinish.export.publishing.pbtxt import Enum, Message, map_entry, text_from_message
 from photofinish.export.tensorrt.build import profile_from_buckets
 from photofinish.model_card import CARD_PARAMETER, ModelCard
-from photofinish.variant import Variant
+from photofinish.variant import Variant, tensor_names
 
 ULTRALYTICS_PARAMETER = "metadata"
 """The parameter from which Ultralytics' own Triton client reads class names, stride and head."""
@@ -39,14 +39,12 @@ def io_from_variant(variant: Variant, *, input_wh: tuple[int, int], raw_dims: tu
     """The I/O that a variant's contract and backend fix. raw_dims: the raw output without the batch dimension."""
     width, height = input_wh
     if variant.contract == "tensor":
-        names, output_dims = ("images", "output0"), raw_dims
+        output_dims = raw_dims
         taken, input_dims = "TYPE_FP32", (3, height, width)
     else:
-        classify = task == "classify"
-        names = ("frames", "scores" if classify else "detections")
-        output_dims = raw_dims if classify else (MAX_ROWS, ROW_WIDTH)
+        output_dims = raw_dims if task == "classify" else (MAX_ROWS, ROW_WIDTH)
         taken, input_dims = "TYPE_UINT8", (height, width, 3)
-    input_name, output_name = ("INPUT__0", "OUTPUT__0") if variant.backend == "pytorch" else names
+    input_name, output_name = tensor_names(variant.contract, task=task, backend=variant.backend)
     return ModelIO(
         input=TensorSpec(name=input_name, data_type=taken, dims=input_dims),
         output=TensorSpec(name=output_name, data_type="TYPE_FP32", dims=output_dims),

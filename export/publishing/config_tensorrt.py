@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from photofinish.engine_record import compute_capability
 from photofinish.export.publishing.pbtxt import Message, map_entry
-from photofinish.export.tensorrt.targets import compute_capability
 
 
 def engine_fields(

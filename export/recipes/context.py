@@ -32,7 +32,7 @@ from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.graph.source import ModelSource
 from photofinish.heads import rows_from_head
 from photofinish.letterbox import images_nchw_from_frames
-from photofinish.variant import Device, Variant
+from photofinish.variant import Device, Variant, tensor_names
 
 
 class RecipeUnavailableError(ExportError):
@@ -115,6 +115,7 @@ class BuildContext:
         self.on_progress("exporting the network to ONNX")
         path = self.work_dir / "tensor.onnx"
         width, height = self.source.input_wh
+        names = tensor_names("tensor")
         with torch.no_grad(), warnings.catch_warnings():
             # The tracing exporter is deprecated, but takes a fixed-shape trace with a dynamic batch as it is.
             warnings.simplefilter("ignore")
@@ -124,14 +125,12 @@ class BuildContext:
                 str(path),
                 dynamo=False,
                 opset_version=OPSET,
-                input_names=["images"],
-                output_names=["output0"],
-                dynamic_axes={"images": {0: BATCH}, "output0": {0: BATCH}},
+                input_names=names[:1],
+                output_names=names[1:],
+                dynamic_axes={name: {0: BATCH} for name in names},
             )
         dims = (3, height, width)
-        return model_with_dynamic_batch(
-            onnx.load(path), self.source.weights, input_dims=dims, names=("images", "output0")
-        )
+        return model_with_dynamic_batch(onnx.load(path), self.source.weights, input_dims=dims, names=names)
 
     @cached_property
     def frames_onnx(self) -> onnx.ModelProto:

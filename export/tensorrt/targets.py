@@ -1,4 +1,4 @@
-"""GPU architectures: as the user names them, as others write them, the one at hand, and when an engine is stale."""
+"""GPU architectures: as the user names them, the one at hand, and when an engine is stale."""
 
 from __future__ import annotations
 
@@ -63,8 +63,3 @@ def _versions() -> dict[str, str]:
     found = importlib.metadata.distributions()
     names = {str(item.metadata["Name"]): item.version for item in found}
     return {name: version for name, version in sorted(names.items()) if name.lower().startswith("tensorrt")}
-
-
-def compute_capability(target: str) -> str:
-    """How CUDA and Triton write an architecture: "12.0" for sm120, "8.9" for sm89."""
-    return f"{target[2:-1]}.{target[-1]}"

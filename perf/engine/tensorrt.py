@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.detections import MAX_ROWS, ROW_WIDTH
+from photofinish.engine_record import compute_capability
 from photofinish.errors import ConfigError
 from photofinish.model_card import CARD_PARAMETER, ModelCard
+from photofinish.variant import tensor_names
 
 _PREFIX = "photofinish_"
 """How the backends name their modules, which they import from one folder by bare name."""
@@ -57,19 +59,14 @@ def tensorrt_loop(
 def config_from_card(card: ModelCard, batch_sizes: tuple[int, ...]) -> dict[str, Any]:
     """What Triton would tell the backend of this variant, with these batch sizes prepared, ascending."""
     width, height = card.input_wh
-    source, output, dims = "frames", "detections", [MAX_ROWS, ROW_WIDTH]
-    if card.task == "classify":
-        output, dims = "scores", [len(card.class_names)]
-    if card.backend == "pytorch":
-        source, output = "INPUT__0", "OUTPUT__0"
+    source, output = tensor_names("frames", task=card.task, backend=card.backend)
+    dims = [len(card.class_names)] if card.task == "classify" else [MAX_ROWS, ROW_WIDTH]
     return {
         "name": card.variant,
         "max_batch_size": batch_sizes[-1],
         "input": [{"name": source, "data_type": "TYPE_UINT8", "dims": [height, width, 3]}],
         "output": [{"name": output, "data_type": "TYPE_FP32", "dims": dims}],
-        "cc_model_filenames": {
-            f"{target[2:-1]}.{target[-1]}": engine["file"] for target, engine in card.engines.items()
-        },
+        "cc_model_filenames": {compute_capability(target): engine["file"] for target, engine in card.engines.items()},
         "parameters": {CARD_PARAMETER: {"string_value": replace(card, batch_buckets=batch_sizes).to_parameter()}},
     }
 

@@ -8,8 +8,8 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from photofinish.engine_record import compute_capability
 from photofinish.export.publishing.config import config_from_variant, io_from_variant
-from photofinish.export.tensorrt.targets import compute_capability
 from tests.builders import build_card
 from tests.export.tensorrt.variants import engine_variant
 
