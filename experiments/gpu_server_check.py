@@ -42,8 +42,8 @@ from photofinish.client.triton.transport import (
 )
 from photofinish.errors import InferenceError, PhotofinishError
 from photofinish.export.graph.session import output_from_onnx
+from photofinish.machine.gpu import load_nvml
 from photofinish.perf.load.loops import run_closed_loop
-from photofinish.perf.watch.gpu import load_nvml
 
 POOL = 24
 LOADS = ((1, 32), (8, 8), (32, 4))

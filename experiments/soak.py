@@ -39,7 +39,7 @@ from photofinish.client.triton.transport import (
     SYSTEM_SHM_HTTP,
 )
 from photofinish.errors import PhotofinishError
-from photofinish.perf.watch.gpu import load_nvml
+from photofinish.machine.gpu import load_nvml
 
 ON_CPU = (SYSTEM_SHM_HTTP, SYSTEM_SHM, GRPC)
 ON_GPU = (CUDA_SHM_HTTP, CUDA_SHM, *ON_CPU)

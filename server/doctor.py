@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Literal
 
 from photofinish import __version__
 from photofinish.errors import ServerError
+from photofinish.machine.gpu import gpu_lines_from_nvidia_smi
 from photofinish.server.bridge.build import find_compiler
 from photofinish.server.triton.files import (
     TRITON_DIR_VARIABLE,
@@ -68,7 +68,7 @@ class Check:
 
 def examine(cache_dir: Path | None = None) -> tuple[Check, ...]:
     """All findings about this machine. Starts one Python process that imports torch and ONNX Runtime."""
-    gpus = _gpus()
+    gpus = gpu_lines_from_nvidia_smi()
     return (
         Check(
             name="Photofinish",
@@ -131,19 +131,6 @@ def _bridge_check() -> Check:
             remedy="install one (Debian, Ubuntu: apt install g++)",
         )
     return Check(name="bridge", status="works", found=f"compiled by {compiler} when the server first starts")
-
-
-def _gpus() -> list[str]:
-    """One line per GPU from the driver's own nvidia-smi."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    query = [program, "--query-gpu=name,driver_version,memory.total,compute_cap", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
 
 
 def _gpu_check(gpus: list[str]) -> Check:

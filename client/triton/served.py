@@ -29,7 +29,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
 )
-"""No limit on message size: a batch of FP32 pictures is larger than gRPC's default of 4 MB."""
+"""No limit on message size: a batch of FP32 pictures is larger than gRPC's default of 4 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from photofinish.export.recipes.context import BuildContext, RecipeUnavailableEr
 from photofinish.export.recipes.int8 import build_onnx_int8, build_onnx_int8_unsigned
 from photofinish.export.recipes.tensorrt import build_engine_fp8, build_engine_fp16, build_engine_int8
 from photofinish.export.tensorrt.library import provider_problem
+from photofinish.machine.processor import processor_flags
 from photofinish.variant import Variant
 
 BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
@@ -65,15 +66,6 @@ def build_onnx_for_bf16(context: BuildContext, variant: Variant, out_path: Path)
     if not BF16_FLAGS & processor_flags():
         raise RecipeUnavailableError(f"this processor has none of {', '.join(sorted(BF16_FLAGS))}; bf16 would be FP32")
     return build_onnx_fp32(context, variant, out_path)
-
-
-def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """What the first processor can do, in the kernel's words; nothing where the kernel does not tell."""
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return set()
-    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
 
 
 def build_onnx_fp16(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from photofinish.detections import Detections
+from photofinish.machine.gpu import load_nvml
 from photofinish.model_card import ModelCard
 from photofinish.perf.accuracy.answers import AccuracyResult, Answers
 from photofinish.perf.accuracy.data import Dataset
 from photofinish.perf.record.environment import runtime_fingerprint
-from photofinish.perf.watch.gpu import load_nvml
 from photofinish.source_hash import ROOT, source_files, source_hash
 
 DECIDING = ("perf", "server/backends", "server/bridge", "client", "photofinish")

@@ -10,10 +10,10 @@ from typing import Protocol
 
 from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.frame import Frame
+from photofinish.machine.gpu import load_nvml
 from photofinish.perf.measure.comparison import Contender, Progress, Stages, run_comparison
 from photofinish.perf.record.record import MIN_ROUNDS, Arm, Load, Section
 from photofinish.perf.record.samples import NS_PER_S, Samples
-from photofinish.perf.watch.gpu import load_nvml
 from photofinish.perf.watch.watcher import Watcher
 
 _WARM_UP_FRAMES = 8

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import platform
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,15 @@ from typing import Any
 from photofinish import __version__
 from photofinish.address.hiding import looks_like_address, public_address
 from photofinish.frame import Frame
+from photofinish.machine.gpu import cuda_driver_version, driver_version, gpu_facts, gpu_handles
+from photofinish.machine.processor import (
+    cpu_name,
+    distribution,
+    load_average,
+    memory_gib,
+    system_name,
+    usable_cores,
+)
 
 _PACKAGES = (
     "numpy",
@@ -40,15 +48,15 @@ def environment_fingerprint(nvml: Any | None, *, server: dict[str, Any]) -> dict
         "photofinish": __version__,
         "commit": _commit(),
         "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()}",
-        "distribution": _distribution(),
-        "cpu": _cpu_name(),
+        "system": system_name(),
+        "distribution": distribution(),
+        "cpu": cpu_name(),
         "cpu_cores": usable_cores(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "load_average": round(os.getloadavg()[0], 2),
+        "memory_gib": round(memory_gib(), 1),
+        "load_average": round(load_average(), 2),
         "gpus": _gpus(nvml),
-        "driver": _driver(nvml),
-        "cuda_driver": _cuda_driver(nvml),
+        "driver": driver_version(nvml),
+        "cuda_driver": cuda_driver_version(nvml),
         "packages": _packages(),
         "server": server,
     }
@@ -57,7 +65,7 @@ def environment_fingerprint(nvml: Any | None, *, server: dict[str, Any]) -> dict
 def runtime_fingerprint(nvml: Any | None) -> dict[str, Any]:
     """What decides how a model's numbers are computed here: processor, GPUs, driver, packages."""
     gpus = [gpu["name"] for gpu in _gpus(nvml)]
-    return {"cpu": _cpu_name(), "gpus": gpus, "driver": _driver(nvml), "packages": _packages()}
+    return {"cpu": cpu_name(), "gpus": gpus, "driver": driver_version(nvml), "packages": _packages()}
 
 
 def utc_now() -> str:
@@ -100,28 +108,6 @@ def _commit() -> str:
         return "unknown"
 
 
-def _distribution() -> str:
-    try:
-        return platform.freedesktop_os_release().get("PRETTY_NAME", "unknown")
-    except OSError:
-        return "unknown"
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _packages() -> dict[str, str]:
     return {name: version for name in _PACKAGES if (version := _version(name))}
 
@@ -134,37 +120,4 @@ def _version(package: str) -> str:
 
 
 def _gpus(nvml: Any | None) -> list[dict[str, Any]]:
-    if nvml is None:
-        return []
-    return [_gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index)) for index in range(nvml.nvmlDeviceGetCount())]
-
-
-def _gpu(nvml: Any, handle: Any) -> dict[str, Any]:
-    def told(read: Callable[[], Any]) -> Any:
-        try:
-            return read()
-        except nvml.NVMLError:
-            return None
-
-    return {
-        "name": _text(nvml.nvmlDeviceGetName(handle)),
-        "memory_mib": int(nvml.nvmlDeviceGetMemoryInfo(handle).total) // 2**20,
-        "compute_capability": told(lambda: ".".join(map(str, nvml.nvmlDeviceGetCudaComputeCapability(handle)))),
-        "power_limit_w": told(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000),
-        "max_sm_clock_mhz": told(lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)),
-    }
-
-
-def _driver(nvml: Any | None) -> str:
-    return _text(nvml.nvmlSystemGetDriverVersion()) if nvml else ""
-
-
-def _cuda_driver(nvml: Any | None) -> str:
-    if nvml is None:
-        return ""
-    version = int(nvml.nvmlSystemGetCudaDriverVersion())
-    return f"{version // 1000}.{version % 1000 // 10}"
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return [gpu_facts(nvml, handle) for handle in gpu_handles(nvml)]

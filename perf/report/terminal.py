@@ -5,10 +5,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+from photofinish.machine.processor import usable_cores
 from photofinish.percentiles import min_samples
 from photofinish.perf.judge.summary import summaries_from_section
 from photofinish.perf.judge.verdict import machine_reasons
-from photofinish.perf.record.environment import usable_cores
 from photofinish.perf.record.record import Record, Section
 from photofinish.perf.report.parts import ReportPart, headline, text_parts
 from photofinish.perf.report.tables import comparison_rows

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -11,8 +9,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+from photofinish.machine.gpu import bytes_by_process, gpu_handles, gpu_name, told
+from photofinish.machine.processes import ProcessTree
 from photofinish.perf.record.observation import POWER_CAP, GpuObservation
-from photofinish.perf.watch.processes import ProcessTree
 
 THROTTLE_REASONS: Mapping[str, int] = {
     POWER_CAP: 0x4,
@@ -23,21 +22,6 @@ THROTTLE_REASONS: Mapping[str, int] = {
 }
 """NVML's clocks-event bits that mean the GPU was held back. Idle and application clocks are not among them."""
 DEFAULT_INTERVAL_S = 0.1
-
-_log = logging.getLogger(__name__)
-
-
-def load_nvml() -> Any | None:
-    """The initialised pynvml module, or None where there is no NVIDIA driver or no pynvml."""
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    try:
-        pynvml.nvmlInit()
-        return pynvml if pynvml.nvmlDeviceGetCount() else None
-    except pynvml.NVMLError:
-        return None
 
 
 @dataclass(slots=True)
@@ -73,7 +57,7 @@ class GpuWatch:
         self._interval_s = interval_s
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._handles = _handles(nvml)
+        self._handles = gpu_handles(nvml)
         self._readings = [_Readings() for _ in self._handles]
         self.observations: tuple[GpuObservation, ...] = ()
 
@@ -111,31 +95,21 @@ class GpuWatch:
             (readings.temperature_c, lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
             (readings.device_bytes, lambda: int(nvml.nvmlDeviceGetMemoryInfo(handle).used)),
         ):
-            self._append(values, read)
-        bits: list[int] = []
-        self._append(bits, lambda: int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)))
-        readings.reasons.update(name for name, bit in THROTTLE_REASONS.items() if bits and bits[0] & bit)
-
-    def _append(self, values: list[Any], read: Any) -> None:
-        assert self._nvml is not None
-        try:
-            values.append(read())
-        except self._nvml.NVMLError as exc:
-            _log.debug("NVML does not tell: %s", exc)
+            if (value := told(nvml, read)) is not None:
+                values.append(value)
+        bits = told(nvml, lambda: int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))) or 0
+        readings.reasons.update(name for name, bit in THROTTLE_REASONS.items() if bits & bit)
 
     def _summed_up(self, index: int) -> GpuObservation:
         nvml, readings, handle = self._nvml, self._readings[index], self._handles[index]
         assert nvml is not None
-        names: list[Any] = []
-        self._append(names, lambda: nvml.nvmlDeviceGetName(handle))
-        name = names[0] if names else "lost GPU"
-        by_process = self._bytes_by_process(handle)
+        by_process = bytes_by_process(nvml, handle)
         memory_bytes, method = self._memory(index, by_process, readings.device_bytes)
         known = self._server.pids() if self._server else set()
         ours = known | ProcessTree(os.getpid()).pids()
         return GpuObservation(
             index=index,
-            name=name.decode() if isinstance(name, bytes) else str(name),
+            name=gpu_name(nvml, handle),
             memory_bytes=memory_bytes,
             memory_method=method,
             utilisation_mean=_mean(readings.utilisation),
@@ -158,36 +132,6 @@ class GpuWatch:
         if device:
             return max(device), "whole device"
         return None, "not measured"
-
-    def _bytes_by_process(self, handle: Any) -> dict[int, int]:
-        assert self._nvml is not None
-        try:
-            processes = self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-        except self._nvml.NVMLError:
-            return {}
-        return {int(item.pid): int(item.usedGpuMemory) for item in processes if item.usedGpuMemory}
-
-
-def device_bytes_in_use(nvml: Any | None) -> dict[int, int]:
-    """Memory in use on each GPU now, by index."""
-    if nvml is None:
-        return {}
-    found = {}
-    for index, handle in enumerate(_handles(nvml)):
-        with contextlib.suppress(nvml.NVMLError):
-            found[index] = int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
-    return found
-
-
-def _handles(nvml: Any | None) -> list[Any]:
-    """Of all GPUs; none when the driver does not give one, as after it has lost a GPU."""
-    if nvml is None:
-        return []
-    try:
-        return [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-    except nvml.NVMLError as exc:
-        _log.debug("NVML does not tell: %s", exc)
-        return []
 
 
 def _mean(values: list[float]) -> float | None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
-from collections.abc import Mapping
-
-from prometheus_client.parser import text_string_to_metric_families
+from collections.abc import Iterable, Mapping
 
 from photofinish.errors import ServerUnavailableError
+from photofinish.machine.triton_metrics import Metric, read_metrics, sum_of
 from photofinish.perf.record.observation import TritonMeans
 
 _COUNTERS: Mapping[str, str] = {
@@ -26,30 +23,19 @@ _COUNTERS: Mapping[str, str] = {
 Counters = Mapping[str, float]
 
 
-def counters_from_text(text: str, model: str) -> dict[str, float]:
-    """One model's counters from Triton's metrics page, all versions and reasons added up."""
-    counters = dict.fromkeys(_COUNTERS.values(), 0.0)
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            key = _COUNTERS.get(sample.name.removesuffix("_total"))  # the parser adds it to every counter
-            if key and sample.labels.get("model") == model:
-                counters[key] += sample.value
-    return counters
+def counters_from_metrics(metrics: Iterable[Metric], model: str) -> dict[str, float]:
+    """One model's counters, all versions and reasons added up."""
+    found = tuple(metrics)
+    return {key: sum_of(found, name, model=model) for name, key in _COUNTERS.items()}
 
 
-def read_counters(metrics_url: str, model: str, *, timeout_s: float = 3.0) -> dict[str, float]:
+def read_counters(metrics_url: str, model: str) -> dict[str, float]:
     """One model's counters now. metrics_url: host:port. Raises ServerUnavailableError."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://{metrics_url}/metrics", timeout=timeout_s) as answer:
-            text = answer.read().decode()
-    except (OSError, ValueError, urllib.error.URLError) as exc:
-        raise ServerUnavailableError(
-            f"no metrics at {metrics_url}: {exc}; pass --metrics-url, or --metrics-url none to do without",
-            model=model,
-            url=metrics_url,
-        ) from exc
-    return counters_from_text(text, model)
+        return counters_from_metrics(read_metrics(metrics_url), model)
+    except ServerUnavailableError as exc:
+        remedy = "pass --metrics-url, or --metrics-url none to do without"
+        raise ServerUnavailableError(f"{exc}; {remedy}", model=model, url=metrics_url) from exc
 
 
 def means_between(before: Counters, after: Counters) -> TritonMeans:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from photofinish.errors import ServerUnavailableError
+from photofinish.machine.processes import CpuMeter, ProcessTree, machine_cpu_s, own_cpu_s
 from photofinish.perf.record.observation import Observation, TritonMeans
 from photofinish.perf.watch.gpu import GpuWatch
-from photofinish.perf.watch.processes import CpuMeter, ProcessTree, machine_cpu_s, own_cpu_s
 from photofinish.perf.watch.server_metrics import Counters, means_between, read_counters
 
 T = TypeVar("T")

@@ -140,11 +140,11 @@ def trace(seconds: float, transport: Any, **options: Any) -> None:
 def engine(repository: Path, names: tuple[str, ...], batch: str, seconds: float, quick: bool, out: Path,
            lang: str) -> None:  # fmt: skip
     """Each artifact in a bare loop in one process: the floor that serving is compared with."""
+    from photofinish.machine.gpu import load_nvml
     from photofinish.perf.engine.measuring import engine_record, measure_engines, require_measured
     from photofinish.perf.record.record import require_writable, write_record
     from photofinish.perf.report.files import write_reports
     from photofinish.perf.report.terminal import terminal_report
-    from photofinish.perf.watch.gpu import load_nvml
 
     require_writable(out)
     nvml = load_nvml()

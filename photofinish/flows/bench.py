@@ -39,8 +39,8 @@ def open_bench(
     source: str,
 ) -> Iterator[Bench]:
     """The bench on a server of our own or the given one; a server of our own is stopped afterwards."""
+    from photofinish.machine.gpu import bytes_in_use, load_nvml
     from photofinish.perf.measure.bench import Bench, frames_from_source, served_models
-    from photofinish.perf.watch.gpu import device_bytes_in_use, load_nvml
     from photofinish.perf.watch.watcher import Watcher
 
     nvml = load_nvml()
@@ -60,7 +60,7 @@ def open_bench(
     from photofinish.server.triton.embedded import EmbeddedServer
 
     frames = frames_from_source(source)
-    idle_bytes = device_bytes_in_use(nvml)
+    idle_bytes = bytes_in_use(nvml)
     with EmbeddedServer(repository, models=models_named(repository, names), on_progress=progress) as server:
         at = server.endpoint
         yield Bench(

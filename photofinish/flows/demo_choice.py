@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from photofinish.machine.processor import processor_flags
 from photofinish.variant import SQUARE, Variant, input_wh_from_aspect
 
 _LIBRARIES = {"pytorch": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino", "tensorrt": "tensorrt"}
@@ -37,7 +38,7 @@ def default_candidates(
     """
     from photofinish.client.ui.page.choosing import fits, rank
     from photofinish.export.loading.weights import RESHAPED
-    from photofinish.export.recipes.table import BF16_FLAGS, processor_flags
+    from photofinish.export.recipes.table import BF16_FLAGS
 
     left_out = {"fp8"} if is_calibrated and device == "cpu" else {"int8", "fp8"}
     if not BF16_FLAGS & processor_flags():

@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from photofinish.synthetic.crowd import Crowd, Faces
 from photofinish.synthetic.draw_order import draw_ranks
-from photofinish.synthetic.light import Light
-from photofinish.synthetic.shading import face_colours
+from photofinish.synthetic.light import Light, face_colours
 from photofinish.synthetic.streets import Town
 from photofinish.synthetic.traffic import Actor
 from photofinish.synthetic.viewpoint import NEAR_M, SHIFT, Floats, drawing_points

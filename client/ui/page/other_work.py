@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from photofinish.client.ui.page.gpu import model_processes
+from photofinish.machine.processes import PROC, busy_ticks, model_processes, process_table, ticks_per_s
 
 INTERVAL_S = 3.0
 SHARE = 0.25
@@ -27,14 +27,14 @@ class OtherWork:
     """Compares the whole machine's work with that of the view, its server and their processes."""
 
     def __init__(
-        self, model_names: Callable[[], Sequence[str]], *, proc: Path = Path("/proc"),
+        self, model_names: Callable[[], Sequence[str]], *, proc: Path = PROC,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         """model_names: the models whose backend processes belong to us, wherever the server was started."""
         self._model_names = model_names
         self._proc = proc
         self._clock = clock
-        self._ticks_per_s = os.sysconf("SC_CLK_TCK")
+        self._ticks_per_s = ticks_per_s()
         self._before: _Reading | None = None
         self._cores: float | None = None
 
@@ -57,31 +57,11 @@ class OtherWork:
         return self._cores
 
     def _read(self) -> _Reading | None:
-        stubs = [pid for pids in model_processes(self._model_names(), self._proc).values() for pid in pids]
-        try:
-            total = [int(word) for word in (self._proc / "stat").read_text().splitlines()[0].split()[1:9]]
-        except (OSError, ValueError, IndexError):
+        models = [pid for pids in model_processes(self._model_names(), self._proc).values() for pid in pids]
+        busy = busy_ticks(self._proc)
+        if busy is None or not models:
             return None
-        if not stubs:
-            return None
-        idle_ticks = total[3] + total[4]
-        return _Reading(at_s=self._clock(), busy_ticks=sum(total) - idle_ticks, own_ticks=self._own_ticks(stubs))
-
-    def _own_ticks(self, stubs: Sequence[int]) -> dict[int, int]:
-        """Ticks of this process, its descendants, the backend processes and the server that is their parent."""
-        parents: dict[int, int] = {}
-        ticks: dict[int, int] = {}
-        for folder in self._proc.glob("[0-9]*"):
-            try:
-                words = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
-                pid = int(folder.name)
-                parents[pid], ticks[pid] = int(words[1]), int(words[11]) + int(words[12])
-            except (OSError, ValueError, IndexError):
-                continue
-        own = {os.getpid(), *stubs, *(parents[pid] for pid in stubs if parents.get(pid, 1) > 1)}
-        grown = True
-        while grown:
-            children = {pid for pid, parent in parents.items() if parent in own} - own
-            own |= children
-            grown = bool(children)
-        return {pid: ticks[pid] for pid in own if pid in ticks}
+        table = process_table(self._proc)
+        servers = (parent for pid in models if (parent := table.parents.get(pid, 1)) > 1)
+        own = table.with_descendants({os.getpid(), *models, *servers})
+        return _Reading(at_s=self._clock(), busy_ticks=busy, own_ticks={pid: table.ticks[pid] for pid in own})

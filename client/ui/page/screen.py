@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from photofinish.address.hiding import public_address
@@ -11,6 +10,7 @@ from photofinish.client.ui.page.other_work import SHARE as OTHER_SHARE
 from photofinish.client.ui.page.split_view import SideState, ViewState
 from photofinish.client.ui.processes.board import TURNS_WINDOW_S, WINDOW_S, SideNumbers
 from photofinish.client.ui.processes.side import SIDES, Side
+from photofinish.machine.processor import usable_cores
 from photofinish.model_card import ModelCard
 
 TURNS = "This machine has no GPU: the sides take turns, rates count each side's own turns."
@@ -117,7 +117,7 @@ def _turns(state: ViewState) -> str:
 
 def _is_disturbed(state: ViewState) -> bool:
     """Whether other programs use so much of the processor that the gain shown is not claimed."""
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     return state.takes_turns and state.other_cores is not None and state.other_cores > OTHER_SHARE * cores
 
 
@@ -126,7 +126,7 @@ def _warnings(state: ViewState) -> list[str]:
     warnings = [UNTRAINED] if any(card.untrained for card in cards) else []
     if _is_disturbed(state):
         warnings.append(
-            f"Other programs use {state.other_cores:.1f} of {len(os.sched_getaffinity(0))} cores. That slows PyTorch "
+            f"Other programs use {state.other_cores:.1f} of {usable_cores()} cores. That slows PyTorch "
             "most: the gain shown may be too large."
         )
     if len({card.weights_sha256 for card in cards}) > 1:

@@ -11,7 +11,7 @@ from functools import partial
 
 from photofinish.client.sources.opening import is_present
 from photofinish.client.ui.page.composer import Composer, FrameHub
-from photofinish.client.ui.page.gpu import MemoryMeter, MemoryReading, machine_line
+from photofinish.client.ui.page.machine import MemoryMeter, MemoryReading, machine_line
 from photofinish.client.ui.page.other_work import OtherWork
 from photofinish.client.ui.processes.board import Board, BoardMemory, SideNumbers, numbers_from_board
 from photofinish.client.ui.processes.child import ChildStatus, SupervisedChild

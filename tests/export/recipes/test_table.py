@@ -9,7 +9,8 @@ import torch
 from photofinish.errors import ExportError
 from photofinish.export.build import stage_variants
 from photofinish.export.recipes import table as recipes
-from photofinish.export.recipes.table import _expect_same_in_batch, processor_flags, trace_network
+from photofinish.export.recipes.table import _expect_same_in_batch, trace_network
+from photofinish.machine.processor import processor_flags
 from photofinish.variant import Variant
 from tests.export.conftest import CHECKOUT, SIZE
 

@@ -12,9 +12,9 @@ import cv2
 import psutil
 import pytest
 
+from photofinish.machine.processes import ProcessTree
 from photofinish.perf.judge.verdict import verdict_from_record
 from photofinish.perf.record.record import read_record
-from photofinish.perf.watch.processes import ProcessTree
 from tests.builders import build_frame
 from tests.perf.toy_repository import write_toy_repository
 

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from photofinish.errors import ServerUnavailableError
+from photofinish.machine.gpu import bytes_in_use
+from photofinish.machine.processes import CpuMeter, ProcessTree, machine_cpu_s, own_cpu_s
+from photofinish.machine.triton_metrics import metrics_from_text
 from photofinish.perf.record.environment import environment_fingerprint, frames_fingerprint
-from photofinish.perf.watch.gpu import GpuWatch, device_bytes_in_use
-from photofinish.perf.watch.processes import CpuMeter, ProcessTree, machine_cpu_s, own_cpu_s
-from photofinish.perf.watch.server_metrics import counters_from_text, means_between, read_counters
+from photofinish.perf.watch.gpu import GpuWatch
+from photofinish.perf.watch.server_metrics import counters_from_metrics, means_between, read_counters
 from photofinish.perf.watch.watcher import Watcher
 from tests.builders import build_frame
 
@@ -48,9 +50,13 @@ nv_gpu_utilization{{gpu_uuid="GPU-1"}} 0.5
 """
 
 
+def _counters(**figures: int) -> dict[str, float]:
+    return counters_from_metrics(metrics_from_text(METRICS.format(**figures)), "toy")
+
+
 def test_counters_of_one_model_and_means_between_two_readings() -> None:
-    before = counters_from_text(METRICS.format(requests=10, inferences=40, duration=1000, queue=100), "toy")
-    after = counters_from_text(METRICS.format(requests=30, inferences=200, duration=9000, queue=500), "toy")
+    before = _counters(requests=10, inferences=40, duration=1000, queue=100)
+    after = _counters(requests=30, inferences=200, duration=9000, queue=500)
     assert before["failures"] == 3
     means = means_between(before, after)
     assert (means.requests, means.inferences, means.executions, means.failures) == (20, 160, 20, 0)
@@ -190,8 +196,8 @@ def test_memory_is_the_difference_where_processes_are_hidden() -> None:
     gpu = _watched(FakeNvml({}), idle_bytes={0: 1000})
     assert (gpu.memory_bytes, gpu.memory_method) == (2000, "device in use less before the server")
     assert _watched(FakeNvml({})).memory_method == "whole device"
-    assert device_bytes_in_use(FakeNvml({})) == {0: 3000}
-    assert device_bytes_in_use(None) == {}
+    assert bytes_in_use(FakeNvml({})) == {0: 3000}
+    assert bytes_in_use(None) == {}
 
 
 def test_clocks_power_and_what_held_the_gpu_back() -> None:
@@ -221,10 +227,10 @@ def test_a_gpu_that_was_lost_before_the_block_is_told_not_raised() -> None:
     with GpuWatch(nvml, interval_s=0.005) as watch:
         pass
     assert watch.observations == ()
-    assert device_bytes_in_use(nvml) == {}
+    assert bytes_in_use(nvml) == {}
     told = FakeNvml({})
     told.nvmlDeviceGetMemoryInfo = _lost  # type: ignore[method-assign]
-    assert device_bytes_in_use(told) == {}
+    assert bytes_in_use(told) == {}
 
 
 def test_memory_given_back_since_the_server_started_is_none_not_less() -> None:

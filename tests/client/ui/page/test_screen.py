@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from photofinish.client.triton.transport import SYSTEM_SHM
-from photofinish.client.ui.page.gpu import MemoryReading
+from photofinish.client.ui.page.machine import MemoryReading
 from photofinish.client.ui.page.screen import UNTRAINED, format_significant, screen_from_state
 from photofinish.client.ui.page.split_view import Choice, SideState, ViewState
 from photofinish.client.ui.processes.board import SideNumbers
@@ -30,7 +30,7 @@ def build_side(fps: float | None, p50_ms: float | None, **card: Any) -> SideStat
             frames_done=1234,
             frames_dropped=5,
         ),
-        memory=MemoryReading(text="412 MB", note="this model's own process"),
+        memory=MemoryReading(text="412 MiB", note="this model's own process"),
         is_live=True,
     )
 
@@ -98,7 +98,7 @@ def test_trouble_is_the_childs_or_the_sources() -> None:
     assert screen["sides"]["optimised"]["trouble"] == "no server"
 
 
-@pytest.mark.parametrize(("device", "text"), [("cpu", "no GPU"), ("cuda", "412 MB")])
+@pytest.mark.parametrize(("device", "text"), [("cpu", "no GPU"), ("cuda", "412 MiB")])
 def test_memory_of_a_model_on_the_cpu(device: str, text: str) -> None:
     sides = {"baseline": build_side(1.0, 1.0, device=device), "optimised": build_side(1.0, 1.0)}
     assert screen_from_state(build_state(sides=sides))["sides"]["baseline"]["memory"] == text

@@ -5,12 +5,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from photofinish.client.ui.page import gpu
+from photofinish.client.ui.page import machine
 
 METRICS = b"""# HELP nv_gpu_memory_used_bytes x
 nv_gpu_memory_used_bytes{gpu_uuid="a"} 1048576000.000000
@@ -47,71 +46,53 @@ def metrics_server(text: bytes) -> Iterator[str]:
 
 def test_memory_of_the_whole_gpu_from_the_servers_metrics() -> None:
     with metrics_server(METRICS) as url:
-        readings = gpu.memory_by_model("far.example:8001", url, ["a", "b"])
-    assert readings["a"] == gpu.MemoryReading(text="1001 MB", note="the whole GPU, both sides together")
+        readings = machine.memory_by_model("far.example:8001", url, ["a", "b"])
+    assert readings["a"] == machine.MemoryReading(text="1001 MiB", note="the whole GPU, both sides together")
     assert readings["b"] == readings["a"]
 
 
 def test_memory_of_each_model_from_the_embedded_servers_metrics() -> None:
     with metrics_server(METRICS + OWN_METRICS) as url:
-        readings = gpu.memory_by_model("127.0.0.1:8001", url, ["toy", "toy_b", "other"])
-    assert [reading.text for reading in readings.values()] == ["300 MB", "50 MB", "no GPU"]
+        readings = machine.memory_by_model("127.0.0.1:8001", url, ["toy", "toy_b", "other"])
+    assert [reading.text for reading in readings.values()] == ["300 MiB", "50 MiB", "no GPU"]
     assert readings["toy"].note == "this model alone"
 
 
 def test_what_cannot_be_known_is_said() -> None:
-    reading = gpu.memory_by_model("far.example:8001", None, ["a"])["a"]
+    reading = machine.memory_by_model("far.example:8001", None, ["a"])["a"]
     assert reading.text == "unknown"
-    reading = gpu.memory_by_model("far.example:8001", "127.0.0.1:1", ["a"])["a"]
-    assert reading == gpu.MemoryReading(text="unknown", note="no metrics at 127.0.0.1:1")
+    reading = machine.memory_by_model("far.example:8001", "127.0.0.1:1", ["a"])["a"]
+    assert reading == machine.MemoryReading(text="unknown", note="no metrics at 127.0.0.1:1")
 
 
 def test_each_model_its_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "nvml_memory", lambda: ({11: 500 << 20, 12: 100 << 20, 13: 7}, 9 << 30))
-    monkeypatch.setattr(gpu, "model_processes", lambda names: {"a": [11], "b": [12]})
-    readings = gpu.memory_by_model("127.0.0.1:8001", None, ["a", "b"])
-    assert [readings[name].text for name in "ab"] == ["500 MB", "100 MB"]
+    monkeypatch.setattr(machine, "nvml_memory", lambda: ({11: 500 << 20, 12: 100 << 20, 13: 7}, 9 << 30))
+    monkeypatch.setattr(machine, "model_processes", lambda names: {"a": [11], "b": [12]})
+    readings = machine.memory_by_model("127.0.0.1:8001", None, ["a", "b"])
+    assert [readings[name].text for name in "ab"] == ["500 MiB", "100 MiB"]
     assert readings["a"].note == "this model alone"
 
 
 def test_processes_of_others_leave_the_whole_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "nvml_memory", lambda: ({}, 1 << 30))
-    readings = gpu.memory_by_model("127.0.0.1:8001", None, ["a"])
-    assert readings["a"] == gpu.MemoryReading(text="1024 MB", note="the whole GPU, both sides together")
+    monkeypatch.setattr(machine, "nvml_memory", lambda: ({}, 1 << 30))
+    readings = machine.memory_by_model("127.0.0.1:8001", None, ["a"])
+    assert readings["a"] == machine.MemoryReading(text="1024 MiB", note="the whole GPU, both sides together")
 
 
 def test_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "nvml_memory", lambda: ({}, None))
-    assert gpu.memory_by_model("127.0.0.1:8001", None, ["a"]) == {"a": gpu.NO_GPU}
-
-
-def test_backend_processes_are_found_by_their_models_name(tmp_path: Path) -> None:
-    commands = {
-        "11": ["/b/python/triton_python_backend_stub", "/repo/toy_fp32/1/model.py", "shm", "toy_fp32_0_0", "x"],
-        "12": ["/b/python/triton_python_backend_stub", "/m.py", "shm", "toy_fp32_tensor_0_0"],
-        "13": ["python", "toy_fp32_0_0"],
-        "14": [""],
-        "15": ["python", "-I", "/b/onnxruntime/photofinish_model_process.py", "toy_onnx_0_1"],
-    }
-    for pid, arguments in commands.items():
-        (tmp_path / pid).mkdir()
-        (tmp_path / pid / "cmdline").write_bytes("\0".join(arguments).encode())
-    assert gpu.model_processes(["toy_fp32", "toy_fp32_tensor", "toy_onnx"], tmp_path) == {
-        "toy_fp32": [11],
-        "toy_fp32_tensor": [12],
-        "toy_onnx": [15],
-    }
+    monkeypatch.setattr(machine, "nvml_memory", lambda: ({}, None))
+    assert machine.memory_by_model("127.0.0.1:8001", None, ["a"]) == {"a": machine.NO_GPU}
 
 
 def test_the_machine_in_one_line() -> None:
-    assert " · " in gpu.machine_line()
-    assert "core" in gpu.machine_line()
+    assert " · " in machine.machine_line()
+    assert "core" in machine.machine_line()
 
 
 def test_the_own_server_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with metrics_server(METRICS) as url:
-        assert gpu.memory_by_model("127.0.0.1:8001", url, ["a"])["a"].text == "1001 MB"
+        assert machine.memory_by_model("127.0.0.1:8001", url, ["a"])["a"].text == "1001 MiB"
 
 
 class NvmlError(Exception):
@@ -136,4 +117,4 @@ def test_a_driver_that_does_not_tell_ends_nothing(monkeypatch: pytest.MonkeyPatc
     )
     setattr(driver, silent, refuse)
     monkeypatch.setitem(sys.modules, "pynvml", driver)
-    assert gpu.nvml_memory() == ({}, 0 if silent == "nvmlDeviceGetMemoryInfo" else 5 << 30)
+    assert machine.nvml_memory() == ({}, 0 if silent == "nvmlDeviceGetMemoryInfo" else 5 << 30)
