@@ -5,36 +5,31 @@ Backs: docs/benchmarking-goals.md, "The check now wants nine boxes in ten right 
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from photofinish.detections import Detections, detections_from_rows, match_detections
 from photofinish.errors import ConfigError
+from photofinish.export.graph.parity import reference_picture_paths
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.letterbox import Letterbox, images_nchw_from_frames
 from photofinish.model_card import ModelCard
+from photofinish.pictures import image_from_file
 
 Array = npt.NDArray[Any]
 
 
 def fresh_frames(count: int, input_wh: tuple[int, int], seed: int) -> npt.NDArray[np.uint8]:
     """Pictures (count, height, width, 3) RGB that no earlier run has seen: crops of real photos under noise."""
-    import cv2
-
     generator = np.random.default_rng(seed)
-    # Found without importing it: a first import writes to stdout.
-    package = importlib.util.find_spec("ultralytics")
-    if package is None or package.origin is None:
-        raise ConfigError("ultralytics is not installed, whose photos are used; pip install 'photofinish[export]'")
-    assets = Path(package.origin).parent / "assets"
-    photos: list[Any] = [cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) for path in sorted(assets.glob("*.jpg"))]
+    photos = [cv2.cvtColor(image_from_file(path), cv2.COLOR_BGR2RGB) for path in reference_picture_paths()]
     frames = []
     for index in range(count):
         photo = photos[index % len(photos)]

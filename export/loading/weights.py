@@ -98,8 +98,9 @@ def downloaded_weights(name: str, *, urls: dict[str, str] | None = None, cache: 
     try:
         with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_S) as response, partial.open("wb") as stream:
             shutil.copyfileobj(response, stream)
-            expected, written = response.headers.get("Content-Length"), stream.tell()
-        if expected is not None and int(expected) != written:  # a connection that breaks off raises nothing
+            expected, written = response.headers.get("Content-Length", ""), stream.tell()
+        # A connection that breaks off raises nothing.
+        if expected.isdecimal() and int(expected) != written:
             raise OSError(f"the connection broke off after {written} of {expected} bytes; try again")
         partial.replace(target)
     except (OSError, http.client.HTTPException) as exc:

@@ -71,7 +71,7 @@ def imported_library(name: LibraryName) -> TensorRTLibrary | None:
     for module_name in MODULES[name]:
         try:
             module = importlib.import_module(module_name)
-        except ImportError as exc:
+        except (ImportError, OSError) as exc:  # the latter of a package that opens its libraries itself
             logger.debug("%s cannot be imported: %s", module_name, exc)
             continue
         if hasattr(module, "Builder"):

@@ -80,6 +80,20 @@ def test_a_checkpoint_keeps_its_names_and_size(tmp_path: Path) -> None:
     assert not source.untrained
 
 
+@pytest.mark.parametrize(
+    ("names", "class_names"),
+    [({1: "bus"}, ("class0", "bus")), (["car", "bus", "tram"], ("car", "bus")), ({}, ("class0", "class1"))],
+)
+def test_names_are_checked_against_the_classes_of_the_head(
+    tmp_path: Path, names: object, class_names: tuple[str, ...]
+) -> None:
+    network = DetectionModel("yolo26n.yaml", nc=2, verbose=False)
+    network.names = names
+    path = tmp_path / "two.pt"
+    torch.save({"model": network, "train_args": {"imgsz": 96}, "epoch": -1}, path)
+    assert source_from_pt(path, model="two", sha256="x", input_size=None).class_names == class_names
+
+
 @pytest.mark.parametrize("size", [16, 100])
 def test_a_size_that_does_not_fit_is_refused_with_one_that_does(size: int) -> None:
     with pytest.raises(ExportError, match=r"multiple of its stride 32; pass --input-size \d+ or \d+"):

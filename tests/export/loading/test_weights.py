@@ -104,6 +104,13 @@ def test_half_a_download_is_not_kept(tmp_path: Path, answer: bytes) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_server_that_tells_no_length_is_read_to_the_end(tmp_path: Path) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nweights"
+    path = downloaded_weights("yolo26n.pt", urls={"yolo26n.pt": _serve_once(answer)}, cache=tmp_path)
+    assert path.read_bytes() == b"weights"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_official_weights_are_fetched_once(tmp_path: Path) -> None:
     origin = tmp_path / "origin.pt"
     origin.write_bytes(b"weights")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from photofinish.errors import ExportError
+from photofinish.export.tensorrt import library
 from photofinish.export.tensorrt.library import TensorRTLibrary, choose_library, problem_with, version_tuple
 from photofinish.export.tensorrt.targets import Gpu
 
@@ -15,6 +17,16 @@ from photofinish.export.tensorrt.targets import Gpu
 )
 def test_a_version_is_two_numbers_however_it_is_written(version: str, numbers: tuple[int, int]) -> None:
     assert version_tuple(version) == numbers
+
+
+@pytest.mark.parametrize("error", ["ImportError", "OSError"])
+def test_a_library_whose_shared_files_are_missing_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    monkeypatch.setattr(library, "MODULES", {"tensorrt": ("toy_tensorrt",)})
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "toy_tensorrt.py").write_text(f'raise {error}("libnvinfer.so.10: cannot open shared object file")')
+    assert library.imported_library("tensorrt") is None
 
 
 def test_an_old_library_is_told_with_the_remedy() -> None:
