@@ -15,7 +15,7 @@ from photofinish.commands.perf_options import (
     positive_numbers,
     whole_numbers,
 )
-from photofinish.flows.bench import artifacts_in, find_program, finish, open_run, progress, repeat_command
+from photofinish.flows import tell
 
 
 @click.group()
@@ -33,32 +33,18 @@ def perf() -> None:
 @click.option("--concurrency", default="1,4,8", show_default=True, help="Requests in flight in the sweep.")
 @click.option("--batch", default="1", show_default=True, help="Pictures in a request of the sweep, e.g. 1,32.")
 @click.option("--no-perf-analyzer", is_flag=True, help="Our own load generator only.")
-def standard(baseline: str | None, optimised: str | None, rates: str, concurrency: str, batch: str,
-             no_perf_analyzer: bool, transport: Any, limits: dict[str, float], **options: Any) -> None:  # fmt: skip
+def standard(rates: str, concurrency: str, batch: str, transport: Any, no_perf_analyzer: bool, **options: Any) -> None:
     """The standard set: comparison flat out and paced, ladder, perf_analyzer sweep. About five minutes."""
-    from photofinish.perf.measure.runs import (
-        Plan,
-        choose_pair,
-        climb_ladder,
-        compare_flat_out,
-        compare_paced,
-        sweep_variants,
-    )
+    from photofinish.flows.measure import measure_standard
+    from photofinish.perf.measure.runs import Plan
 
-    program = None if no_perf_analyzer else find_program()
-    plan = Plan(transport=transport, rates=positive_numbers(rates), concurrencies=whole_numbers(concurrency),
-                batch_sizes=whole_numbers(batch))  # fmt: skip
-    with open_run(plan=plan, limits=limits, **options) as run:
-        pair = choose_pair(run.bench, baseline, optimised, progress)
-        run.measure(
-            [
-                lambda run: compare_flat_out(run, *pair),
-                lambda run: compare_paced(run, *pair),
-                lambda run: climb_ladder(run, pair[1]),
-                lambda run: sweep_variants(run, program),
-            ]
-        )
-        finish(run)
+    plan = Plan(
+        transport=transport,
+        rates=positive_numbers(rates),
+        concurrencies=whole_numbers(concurrency),
+        batch_sizes=whole_numbers(batch),
+    )
+    measure_standard(plan, perf_analyzer=not no_perf_analyzer, **options)
 
 
 @perf.command()
@@ -71,17 +57,21 @@ def standard(baseline: str | None, optimised: str | None, rates: str, concurrenc
 @click.option("--arrivals", type=click.Choice(["paced", "poisson"]), default="paced", show_default=True)
 @click.option("--rounds", type=click.IntRange(2), default=20, show_default=True, help="Blocks a side.")
 @click.option("--seconds", type=SECONDS, default=1.0, show_default=True, help="One block's length.")
-def comparison(baseline: str | None, optimised: str | None, rates: str, arrivals: Any, rounds: int, seconds: float,
-               transport: Any, limits: dict[str, float], **options: Any) -> None:  # fmt: skip
+def comparison(rates: str, arrivals: Any, rounds: int, seconds: float, transport: Any, **options: Any) -> None:
     """Two variants in alternating blocks, with a confidence interval on every gain."""
-    from photofinish.perf.measure.runs import Plan, choose_pair, compare_flat_out, compare_paced
+    from photofinish.flows.measure import measure_comparison
+    from photofinish.perf.measure.runs import Plan
 
-    plan = Plan(transport=transport, rates=positive_numbers(rates), arrivals=arrivals, rounds=rounds,
-                paced_rounds=rounds, block_s=seconds, paced_block_s=seconds)  # fmt: skip
-    with open_run(plan=plan, limits=limits, **options) as run:
-        pair = choose_pair(run.bench, baseline, optimised, progress)
-        run.measure([lambda run: compare_flat_out(run, *pair), lambda run: compare_paced(run, *pair)])
-        finish(run)
+    plan = Plan(
+        transport=transport,
+        rates=positive_numbers(rates),
+        arrivals=arrivals,
+        rounds=rounds,
+        paced_rounds=rounds,
+        block_s=seconds,
+        paced_block_s=seconds,
+    )
+    measure_comparison(plan, **options)
 
 
 @perf.command()
@@ -91,12 +81,10 @@ def comparison(baseline: str | None, optimised: str | None, rates: str, arrivals
 @click.option("--seconds", type=SECONDS, default=0.6, show_default=True, help="One block's length.")
 def ladder(rounds: int, seconds: float, transport: Any, **options: Any) -> None:
     """Every step from the baseline to everything switched on, one change per rung."""
-    from photofinish.perf.measure.runs import Plan, climb_ladder
+    from photofinish.flows.measure import measure_ladder
+    from photofinish.perf.measure.runs import Plan
 
-    plan = Plan(transport=transport, ladder_rounds=rounds, ladder_block_s=seconds)
-    with open_run(plan=plan, **options) as run:
-        run.measure([lambda run: climb_ladder(run, required=True)])
-        finish(run)
+    measure_ladder(Plan(transport=transport, ladder_rounds=rounds, ladder_block_s=seconds), **options)
 
 
 @perf.command()
@@ -108,14 +96,12 @@ def ladder(rounds: int, seconds: float, transport: Any, **options: Any) -> None:
 @click.option("--no-perf-analyzer", is_flag=True, help="Our own load generator only.")
 def sweep(concurrency: str, batch: str, seconds: float, no_perf_analyzer: bool, transport: Any, **options: Any) -> None:
     """perf_analyzer over every variant, with our own closed loop beside it."""
-    from photofinish.perf.measure.runs import Plan, sweep_variants
+    from photofinish.flows.measure import measure_sweep
+    from photofinish.perf.measure.runs import Plan
 
-    program = None if no_perf_analyzer else find_program()
     levels, batches = whole_numbers(concurrency), whole_numbers(batch)
     plan = Plan(transport=transport, concurrencies=levels, batch_sizes=batches, sweep_s=seconds)
-    with open_run(plan=plan, **options) as run:
-        run.measure([lambda run: sweep_variants(run, program)])
-        finish(run)
+    measure_sweep(plan, perf_analyzer=not no_perf_analyzer, **options)
 
 
 @perf.command()
@@ -124,11 +110,10 @@ def sweep(concurrency: str, batch: str, seconds: float, no_perf_analyzer: bool, 
 @click.option("--seconds", type=SECONDS, default=1.0, show_default=True, help="One block's length; ten blocks each.")
 def trace(seconds: float, transport: Any, **options: Any) -> None:
     """Where one request's time goes, in microseconds, for every variant."""
-    from photofinish.perf.measure.runs import Plan, trace_stages
+    from photofinish.flows.measure import measure_trace
+    from photofinish.perf.measure.runs import Plan
 
-    with open_run(plan=Plan(transport=transport, rounds=10, block_s=seconds), **options) as run:
-        run.measure([trace_stages])
-        finish(run)
+    measure_trace(Plan(transport=transport, rounds=10, block_s=seconds), **options)
 
 
 @perf.command()
@@ -137,29 +122,11 @@ def trace(seconds: float, transport: Any, **options: Any) -> None:
 @click.option("--batch", default="1", show_default=True, help="Batch sizes, e.g. 1,8,32.")
 @click.option("--seconds", type=SECONDS, default=4.0, show_default=True, help="Per artifact and batch size.")
 @out_options("results/engine.json")
-def engine(repository: Path, names: tuple[str, ...], batch: str, seconds: float, quick: bool, out: Path,
-           lang: str) -> None:  # fmt: skip
+def engine(batch: str, **options: Any) -> None:
     """Each artifact in a bare loop in one process: the floor that serving is compared with."""
-    from photofinish.machine.gpu import load_nvml
-    from photofinish.perf.engine.measuring import engine_record, measure_engines, require_measured
-    from photofinish.perf.record.record import require_writable, write_record
-    from photofinish.perf.report.files import write_reports
-    from photofinish.perf.report.terminal import terminal_report
+    from photofinish.flows.measure import measure_artifacts
 
-    require_writable(out)
-    nvml = load_nvml()
-    record = engine_record(command=repeat_command(), nvml=nvml)
-    section = measure_engines(
-        artifacts_in(repository, names),
-        batch_sizes=whole_numbers(batch),
-        seconds=seconds / 4 if quick else seconds,
-        nvml=nvml,
-        on_progress=progress,
-        on_section=lambda section: write_record(record.with_section(section), out),
-    )
-    require_measured(section)
-    write_reports(record.with_section(section), out, lang=lang)
-    click.echo(terminal_report(record.with_section(section), lang=lang))
+    measure_artifacts(batch_sizes=whole_numbers(batch), **options)
 
 
 @perf.command()
@@ -174,7 +141,7 @@ def report(record: Path, out: Path | None, lang: str) -> None:
 
     measured = read_record(record)
     for path in write_reports(measured, out or record, lang=lang):
-        progress(f"wrote {path}")
+        tell(f"wrote {path}")
     click.echo(terminal_report(measured, lang=lang))
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
+
+from photofinish.flows import tell
 
 PORT = click.IntRange(0, 65535)
 
@@ -20,18 +23,9 @@ PORT = click.IntRange(0, 65535)
 @click.option(
     "--log", "log_path", type=click.Path(path_type=Path), help="The server's log. Default: .photofinish/logs/."
 )
-@click.option("--timeout", "timeout_s", type=float, default=300.0, show_default=True, help="Seconds until ready.")
+@click.option("--timeout", "ready_timeout_s", type=float, default=300.0, show_default=True, help="Seconds until ready.")
 @click.option("--json", "as_json", is_flag=True, help="Print all addresses as one JSON line instead of the gRPC one.")
-def serve(
-    repository: Path,
-    models: tuple[str, ...],
-    grpc_port: int,
-    http_port: int,
-    metrics_port: int,
-    log_path: Path | None,
-    timeout_s: float,
-    as_json: bool,
-) -> None:
+def serve(repository: Path, as_json: bool, **options: Any) -> None:
     """Serve a model repository with the embedded Triton, on loopback, until Ctrl-C.
 
     Prints the address for --url on stdout once every model is ready.
@@ -39,14 +33,6 @@ def serve(
     from photofinish.server.triton.embedded import EmbeddedServer
     from photofinish.server.triton.foreground import serve_until_stopped
 
-    server = EmbeddedServer(
-        repository,
-        models=models,
-        grpc_port=grpc_port,
-        http_port=http_port,
-        metrics_port=metrics_port,
-        log_path=log_path,
-        ready_timeout_s=timeout_s,
-    )
-    click.echo(f"log: {server.log_path}", err=True)
+    server = EmbeddedServer(repository, **options)
+    tell(f"log: {server.log_path}")
     serve_until_stopped(server, lambda at: click.echo(json.dumps(asdict(at)) if as_json else at.grpc_url))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
+
+from photofinish.flows import tell
 
 
 @click.command("train-demo")
@@ -23,48 +26,18 @@ import click
 @click.option("--device", default="0", show_default=True, help="GPU index, or cpu.")
 @click.option("--workers", type=click.IntRange(min=0), default=min(14, os.cpu_count() or 1), show_default=True)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --work.")
-def train_demo(
-    work: Path,
-    weights: Path,
-    results: Path,
-    minutes: float,
-    epochs: int,
-    train_seeds: int,
-    frames_per_seed: int,
-    validation_seeds: int,
-    test_seeds: int,
-    input_size: int,
-    batch_size: int,
-    device: str,
-    workers: int,
-    resume: bool,
-) -> None:
+def train_demo(work: Path, weights: Path, results: Path, resume: bool, **plan: Any) -> None:
     """Train the demo detector on the synthetic camera and measure it on unseen towns."""
     from photofinish.export.demo.train import TrainingPlan, train_demo_detector
 
-    plan = TrainingPlan(
-        train_seeds=train_seeds,
-        frames_per_seed=frames_per_seed,
-        validation_seeds=validation_seeds,
-        test_seeds=test_seeds,
-        input_size=input_size,
-        batch_size=batch_size,
-        minutes=minutes,
-        epochs=epochs,
-        workers=workers,
-        processes=os.cpu_count() or 1,
-        device=device,
-    )
     outcome = train_demo_detector(
-        plan,
+        TrainingPlan(processes=os.cpu_count() or 1, **plan),
         work=work,
         weights_path=weights,
         results_path=results,
         resume=resume,
-        on_progress=lambda line: click.echo(line, err=True),
+        on_progress=tell,
     )
-    for name, row in outcome["evaluation"]["per_class"].items():
+    evaluation = outcome["evaluation"]
+    for name, row in (*evaluation["per_class"].items(), ("all", evaluation)):
         click.echo(f"{name:12} mAP50-95 {row['map50_95']:.3f}  mAP50 {row['map50']:.3f}")
-    click.echo(
-        f"{'all':12} mAP50-95 {outcome['evaluation']['map50_95']:.3f}  mAP50 {outcome['evaluation']['map50']:.3f}"
-    )

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from photofinish.commands.source_options import source_credentials
 from photofinish.machine.addresses import LOOPBACK
-
-if TYPE_CHECKING:
-    from photofinish.client.ui.processes.source import Pace
-    from photofinish.client.ui.processes.turns import TurnMode
 
 
 @click.command()
@@ -40,31 +36,8 @@ if TYPE_CHECKING:
 @click.option("--metrics-host", default=LOOPBACK, show_default=True, help="Address of the Prometheus endpoint.")
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Offer the view's own Prometheus metrics here.")
 @source_credentials
-def ui(
-    url: str,
-    server_metrics_url: str | None,
-    source: str,
-    baseline: str | None,
-    optimised: str | None,
-    pace: Pace,
-    turns: TurnMode,
-    host: str,
-    port: int | None,
-    share: bool,
-    metrics_host: str,
-    metrics_port: int | None,
-) -> None:
+def ui(**options: Any) -> None:
     """Show baseline and optimised pipeline side by side in a browser."""
-    from photofinish.client.ui.page.app import Hosting, serve_view, stopped_by_signals
-    from photofinish.client.ui.page.choosing import choice_from_server
+    from photofinish.flows.view import show_server
 
-    chosen = choice_from_server(url, source=source, baseline=baseline, optimised=optimised, pace=pace, turns=turns)
-    hosting = Hosting(host=host, port=port, share=share, metrics_host=metrics_host, metrics_port=metrics_port)
-    with (
-        stopped_by_signals() as stop,
-        serve_view(
-            url, chosen, hosting, metrics_url=server_metrics_url, on_progress=lambda text: click.echo(text, err=True)
-        ),
-    ):
-        click.echo("Ctrl-C stops.", err=True)
-        stop.wait()
+    show_server(**options)

@@ -13,6 +13,7 @@ import click
 
 from photofinish.address.command_line import public_arguments
 from photofinish.errors import ConfigError, VerdictError
+from photofinish.flows import tell
 from photofinish.machine.addresses import is_loopback
 from photofinish.names import all_chosen_by_name
 
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
     from photofinish.perf.measure.bench import Bench
     from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer
     from photofinish.perf.measure.runs import Plan, Run
-
-
-def progress(line: str) -> None:
-    """One line on stderr."""
-    click.echo(line, err=True)
 
 
 @contextmanager
@@ -61,7 +57,7 @@ def open_bench(
 
     frames = frames_from_source(source)
     idle_bytes = bytes_in_use(nvml)
-    with EmbeddedServer(repository, models=models_named(repository, names), on_progress=progress) as server:
+    with EmbeddedServer(repository, models=models_named(repository, names), on_progress=tell) as server:
         at = server.endpoint
         yield Bench(
             url=at.grpc_url,
@@ -111,7 +107,7 @@ def find_program() -> PerfAnalyzer:
     from photofinish.perf.measure.perf_analyzer_program import find_perf_analyzer
     from photofinish.server.triton.files import find_triton
 
-    return find_perf_analyzer(lambda: find_triton(progress).libraries, on_progress=progress)
+    return find_perf_analyzer(lambda: find_triton(tell).libraries, on_progress=tell)
 
 
 def repeat_command() -> str:
@@ -128,11 +124,11 @@ def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, client_memory: Cl
     from photofinish.perf.record.record import require_writable
 
     require_writable(out)
-    settled = settle_client_memory(client_memory, progress)
+    settled = settle_client_memory(client_memory, tell)
     with open_bench(**bench) as opened:
         record = new_record(opened, command=repeat_command(), limits=limits, client_memory=settled)
         chosen = plan.scaled(0.25) if quick else plan
-        yield Run(bench=opened, plan=chosen, out=out, on_progress=progress, record=record, lang=lang)
+        yield Run(bench=opened, plan=chosen, out=out, on_progress=tell, record=record, lang=lang)
 
 
 def finish(run: Run) -> None:

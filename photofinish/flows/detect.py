@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 from tqdm import tqdm
 
 from photofinish.client.detect.detecting import detect_in_source, json_from_result, text_from_result
@@ -16,11 +15,7 @@ from photofinish.client.pipeline.metrics import ClientMetrics, MetricsEndpoint
 from photofinish.client.pipeline.opening import choose_model, open_pipeline
 from photofinish.client.sources.opening import open_source
 from photofinish.client.triton.transport import TransportChoice
-
-
-def say(text: str) -> None:
-    """One line on stderr."""
-    click.echo(text, err=True)
+from photofinish.flows import tell
 
 
 def run_detect(
@@ -43,7 +38,7 @@ def run_detect(
     line_from_result = json_from_result if as_json else text_from_result
     with (
         _metrics_served(metrics, metrics_port),
-        open_source(source, on_notice=say) as frames,
+        open_source(source, on_notice=tell) as frames,
         server as (address, http_url),
     ):
         pipeline = open_pipeline(
@@ -54,12 +49,12 @@ def run_detect(
             drop_late=frames.is_live,
             min_confidence=confidence,
             timeout_s=timeout_s,
-            on_notice=say,
+            on_notice=tell,
             metrics=metrics,
         )
         total = frames.frame_count if frame_limit is None else min(frame_limit, frames.frame_count or frame_limit)
         with pipeline, tqdm(total=total, unit="frame", disable=None, file=sys.stderr) as progress:
-            say(f"{pipeline.model.name} at {address}, pictures by {pipeline.transport}")
+            tell(f"{pipeline.model.name} at {address}, pictures by {pipeline.transport}")
 
             def report(result: FrameResult, name: str) -> None:
                 progress.update()
@@ -68,7 +63,7 @@ def run_detect(
             summary = detect_in_source(
                 frames, pipeline, save_folder=save_folder, frame_limit=frame_limit, on_result=report
             )
-    say(summary.sentence())
+    tell(summary.sentence())
 
 
 @contextlib.contextmanager
@@ -78,7 +73,7 @@ def _metrics_served(metrics: ClientMetrics, port: int | None) -> Iterator[None]:
         yield
         return
     with MetricsEndpoint(metrics.registry, port=port) as endpoint:
-        say(f"metrics at {endpoint.url}")
+        tell(f"metrics at {endpoint.url}")
         yield
 
 
@@ -93,5 +88,5 @@ def _embedded(repository: Path, variant: str | None) -> Iterator[tuple[str, str]
     chosen = choose_model(
         {name: card.role if card else "" for name, card in cards.items()}, variant, where=str(repository)
     )
-    with EmbeddedServer(repository, models=(chosen,), on_progress=say) as server:
+    with EmbeddedServer(repository, models=(chosen,), on_progress=tell) as server:
         yield server.endpoint.grpc_url, server.endpoint.http_url

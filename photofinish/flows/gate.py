@@ -49,6 +49,12 @@ class GateOutcome:
     report: GateReport | None
 
 
+def tell_places(staging: Path, repository: Path, on_progress: Callable[[str], None]) -> None:
+    """On the first run in a folder: what will be kept where, since there may be no checkout around it."""
+    if not staging.exists():
+        on_progress(f"models are kept in {repository.resolve()}, work files in {staging.parent.resolve()}")
+
+
 @contextmanager
 def alone_in(staging: Path, on_progress: Callable[[str], None]) -> Iterator[None]:
     """The staging folder for this export alone, so that what is published is what the gate saw."""

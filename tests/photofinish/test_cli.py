@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 from photofinish import __version__
 from photofinish.cli import COMMANDS, cli
@@ -26,7 +27,15 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     result = photofinish("fly")
     assert result.returncode == 2
     assert "No such command 'fly'" in result.stderr
+    assert "Did you mean" not in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("detct", "detect"), ("exprot", "export"), ("train_demo", "train-demo")])
+def test_the_nearest_command_is_named(typed: str, meant: str) -> None:
+    result = CliRunner().invoke(cli, [typed])
+    assert result.exit_code == 2
+    assert f"No such command '{typed}'. Did you mean '{meant}'?" in result.output
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

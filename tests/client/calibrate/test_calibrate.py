@@ -191,7 +191,7 @@ def test_the_command_says_how_to_go_on_and_how_much_is_new(tmp_path: Path, monke
 
     options = ["scripted", "--frames", "10", "--out", str(tmp_path)]
     monkeypatch.setattr(
-        "photofinish.client.sources.opening.open_source", lambda spec, **options: Scripted(list(range(100)))
+        "photofinish.client.calibrate.run.open_source", lambda spec, **options: Scripted(list(range(100)))
     )
     with monkeypatch.context() as patch:
         patch.setattr(Scripted, "frames", interrupted)

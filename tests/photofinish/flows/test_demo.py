@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 
 from photofinish.client.pipeline.frame_result import FrameResult
-from photofinish.commands import demo as demo_command
+from photofinish.client.ui.page.app import Hosting
+from photofinish.client.ui.page.split_view import Choice
 from photofinish.detections import empty_detections
+from photofinish.flows import view
+from photofinish.flows.demo import compare_headless
 from photofinish.flows.demo_choice import default_baseline, default_candidates, is_calibrated
 from photofinish.flows.demo_truth import truth_table
+from photofinish.flows.view import Pair, show_pair
 from photofinish.frame import Frame
 from photofinish.server.triton.embedded import ServerEndpoint
 from photofinish.synthetic import CLASS_NAMES, SyntheticCamera
@@ -129,10 +133,10 @@ def test_a_server_that_ended_is_started_again_and_one_signal_stops_the_demo(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr(demo_command, "tell", told.append)
+    monkeypatch.setattr(view, "tell", told.append)
     with FakeTriton(*toy_models()) as fake:
         servers = iter([ReplacedServer(fake.url, ends_after_s=0), ReplacedServer(fake.url, ends_after_s=600)])
-        monkeypatch.setattr(demo_command, "server_of", lambda pair, at=None: next(servers))
+        monkeypatch.setattr(view, "server_of", lambda pair, at=None: next(servers))
 
         def interrupt() -> None:
             wait_for(lambda: any("starting it again" in line for line in told), 60)
@@ -140,9 +144,9 @@ def test_a_server_that_ended_is_started_again_and_one_signal_stops_the_demo(
 
         thread = threading.Thread(target=interrupt)
         thread.start()
-        pair = demo_command.Pair(baseline=BASELINE, optimised=OPTIMISED, repository=tmp_path)
         source = "synthetic?width=320&height=180"
-        demo_command.show_view(pair, source=source, pace="free", host="127.0.0.1", port=0, share=False)
+        choice = Choice(source=source, baseline=BASELINE, optimised=OPTIMISED)
+        show_pair(Pair(baseline=BASELINE, optimised=OPTIMISED, repository=tmp_path), choice, Hosting(port=0))
         thread.join()
     assert told[0].startswith("Split view: http://127.0.0.1:")
     assert told[-1] == "The server ended by itself; starting it again (1 of 3)"
@@ -152,9 +156,9 @@ def test_headless_measures_both_on_the_real_server(
     coco_repository: tuple[Path, dict[str, str]], test_data: Path
 ) -> None:
     repository, names = coco_repository
-    pair = demo_command.Pair(baseline=names["torch_fp32_tensor"], optimised=names["onnx_fp32"], repository=repository)
+    pair = Pair(baseline=names["torch_fp32_tensor"], optimised=names["onnx_fp32"], repository=repository)
     video = test_data / "videos" / "highway_cars_720p.mp4"
-    tables = demo_command.compare_headless(pair, source=str(video), seconds=2.0)
+    tables = compare_headless(pair, source=str(video), seconds=2.0)
     assert "baseline" in tables
     assert "optimised" in tables
     assert "P95" in tables

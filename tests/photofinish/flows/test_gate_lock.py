@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from photofinish.cli import cli
-from photofinish.commands import demo, export
 from photofinish.errors import ConfigError
+from photofinish.flows import demo, export
 from photofinish.flows.gate import LOCK_NAME, alone_in
 
 
@@ -71,7 +71,7 @@ def test_export_holds_the_staging_folder_from_building_to_publishing(
         raise ConfigError("published")
 
     monkeypatch.setattr("photofinish.export.build.stage_variants", stage)
-    monkeypatch.setattr(export, "baseline_of", lambda staged, path, stage: None)
+    monkeypatch.setattr(export, "baseline_of", lambda staged, request: None)
     monkeypatch.setattr(export, "gate_and_publish", gate)
     done = CliRunner().invoke(cli, ["export", "--staging", str(tmp_path)], standalone_mode=False)
     assert str(done.exception) == "published"

@@ -1,0 +1,191 @@
+"""`photofinish demo`: two variants chosen, made and published, then measured in turn or shown side by side."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from photofinish.address.hiding import public_address
+from photofinish.errors import ConfigError, PhotofinishError
+from photofinish.flows import tell
+from photofinish.flows.demo_choice import default_baseline, default_candidates, is_calibrated
+from photofinish.flows.gate import WORK, GateOptions, alone_in, error_from_report, gate_and_publish, tell_places
+from photofinish.flows.view import Pair, server_of, show_pair
+from photofinish.variant import default_variants_path, select_variant, variants_from_toml
+
+if TYPE_CHECKING:
+    from photofinish.client.ui.processes.source import Pace
+    from photofinish.client.ui.processes.turns import TurnMode
+    from photofinish.variant import Variant
+
+GATE_FRAMES = 40
+HEADLESS_FRAMES = 48
+HEADLESS_TIMEOUT_S = 60.0
+"""A deadline that a busy machine does not miss; the table says how long requests took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoRequest:
+    """What the user asked for, one field an option. baseline, optimised: None leaves the choice to us."""
+
+    weights: str
+    source: str
+    repository: Path
+    baseline: str | None
+    optimised: str | None
+    device: str
+    headless: bool
+    seconds: float
+    pace: Pace
+    turns: TurnMode
+    host: str
+    port: int | None
+    share: bool
+
+
+def run_demo(request: DemoRequest) -> None:
+    """Make and publish the two sides, then print their comparison or show them until Ctrl-C."""
+    frame_wh = check_source(request.source)
+    if not request.headless:
+        check_port(request.host, request.port)
+    tell_places(WORK / "staging", request.repository, tell)
+    with alone_in(WORK / "staging", tell):
+        pair = publish_pair(request, frame_wh=frame_wh)
+    if request.headless:
+        click.echo(compare_headless(pair, source=request.source, seconds=request.seconds))
+        return
+    from photofinish.client.ui.page.app import Hosting
+    from photofinish.client.ui.page.split_view import Choice
+
+    choice = Choice(
+        source=request.source,
+        baseline=pair.baseline,
+        optimised=pair.optimised,
+        pace=request.pace,
+        turns=request.turns,
+    )
+    show_pair(pair, choice, Hosting(host=request.host, port=request.port, share=request.share))
+
+
+def check_source(source: str) -> tuple[int, int] | None:
+    """Width and height of its pictures. SourceError now, not after minutes of exporting, if it has none."""
+    from photofinish.client.sources.opening import open_source
+
+    with open_source(source) as opened:
+        return opened.size_wh or next((frame.size_wh for frame in opened.frames()), None)
+
+
+def check_port(host: str, port: int | None) -> None:
+    """Raise ConfigError now, not after minutes of exporting, when the page cannot listen there."""
+    from photofinish.client.ui.page.server import open_listener
+
+    open_listener(host, port).close()
+
+
+def publish_pair(request: DemoRequest, *, frame_wh: tuple[int, int] | None = None) -> Pair:
+    """Make, where stale, and publish the two variants. The best candidate that can be made here wins.
+
+    frame_wh: size of the source's pictures; without it no variant with a rectangular input is a candidate.
+    """
+    from photofinish.export.build import resolve_device, stage_variants
+
+    path = default_variants_path()
+    left, rights = sides_from_request(request, path, frame_wh)
+    for position, right in enumerate(rights, start=1):
+        try:
+            staged = stage_variants(
+                request.weights,
+                variants_path=path,
+                names=(left.name, right.name),
+                device=request.device,
+                staging=WORK / "staging",
+                on_progress=tell,
+            )
+        except PhotofinishError as exc:
+            if position == len(rights):
+                raise
+            tell(f"{right.name} is left out: {exc}")
+            continue
+        if staged[0].card.task != "detect":
+            raise ConfigError(f"{request.weights} is a model for {staged[0].card.task}; the demo shows detectors")
+        baseline = next(item for item in staged if item.variant.name == left.name)
+        options = GateOptions(size=GATE_FRAMES)
+        outcome = gate_and_publish(staged, baseline, request.repository, options, on_progress=tell)
+        if right.name in outcome.published:
+            return Pair(baseline=left.name, optimised=right.name, repository=request.repository)
+        if outcome.report and position == len(rights):
+            raise error_from_report(outcome.report, WORK)
+        tell(f"{right.name} is left out: it fell below its accuracy floor")
+    raise ConfigError(f"{path} defines no optimised variant for {request.weights} on {resolve_device(request.device)}")
+
+
+def sides_from_request(
+    request: DemoRequest, path: Path, frame_wh: tuple[int, int] | None
+) -> tuple[Variant, tuple[Variant, ...]]:
+    """The baseline, and the candidates for the other side, best first."""
+    from photofinish.export.build import resolve_device
+    from photofinish.export.loading.weights import find_weights
+
+    found = find_weights(request.weights)
+    known = variants_from_toml(path, model=found.model)
+    left = select_variant(known, request.baseline) if request.baseline else default_baseline(known, found.kind)
+    if request.optimised:
+        return left, (select_variant(known, request.optimised),)
+    calibrated = is_calibrated(request.weights, found.kind)
+    where = resolve_device(request.device)
+    return left, default_candidates(known, found.kind, where, is_calibrated=calibrated, frame_wh=frame_wh)
+
+
+def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
+    """Serve, measure both pipelines in turn on the same frames, and give the tables."""
+    from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
+    from photofinish.client.sources.opening import open_source
+    from photofinish.flows.demo_truth import truth_table
+    from photofinish.perf.load.settling import settle_client_memory
+    from photofinish.perf.measure.demo import compare_pipelines
+    from photofinish.perf.report.terminal import comparison_table
+
+    settle_client_memory("kept", tell)
+    with open_source(source) as opened:
+        frames = tuple(itertools.islice(opened.frames(), HEADLESS_FRAMES))
+    if not frames:
+        raise ConfigError(f"{public_address(source)} gave no frame")
+    with server_of(pair) as server:
+        at = server.endpoint
+        with (
+            BaselinePipeline(at.grpc_url, pair.baseline, timeout_s=HEADLESS_TIMEOUT_S) as baseline,
+            OptimisedPipeline(
+                at.grpc_url,
+                pair.optimised,
+                http_url=at.http_url,
+                timeout_s=HEADLESS_TIMEOUT_S,
+                on_notice=tell,
+            ) as optimised,
+        ):
+            section = compare_pipelines(
+                baseline,
+                optimised,
+                frames,
+                seconds=seconds,
+                transports=(str(baseline.transport), str(optimised.transport)),
+                models=(pair.baseline, pair.optimised),
+                metrics_url=at.metrics_url,
+                server_pid=at.pid,
+                on_progress=tell,
+            )
+            tables = [comparison_table(section), truth_table(baseline, optimised, frames)]
+            is_untrained = baseline.card.untrained
+            input_wh = optimised.card.input_wh
+    if input_wh[0] != input_wh[1]:
+        width, height = input_wh
+        tables.append(
+            f"{pair.optimised} takes {width} × {height}: the frame without the grey padding of the baseline's square, "
+            f"the picture as large. The same in a square: --optimised {pair.optimised.removesuffix('_rect')}"
+        )
+    if is_untrained:
+        tables.append("The model is untrained: its boxes mean nothing. The speed is real.")
+    return "\n\n".join(table for table in tables if table)

@@ -1,0 +1,151 @@
+"""`photofinish export`: variants staged, gated, published, and the best of them named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from photofinish.errors import ExportError
+from photofinish.flows import tell
+from photofinish.flows.best import check_best_options, choose_best, measure_published, runs_here
+from photofinish.flows.gate import (
+    GateOptions,
+    GateOutcome,
+    alone_in,
+    error_from_report,
+    gate_and_publish,
+    tell_places,
+)
+from photofinish.variant import default_variants_path, variants_from_toml
+
+if TYPE_CHECKING:
+    from photofinish.export.publishing.staging import StagedVariant
+    from photofinish.perf.accuracy.gate import GateReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRequest:
+    """What the user asked for, one field an option; the command's help describes them."""
+
+    weights: str
+    names: tuple[str, ...]
+    device: str
+    gpus: str
+    targets: tuple[str, ...]
+    input_size: int | None
+    calibration: Path | None
+    model_name: str | None
+    repository: Path
+    staging: Path
+    variants_path: Path | None
+    data: Path | None
+    frames: str | None
+    gate: bool
+    gate_frames: int | None
+    best: bool
+    p95_ms: float | None
+
+    @property
+    def variants_file(self) -> Path:
+        """The variants.toml that counts."""
+        return self.variants_path or default_variants_path()
+
+    @property
+    def gate_options(self) -> GateOptions:
+        """What the gate looks at."""
+        return GateOptions(data=self.data, frames=self.frames, size=self.gate_frames, calibration=self.calibration)
+
+
+def run_export(request: ExportRequest) -> None:
+    """Make, check and publish the variants; print their table and the gate's.
+
+    Raises AccuracyGateError when a variant was refused, VerdictError when none keeps the limit of --best.
+    """
+    from photofinish.export.publishing.publish import publish_variants
+    from photofinish.export.publishing.summary import table_from_staged
+
+    check_best_options(request.best, request.p95_ms, request.gate)
+    if request.gate:
+        check_gate_frames(request.gate_options)
+    tell_places(request.staging, request.repository, tell)
+    with alone_in(request.staging, tell):
+        staged = stage(request, request.names)
+        if not request.gate:
+            publish_variants(staged, request.repository)
+            tell(f"published to {request.repository}, accuracy not measured")
+            click.echo(table_from_staged(staged))
+            return
+        baseline = baseline_of(staged, request)
+        outcome = gate_and_publish(staged, baseline, request.repository, request.gate_options, on_progress=tell)
+    tell(f"published to {request.repository}")
+    click.echo(table_from_staged(staged))
+    finish_export(request, staged, outcome)
+
+
+def stage(request: ExportRequest, names: tuple[str, ...]) -> tuple[StagedVariant, ...]:
+    """These variants, made where they are stale."""
+    from photofinish.export.build import stage_variants
+    from photofinish.export.publishing.summary import gpus_from_text
+
+    return stage_variants(
+        request.weights,
+        variants_path=request.variants_file,
+        names=names,
+        device=request.device,
+        input_size=request.input_size,
+        staging=request.staging,
+        on_progress=tell,
+        model_name=request.model_name,
+        gpus=gpus_from_text(request.gpus),
+        targets=request.targets,
+        calibration=request.calibration,
+    )
+
+
+def check_gate_frames(options: GateOptions) -> None:
+    """Raise ConfigError or SourceError now, not after minutes of building, when the gate's frames cannot be read."""
+    if options.data:
+        from photofinish.perf.accuracy.labels import LabelledDataset
+
+        LabelledDataset(options.data, limit=options.size)
+    if options.frames:
+        from photofinish.client.sources.opening import open_source
+
+        open_source(options.frames).close()
+
+
+def baseline_of(staged: tuple[StagedVariant, ...], request: ExportRequest) -> StagedVariant:
+    """The baseline among the staged variants; when it was not asked for, it is staged as well, to compare with."""
+    chosen = next((item for item in staged if item.variant.role == "baseline"), None)
+    if chosen:
+        return chosen
+    kind = "onnx" if staged[0].card.weights.endswith(".onnx") else "torch"
+    known = variants_from_toml(request.variants_file, model=staged[0].variant.model)
+    suffix = next(item.suffix for item in known if item.role == "baseline" and kind in item.sources)
+    return stage(request, (suffix,))[0]
+
+
+def finish_export(request: ExportRequest, staged: tuple[StagedVariant, ...], outcome: GateOutcome) -> None:
+    """Name the best variant where that was asked for, print what the gate found, raise what is wrong with it."""
+    if outcome.report and outcome.report.refused and not outcome.published:
+        finish_with_report(outcome.report, request.gate_options)
+    if request.p95_ms is not None:
+        models = [item.variant.name for item in staged if item.variant.name in outcome.published and runs_here(item)]
+        candidates = measure_published(request.repository, models, on_progress=tell)
+        click.echo(f"best: {choose_best(candidates, request.p95_ms, on_line=click.echo)}")
+    if outcome.report:
+        finish_with_report(outcome.report, request.gate_options)
+    if left := [item.variant.name for item in staged if request.names and item.variant.name not in outcome.published]:
+        raise ExportError(f"{', '.join(left)} was asked for and is not published; the reason stands above")
+
+
+def finish_with_report(report: GateReport, options: GateOptions) -> None:
+    """Print the accuracy table; raise AccuracyGateError when a variant was refused."""
+    from photofinish.perf.accuracy.report import table_from_report
+
+    click.echo("\n" + table_from_report(report))
+    if report.refused:
+        raise error_from_report(report, options.work)

@@ -1,0 +1,105 @@
+"""What each `photofinish perf` command measures, from the opened bench to the printed report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from photofinish.flows import tell
+from photofinish.flows.bench import artifacts_in, find_program, finish, open_run, repeat_command
+
+if TYPE_CHECKING:
+    from photofinish.perf.measure.runs import Plan
+
+
+def measure_standard(
+    plan: Plan, *, baseline: str | None, optimised: str | None, perf_analyzer: bool, **options: Any
+) -> None:
+    """Comparison flat out and paced, ladder and sweep. options: those of `open_run`, here and below."""
+    from photofinish.perf.measure.runs import choose_pair, climb_ladder, compare_flat_out, compare_paced, sweep_variants
+
+    program = find_program() if perf_analyzer else None
+    with open_run(plan=plan, **options) as run:
+        pair = choose_pair(run.bench, baseline, optimised, tell)
+        run.measure(
+            [
+                lambda run: compare_flat_out(run, *pair),
+                lambda run: compare_paced(run, *pair),
+                lambda run: climb_ladder(run, pair[1]),
+                lambda run: sweep_variants(run, program),
+            ]
+        )
+        finish(run)
+
+
+def measure_comparison(plan: Plan, *, baseline: str | None, optimised: str | None, **options: Any) -> None:
+    """Two variants in alternating blocks, flat out and at the plan's rates."""
+    from photofinish.perf.measure.runs import choose_pair, compare_flat_out, compare_paced
+
+    with open_run(plan=plan, **options) as run:
+        pair = choose_pair(run.bench, baseline, optimised, tell)
+        run.measure([lambda run: compare_flat_out(run, *pair), lambda run: compare_paced(run, *pair)])
+        finish(run)
+
+
+def measure_ladder(plan: Plan, **options: Any) -> None:
+    """Every step from the baseline on."""
+    from photofinish.perf.measure.runs import climb_ladder
+
+    with open_run(plan=plan, **options) as run:
+        run.measure([lambda run: climb_ladder(run, required=True)])
+        finish(run)
+
+
+def measure_sweep(plan: Plan, *, perf_analyzer: bool, **options: Any) -> None:
+    """Every variant at every number of requests in flight."""
+    from photofinish.perf.measure.runs import sweep_variants
+
+    program = find_program() if perf_analyzer else None
+    with open_run(plan=plan, **options) as run:
+        run.measure([lambda run: sweep_variants(run, program)])
+        finish(run)
+
+
+def measure_trace(plan: Plan, **options: Any) -> None:
+    """Where the time of a request goes, for every variant."""
+    from photofinish.perf.measure.runs import trace_stages
+
+    with open_run(plan=plan, **options) as run:
+        run.measure([trace_stages])
+        finish(run)
+
+
+def measure_artifacts(
+    repository: Path,
+    names: tuple[str, ...],
+    *,
+    batch_sizes: tuple[int, ...],
+    seconds: float,
+    quick: bool,
+    out: Path,
+    lang: str,
+) -> None:
+    """Each artifact in a bare loop of so many seconds for every batch size; the report is written and printed."""
+    from photofinish.machine.gpu import load_nvml
+    from photofinish.perf.engine.measuring import engine_record, measure_engines, require_measured
+    from photofinish.perf.record.record import require_writable, write_record
+    from photofinish.perf.report.files import write_reports
+    from photofinish.perf.report.terminal import terminal_report
+
+    require_writable(out)
+    nvml = load_nvml()
+    record = engine_record(command=repeat_command(), nvml=nvml)
+    section = measure_engines(
+        artifacts_in(repository, names),
+        batch_sizes=batch_sizes,
+        seconds=seconds / 4 if quick else seconds,
+        nvml=nvml,
+        on_progress=tell,
+        on_section=lambda section: write_record(record.with_section(section), out),
+    )
+    require_measured(section)
+    write_reports(record.with_section(section), out, lang=lang)
+    click.echo(terminal_report(record.with_section(section), lang=lang))
