@@ -11,8 +11,14 @@ from typing import Literal, Protocol
 from photofinish.detections import Detections
 from photofinish.frame import Frame
 
-DropCause = Literal["late", "error", "stopped"]
-"""late: a newer frame took its place. error: its request, or one before it, failed. stopped: the caller left."""
+DropCause = Literal["late", "error", "stopped", "turn"]
+"""late: a newer frame took its place. error: its request, or one before it, failed. stopped: the caller left.
+turn: it passed while the other side of the split view had its turn."""
+LATENCY_BUCKETS_S = (
+    *(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
+    *(0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0),
+)
+"""Upper bounds of every latency histogram, in seconds, from one GPU inference to a stalled server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

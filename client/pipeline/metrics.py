@@ -6,14 +6,9 @@ from types import TracebackType
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 
-from photofinish.client.pipeline.frame_result import DropCause, FrameResult
+from photofinish.client.pipeline.frame_result import LATENCY_BUCKETS_S, DropCause, FrameResult
 from photofinish.errors import ConfigError
 
-LATENCY_BUCKETS_S = (
-    *(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
-    *(0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0),
-)
-"""Upper bounds in seconds, from one GPU inference to a stalled server."""
 LABELS = ("side", "variant", "stream")
 """side: baseline or optimised, the variant's role. stream: the frames' stream_id."""
 

@@ -9,8 +9,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from photofinish.client.pipeline.frame_result import LATENCY_BUCKETS_S, DropCause
 from photofinish.client.pipeline.metrics import LABELS
-from photofinish.client.ui.processes.board import LATENCY_BUCKETS_S, Board
+from photofinish.client.ui.processes.board import Board
 from photofinish.client.ui.processes.side import STREAM_ID, Side
 
 
@@ -32,8 +33,9 @@ class BoardCollector(Collector):
         for side, board in self._boards.items():
             labels = [side, self._variants(side), STREAM_ID]
             done.add_metric(labels, board.frames_done)
-            dropped.add_metric([*labels, "late"], board.frames_dropped)
-            dropped.add_metric([*labels, "turn"], board.frames_passed)
+            drops: Mapping[DropCause, int] = {"late": board.frames_dropped, "turn": board.frames_passed}
+            for cause, count in drops.items():
+                dropped.add_metric([*labels, cause], count)
             latency.add_metric(labels, _cumulative_buckets(board), board.latency_sum_s)
         yield from (done, dropped, latency)
 

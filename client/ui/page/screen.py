@@ -8,10 +8,11 @@ from photofinish.address.hiding import public_address
 from photofinish.client.triton.transport import Transport
 from photofinish.client.ui.page.other_work import SHARE as OTHER_SHARE
 from photofinish.client.ui.page.split_view import SideState, ViewState
-from photofinish.client.ui.processes.board import TURNS_WINDOW_S, WINDOW_S, SideNumbers
+from photofinish.client.ui.processes.board import TAIL_SHARE, TURNS_WINDOW_S, WINDOW_S, SideNumbers
 from photofinish.client.ui.processes.side import SIDES, Side
 from photofinish.machine.processor import usable_cores
 from photofinish.model_card import ModelCard
+from photofinish.percentiles import min_samples
 
 TURNS = "This machine has no GPU: the sides take turns, rates count each side's own turns."
 TURNS_ASKED_FOR = "The sides take turns, rates count each side's own turns."
@@ -104,7 +105,10 @@ def _footnote(state: ViewState) -> str:
         how, window_s = "Both sides run at once", WINDOW_S
     counts_waiting = state.choice.is_paced and not state.takes_turns
     begin = "the picture being there" if counts_waiting else "taking a frame up"
-    return f"{how} on one server. Last {window_s:.0f} seconds; latency runs from {begin} to its boxes."
+    return (
+        f"{how} on one server. Last {window_s:.0f} seconds, P95 of at least {min_samples(TAIL_SHARE)} frames; "
+        f"latency runs from {begin} to its boxes."
+    )
 
 
 def _turns(state: ViewState) -> str:
@@ -157,6 +161,7 @@ def _side(state: ViewState, side: Side) -> dict[str, Any]:
         "fps": format_significant(numbers.frames_per_s),
         "p50": format_significant(numbers.p50_ms),
         "p95": format_significant(numbers.p95_ms),
+        "p95_unit": _p95_unit(numbers),
         "memory": "no GPU" if card and card.device == "cpu" else part.memory.text,
         "memory_note": part.memory.note if not (card and card.device == "cpu") else "the model runs on the CPU",
         "accuracy": _accuracy(card),
@@ -177,6 +182,12 @@ def _side(state: ViewState, side: Side) -> dict[str, Any]:
             "pid": part.child.pid,
         },
     }
+
+
+def _p95_unit(numbers: SideNumbers) -> str:
+    """What stands behind the P95: its unit, or how many frames it still needs."""
+    missing = numbers.p95_missing
+    return "ms" if not missing else "in 1 frame" if missing == 1 else f"in {missing} frames"
 
 
 def _dropped(numbers: SideNumbers, takes_turns: bool) -> str:

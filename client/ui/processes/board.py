@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import ctypes
-import math
 import multiprocessing
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +11,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from photofinish.client.pipeline.frame_result import LATENCY_BUCKETS_S
+from photofinish.percentiles import carried_percentile, min_samples, missing_samples, nearest_rank
+
 RING_SIZE = 4096
 """Samples kept: 5 s at 800 frames a second."""
 WINDOW_S = 5.0
 TURNS_WINDOW_S = 10.0
-"""The window of sides that take turns: each works half the time at most, and P95 needs its samples."""
-MIN_SAMPLES_P50 = 5
-MIN_SAMPLES_P95 = 20
+"""The window of sides that take turns: each works half the time at most."""
+TAIL_WINDOW_S = 60.0
+"""P95 takes older frames as well, up to this age, where the window holds fewer than it needs."""
+TAIL_SHARE = 0.95
+MIN_SAMPLES = 5
+"""Of a rate and of P50."""
 
 _SAMPLE = np.dtype(
     [
@@ -32,8 +37,6 @@ _SAMPLE = np.dtype(
     ]
 )
 NO_TRUTH = -1
-LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5)
-"""Upper bounds of the latency histogram since the start, for Prometheus; one bucket more holds the rest."""
 
 _DONE, _DROPPED, _PASSED, _LATENCY_SUM, _FIRST_BUCKET = range(5)
 
@@ -78,7 +81,7 @@ class Board:
 
     @property
     def latency_bucket_counts(self) -> tuple[int, ...]:
-        """Frames per latency bucket since the start, not cumulative; the last is above every bound."""
+        """Frames since the start in each bucket of LATENCY_BUCKETS_S, not cumulative; the last is above every bound."""
         return tuple(int(count) for count in self._words[_FIRST_BUCKET:])
 
     def record(
@@ -121,7 +124,10 @@ class Board:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideNumbers:
-    """What one side did in the window; None where the sample is too small to say."""
+    """What one side did in the window; None where the sample is too small to say.
+
+    p95_missing: how many frames more P95 needs.
+    """
 
     frames_per_s: float | None
     p50_ms: float | None
@@ -131,6 +137,7 @@ class SideNumbers:
     frames_done: int
     frames_dropped: int
     frames_passed: int = 0
+    p95_missing: int = 0
 
 
 def numbers_from_board(board: Board, now_ns: int, *, offered_per_s: float | None = None) -> SideNumbers:
@@ -142,14 +149,17 @@ def numbers_from_board(board: Board, now_ns: int, *, offered_per_s: float | None
     takes_turns = bool(len(samples) and samples["turn_ns"][-1])
     if not takes_turns:
         samples = samples[samples["finished_ns"] >= now_ns - int(WINDOW_S * 1e9)]
-    latencies_ns = np.sort(samples["latency_ns"])
+    latencies_ns = samples["latency_ns"]
+    tail_ns = _tail_latencies_ns(board, now_ns, latencies_ns)
+    p95_ns = carried_percentile(tail_ns, TAIL_SHARE)
     known = samples[samples["truth"] != NO_TRUTH]
     matched, truth, found = (int(known[name].sum()) for name in ("matched", "truth", "found"))
     rate = _frames_per_turn_s(samples["turn_ns"]) if takes_turns else _frames_per_s(samples["finished_ns"], now_ns)
     return SideNumbers(
         frames_per_s=min(rate, offered_per_s) if takes_turns and rate and offered_per_s else rate,
-        p50_ms=_percentile_ms(latencies_ns, 0.50, MIN_SAMPLES_P50),
-        p95_ms=_percentile_ms(latencies_ns, 0.95, MIN_SAMPLES_P95),
+        p50_ms=nearest_rank(latencies_ns, 0.5) / 1e6 if len(latencies_ns) >= MIN_SAMPLES else None,
+        p95_ms=None if p95_ns is None else p95_ns / 1e6,
+        p95_missing=missing_samples(len(tail_ns), TAIL_SHARE),
         recall=matched / truth if truth else None,
         precision=matched / found if found else None,
         frames_done=board.frames_done,
@@ -160,20 +170,22 @@ def numbers_from_board(board: Board, now_ns: int, *, offered_per_s: float | None
 
 def _frames_per_s(finished_ns: npt.NDArray[np.int64], now_ns: int) -> float | None:
     """Frames over the time since the first of them: a side that stopped falls towards 0."""
-    if len(finished_ns) < MIN_SAMPLES_P50:
+    if len(finished_ns) < MIN_SAMPLES:
         return None
     return (len(finished_ns) - 1) / max((now_ns - int(finished_ns[0])) / 1e9, 1e-9)
 
 
 def _frames_per_turn_s(turns_ns: npt.NDArray[np.int64]) -> float | None:
     """Frames over the time that the side itself worked; the other side's turns count nowhere."""
-    if len(turns_ns) < MIN_SAMPLES_P50:
+    if len(turns_ns) < MIN_SAMPLES:
         return None
     return len(turns_ns) / max(int(turns_ns.sum()) / 1e9, 1e-9)
 
 
-def _percentile_ms(sorted_ns: npt.NDArray[np.int64], share: float, min_samples: int) -> float | None:
-    """Nearest-rank percentile, or None below `min_samples`."""
-    if len(sorted_ns) < min_samples:
-        return None
-    return int(sorted_ns[math.ceil(share * len(sorted_ns)) - 1]) / 1e6
+def _tail_latencies_ns(board: Board, now_ns: int, in_window_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The latencies that P95 is told of: the window's, or the newest it needs; none of a side that stands still."""
+    needed = min_samples(TAIL_SHARE)
+    if not len(in_window_ns) or len(in_window_ns) >= needed:
+        return in_window_ns
+    older: npt.NDArray[np.int64] = board.samples_since(now_ns - int(TAIL_WINDOW_S * 1e9))["latency_ns"]
+    return older[-needed:]

@@ -98,6 +98,18 @@ def test_trouble_is_the_childs_or_the_sources() -> None:
     assert screen["sides"]["optimised"]["trouble"] == "no server"
 
 
+@pytest.mark.parametrize(
+    ("p95_ms", "missing", "shown"),
+    [(12.34, 0, "12.3 ms"), (None, 41, "– in 41 frames"), (None, 1, "– in 1 frame"), (None, 130, "– in 130 frames")],
+)
+def test_a_p95_says_how_many_frames_it_still_needs(p95_ms: float | None, missing: int, shown: str) -> None:
+    side = build_side(10.0, 10.0)
+    side = replace(side, numbers=replace(side.numbers, p95_ms=p95_ms, p95_missing=missing))
+    screen = screen_from_state(build_state(sides={"baseline": side, "optimised": side}))
+    assert "{p95} {p95_unit}".format(**screen["sides"]["baseline"]) == shown
+    assert "P95 of at least 130 frames" in screen["footnote"]
+
+
 @pytest.mark.parametrize(("device", "text"), [("cpu", "no GPU"), ("cuda", "412 MiB")])
 def test_memory_of_a_model_on_the_cpu(device: str, text: str) -> None:
     sides = {"baseline": build_side(1.0, 1.0, device=device), "optimised": build_side(1.0, 1.0)}

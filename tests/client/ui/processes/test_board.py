@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.samples import Sample
 
+from photofinish.client.pipeline.frame_result import DropCause
+from photofinish.client.pipeline.metrics import ClientMetrics
 from photofinish.client.ui.page.metrics import BoardCollector
 from photofinish.client.ui.processes.board import RING_SIZE, Board, BoardMemory, numbers_from_board
 
@@ -18,20 +23,32 @@ def filled_board(*, frames: int, interval_ms: float = 50.0, end_ns: int = 100 * 
 
 
 def test_rate_and_nearest_rank_percentiles() -> None:
-    numbers = numbers_from_board(filled_board(frames=100), 100 * SECOND)
-    assert numbers.frames_per_s == pytest.approx(20, rel=0.01)
-    assert (numbers.p50_ms, numbers.p95_ms) == (50.0, 95.0)
-    assert (numbers.frames_done, numbers.frames_dropped) == (100, 100)
+    numbers = numbers_from_board(filled_board(frames=200, interval_ms=25), 100 * SECOND)
+    assert numbers.frames_per_s == pytest.approx(40, rel=0.01)
+    assert (numbers.p50_ms, numbers.p95_ms) == (100.0, 190.0)
+    assert (numbers.frames_done, numbers.frames_dropped) == (200, 200)
     assert numbers.recall is None
 
 
 @pytest.mark.parametrize(
     ("frames", "has_p50", "has_p95"),
-    [(0, False, False), (4, False, False), (5, True, False), (19, True, False), (20, True, True)],
+    [(0, False, False), (4, False, False), (5, True, False), (129, True, False), (130, True, True)],
 )
 def test_percentiles_are_refused_for_small_samples(frames: int, has_p50: bool, has_p95: bool) -> None:
-    numbers = numbers_from_board(filled_board(frames=frames), 100 * SECOND)
+    numbers = numbers_from_board(filled_board(frames=frames, interval_ms=1), 100 * SECOND)
     assert (numbers.p50_ms is not None, numbers.p95_ms is not None) == (has_p50, has_p95)
+    assert numbers.p95_missing == max(130 - frames, 0)
+
+
+def test_p95_of_a_slow_side_takes_the_frames_it_needs_from_before_the_window() -> None:
+    """Five frames a second: the window of 5 s holds 25, P95 needs 130."""
+    board = filled_board(frames=200, interval_ms=200)
+    numbers = numbers_from_board(board, 100 * SECOND)
+    assert (numbers.p50_ms, numbers.p95_ms, numbers.p95_missing) == (187.0, 194.0, 0)
+    slower = numbers_from_board(filled_board(frames=200, interval_ms=600), 100 * SECOND)
+    assert (slower.p95_ms, slower.p95_missing) == (None, 29)  # 101 frames in the last minute
+    stopped = numbers_from_board(board, 106 * SECOND)
+    assert (stopped.p95_ms, stopped.p95_missing) == (None, 130)
 
 
 def test_a_side_that_stopped_loses_its_rate() -> None:
@@ -66,6 +83,25 @@ def test_reset_forgets() -> None:
     board.reset()
     assert numbers_from_board(board, 100 * SECOND).frames_done == 0
     assert len(board.samples_since(1)) == 0
+
+
+def test_the_views_metrics_are_those_of_the_pipelines() -> None:
+    """One name, one set of buckets, and every cause a DropCause."""
+    boards, pipelines = CollectorRegistry(), ClientMetrics()
+    boards.register(BoardCollector({"baseline": filled_board(frames=30)}, lambda side: "toy"))
+    pipelines.latency.labels("baseline", "toy", "cam").observe(0.0125)
+
+    def samples(registry: CollectorRegistry) -> list[Sample]:
+        return [sample for family in registry.collect() for sample in family.samples]
+
+    bounds = [
+        [sample.labels["le"] for sample in samples(registry) if sample.name == "photofinish_latency_seconds_bucket"]
+        for registry in (boards, pipelines.registry)
+    ]
+    assert bounds[0] == bounds[1]
+    causes = {sample.labels["cause"] for sample in samples(boards) if "cause" in sample.labels}
+    assert causes == {"late", "turn"}
+    assert causes <= set(get_args(DropCause))
 
 
 def test_prometheus_reads_the_same_counters() -> None:

@@ -162,13 +162,13 @@ def test_a_side_that_waits_for_its_turn_stops_at_once() -> None:
 
 def test_rates_count_own_turns_only() -> None:
     board = Board(BoardMemory())
-    for number in range(40):
+    for number in range(140):
         board.record(finished_ns=number * 200 * MS, latency_ns=50 * MS, found=0, turn_ns=50 * MS, passed=3, dropped=1)
-    now_ns = 40 * 200 * MS
+    now_ns = 140 * 200 * MS
     numbers = numbers_from_board(board, now_ns)
     assert numbers.frames_per_s == pytest.approx(20.0)
     assert (numbers.p50_ms, numbers.p95_ms) == (50.0, 50.0)
-    assert (numbers.frames_dropped, numbers.frames_passed) == (40, 120)
+    assert (numbers.frames_dropped, numbers.frames_passed) == (140, 420)
     assert numbers_from_board(board, now_ns, offered_per_s=15.0).frames_per_s == 15.0
 
 
