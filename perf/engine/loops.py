@@ -28,12 +28,12 @@ WARM_UPS = 5
 class Artifact:
     """One variant of the repository. directory: the version directory that holds the model file.
 
-    backends: the folder of the embedded server's backends, whose classes run TensorRT engines and compiled packages.
+    backend_package: the folder of the embedded server's package whose engines run TensorRT plans and compiled packages.
     """
 
     card: ModelCard
     directory: Path
-    backends: Path | None = None
+    backend_package: Path | None = None
 
     @property
     def path(self) -> Path:
@@ -118,11 +118,11 @@ def library(name: str, extra: str) -> Any:
         raise ConfigError(f"{name} is not installed; run `pip install 'photofinish[{extra}]'`") from exc
 
 
-def backends_of(artifact: Artifact) -> Path:
-    """The folder of the embedded server's backends."""
-    if artifact.backends is None:
+def package_of(artifact: Artifact) -> Path:
+    """The folder of the embedded server's backend package."""
+    if artifact.backend_package is None:
         raise ConfigError("the embedded server's backends were not given; run it by `photofinish perf engine`")
-    return artifact.backends
+    return artifact.backend_package
 
 
 def _call(loop: Loop) -> None:
@@ -224,7 +224,7 @@ def _openvino_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
 
 
 def _tensorrt_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
-    return tensorrt_loop(artifact.card, artifact.directory, pixels, backends_of(artifact))
+    return tensorrt_loop(artifact.card, artifact.directory, pixels, package_of(artifact))
 
 
 _LOOPS: Mapping[str, Callable[[Artifact, npt.NDArray[Any]], Loop]] = {

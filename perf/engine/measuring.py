@@ -11,7 +11,7 @@ from typing import Any
 
 from photofinish.errors import ConfigError, PhotofinishError
 from photofinish.model_card import ModelCard
-from photofinish.perf.engine.loops import Artifact, backends_of, loop_from_artifact, timed_loop
+from photofinish.perf.engine.loops import Artifact, loop_from_artifact, package_of, timed_loop
 from photofinish.perf.engine.packages import holds_packages, package_loop
 from photofinish.perf.load.settling import measure_harness
 from photofinish.perf.measure.comparison import Progress, reason_to_stop
@@ -76,7 +76,8 @@ def _warm(artifact: Artifact, batch_size: int, seed: int) -> Iterator[Callable[[
     if batch_size > card.batch_buckets[-1]:
         raise ConfigError(f"{card.variant} takes batches of {card.batch_buckets[-1]} at most")
     if card.backend == "pytorch" and holds_packages(artifact.directory):
-        with package_loop(card, artifact.directory, batch_size, seed=seed, backends=backends_of(artifact)) as measure:
+        package = package_of(artifact)
+        with package_loop(card, artifact.directory, batch_size, seed=seed, backend_package=package) as measure:
             yield measure
     else:
         loop = loop_from_artifact(artifact, batch_size, seed)

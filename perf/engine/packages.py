@@ -38,18 +38,18 @@ def package_loop(
     batch_size: int,
     *,
     seed: int,
-    backends: Path,
+    backend_package: Path,
     load_timeout_s: float = LOAD_TIMEOUT_S,
 ) -> Iterator[Callable[[float], Samples]]:
     """A function that runs the packages in `directory` for so many seconds, warm, in their own process.
 
-    All batch sizes are prepared, as served. backends: the folder of the embedded server's backends. Raises ConfigError
-    where the server would refuse the packages, and when the process dies: the message says of what.
+    All batch sizes are prepared, as served. backend_package: the folder of the embedded server's package.
+    Raises ConfigError where the server would refuse the packages, and when the process dies: the message says of what.
     """
     config = config_from_card(card, card.batch_buckets)
     width, height = card.input_wh
     job = {
-        "folders": [str(backends / "pytorch"), str(backends / "shared")],
+        "backend_package": str(backend_package),
         "arguments": {
             "model_config": json.dumps(config),
             "model_instance_kind": "GPU" if card.device == "cuda" else "CPU",

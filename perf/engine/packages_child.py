@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
+import importlib.util
 import json
 import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+_PACKAGE = "photofinish_backend"
 
 
 def main() -> None:
@@ -30,12 +34,11 @@ def main() -> None:
             answers.write(json.dumps(answer) + "\n")
             answers.flush()
 
-        sys.path[:0] = job["folders"]
-        backend = importlib.import_module("photofinish_engines")
-        shared = importlib.import_module("photofinish_model")
+        engines, models = import_backend(Path(job["backend_package"]), "engine", "model")
         try:
-            execute = _warm_loop(backend, shared.served_model(job["arguments"], "model.pt"), job)
-        except shared.RefusedModelError as exc:
+            model, engine = engines.open_model(job["arguments"])
+            execute = _warm_loop(model, engine, job)
+        except models.RefusedModelError as exc:
             tell(refused=str(exc))
             return
         tell(ready=True)
@@ -43,12 +46,25 @@ def main() -> None:
             tell(done_ns=_run_for(execute, float(line)))
 
 
-def _warm_loop(backend: Any, model: Any, job: dict[str, Any]) -> Callable[[], object]:
+def import_backend(folder: Path, *names: str) -> list[ModuleType]:
+    """Modules of the embedded server's package in `folder`.
+
+    They are found by this folder alone: beside it lie others of the server, called as libraries are.
+    """
+    if _PACKAGE not in sys.modules:
+        spec = importlib.util.spec_from_file_location(_PACKAGE, folder / "__init__.py")
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{folder} is no package")
+        sys.modules[_PACKAGE] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[_PACKAGE])
+    return [importlib.import_module(f"{_PACKAGE}.{name}") for name in names]
+
+
+def _warm_loop(model: Any, engine: Any, job: dict[str, Any]) -> Callable[[], object]:
     """One execution, finished when it returns. On a GPU the pictures already lie in the engine's buffers."""
     import numpy as np
 
     pixels = np.random.default_rng(job["seed"]).integers(0, 256, job["shape"], dtype=np.uint8)
-    engine = backend.open_engine(model)
     for _ in range(job["warm_ups"]):
         engine.run_arrays([pixels])
     if model.device == "cpu":

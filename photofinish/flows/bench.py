@@ -88,7 +88,7 @@ def artifacts_in(repository: Path, names: tuple[str, ...]) -> list[Artifact]:
     """The variants of a repository on disk, by name or suffix; all of them when none is named."""
     from photofinish.export.publishing.cards import card_from_directory
     from photofinish.perf.engine.loops import Artifact
-    from photofinish.server.triton.run_folder import BACKENDS
+    from photofinish.server.triton.run_folder import BACKEND
 
     directories = sorted(path.parent for path in repository.glob("*/config.pbtxt"))
     cards = {card.variant: (card, directory) for directory in directories if (card := card_from_directory(directory))}
@@ -98,7 +98,7 @@ def artifacts_in(repository: Path, names: tuple[str, ...]) -> list[Artifact]:
     for name in all_chosen_by_name(cards, names, where=str(repository)):
         card, directory = cards[name]
         version = max((path for path in directory.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
-        found.append(Artifact(card=card, directory=version, backends=BACKENDS))
+        found.append(Artifact(card=card, directory=version, backend_package=BACKEND))
     return found
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
-MODEL_PROGRAMS = ("triton_python_backend_stub", "photofinish_model_process.py")
+MODEL_PROGRAMS = ("triton_python_backend_stub", "photofinish_backend/lane/process.py")
 """How the programs end in which the embedded server runs its models; without the bridge Triton's own stub does."""
 
 

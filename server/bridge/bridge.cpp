@@ -22,7 +22,7 @@ namespace {
 
 constexpr char kRegionParameter[] = "photofinish_region";
 constexpr char kPythonVariable[] = "PHOTOFINISH_PYTHON";
-constexpr char kScript[] = "/photofinish_model_process.py";
+constexpr char kScript[] = "/photofinish_backend/lane/process.py";
 constexpr char kNoRegion[] =
     ": a client's shared memory cannot be opened here (another user or container?); its pictures are copied once";
 constexpr uint64_t kRestartPauseNs = 10'000'000'000;

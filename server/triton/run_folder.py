@@ -9,16 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from photofinish.errors import ServerError
+from photofinish.server.backend.engine import ENGINES
 from photofinish.server.triton.files import TritonFiles
 
-BACKENDS = Path(__file__).resolve().parent.parent / "backends"
-SHARED_MODULES = BACKENDS / "shared"
-"""Modules that are copied beside every model.py, since a backend imports nothing of ours as a package."""
-
-
-def backend_names() -> tuple[str, ...]:
-    """The backends that this checkout holds."""
-    return tuple(sorted(path.parent.name for path in BACKENDS.glob("*/photofinish_backend.py")))
+BACKEND = Path(__file__).resolve().parent.parent / "backend"
+"""The package that runs the models. It imports nothing else of ours, so that it works wherever it is copied to."""
+PACKAGE = "photofinish_backend"
+"""Its name there, where nothing but the interpreter's own packages can be imported."""
+STUB = f"from {PACKAGE}.stub.model import TritonPythonModel\n"
+"""The model.py that Triton's Python backend loads, with its folder on sys.path."""
 
 
 def fill_run_folder(
@@ -37,9 +36,9 @@ def fill_run_folder(
         shutil.copytree(files.python_backend, python)
         shutil.copy2(files.stub, python)
         (python / files.stub.name).chmod(0o755)
-        for name in backend_names():
-            shutil.copytree(SHARED_MODULES, backends / name, ignore=_not_python)
-            shutil.copytree(BACKENDS / name, backends / name, dirs_exist_ok=True, ignore=_not_python)
+        for name in ENGINES:
+            shutil.copytree(BACKEND, backends / name / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+            (backends / name / "model.py").write_text(STUB, encoding="utf-8")
             if bridge:
                 shutil.copy2(bridge, backends / name / f"libtriton_{name}.so")
         library = folder / "lib"
@@ -48,10 +47,6 @@ def fill_run_folder(
             (library / files.libpython.name).symlink_to(files.libpython)
     except OSError as exc:
         raise ServerError(f"the server's run folder {folder} cannot be written: {exc}; set TMPDIR to another") from exc
-
-
-def _not_python(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if not name.endswith(".py")]
 
 
 def server_environment(folder: Path, files: TritonFiles, inherited: Mapping[str, str]) -> dict[str, str]:

@@ -25,7 +25,7 @@ SOURCES = (
         CHECKOUT / "export" / "tensorrt" / f"{name}.py"
         for name in ("build", "inspect", "library", "network", "progress")
     ),
-    CHECKOUT / "server" / "backends" / "tensorrt" / "photofinish_engines.py",
+    CHECKOUT / "server" / "backend" / "engines" / "tensorrt.py",
 )
 BUILDER = {
     "Builder": ["create_network", "create_builder_config", "create_optimization_profile", "build_serialized_network"],

@@ -23,7 +23,7 @@ from photofinish.letterbox import letterboxed_from_image
 from photofinish.perf.engine.loops import Artifact
 from photofinish.perf.engine.measuring import measure_engines
 from photofinish.server.triton.embedded import EmbeddedServer
-from photofinish.server.triton.run_folder import BACKENDS
+from photofinish.server.triton.run_folder import BACKEND
 from photofinish.synthetic import SyntheticCamera
 from photofinish.variant import default_variants_path
 from tests.export.tensorrt.fixtures import INPUT_SIZE
@@ -95,6 +95,6 @@ def test_what_is_built_here_answers_as_fp32_does(suffix: str, context: BuildCont
         parity = parity_from_rows(found, reference[start : start + size])
         assert parity.min_iou > 0.9, (start, size, parity)
         assert parity.max_confidence_difference < 0.05, (start, size, parity)
-    artifact = Artifact(card=staged.card, directory=repository / staged.variant.name / "1", backends=BACKENDS)
+    artifact = Artifact(card=staged.card, directory=repository / staged.variant.name / "1", backend_package=BACKEND)
     section = measure_engines([artifact], batch_sizes=(1, 8), seconds=0.5, on_progress=lines.append)
     assert [arm.batch_size for arm in section.arms] == [1, 8], lines

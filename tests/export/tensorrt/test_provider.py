@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,12 +21,14 @@ from photofinish.export.recipes.context import BuildContext, RecipeUnavailableEr
 from photofinish.export.recipes.table import RECIPES
 from photofinish.export.tensorrt.library import provider_problem
 from photofinish.perf.engine.loops import Artifact, loop_from_artifact
+from photofinish.server.backend.engines import onnxruntime as engines
+from photofinish.server.backend.engines import tensorrt_provider
+from photofinish.server.backend.model import RefusedModelError, served_model
 from photofinish.variant import Variant, default_variants_path, variants_from_toml
 from tests.builders import build_card
 from tests.export.tensorrt.variants import engine_variant
 from tests.server.backend.engines.test_tensorrt import HostCuda
 
-BACKENDS = Path(__file__).resolve().parents[3] / "server" / "backends"
 KEYS_OF_THE_GENUINE_BACKEND = {
     "max_workspace_size_bytes", "trt_engine_cache_enable", "trt_engine_cache_path", "trt_engine_cache_prefix",
     "trt_timing_cache_enable", "trt_timing_cache_path", "trt_profile_min_shapes", "trt_profile_opt_shapes",
@@ -145,20 +145,12 @@ def test_asked_for_by_name_without_a_gpu_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, ModuleType]:
-    """The `onnxruntime` backend's modules, apart from those of other backends."""
-    for name in [name for name in sys.modules if name.startswith("photofinish_")]:
-        monkeypatch.delitem(sys.modules, name)
-    for folder in ("shared", "onnxruntime"):
-        monkeypatch.syspath_prepend(str(BACKENDS / folder))
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Engines are kept here."""
     monkeypatch.setenv("PHOTOFINISH_CACHE", str(tmp_path / "cache"))
-    modules = {name: importlib.import_module(f"photofinish_{name}") for name in ("model", "tensorrt", "engines")}
-    for name in [name for name in sys.modules if name.startswith("photofinish_")]:
-        monkeypatch.delitem(sys.modules, name)
-    return modules
 
 
-def served(backend: dict[str, ModuleType], toy_path: Path, config: dict[str, Any] | None = None) -> Any:
+def served(toy_path: Path, config: dict[str, Any] | None = None) -> Any:
     document = {
         "name": "toy_onnx_fp16_trt",
         "max_batch_size": 8,
@@ -175,23 +167,20 @@ def served(backend: dict[str, ModuleType], toy_path: Path, config: dict[str, Any
         "model_repository": str(toy_path.parent.parent),
         "model_version": toy_path.parent.name,
     }
-    model = backend["model"]
-    return replace(
-        model.served_model({**arguments}, toy_path.name), card={"batch_buckets": [1, 8], "cuda_graphs": True}
-    )
+    return replace(served_model({**arguments}, toy_path.name), card={"batch_buckets": [1, 8], "cuda_graphs": True})
 
 
-def test_accelerators_are_read_from_the_config(backend: dict[str, ModuleType], toy_path: Path) -> None:
-    assert served(backend, toy_path).accelerators == ("tensorrt",)
-    assert served(backend, toy_path, {"optimization": {}}).accelerators == ()
+def test_accelerators_are_read_from_the_config(toy_path: Path) -> None:
+    assert served(toy_path).accelerators == ("tensorrt",)
+    assert served(toy_path, {"optimization": {}}).accelerators == ()
 
 
 @pytest.mark.skipif(
     "TensorrtExecutionProvider" in onnxruntime.get_available_providers(), reason="this ONNX Runtime has the provider"
 )
-def test_a_server_without_the_provider_refuses_the_model(backend: dict[str, ModuleType], toy_path: Path) -> None:
-    with pytest.raises(backend["model"].RefusedModelError, match=r"configured for TensorRT .*has only .*onnx_fp16"):
-        backend["tensorrt"].tensorrt_session(served(backend, toy_path), stream=7, cuda_graphs=True, fixed={"batch": 1})
+def test_a_server_without_the_provider_refuses_the_model(toy_path: Path) -> None:
+    with pytest.raises(RefusedModelError, match=r"configured for TensorRT .*has only .*onnx_fp16"):
+        tensorrt_provider.tensorrt_session(served(toy_path), stream=7, cuda_graphs=True, fixed={"batch": 1})
 
 
 class Sessions:
@@ -224,15 +213,14 @@ class Sessions:
         return SimpleNamespace(get_providers=lambda: list(self.providers))
 
 
+@pytest.mark.usefixtures("cache")
 def test_session_is_tensorrts_alone_with_a_graph_and_a_cache(
-    backend: dict[str, ModuleType], toy_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = Sessions()
-    monkeypatch.setattr(backend["tensorrt"], "ort", runtime)
+    monkeypatch.setattr(tensorrt_provider, "ort", runtime)
     for size in (1, 8):
-        backend["tensorrt"].tensorrt_session(
-            served(backend, toy_path), stream=7, cuda_graphs=True, fixed={"batch": size}
-        )
+        tensorrt_provider.tensorrt_session(served(toy_path), stream=7, cuda_graphs=True, fixed={"batch": size})
     folders = [Path(settings["trt_engine_cache_path"]) for settings in runtime.settings]
     # Engines of two batch sizes have the same name for the provider.
     assert len(set(folders)) == 2
@@ -243,6 +231,7 @@ def test_session_is_tensorrts_alone_with_a_graph_and_a_cache(
     assert runtime.options[0].get_session_config_entry("session.disable_cpu_ep_fallback") == "1"
 
 
+@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize(
     ("runtime", "message"),
     [
@@ -252,15 +241,14 @@ def test_session_is_tensorrts_alone_with_a_graph_and_a_cache(
     ids=["provider", "node"],
 )
 def test_a_fall_back_is_refused(
-    backend: dict[str, ModuleType],
     toy_path: Path,
     runtime: Sessions,
     message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(backend["tensorrt"], "ort", runtime)
-    with pytest.raises(backend["model"].RefusedModelError, match=message):
-        backend["tensorrt"].tensorrt_session(served(backend, toy_path), stream=7, cuda_graphs=True, fixed={})
+    monkeypatch.setattr(tensorrt_provider, "ort", runtime)
+    with pytest.raises(RefusedModelError, match=message):
+        tensorrt_provider.tensorrt_session(served(toy_path), stream=7, cuda_graphs=True, fixed={})
 
 
 class FakeSession:
@@ -276,9 +264,7 @@ class FakeSession:
         self.runs.append(self.fixed["batch"])
 
 
-def test_every_batch_size_has_a_tensorrt_session_of_its_own(
-    backend: dict[str, ModuleType], toy_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_batch_size_has_a_tensorrt_session_of_its_own(toy_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The provider records one CUDA graph for each session, whatever the batch size that comes next."""
     made: list[dict[str, int]] = []
     runs: list[int] = []
@@ -287,11 +273,10 @@ def test_every_batch_size_has_a_tensorrt_session_of_its_own(
         made.append(fixed)
         return FakeSession(fixed, runs)
 
-    engines = backend["engines"]
     monkeypatch.setattr(engines, "Cuda", lambda device_id: HostCuda())
     monkeypatch.setattr(engines, "tensorrt_session", session)
     monkeypatch.setattr(engines, "cuda_session", None)
-    engine = engines.CudaEngine(served(backend, toy_path))
+    engine = engines.open_engine(served(toy_path))
     assert made == [{"batch": 1}, {"batch": 8}]
     runs.clear()
     engine.run_arrays([np.zeros((3, 32, 32, 3), np.uint8)])
@@ -299,7 +284,7 @@ def test_every_batch_size_has_a_tensorrt_session_of_its_own(
 
 
 def test_cuda_sessions_share_memory_and_are_all_loaded_before_one_runs(
-    backend: dict[str, ModuleType], toy_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights of a session loaded later would lie where a recorded graph works."""
     events: list[str] = []
@@ -313,12 +298,11 @@ def test_cuda_sessions_share_memory_and_are_all_loaded_before_one_runs(
         events.append(f"load {fixed['batch']}")
         return Noted(fixed, runs)
 
-    engines = backend["engines"]
     monkeypatch.setattr(engines, "Cuda", lambda device_id: HostCuda())
     monkeypatch.setattr(engines, "cuda_session", session)
     monkeypatch.setattr(engines, "check_cuda_provider", lambda model: None)
     monkeypatch.setattr(engines, "share_working_memory", lambda device_id: events.append("share"))
-    engines.CudaEngine(served(backend, toy_path, {"optimization": {}}))
+    engines.open_engine(served(toy_path, {"optimization": {}}))
     assert events[:3] == ["share", "load 1", "load 8"]
     assert list(dict.fromkeys(events[3:])) == ["run 8", "run 1"]
 

@@ -90,6 +90,6 @@ def test_the_code_that_decides_the_answers_is_known() -> None:
         "perf/accuracy/figures.py",
         "photofinish/letterbox.py",
         "photofinish/synthetic/traffic.py",
-        "server/backends/openvino/photofinish_backend.py",
+        "server/backend/engines/openvino.py",
         "server/bridge/bridge.cpp",
     } <= names

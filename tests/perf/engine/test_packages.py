@@ -15,13 +15,12 @@ from photofinish.perf.engine import packages as engine_packages
 from photofinish.perf.engine.loops import Artifact
 from photofinish.perf.engine.measuring import measure_engines
 from photofinish.perf.engine.packages import package_loop
-from photofinish.server.triton.run_folder import BACKENDS
+from photofinish.server.triton.run_folder import BACKEND
 from tests.builders import build_card
 from tests.perf.toy_repository import write_toy_repository
 
-MODEL = """
-class RefusedModelError(Exception): pass
-def served_model(arguments, name): return type("Model", (), {"device": "cpu"})
+OPEN_MODEL = """
+def open_model(arguments): return type("Model", (), {"device": "cpu"}), open_engine(arguments)
 """
 
 
@@ -46,12 +45,12 @@ def directory(tmp_path: Path) -> Path:
     return folder
 
 
-def dying_backends(folder: Path, program: str) -> Path:
+def dying_backend(folder: Path, program: str) -> Path:
     """A backend whose program does something fatal in place of an execution."""
-    (folder / "pytorch").mkdir(parents=True)
-    (folder / "shared").mkdir()
-    (folder / "shared" / "photofinish_model.py").write_text(MODEL, encoding="utf-8")
-    (folder / "pytorch" / "photofinish_engines.py").write_text(program, encoding="utf-8")
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "model.py").write_text("class RefusedModelError(Exception): pass\n", encoding="utf-8")
+    (folder / "engine.py").write_text(program + OPEN_MODEL, encoding="utf-8")
     return folder
 
 
@@ -60,7 +59,7 @@ def test_a_package_is_measured_by_the_backends_own_class(card: ModelCard, direct
     program = torch.export.export(Rows(), (torch.zeros(1, 8, 16, 3, dtype=torch.uint8),))
     torch._inductor.aoti_compile_and_package(program, package_path=str(directory / "model_b1.pt2"))
     (directory / "model.json").write_text(json.dumps({"torch": torch.__version__, "batch_sizes": [1]}))
-    artifact = Artifact(card=card, directory=directory, backends=BACKENDS)
+    artifact = Artifact(card=card, directory=directory, backend_package=BACKEND)
     section = measure_engines([artifact], seconds=0.2, on_progress=lambda line: None)
     assert [arm.model for arm in section.arms] == ["toy_aoti_fp16"], section.not_run
     samples = section.blocks[0].samples
@@ -73,7 +72,7 @@ def test_what_the_server_would_refuse_is_said(card: ModelCard, directory: Path) 
     (directory / "model.json").write_text(json.dumps({"torch": "2.0.0", "batch_sizes": [1]}))
     with (
         pytest.raises(ConfigError, match=r"server would refuse toy_aoti_fp16: .* made for torch 2\.0\.0"),
-        package_loop(card, directory, 1, seed=0, backends=BACKENDS),
+        package_loop(card, directory, 1, seed=0, backend_package=BACKEND),
     ):
         pass
 
@@ -98,7 +97,7 @@ def test_a_crash_is_one_line_and_the_rest_goes_on(
     card: ModelCard, directory: Path, tmp_path: Path, program: str, said: str
 ) -> None:
     write_toy_repository(tmp_path)
-    crashing = Artifact(card=card, directory=directory, backends=dying_backends(tmp_path / "backends", program))
+    crashing = Artifact(card=card, directory=directory, backend_package=dying_backend(tmp_path / "backend", program))
     healthy = Artifact(card=build_card(), directory=tmp_path / "toy_onnx_fp32" / "1")
     lines: list[str] = []
     section = measure_engines([crashing, healthy], seconds=0.05, on_progress=lines.append)
@@ -110,10 +109,10 @@ def test_a_crash_is_one_line_and_the_rest_goes_on(
 
 
 def test_a_process_that_never_answers_is_ended(card: ModelCard, directory: Path, tmp_path: Path) -> None:
-    backends = dying_backends(tmp_path / "backends", "import time\ntime.sleep(60)")
+    backend = dying_backend(tmp_path / "backend", "import time\ntime.sleep(60)")
     with (
         pytest.raises(ConfigError, match=r"no answer from its process in 0\.2 s"),
-        package_loop(card, directory, 1, seed=0, backends=backends, load_timeout_s=0.2),
+        package_loop(card, directory, 1, seed=0, backend_package=backend, load_timeout_s=0.2),
     ):
         pass
 
@@ -125,6 +124,6 @@ def test_a_process_that_hangs_up_and_lives_on_is_ended(
     program = "import os, time\nos.closerange(3, 256)\ntime.sleep(60)"
     with (
         pytest.raises(ConfigError, match="was ended by SIGKILL"),
-        package_loop(card, directory, 1, seed=0, backends=dying_backends(tmp_path / "backends", program)),
+        package_loop(card, directory, 1, seed=0, backend_package=dying_backend(tmp_path / "backend", program)),
     ):
         pass

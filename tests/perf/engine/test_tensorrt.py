@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +15,9 @@ from photofinish.model_card import ModelCard
 from photofinish.perf.engine import tensorrt as engine_tensorrt
 from photofinish.perf.engine.loops import Artifact, loop_from_artifact
 from photofinish.perf.engine.measuring import measure_engines, require_measured
+from photofinish.perf.engine.packages_child import import_backend
 from photofinish.perf.engine.tensorrt import config_from_card, tensorrt_loop
-from photofinish.server.triton.run_folder import BACKENDS
+from photofinish.server.triton.run_folder import BACKEND
 from tests.builders import build_card
 from tests.export.tensorrt.variants import engine_variant
 from tests.server.backend.engines.test_tensorrt import RECORD, HostCuda, SummingLibrary, sums
@@ -68,20 +68,14 @@ def test_loop_replays_the_graph_of_its_batch_and_waits(
     """One prepared size, the pictures already on the GPU, one launch and one wait per execution."""
     gpus: list[Gpu] = []
     library = SummingLibrary()
-    modules = engine_tensorrt._backend_modules
-
-    def with_stand_ins(backends: Path) -> Any:
-        engines, model = modules(backends)
-        monkeypatch.setattr(engines, "GraphCuda", lambda device_id: gpus.append(Gpu(device_id)) or gpus[-1])
-        monkeypatch.setattr(engines, "import_library", lambda record: library)
-        return engines, model
-
-    monkeypatch.setattr(engine_tensorrt, "_backend_modules", with_stand_ins)
+    (engines,) = import_backend(BACKEND, "engines.tensorrt")
+    monkeypatch.setattr(engines, "GraphCuda", lambda device_id: gpus.append(Gpu(device_id)) or gpus[-1])
+    monkeypatch.setattr(engines, "import_library", lambda record: library)
     monkeypatch.setattr(
         engine_tensorrt, "config_from_card", lambda card, size: {**config_from_card(card, size), "output": [OUTPUT]}
     )
     pixels = np.arange(4 * 12, dtype=np.uint8).reshape(4, 2, 2, 3)
-    loop = tensorrt_loop(card, directory, pixels, BACKENDS)
+    loop = tensorrt_loop(card, directory, pixels, BACKEND)
     (gpu,) = gpus
     assert len(gpu.recorded) == 1
     gpu.replays = gpu.waited = 0
@@ -96,7 +90,7 @@ def test_loop_replays_the_graph_of_its_batch_and_waits(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_without_a_gpu_the_reason_stands_in_the_report(card: ModelCard, directory: Path) -> None:
     lines: list[str] = []
-    artifact = Artifact(card=card, directory=directory, backends=BACKENDS)
+    artifact = Artifact(card=card, directory=directory, backend_package=BACKEND)
     section = measure_engines([artifact], batch_sizes=(1, 8), seconds=0.05, on_progress=lines.append)
     assert section.arms == ()
     assert [item.label for item in section.not_run] == ["toy_trt_fp16, batch 1", "toy_trt_fp16, batch 8"]
@@ -123,7 +117,7 @@ def test_config_is_what_the_export_writes(card: ModelCard, task: str) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_run_without_any_figure_fails(card: ModelCard, directory: Path) -> None:
-    artifact = Artifact(card=card, directory=directory, backends=BACKENDS)
+    artifact = Artifact(card=card, directory=directory, backend_package=BACKEND)
     section = measure_engines([artifact], batch_sizes=(1, 8), seconds=0.05, on_progress=lambda line: None)
     with pytest.raises(ConfigError, match=r"^nothing could be measured here: a TensorRT engine runs on the GPU") as e:
         require_measured(section)

@@ -47,7 +47,7 @@ def test_backend_processes_are_found_by_their_models_name(tmp_path: Path) -> Non
         "12": ["/b/python/triton_python_backend_stub", "/m.py", "shm", "toy_fp32_tensor_0_0"],
         "13": ["python", "toy_fp32_0_0"],
         "14": [""],
-        "15": ["python", "-I", "/b/onnxruntime/photofinish_model_process.py", "toy_onnx_0_1"],
+        "15": ["python", "-I", "/b/onnxruntime/photofinish_backend/lane/process.py", "toy_onnx_0_1"],
     }
     for pid, arguments in commands.items():
         (tmp_path / pid).mkdir()

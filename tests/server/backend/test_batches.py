@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -12,16 +11,12 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 import pytest
 
+from photofinish.server.backend.batches import bucket_for, check_outputs, run_joined, split_outputs
+from photofinish.server.backend.cuda import driver
+from photofinish.server.backend.cuda.buffers import DeviceBatch
+from photofinish.server.backend.model import Io, RefusedModelError, ServedModel
+from photofinish.server.backend.trace import SAMPLED, StageTimes
 from photofinish.server.triton.command import MAX_REGION_BYTES, MIN_REGION_BYTES, region_bytes
-from photofinish.server.triton.run_folder import SHARED_MODULES
-
-sys.path.append(str(SHARED_MODULES))
-
-import photofinish_cuda
-from photofinish_batches import bucket_for, check_outputs, run_joined, split_outputs
-from photofinish_device import DeviceBatch
-from photofinish_model import Io, RefusedModelError, ServedModel
-from photofinish_trace import SAMPLED, StageTimes
 
 
 def build_model(**changes: object) -> ServedModel:
@@ -208,7 +203,7 @@ def test_page_locks_go_before_their_memory() -> None:
             self.locked.remove(address)
 
     cuda = Driver()
-    pages = photofinish_cuda.SharedPages(cuda)
+    pages = driver.SharedPages(cuda)
     with NamedTemporaryFile(dir="/dev/shm", prefix="photofinish-region-") as file:
         file.truncate(8192)
         with mmap.mmap(file.fileno(), 8192) as memory:
@@ -277,6 +272,6 @@ class FailingDriver:
 
 @pytest.mark.parametrize("failing", ["cuInit", "cuDeviceGet", "cuStreamCreate"])
 def test_a_gpu_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
-    monkeypatch.setattr(photofinish_cuda.ctypes, "CDLL", lambda name: FailingDriver(failing))
+    monkeypatch.setattr(driver.ctypes, "CDLL", lambda name: FailingDriver(failing))
     with pytest.raises(RefusedModelError, match=rf"GPU 0 cannot be used: {failing} failed: .*photofinish doctor"):
-        photofinish_cuda.Cuda(0)
+        driver.Cuda(0)

@@ -6,7 +6,6 @@ import ctypes
 import fcntl
 import os
 import re
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,16 +19,12 @@ from photofinish.client.triton.regions import SystemRegion
 from photofinish.client.triton.served import TritonClient
 from photofinish.client.triton.session import Session
 from photofinish.client.triton.transport import GRPC, SYSTEM_SHM, SYSTEM_SHM_HTTP, Transport
+from photofinish.server.backend.lane import end as lane
+from photofinish.server.backend.model import RefusedModelError
 from photofinish.server.bridge import build as bridge_build
 from photofinish.server.triton.embedded import EmbeddedServer
-from photofinish.server.triton.run_folder import SHARED_MODULES
 from tests.server.backend.test_batches import build_model
 from tests.server.models import config_text, save_graph, write_model
-
-sys.path.append(str(SHARED_MODULES))
-
-import photofinish_lane as lane
-from photofinish_model import RefusedModelError
 
 HEADER = (bridge_build.SOURCES / "lane.h").read_text()
 

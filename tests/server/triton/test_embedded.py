@@ -64,7 +64,7 @@ def server_processes(repository: Path) -> list[int]:
 
 
 def model_processes(repository: Path) -> list[int]:
-    programs = (b"triton_python_backend_stub", b"photofinish_model_process.py")
+    programs = (b"triton_python_backend_stub", b"photofinish_backend/lane/process.py")
     return [
         pid
         for pid in server_processes(repository)

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from photofinish.server.triton.run_folder import BACKENDS, SHARED_MODULES
+from photofinish.server.backend.engines.torch_programs import check_made_for, load_program
+from photofinish.server.backend.model import Io, RefusedModelError, ServedModel
 from tests.server.models import Doubling, random_frames
-
-sys.path += [str(SHARED_MODULES), str(BACKENDS / "pytorch")]
-
-from photofinish_model import Io, RefusedModelError, ServedModel
-from photofinish_torch import check_made_for, load_program
 
 
 @pytest.fixture(scope="module")

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import importlib
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-BACKENDS = Path(__file__).resolve().parents[4] / "server" / "backends"
+from photofinish.server.backend.batches import ArrayInput
+from photofinish.server.backend.engines import tensorrt, tensorrt_sidecar
+from photofinish.server.backend.model import Io, RefusedModelError, ServedModel
+
 RECORD = {
     "schema_version": 1,
     "engine_sha256": hashlib.sha256(b"engine").hexdigest(),
@@ -25,17 +26,6 @@ RECORD = {
     "target": "sm120",
     "rebuild": "photofinish export --weights yolo26n.pt --variant trt_fp16",
 }
-
-
-@pytest.fixture
-def backend(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
-    """The backend's modules, imported as Triton's stub does: by bare name from one folder."""
-    for folder in ("shared", "tensorrt"):
-        monkeypatch.syspath_prepend(str(BACKENDS / folder))
-    # Triton's own module exists in its stub alone; nothing that is tested here calls it.
-    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", ModuleType("triton_python_backend_utils"))
-    names = ("model", "batches", "tensors", "sidecar", "engines")
-    return {name: importlib.import_module(f"photofinish_{name}") for name in names}
 
 
 @pytest.fixture
@@ -50,44 +40,43 @@ def write_sidecar(path: Path, **changes: object) -> None:
     path.with_name(path.name + ".json").write_text(json.dumps({**RECORD, **changes}), encoding="utf-8")
 
 
-def served(backend: dict[str, ModuleType], **changes: object) -> Any:
-    model = backend["model"]
+def served(**changes: object) -> Any:
     values: dict[str, object] = {
         "name": "toy_trt_fp16",
         "folder": Path("/nowhere"),
         "file_name": "model.plan",
-        "inputs": (model.Io("frames", np.dtype(np.uint8), (2, 2, 3)),),
-        "outputs": (model.Io("detections", np.dtype(np.float32), (3,)),),
+        "inputs": (Io("frames", np.dtype(np.uint8), (2, 2, 3)),),
+        "outputs": (Io("detections", np.dtype(np.float32), (3,)),),
         "max_batch_size": 8,
         "device": "cuda",
         "device_id": 0,
         "instance_count": 1,
         "card": {"batch_buckets": [1, 2, 4, 8]},
     }
-    return model.ServedModel(**{**values, **changes})
+    return ServedModel(**{**values, **changes})
 
 
-def test_sidecar_that_fits_is_accepted(backend: dict[str, ModuleType], engine: Path) -> None:
-    record = backend["sidecar"].read_sidecar(engine)
-    backend["sidecar"].check_sidecar(engine, record, (12, 0))
+def test_sidecar_that_fits_is_accepted(engine: Path) -> None:
+    record = tensorrt_sidecar.read_sidecar(engine)
+    tensorrt_sidecar.check_sidecar(engine, record, (12, 0))
 
 
-def test_engine_of_another_gpu_is_refused_with_the_command(backend: dict[str, ModuleType], engine: Path) -> None:
+def test_engine_of_another_gpu_is_refused_with_the_command(engine: Path) -> None:
     """The command that built it would build for the other GPU again."""
     write_sidecar(engine, rebuild=RECORD["rebuild"] + " --target sm120 --target sm86 --calibration scenes")
-    record = backend["sidecar"].read_sidecar(engine)
-    with pytest.raises(backend["model"].RefusedModelError, match="built for sm120 and this GPU is sm89") as caught:
-        backend["sidecar"].check_sidecar(engine, record, (8, 9))
+    record = tensorrt_sidecar.read_sidecar(engine)
+    with pytest.raises(RefusedModelError, match="built for sm120 and this GPU is sm89") as caught:
+        tensorrt_sidecar.check_sidecar(engine, record, (8, 9))
     assert str(caught.value).endswith(
         "Rebuild it on this machine: photofinish export --weights yolo26n.pt --variant trt_fp16 --calibration scenes"
     )
 
 
-def test_changed_engine_is_refused(backend: dict[str, ModuleType], engine: Path) -> None:
+def test_changed_engine_is_refused(engine: Path) -> None:
     engine.write_bytes(b"other")
-    record = backend["sidecar"].read_sidecar(engine)
-    with pytest.raises(backend["model"].RefusedModelError, match="not the file its sidecar describes"):
-        backend["sidecar"].check_sidecar(engine, record, (12, 0))
+    record = tensorrt_sidecar.read_sidecar(engine)
+    with pytest.raises(RefusedModelError, match="not the file its sidecar describes"):
+        tensorrt_sidecar.check_sidecar(engine, record, (12, 0))
 
 
 @pytest.mark.parametrize(
@@ -98,43 +87,41 @@ def test_changed_engine_is_refused(backend: dict[str, ModuleType], engine: Path)
         ({"schema_version": None}, "schema_version None"),
     ],
 )
-def test_foreign_sidecar_is_refused(
-    backend: dict[str, ModuleType], engine: Path, changes: dict[str, object], message: str
-) -> None:
+def test_foreign_sidecar_is_refused(engine: Path, changes: dict[str, object], message: str) -> None:
     write_sidecar(engine, **changes)
-    with pytest.raises(backend["model"].RefusedModelError, match=message):
-        backend["sidecar"].read_sidecar(engine)
+    with pytest.raises(RefusedModelError, match=message):
+        tensorrt_sidecar.read_sidecar(engine)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}"])
-def test_unreadable_sidecar_is_refused(backend: dict[str, ModuleType], engine: Path, text: str) -> None:
+def test_unreadable_sidecar_is_refused(engine: Path, text: str) -> None:
     engine.with_name("model.plan.json").write_text(text, encoding="utf-8")
-    with pytest.raises(backend["model"].RefusedModelError, match="cannot be read"):
-        backend["sidecar"].read_sidecar(engine)
+    with pytest.raises(RefusedModelError, match="cannot be read"):
+        tensorrt_sidecar.read_sidecar(engine)
 
 
-def test_missing_sidecar_is_refused(backend: dict[str, ModuleType], engine: Path) -> None:
+def test_missing_sidecar_is_refused(engine: Path) -> None:
     engine.with_name("model.plan.json").unlink()
-    with pytest.raises(backend["model"].RefusedModelError, match=r"has no sidecar model\.plan\.json"):
-        backend["sidecar"].read_sidecar(engine)
+    with pytest.raises(RefusedModelError, match=r"has no sidecar model\.plan\.json"):
+        tensorrt_sidecar.read_sidecar(engine)
 
 
-def test_missing_library_says_how_to_install_it(backend: dict[str, ModuleType]) -> None:
+def test_missing_library_says_how_to_install_it() -> None:
     record = {**RECORD, "library": "tensorrt", "library_version": "10.16.1.11"}
-    with pytest.raises(backend["model"].RefusedModelError, match=r"pip install tensorrt-cu13==10\.16\.1\.11"):
-        backend["sidecar"].import_library(record)
+    with pytest.raises(RefusedModelError, match=r"pip install tensorrt-cu13==10\.16\.1\.11"):
+        tensorrt_sidecar.import_library(record)
 
 
 @pytest.mark.usefixtures("rtx")
-def test_library_of_another_version_is_refused(backend: dict[str, ModuleType]) -> None:
+def test_library_of_another_version_is_refused() -> None:
     record = {**RECORD, "library_version": "1.0.0.1"}
-    with pytest.raises(backend["model"].RefusedModelError, match=r"built by tensorrt_rtx 1\.0\.0\.1 and this is"):
-        backend["sidecar"].import_library(record)
+    with pytest.raises(RefusedModelError, match=r"built by tensorrt_rtx 1\.0\.0\.1 and this is"):
+        tensorrt_sidecar.import_library(record)
 
 
-def test_file_is_chosen_by_compute_capability(backend: dict[str, ModuleType]) -> None:
-    choose = backend["sidecar"].file_for_capability
-    config = {"cc_model_filenames": {"12.0": "model.plan", "8.9": "model_sm89.plan"}}
+def test_file_is_chosen_by_compute_capability() -> None:
+    choose = tensorrt_sidecar.file_for_capability
+    config = {"12.0": "model.plan", "8.9": "model_sm89.plan"}
     assert choose(config, "model.plan", (8, 9)) == "model_sm89.plan"
     assert choose(config, "model.plan", (8, 6)) == "model.plan"
     assert choose({}, "model.plan", (8, 9)) == "model.plan"
@@ -235,10 +222,8 @@ class SummingLibrary:
         return True
 
 
-def opened(
-    backend: dict[str, ModuleType], engine: Path, library: SummingLibrary, cuda: HostCuda, **changes: object
-) -> Any:
-    return backend["engines"].CudaEngine(served(backend, **changes), cuda, library, engine, RECORD)
+def opened(engine: Path, library: SummingLibrary, cuda: HostCuda, **changes: object) -> Any:
+    return tensorrt.CudaEngine(served(**changes), cuda, library, engine, RECORD)
 
 
 def frames(count: int, first: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -250,32 +235,30 @@ def sums(batch: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype
 
 
 @pytest.mark.parametrize(("sizes", "bucket"), [((1,), 1), ((2,), 2), ((1, 2), 4), ((3, 1, 4), 8), ((5,), 8)])
-def test_requests_share_one_launch_and_get_their_own_rows(
-    backend: dict[str, ModuleType], engine: Path, sizes: tuple[int, ...], bucket: int
-) -> None:
+def test_requests_share_one_launch_and_get_their_own_rows(engine: Path, sizes: tuple[int, ...], bucket: int) -> None:
     library, cuda = SummingLibrary(), HostCuda()
-    instance = opened(backend, engine, library, cuda, card={"batch_buckets": [1, 2, 4, 8], "cuda_graphs": True})
+    instance = opened(engine, library, cuda, card={"batch_buckets": [1, 2, 4, 8], "cuda_graphs": True})
     assert len(cuda.recorded) == 4
     # An earlier, larger batch leaves rows behind; they must not leak into later answers.
     instance.run_arrays([frames(8, 100)])
     batches = [frames(size, 10 * (index + 1)) for index, size in enumerate(sizes)]
     cuda.replays, library.batches = 0, []
-    results = instance.run([[backend["batches"].ArrayInput(batch)] for batch in batches])
+    results = instance.run([[ArrayInput(batch)] for batch in batches])
     assert (cuda.replays, library.batches) == (1, [bucket])
     for batch, (rows,) in zip(batches, results, strict=True):
         np.testing.assert_array_equal(rows, sums(batch))
 
 
-def test_without_cuda_graphs_batches_are_launched_plainly(backend: dict[str, ModuleType], engine: Path) -> None:
+def test_without_cuda_graphs_batches_are_launched_plainly(engine: Path) -> None:
     library, cuda = SummingLibrary(), HostCuda()
-    instance = opened(backend, engine, library, cuda)
+    instance = opened(engine, library, cuda)
     np.testing.assert_array_equal(instance.run_arrays([frames(3, 1)])[0], sums(frames(3, 1)))
     assert (cuda.recorded, cuda.replays, library.batches[-1]) == ([], 0, 4)
 
 
-def test_every_bucket_is_warmed_up_before_the_first_request(backend: dict[str, ModuleType], engine: Path) -> None:
+def test_every_bucket_is_warmed_up_before_the_first_request(engine: Path) -> None:
     library = SummingLibrary()
-    opened(backend, engine, library, HostCuda())
+    opened(engine, library, HostCuda())
     assert library.batches == [8, 8, 8, 4, 4, 4, 2, 2, 2, 1, 1, 1]
 
 
@@ -290,50 +273,44 @@ def test_every_bucket_is_warmed_up_before_the_first_request(backend: dict[str, M
     ids=["unloadable", "batch", "dtype", "names"],
 )
 def test_engine_that_differs_from_its_config_is_refused(
-    backend: dict[str, ModuleType], engine: Path, library: SummingLibrary, changes: dict[str, object], message: str
+    engine: Path, library: SummingLibrary, changes: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(backend["model"].RefusedModelError, match=message):
-        opened(backend, engine, library, HostCuda(), **changes)
+    with pytest.raises(RefusedModelError, match=message):
+        opened(engine, library, HostCuda(), **changes)
 
 
-def test_config_with_other_dims_is_refused(backend: dict[str, ModuleType], engine: Path) -> None:
-    outputs = (backend["model"].Io("detections", np.dtype(np.float32), (4,)),)
-    with pytest.raises(
-        backend["model"].RefusedModelError, match=r"the dims \[3\] in the model, config.pbtxt states \[4\]"
-    ):
-        opened(backend, engine, SummingLibrary(), HostCuda(), outputs=outputs)
+def test_config_with_other_dims_is_refused(engine: Path) -> None:
+    outputs = (Io("detections", np.dtype(np.float32), (4,)),)
+    with pytest.raises(RefusedModelError, match=r"the dims \[3\] in the model, config.pbtxt states \[4\]"):
+        opened(engine, SummingLibrary(), HostCuda(), outputs=outputs)
 
 
-def test_failing_graph_says_what_to_do(backend: dict[str, ModuleType], engine: Path) -> None:
+def test_failing_graph_says_what_to_do(engine: Path) -> None:
     class NoGraphs(HostCuda):
         def record(self, launch: Callable[[], None]) -> int:
             raise RuntimeError("operation not permitted when stream is capturing")
 
     card = {"batch_buckets": [1, 8], "cuda_graphs": True}
-    with pytest.raises(
-        backend["model"].RefusedModelError, match=r"batch 8: operation not permitted.*cuda_graphs = false"
-    ):
-        opened(backend, engine, SummingLibrary(), NoGraphs(), card=card)
+    with pytest.raises(RefusedModelError, match=r"batch 8: operation not permitted.*cuda_graphs = false"):
+        opened(engine, SummingLibrary(), NoGraphs(), card=card)
 
 
-def test_batch_beyond_the_largest_bucket_is_refused(backend: dict[str, ModuleType], engine: Path) -> None:
-    instance = opened(backend, engine, SummingLibrary(), HostCuda())
+def test_batch_beyond_the_largest_bucket_is_refused(engine: Path) -> None:
+    instance = opened(engine, SummingLibrary(), HostCuda())
     with pytest.raises((ValueError, IndexError)):
-        instance.run([[backend["batches"].ArrayInput(frames(9, 0))]])
+        instance.run([[ArrayInput(frames(9, 0))]])
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [({"device": "cpu"}, "needs an NVIDIA GPU"), ({"max_batch_size": 0}, "has max_batch_size 0")],
 )
-def test_model_that_no_engine_can_be_is_refused(
-    backend: dict[str, ModuleType], changes: dict[str, object], message: str
-) -> None:
-    with pytest.raises(backend["model"].RefusedModelError, match=message):
-        backend["engines"].open_engine(served(backend, **changes), {})
+def test_model_that_no_engine_can_be_is_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(RefusedModelError, match=message):
+        tensorrt.open_engine(served(**changes))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_without_a_driver_the_model_is_refused(backend: dict[str, ModuleType]) -> None:
-    with pytest.raises(backend["model"].RefusedModelError, match="photofinish doctor"):
-        backend["engines"].open_engine(served(backend), {})
+def test_without_a_driver_the_model_is_refused() -> None:
+    with pytest.raises(RefusedModelError, match="photofinish doctor"):
+        tensorrt.open_engine(served())

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from photofinish.server.triton.run_folder import BACKENDS, SHARED_MODULES
+from photofinish.server.backend.batches import check_outputs
+from photofinish.server.backend.engines.torch_programs import check_results, load_program
+from photofinish.server.backend.model import Io, RefusedModelError, ServedModel
 from tests.server.models import random_frames, save_doubling_torchscript
-
-sys.path += [str(SHARED_MODULES), str(BACKENDS / "pytorch")]
-
-from photofinish_batches import check_outputs
-from photofinish_model import Io, RefusedModelError, ServedModel
-from photofinish_torch import check_results, load_program
 
 FRAMES = Io("INPUT__0", np.dtype(np.uint8), (8, 8, 3))
 DETECTIONS = Io("OUTPUT__0", np.dtype(np.float32), (8, 8, 3))

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from photofinish.server.triton.run_folder import SHARED_MODULES
 from tests.server.backend.test_batches import build_model, pictures, sums
 
 
@@ -82,14 +81,14 @@ class FixedBufferEngine:
 
 @pytest.fixture
 def requests_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(SHARED_MODULES))
     triton = ModuleType("triton_python_backend_utils")
     vars(triton).update(Tensor=Tensor, InferenceResponse=Response, TritonError=str)
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", triton)
-    for name in ("photofinish_tensors", "photofinish_requests"):
+    names = [f"photofinish.server.backend.stub.{name}" for name in ("tensors", "requests")]
+    for name in names:
         monkeypatch.delitem(sys.modules, name, raising=False)
-    module = importlib.import_module("photofinish_requests")
-    for name in ("photofinish_tensors", "photofinish_requests"):
+    module = importlib.import_module(names[-1])
+    for name in names:
         monkeypatch.delitem(sys.modules, name)
     return module
 

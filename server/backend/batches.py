@@ -1,0 +1,107 @@
+"""Batches: several requests joined into one execution and its outputs split again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from .model import RefusedModelError, ServedModel
+
+Arrays = list[np.ndarray]
+"""One array per output, or per input, in the order of config.pbtxt."""
+
+
+class Input(Protocol):
+    """One input of one request, wherever its memory is."""
+
+    shape: tuple[int, ...]
+
+    def array(self) -> np.ndarray:
+        """The input as an array in host memory."""
+
+    def location(self) -> tuple[int, bool]:
+        """The address, and whether it is on a GPU."""
+
+
+Part = list[Input]
+"""The inputs of one request."""
+
+
+class ArrayInput:
+    """An array in the place of a request's input, for warm-up and checks."""
+
+    __slots__ = ("_array", "shape")
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = np.ascontiguousarray(array)
+        self.shape = array.shape
+
+    def array(self) -> np.ndarray:
+        """The array."""
+        return self._array
+
+    def location(self) -> tuple[int, bool]:
+        """The address, and that it is not on a GPU."""
+        return self._array.__array_interface__["data"][0], False
+
+
+def run_joined(parts: Sequence[Part], run: Callable[[Arrays], Arrays]) -> list[Arrays]:
+    """Run the inputs of all parts as one batch in host memory. Outputs are views of the batch's."""
+    if len(parts) == 1:
+        return [run([item.array() for item in parts[0]])]
+    joined = [np.concatenate([item.array() for item in items]) for items in zip(*parts, strict=True)]
+    return split_outputs(run(joined), [part[0].shape[0] for part in parts])
+
+
+def split_outputs(outputs: Arrays, sizes: Sequence[int]) -> list[Arrays]:
+    """The rows of each part, as views. Raises ValueError unless every output has a row for each picture."""
+    total = sum(sizes)
+    for output in outputs:
+        if output.ndim == 0 or len(output) < total:
+            raise ValueError(f"a batch of {total} gave an output of shape {output.shape}")
+    parts = []
+    start = 0
+    for size in sizes:
+        parts.append([output[start : start + size] for output in outputs])
+        start += size
+    return parts
+
+
+def bucket_for(batch_size: int, buckets: Sequence[int]) -> int:
+    """The smallest prepared batch size that holds `batch_size`. Raises ValueError when none does."""
+    for bucket in buckets:
+        if bucket >= batch_size:
+            return bucket
+    raise ValueError(f"a batch of {batch_size} is larger than the largest prepared size {buckets[-1]}")
+
+
+def zeros_for(model: ServedModel, batch_size: int) -> Arrays:
+    """Inputs of zeros for one batch; batch_size 0 for a model without a batch dimension."""
+    return [np.zeros(io.shape(batch_size), io.dtype) for io in model.inputs]
+
+
+def check_outputs(model: ServedModel, run: Callable[[Arrays], Arrays]) -> None:
+    """Run zeros through the model and raise RefusedModelError unless the outputs are as configured.
+
+    Batch sizes 1 and 2 are tried, so that an artifact with a fixed batch is found at load. A model with variable
+    dimensions is not run, since no shape is known to suit it.
+    """
+    if not model.has_fixed_shapes:
+        return
+    for size in (1, 2)[: model.max_batch_size] or (0,):
+        try:
+            outputs = run(zeros_for(model, size))
+        except Exception as exc:  # whatever the engine raises is the reason
+            raise RefusedModelError(f"{model.name} fails on a batch of {size or 1} zeros: {exc}") from exc
+        if len(outputs) != len(model.outputs):
+            raise RefusedModelError(
+                f"{model.name} returns {len(outputs)} outputs, config.pbtxt names {len(model.outputs)}"
+            )
+        for io, output in zip(model.outputs, outputs, strict=True):
+            if output.dtype != io.dtype or output.shape != io.shape(size):
+                raise RefusedModelError(
+                    f"output {io.name!r} is {output.dtype} with shape {output.shape} for a batch of {size}, "
+                    f"config.pbtxt states {io.dtype} with shape {io.shape(size)}"
+                )

@@ -1,0 +1,173 @@
+"""The few calls of CUDA's driver that moving batches needs, by ctypes: no CUDA toolkit, no torch."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ..model import RefusedModelError
+
+_SUCCESS = 0
+_NON_BLOCKING = 1
+_PORTABLE = 1
+
+
+class CudaError(Exception):
+    """A call of CUDA's driver failed."""
+
+
+class Cuda:
+    """One GPU's primary context, which ONNX Runtime and torch share, current in this thread."""
+
+    def __init__(self, device_id: int) -> None:
+        """Raise RefusedModelError when there is no driver or no such GPU."""
+        try:
+            self._driver = ctypes.CDLL("libcuda.so.1")
+        except OSError as exc:
+            raise RefusedModelError(f"no CUDA driver found ({exc}); run `photofinish doctor`") from exc
+        try:
+            self._call("cuInit", 0)
+            device = ctypes.c_int()
+            self._call("cuDeviceGet", ctypes.byref(device), device_id)
+            context = ctypes.c_void_p()
+            self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
+            self._call("cuCtxSetCurrent", context)
+            stream = ctypes.c_void_p()
+            self._call("cuStreamCreate", ctypes.byref(stream), _NON_BLOCKING)
+        except CudaError as exc:
+            raise RefusedModelError(f"GPU {device_id} cannot be used: {exc}; run `photofinish doctor`") from exc
+        self.stream = int(stream.value or 0)
+        self._stream = stream
+        self._context = context
+        self._synchronize = self._driver.cuStreamSynchronize
+        self._set_current = self._driver.cuCtxSetCurrent
+        self._to_device = self._copier("cuMemcpyHtoDAsync_v2")
+        self._from_device = self._copier("cuMemcpyDtoHAsync_v2")
+        self._on_device = self._copier("cuMemcpyDtoDAsync_v2")
+
+    def _copier(self, name: str) -> ctypes._CFuncPtr:
+        function = self._driver[name]
+        function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
+        return function
+
+    def _call(self, name: str, *arguments: object) -> None:
+        self._check(self._driver[name](*arguments), name)
+
+    def _check(self, code: int, name: str) -> None:
+        if code != _SUCCESS:
+            text = ctypes.c_char_p()
+            self._driver.cuGetErrorString(code, ctypes.byref(text))
+            raise CudaError(f"{name} failed: {(text.value or b'unknown error').decode()} ({code})")
+
+    def make_current(self) -> None:
+        """Make the context this thread's; Triton may call from another one than at load."""
+        self._check(self._set_current(self._context), "cuCtxSetCurrent")
+
+    def allocate(self, size: int) -> int:
+        """The address of `size` bytes of zeros on the GPU."""
+        address = ctypes.c_uint64()
+        self._call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size))
+        self._call("cuMemsetD8_v2", address, ctypes.c_ubyte(0), ctypes.c_size_t(size))
+        return int(address.value)
+
+    def pinned_array(self, size: int) -> np.ndarray:
+        """`size` bytes of page-locked host memory, for the life of the process."""
+        address = ctypes.c_void_p()
+        self._call("cuMemHostAlloc", ctypes.byref(address), ctypes.c_size_t(size), _PORTABLE)
+        return np.frombuffer((ctypes.c_ubyte * size).from_address(int(address.value or 0)), np.uint8)
+
+    def register(self, address: int, size: int) -> None:
+        """Page-lock host memory that is there already, so that the GPU reads it without another copy."""
+        self._call("cuMemHostRegister_v2", ctypes.c_void_p(address), ctypes.c_size_t(size), _PORTABLE)
+
+    def unregister(self, address: int) -> None:
+        """Undo `register`, before the memory goes."""
+        self._call("cuMemHostUnregister", ctypes.c_void_p(address))
+
+    def export(self, address: int) -> tuple[bytes, int]:
+        """A handle by which another process opens the allocation that holds `address`, and its place therein."""
+        base, size = ctypes.c_uint64(), ctypes.c_size_t()
+        self._call("cuMemGetAddressRange_v2", ctypes.byref(base), ctypes.byref(size), ctypes.c_uint64(address))
+        handle = (ctypes.c_char * 64)()
+        self._call("cuIpcGetMemHandle", ctypes.byref(handle), base)
+        return handle.raw, address - int(base.value)
+
+    def copy_to_device(self, target: int, source: int, size: int) -> None:
+        """Host to GPU on the stream."""
+        self._check(self._to_device(target, source, size, self._stream), "cuMemcpyHtoDAsync")
+
+    def copy_from_device(self, target: int, source: int, size: int) -> None:
+        """GPU to host on the stream."""
+        self._check(self._from_device(target, source, size, self._stream), "cuMemcpyDtoHAsync")
+
+    def copy_on_device(self, target: int, source: int, size: int) -> None:
+        """GPU to GPU on the stream."""
+        self._check(self._on_device(target, source, size, self._stream), "cuMemcpyDtoDAsync")
+
+    def synchronize(self) -> None:
+        """Wait until the stream has done everything."""
+        self._check(self._synchronize(self._stream), "cuStreamSynchronize")
+
+    def used_bytes(self) -> int:
+        """Memory in use on the GPU, by everybody."""
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        self._call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+        return int(total.value - free.value)
+
+
+class SharedPages:
+    """Memory shared with the server or with clients, page-locked, so that the GPU reads requests where they are."""
+
+    def __init__(self, cuda: Cuda) -> None:
+        self._cuda = cuda
+        self._known: list[tuple[int, int, bool]] = []
+
+    def hold(self, address: int, size: int) -> bool:
+        """Whether the GPU may read these bytes directly. Triton's region moves when it grows, so look again."""
+        for start, end, is_registered in self._known:
+            if start <= address and address + size <= end:
+                return is_registered
+        for start, end in _shared_mappings():
+            if start <= address and address + size <= end:
+                return self._register(start, end)
+        return False
+
+    def forget(self, start: int, size: int) -> None:
+        """Let go of memory that is about to be unmapped."""
+        for known in [known for known in self._known if start <= known[0] < start + size]:
+            self._known.remove(known)
+            if known[2]:
+                self._cuda.make_current()
+                self._cuda.unregister(known[0])
+
+    def _register(self, start: int, end: int) -> bool:
+        try:
+            self._cuda.register(start, end - start)
+            is_registered = True
+        except CudaError as exc:
+            sys.stderr.write(f"photofinish: requests go to the GPU by way of a staging buffer: {exc}\n")
+            is_registered = False
+        self._known.insert(0, (start, end, is_registered))
+        return is_registered
+
+
+def _shared_mappings() -> Iterator[tuple[int, int]]:
+    """Start and end of this process's mappings of the stub's memory, the lane's and the clients' regions."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if any(name in line for name in ("/dev/shm/photofinish_", "/memfd:photofinish_", "/dev/shm/photofinish-")):
+            start, _, end = line.split(" ", 1)[0].partition("-")
+            yield int(start, 16), int(end, 16)
+
+
+@contextmanager
+def refuse_on_error() -> Iterator[None]:
+    """Turn a CudaError into RefusedModelError, for use at load."""
+    try:
+        yield
+    except CudaError as exc:
+        raise RefusedModelError(str(exc)) from exc

@@ -1,0 +1,72 @@
+"""How much memory one instance takes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from .model import ServedModel
+
+GPU_METRIC = "photofinish_instance_gpu_memory_bytes"
+HOST_METRIC = "photofinish_instance_host_memory_bytes"
+
+
+@dataclass(frozen=True)
+class MemoryFigure:
+    """One figure of one instance. device: "cpu:0", "cuda:1"."""
+
+    metric: str
+    text: str
+    device: str
+    byte_size: int
+
+
+def memory_figures(model: ServedModel, gpu_bytes: int) -> list[MemoryFigure]:
+    """The memory of this process, also as lines in the log. gpu_bytes: what loading took on the GPU, 0 on the CPU."""
+    device = f"{model.device}:{model.device_id}"
+    found = {HOST_METRIC: ("Resident host memory of one model instance", resident_bytes())}
+    if model.device == "cuda":
+        found[GPU_METRIC] = ("GPU memory of one model instance", own_gpu_bytes(model.device_id) or gpu_bytes)
+    for text, size in found.values():
+        sys.stderr.write(f"photofinish: {model.name} on {device}: {text.lower()} {size / 2**20:.0f} MiB\n")
+    return [MemoryFigure(metric, text, device, size) for metric, (text, size) in found.items()]
+
+
+def resident_bytes() -> int:
+    """Host memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class _ProcessInfo(ctypes.Structure):
+    """NVML's nvmlProcessInfo_t, second version."""
+
+    _fields_ = (
+        ("pid", ctypes.c_uint),
+        ("used_bytes", ctypes.c_ulonglong),
+        ("gpu_instance", ctypes.c_uint),
+        ("compute_instance", ctypes.c_uint),
+    )
+
+
+def own_gpu_bytes(device_id: int) -> int:
+    """GPU memory of this process as the driver counts it; 0 where the driver does not tell (some containers)."""
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return 0
+    device = ctypes.c_void_p()
+    count = ctypes.c_uint(256)
+    processes = (_ProcessInfo * count.value)()
+    if (
+        nvml.nvmlInit_v2()
+        or nvml.nvmlDeviceGetHandleByIndex_v2(device_id, ctypes.byref(device))
+        or nvml.nvmlDeviceGetComputeRunningProcesses_v3(device, ctypes.byref(count), processes)
+    ):
+        return 0
+    unknown = ctypes.c_ulonglong(-1).value
+    return sum(
+        item.used_bytes for item in processes[: count.value] if item.pid == os.getpid() and item.used_bytes != unknown
+    )
