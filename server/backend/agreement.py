@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .model import Io, RefusedModelError, ServedModel
+from .model import ConfiguredModel, Io, RefusedModelError
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Node:
     shape: tuple[int, ...]
 
 
-def check_against_config(model: ServedModel, inputs: Mapping[str, Node], outputs: Mapping[str, Node]) -> None:
+def check_against_config(model: ConfiguredModel, inputs: Mapping[str, Node], outputs: Mapping[str, Node]) -> None:
     """Raise RefusedModelError where the genuine backend would: names, count, dtype, dims, a static batch."""
     if {io.name for io in model.inputs} != set(inputs):
         raise RefusedModelError(

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .batches import Arrays, Part
-from .model import ServedModel
+from .model import ConfiguredModel
 
 RunParts = Callable[[Sequence[Part]], Sequence[Arrays]]
 """Runs the inputs of several requests together; returns the outputs of each, valid until its next run."""
 
 
-def run_each(parts: Sequence[Part], model: ServedModel, run_parts: RunParts) -> list[Arrays | Exception]:
+def run_each(parts: Sequence[Part], model: ConfiguredModel, run_parts: RunParts) -> list[Arrays | Exception]:
     """The outputs of each request, in order, or the error that it alone caused."""
     results: list[Any] = [None] * len(parts)
     if len(parts) == 1:

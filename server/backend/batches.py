@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .model import RefusedModelError, ServedModel
+from .model import ConfiguredModel, RefusedModelError
 
 Arrays = list[np.ndarray]
 """One array per output, or per input, in the order of config.pbtxt."""
@@ -77,12 +77,12 @@ def bucket_for(batch_size: int, buckets: Sequence[int]) -> int:
     raise ValueError(f"a batch of {batch_size} is larger than the largest prepared size {buckets[-1]}")
 
 
-def zeros_for(model: ServedModel, batch_size: int) -> Arrays:
+def zeros_for(model: ConfiguredModel, batch_size: int) -> Arrays:
     """Inputs of zeros for one batch; batch_size 0 for a model without a batch dimension."""
     return [np.zeros(io.shape(batch_size), io.dtype) for io in model.inputs]
 
 
-def check_outputs(model: ServedModel, run: Callable[[Arrays], Arrays]) -> None:
+def check_outputs(model: ConfiguredModel, run: Callable[[Arrays], Arrays]) -> None:
     """Run zeros through the model and raise RefusedModelError unless the outputs are as configured.
 
     Batch sizes 1 and 2 are tried, so that an artifact with a fixed batch is found at load. A model with variable

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .model import RefusedModelError, ServedModel, served_model
+from .model import ConfiguredModel, RefusedModelError, configured_model
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ ENGINES: Mapping[str, Opener] = {
 """By the name of the backend in config.pbtxt. The process of one backend never imports the libraries of another."""
 
 
-def open_model(arguments: dict[str, str]) -> tuple[ServedModel, Any]:
+def open_model(arguments: dict[str, str]) -> tuple[ConfiguredModel, Any]:
     """The model that Triton's `initialize` arguments describe, and its engine, warm. Raises RefusedModelError."""
     name = json.loads(arguments["model_config"]).get("backend", "")
     if name not in ENGINES:
         raise RefusedModelError(f"config.pbtxt names the backend {name!r}, there are {', '.join(ENGINES)}")
-    model = served_model(arguments, ENGINES[name].file_name)
+    model = configured_model(arguments, ENGINES[name].file_name)
     return model, importlib.import_module(ENGINES[name].module, __package__).open_engine(model)

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .model import ServedModel
+from .model import ConfiguredModel
 
 GPU_METRIC = "photofinish_instance_gpu_memory_bytes"
 HOST_METRIC = "photofinish_instance_host_memory_bytes"
@@ -24,7 +24,7 @@ class MemoryFigure:
     byte_size: int
 
 
-def memory_figures(model: ServedModel, gpu_bytes: int) -> list[MemoryFigure]:
+def memory_figures(model: ConfiguredModel, gpu_bytes: int) -> list[MemoryFigure]:
     """The memory of this process, also as lines in the log. gpu_bytes: what loading took on the GPU, 0 on the CPU."""
     device = f"{model.device}:{model.device_id}"
     found = {HOST_METRIC: ("Resident host memory of one model instance", resident_bytes())}

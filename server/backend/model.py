@@ -45,7 +45,7 @@ class Io:
 
 
 @dataclass(frozen=True)
-class ServedModel:
+class ConfiguredModel:
     """One model instance. device: "cpu" or "cuda". card: Photofinish's metadata, {} when the config has none.
 
     folder: the version's folder, with the artifact `file_name` in it. accelerators: the execution accelerators that
@@ -86,7 +86,7 @@ class ServedModel:
         return all(dim > 0 for io in (*self.inputs, *self.outputs) for dim in io.dims)
 
 
-def served_model(args: dict[str, str], default_file_name: str) -> ServedModel:
+def configured_model(args: dict[str, str], default_file_name: str) -> ConfiguredModel:
     """The model that Triton's `initialize` arguments describe. Raises RefusedModelError."""
     config = json.loads(args["model_config"])
     name = config["name"]
@@ -99,7 +99,7 @@ def served_model(args: dict[str, str], default_file_name: str) -> ServedModel:
         )
     if config.get("model_transaction_policy", {}).get("decoupled"):
         raise RefusedModelError(f"{name} is configured as decoupled; this backend answers each request once")
-    model = ServedModel(
+    model = ConfiguredModel(
         name=name,
         folder=(Path(args["model_repository"]) / args["model_version"]).resolve(),
         file_name=config.get("default_model_filename") or default_file_name,
@@ -148,6 +148,6 @@ def _ios(config: dict[str, Any], kind: str) -> tuple[Io, ...]:
     return tuple(found)
 
 
-def thread_count(model: ServedModel) -> int:
+def thread_count(model: ConfiguredModel) -> int:
     """Threads for one instance on the CPU: the cores this process may use, shared among the instances."""
     return max(1, len(os.sched_getaffinity(0)) // model.instance_count)

@@ -1,5 +1,5 @@
 // The memory that the bridge and a model process share, and how they wake each other.
-// ../backend/lane/end.py reads and writes the same bytes; a test compares the sizes.
+// ../backend/lane/layout.py has the same bytes; a test compares the sizes.
 #pragma once
 
 #include <cstdint>

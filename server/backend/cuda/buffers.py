@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..batches import Arrays, Part, split_outputs
-from ..model import Io, ServedModel
+from ..model import ConfiguredModel, Io
 from .driver import Cuda, CudaError, SharedPages
 
 
@@ -19,7 +19,7 @@ class DeviceBatch:
     Addresses never change, which CUDA graphs need. Only for models without variable dimensions.
     """
 
-    def __init__(self, cuda: Cuda, model: ServedModel) -> None:
+    def __init__(self, cuda: Cuda, model: ConfiguredModel) -> None:
         rows = max(model.max_batch_size, 1)
         self._cuda = cuda
         self._model = model

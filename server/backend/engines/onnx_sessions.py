@@ -9,7 +9,7 @@ from typing import Any
 import onnxruntime as ort
 
 from ..agreement import Node, check_against_config
-from ..model import RefusedModelError, ServedModel, thread_count
+from ..model import ConfiguredModel, RefusedModelError, thread_count
 
 _NUMPY_NAMES = {
     "tensor(bool)": "bool",
@@ -25,7 +25,7 @@ _CUDA_REMEDY = (
 )
 
 
-def cpu_session(model: ServedModel) -> Any:
+def cpu_session(model: ConfiguredModel) -> Any:
     """A session on the CPU with all cores. Raises RefusedModelError."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = thread_count(model)
@@ -34,7 +34,7 @@ def cpu_session(model: ServedModel) -> Any:
     return _session(model, options, ["CPUExecutionProvider"])
 
 
-def batch_dimension(model: ServedModel) -> str:
+def batch_dimension(model: ConfiguredModel) -> str:
     """The name of the model's batch dimension; "" without one. Raises RefusedModelError when config and model disagree.
 
     Opens the model on the CPU, without optimising it, to look at its inputs and outputs.
@@ -88,7 +88,7 @@ def share_working_memory(device_id: int) -> None:
             ) from exc
 
 
-def check_cuda_provider(model: ServedModel) -> None:
+def check_cuda_provider(model: ConfiguredModel) -> None:
     """Raise RefusedModelError when this ONNX Runtime was built without CUDA."""
     if CUDA_PROVIDER not in (available := ort.get_available_providers()):
         raise RefusedModelError(
@@ -97,7 +97,7 @@ def check_cuda_provider(model: ServedModel) -> None:
         )
 
 
-def cuda_session(model: ServedModel, *, stream: int, cuda_graphs: bool, fixed: dict[str, int]) -> Any:
+def cuda_session(model: ConfiguredModel, *, stream: int, cuda_graphs: bool, fixed: dict[str, int]) -> Any:
     """A session on the model's GPU that computes on `stream`. Raises RefusedModelError, also on a fall-back to the CPU.
 
     stream: the CUDA stream's handle. cuda_graphs: record the first run and replay it. fixed: sizes of named dimensions;
@@ -129,7 +129,7 @@ def cuda_session(model: ServedModel, *, stream: int, cuda_graphs: bool, fixed: d
     return session
 
 
-def _session(model: ServedModel, options: ort.SessionOptions, providers: list[Any]) -> Any:
+def _session(model: ConfiguredModel, options: ort.SessionOptions, providers: list[Any]) -> Any:
     artifact = model.artifact()
     try:
         return ort.InferenceSession(str(artifact), options, providers=providers)
@@ -137,7 +137,7 @@ def _session(model: ServedModel, options: ort.SessionOptions, providers: list[An
         raise RefusedModelError(f"ONNX Runtime {ort.__version__} cannot load {artifact}: {exc}") from exc
 
 
-def check_session(model: ServedModel, session: Any) -> None:
+def check_session(model: ConfiguredModel, session: Any) -> None:
     """Raise RefusedModelError unless the session's inputs and outputs are as configured."""
     check_against_config(model, _nodes(session.get_inputs()), _nodes(session.get_outputs()))
 

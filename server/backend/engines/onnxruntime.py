@@ -11,7 +11,7 @@ import onnxruntime as ort
 from ..batches import ArrayInput, Arrays, Part, bucket_for, run_joined, zeros_for
 from ..cuda.buffers import DeviceBatch
 from ..cuda.driver import Cuda, refuse_on_error
-from ..model import RefusedModelError, ServedModel
+from ..model import ConfiguredModel, RefusedModelError
 from ..trace import StageTimes
 from .onnx_sessions import (
     batch_dimension,
@@ -26,7 +26,7 @@ from .tensorrt_provider import ACCELERATOR, tensorrt_session
 WARM_RUNS = 3
 
 
-def open_engine(model: ServedModel) -> CpuEngine | CudaEngine:
+def open_engine(model: ConfiguredModel) -> CpuEngine | CudaEngine:
     """The engine of the model's device, warm. Raises RefusedModelError."""
     return CudaEngine(model) if model.device == "cuda" else CpuEngine(model)
 
@@ -36,7 +36,7 @@ class CpuEngine:
 
     gpu_bytes = 0
 
-    def __init__(self, model: ServedModel) -> None:
+    def __init__(self, model: ConfiguredModel) -> None:
         """Load the model. Raises RefusedModelError."""
         self._session = cpu_session(model)
         check_session(model, self._session)
@@ -61,7 +61,7 @@ class CudaEngine:
     sessions share their working memory. A batch runs in the smallest size that holds it; the rows behind it are stale.
     """
 
-    def __init__(self, model: ServedModel) -> None:
+    def __init__(self, model: ConfiguredModel) -> None:
         """Load the model, record its CUDA graphs and warm up every batch size. Raises RefusedModelError."""
         if not model.has_fixed_shapes:
             raise RefusedModelError(

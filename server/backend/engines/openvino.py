@@ -10,7 +10,7 @@ import openvino
 
 from ..agreement import Node, check_against_config
 from ..batches import Arrays, Part, run_joined
-from ..model import RefusedModelError, ServedModel, thread_count
+from ..model import ConfiguredModel, RefusedModelError, thread_count
 
 _HINTS = {"fp32": "f32", "int8": "f32", "fp16": "f16", "bf16": "bf16"}
 """OpenVINO's inference precision for each of ours. An INT8 graph carries its own; what is left of it runs in f32."""
@@ -18,7 +18,7 @@ _NEEDS = {"fp16": "FP16", "bf16": "BF16"}
 """The processor's ability that a precision needs; without it OpenVINO would silently compute in f32."""
 
 
-def open_engine(model: ServedModel) -> OpenvinoEngine:
+def open_engine(model: ConfiguredModel) -> OpenvinoEngine:
     """The engine of a model, compiled. Raises RefusedModelError."""
     return OpenvinoEngine(model)
 
@@ -31,7 +31,7 @@ class OpenvinoEngine:
 
     gpu_bytes = 0
 
-    def __init__(self, model: ServedModel) -> None:
+    def __init__(self, model: ConfiguredModel) -> None:
         """Load, check and compile the model. Raises RefusedModelError."""
         if model.device != "cpu":
             raise RefusedModelError(f"{model.name} asks for a GPU; the openvino backend runs on the CPU")
@@ -68,7 +68,7 @@ class OpenvinoEngine:
         return [np.ascontiguousarray(found[io.name]) for io in self._model.outputs]
 
 
-def _precision_hint(model: ServedModel, core: Any) -> str:
+def _precision_hint(model: ConfiguredModel, core: Any) -> str:
     """The precision to compute in. Raises RefusedModelError when this processor would do something else."""
     precision = model.card.get("precision", "fp32")
     abilities = list(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))

@@ -10,14 +10,14 @@ import torch
 from ..batches import ArrayInput, Arrays, Part, bucket_for, run_joined, zeros_for
 from ..cuda.buffers import DeviceBatch
 from ..cuda.driver import Cuda, refuse_on_error
-from ..model import RefusedModelError, ServedModel
+from ..model import ConfiguredModel, RefusedModelError
 from ..trace import StageTimes
 from .torch_programs import Program, check_results, load_program, torch_device
 
 WARM_RUNS = 3
 
 
-def open_engine(model: ServedModel) -> CpuEngine | CudaEngine:
+def open_engine(model: ConfiguredModel) -> CpuEngine | CudaEngine:
     """The engine of the model's device, warm. Raises RefusedModelError."""
     program = load_program(model)
     return CudaEngine(model, program) if model.device == "cuda" else CpuEngine(model, program)
@@ -28,7 +28,7 @@ class CpuEngine:
 
     gpu_bytes = 0
 
-    def __init__(self, model: ServedModel, program: Program) -> None:
+    def __init__(self, model: ConfiguredModel, program: Program) -> None:
         self._program = program
 
     def run(self, parts: Sequence[Part]) -> list[Arrays]:
@@ -49,7 +49,7 @@ class CudaEngine:
     sizes, it runs in the smallest prepared size that holds it; the rows behind it are stale.
     """
 
-    def __init__(self, model: ServedModel, program: Program) -> None:
+    def __init__(self, model: ConfiguredModel, program: Program) -> None:
         """Warm up every batch size and record its graph. Raises RefusedModelError."""
         if not model.has_fixed_shapes:
             raise RefusedModelError(

@@ -11,7 +11,7 @@ from ..batches import ArrayInput, Arrays, Part, bucket_for, zeros_for
 from ..cuda.buffers import DeviceBatch
 from ..cuda.driver import refuse_on_error
 from ..cuda.graphs import GraphCuda
-from ..model import RefusedModelError, ServedModel
+from ..model import ConfiguredModel, RefusedModelError
 from ..trace import StageTimes
 from .tensorrt_sidecar import check_sidecar, file_for_capability, import_library, read_sidecar
 
@@ -20,7 +20,7 @@ WARM_RUNS = 3
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT8": "int8", "INT32": "int32", "INT64": "int64", "UINT8": "uint8"}
 
 
-def open_engine(model: ServedModel) -> CudaEngine:
+def open_engine(model: ConfiguredModel) -> CudaEngine:
     """The engine of this GPU, checked against its sidecar and ready. Raises RefusedModelError."""
     if model.device != "cuda":
         raise RefusedModelError(
@@ -43,7 +43,7 @@ def open_engine(model: ServedModel) -> CudaEngine:
 class CudaEngine:
     """An engine on a GPU. A batch runs in the smallest prepared size that holds it; the rows behind it are stale."""
 
-    def __init__(self, model: ServedModel, cuda: Any, trt: Any, path: Path, record: dict[str, Any]) -> None:
+    def __init__(self, model: ConfiguredModel, cuda: Any, trt: Any, path: Path, record: dict[str, Any]) -> None:
         """Load the engine, warm up every batch size and record its graph. Raises RefusedModelError."""
         self._model = model
         self._cuda = cuda
@@ -120,7 +120,7 @@ class CudaEngine:
             raise RefusedModelError(f"{self._model.name} {what} at batch {size}: {exc}{remedy}") from exc
 
 
-def check_engine(model: ServedModel, trt: Any, engine: Any) -> None:
+def check_engine(model: ConfiguredModel, trt: Any, engine: Any) -> None:
     """Raise RefusedModelError where the genuine backend would: names, dtypes, dims, batches outside the profile."""
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     inputs, outputs = (

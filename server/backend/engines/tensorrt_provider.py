@@ -12,7 +12,7 @@ from typing import Any
 
 import onnxruntime as ort
 
-from ..model import RefusedModelError, ServedModel
+from ..model import ConfiguredModel, RefusedModelError
 
 ACCELERATOR = "tensorrt"
 """Its name among the execution accelerators of config.pbtxt, as for the genuine backend."""
@@ -25,7 +25,7 @@ _REMEDY = (
 )
 
 
-def tensorrt_session(model: ServedModel, *, stream: int, cuda_graphs: bool, fixed: dict[str, int]) -> Any:
+def tensorrt_session(model: ConfiguredModel, *, stream: int, cuda_graphs: bool, fixed: dict[str, int]) -> Any:
     """A session on the model's GPU that TensorRT alone computes, on `stream`. Raises RefusedModelError otherwise.
 
     The arguments are those of cuda_session. The provider holds one CUDA graph for each session, so every batch size
@@ -72,7 +72,7 @@ def tensorrt_session(model: ServedModel, *, stream: int, cuda_graphs: bool, fixe
     return session
 
 
-def engine_folder(model: ServedModel, fixed: dict[str, int]) -> Path:
+def engine_folder(model: ConfiguredModel, fixed: dict[str, int]) -> Path:
     """Where the engine of one batch size is kept.
 
     One folder for each artifact and size: the provider's file names tell graphs and GPUs apart, not weights or sizes.

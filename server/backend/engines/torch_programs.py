@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..model import RefusedModelError, ServedModel, thread_count
+from ..model import ConfiguredModel, RefusedModelError, thread_count
 
 SIDECAR = "model.json"
 """Beside `model_b<batch size>.pt2` packages: what they were compiled with and for."""
@@ -40,7 +40,7 @@ class Program:
         return [results[index].contiguous() for index in self.outputs]
 
 
-def load_program(model: ServedModel) -> Program:
+def load_program(model: ConfiguredModel) -> Program:
     """The program on the model's device; FP32 without TF32 unless the card allows it. Raises RefusedModelError."""
     torch.set_num_threads(thread_count(model))
     allow_tf32 = bool(model.card.get("tf32"))
@@ -54,7 +54,7 @@ def load_program(model: ServedModel) -> Program:
     return _compiled_program(model, sidecar) if sidecar.is_file() else _torchscript_program(model, device)
 
 
-def torch_device(model: ServedModel) -> torch.device:
+def torch_device(model: ConfiguredModel) -> torch.device:
     """The device of this instance. Raises RefusedModelError when it is a GPU that torch cannot use."""
     if model.device == "cpu":
         return torch.device("cpu")
@@ -66,7 +66,7 @@ def torch_device(model: ServedModel) -> torch.device:
     return torch.device("cuda", model.device_id)
 
 
-def _torchscript_program(model: ServedModel, device: torch.device) -> Program:
+def _torchscript_program(model: ConfiguredModel, device: torch.device) -> Program:
     artifact = model.artifact()
     try:
         module = torch.jit.load(str(artifact), map_location=device).eval()
@@ -77,7 +77,7 @@ def _torchscript_program(model: ServedModel, device: torch.device) -> Program:
     return Program(calls={0: module}, inputs=_input_indices(model, arguments), outputs=_output_indices(model))
 
 
-def _compiled_program(model: ServedModel, sidecar: Path) -> Program:
+def _compiled_program(model: ConfiguredModel, sidecar: Path) -> Program:
     """AOTInductor's packages, one per batch size, refused on another torch or GPU than they were compiled for."""
     try:
         made_for = json.loads(sidecar.read_text(encoding="utf-8"))
@@ -110,7 +110,7 @@ def _compiled_program(model: ServedModel, sidecar: Path) -> Program:
     return Program(calls=calls, inputs=_input_indices(model, names), outputs=_output_indices(model))
 
 
-def check_results(model: ServedModel, batch_size: int, results: list[torch.Tensor]) -> None:
+def check_results(model: ConfiguredModel, batch_size: int, results: list[torch.Tensor]) -> None:
     """Raise RefusedModelError unless the results of one batch are as configured.
 
     On a GPU they are copied as so many bytes of the configured type: nobody would notice another.
@@ -124,11 +124,11 @@ def check_results(model: ServedModel, batch_size: int, results: list[torch.Tenso
             )
 
 
-def _index(model: ServedModel) -> int:
+def _index(model: ConfiguredModel) -> int:
     return model.device_id if model.device == "cuda" else -1
 
 
-def torch_facts(model: ServedModel) -> dict[str, str]:
+def torch_facts(model: ConfiguredModel) -> dict[str, str]:
     """What a compiled package is tied to, as it is here."""
     facts = {"torch": torch.__version__}
     if model.device == "cuda":
@@ -151,7 +151,7 @@ def check_made_for(made_for: Mapping[str, Any], here: Mapping[str, str]) -> None
             )
 
 
-def _input_indices(model: ServedModel, arguments: list[str]) -> tuple[int, ...]:
+def _input_indices(model: ConfiguredModel, arguments: list[str]) -> tuple[int, ...]:
     """For each argument its configured input: INPUT__0, 1, … or the arguments' own names. Raises RefusedModelError."""
     numbered = [f"INPUT__{index}" for index in range(len(arguments))]
     found = [io.name for io in model.inputs]
@@ -164,7 +164,7 @@ def _input_indices(model: ServedModel, arguments: list[str]) -> tuple[int, ...]:
     )
 
 
-def _output_indices(model: ServedModel) -> tuple[int, ...]:
+def _output_indices(model: ConfiguredModel) -> tuple[int, ...]:
     """Which of the program's results each configured output is, by its number. Raises RefusedModelError."""
     found = [io.name for io in model.outputs]
     matches = [re.fullmatch(r".+__(\d+)", name) for name in found]

@@ -1,125 +1,36 @@
-"""The model process's end of the lane: memory shared with the bridge, where requests come and answers go.
-
-The bytes are those of lane.h in server/bridge.
-"""
+"""The model process's end of the lane: memory shared with the bridge, where requests come and answers go."""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import fcntl
 import mmap
 import os
 import struct
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..batches import Arrays
-from ..model import RefusedModelError, ServedModel
+from ..model import ConfiguredModel
+from .layout import ERROR_BYTES, IN_BATCH, IN_LANE, IN_REGION, LaneHead, Request, Tensor, lane_sizes
+from .regions import Regions
 
-MAX_REQUESTS = 256
-MAX_TENSORS = 8
-MAX_DIMS = 8
-IN_LANE, IN_REGION, IN_BATCH = range(3)
-VARIABLE_BYTES = 1 << 30
-"""Room for the inputs, and for the outputs, of a model with variable dimensions; only pages that are used exist."""
 LOOK_NS = 400_000
 """Where requests follow each other so closely, the next one is looked for: to wake from sleep takes tens of µs."""
 CORES_TO_LOOK = int(os.environ.get("PHOTOFINISH_CORES_TO_LOOK", "4"))
 """With fewer cores the clients need them; the variable is for tests on small machines."""
-_ALIGNMENT = 4096
-_LOOK_S = 5.0
 _FUTEX_WAIT, _FUTEX_WAKE = 0, 1
 _SYS_FUTEX = 202
 """Linux's number on x86-64, the only machine that the embedded server runs on."""
-
-
-class Tensor(ctypes.Structure):
-    """lane.h: Tensor."""
-
-    _fields_ = (
-        ("place", ctypes.c_uint32),
-        ("dims_count", ctypes.c_uint32),
-        ("offset", ctypes.c_uint64),
-        ("byte_size", ctypes.c_uint64),
-        ("region", ctypes.c_uint64),
-        ("inode", ctypes.c_uint64),
-        ("dims", ctypes.c_int64 * MAX_DIMS),
-    )
-
-
-class Request(ctypes.Structure):
-    """lane.h: Request."""
-
-    _fields_ = (
-        ("failed", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
-        ("inputs", Tensor * MAX_TENSORS),
-        ("outputs", Tensor * MAX_TENSORS),
-        ("error", ctypes.c_char * 376),
-    )
-
-
-class Lane(ctypes.Structure):
-    """lane.h: Lane."""
-
-    _fields_ = (
-        ("asked", ctypes.c_uint32),
-        ("answered", ctypes.c_uint32),
-        ("request_count", ctypes.c_uint32),
-        ("bridge_sleeps", ctypes.c_uint32),
-        ("input_ns", ctypes.c_uint64),
-        ("output_ns", ctypes.c_uint64),
-        ("reserved", ctypes.c_uint8 * (4096 - 32)),
-        ("requests", Request * MAX_REQUESTS),
-    )
-
-
 _TENSOR_HEAD = struct.Struct("=IIQQQQ")
 """A Tensor without its dims, which follow."""
 _TENSOR_BYTES = ctypes.sizeof(Tensor)
 _REQUEST_BYTES = ctypes.sizeof(Request)
-_REQUESTS = Lane.requests.offset
+_REQUESTS = LaneHead.requests.offset
 _INPUTS = Request.inputs.offset
 _OUTPUTS = Request.outputs.offset
 _MAX_KEPT = 1024
-
-
-@dataclass(frozen=True)
-class LaneSizes:
-    """Where inputs and outputs lie behind the lane's head, in bytes."""
-
-    staging_offset: int
-    staging: int
-    output_offset: int
-    total: int
-
-
-def lane_sizes(model: ServedModel) -> LaneSizes:
-    """Room for the largest batch of the model. Raises RefusedModelError for more tensors than the lane has."""
-    if max(len(model.inputs), len(model.outputs)) > MAX_TENSORS:
-        raise RefusedModelError(
-            f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; {MAX_TENSORS} are possible"
-        )
-    rows = max(model.max_batch_size, 1)
-
-    def room(ios: Sequence[object]) -> int:
-        if not model.has_fixed_shapes:
-            return VARIABLE_BYTES
-        # Every request's tensor may begin at the next multiple of 256.
-        return sum(int(np.prod(io.dims)) * io.dtype.itemsize * rows + 256 * rows for io in ios)  # type: ignore[attr-defined]
-
-    staging_offset = _aligned(ctypes.sizeof(Lane))
-    staging = _aligned(room(model.inputs))
-    outputs = _aligned(room(model.outputs))
-    return LaneSizes(staging_offset, staging, staging_offset + staging, staging_offset + staging + outputs)
-
-
-def _aligned(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
 class LaneInput:
@@ -157,7 +68,7 @@ class LaneEnd:
     def __init__(
         self,
         memory_file: int,
-        model: ServedModel,
+        model: ConfiguredModel,
         *,
         batch_addresses: Sequence[int] = (),
         on_unmap: Callable[[int, int], None] = lambda start, size: None,
@@ -166,7 +77,7 @@ class LaneEnd:
         os.ftruncate(memory_file, self.sizes.total)
         self._memory = mmap.mmap(memory_file, self.sizes.total)
         self.address = ctypes.addressof(ctypes.c_ubyte.from_buffer(self._memory))
-        self._lane = Lane.from_address(self.address)
+        self._lane = LaneHead.from_address(self.address)
         self._output_room = self.sizes.total - self.sizes.output_offset
         self._model = model
         self._batch_addresses = batch_addresses
@@ -259,55 +170,6 @@ class LaneEnd:
         self._syscall(_SYS_FUTEX, self.address + offset, operation, value, None, None, 0)
 
 
-class Regions:
-    """Clients' regions, mapped from the bridge's descriptors; let go when their client no longer locks them."""
-
-    def __init__(self, on_unmap: Callable[[int, int], None]) -> None:
-        self._on_unmap = on_unmap
-        self._known: dict[int, tuple[int, mmap.mmap, int]] = {}
-        self._looked_s = time.monotonic()
-
-    def address(self, descriptor: int, inode: int) -> int:
-        """Where the region lies in this process. Raises OSError when it is gone."""
-        if inode not in self._known:
-            self._known[inode] = self._map(descriptor, inode)
-        return self._known[inode][2]
-
-    def drop_abandoned_at_times(self) -> bool:
-        """Let go of regions that no client holds any more, if it is time to look; whether there were any."""
-        if (now_s := time.monotonic()) - self._looked_s < _LOOK_S:
-            return False
-        self._looked_s = now_s
-        known_before = len(self._known)
-        self._drop_abandoned()
-        return len(self._known) < known_before
-
-    def _map(self, descriptor: int, inode: int) -> tuple[int, mmap.mmap, int]:
-        file = os.open(f"/proc/{os.getppid()}/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC)
-        try:
-            status = os.fstat(file)
-            if status.st_ino != inode:  # the bridge has let go of it, and the number is another file's by now
-                raise FileNotFoundError("its client has closed the shared memory")
-            memory = mmap.mmap(file, status.st_size)
-        except BaseException:
-            os.close(file)
-            raise
-        return file, memory, ctypes.addressof(ctypes.c_ubyte.from_buffer(memory))
-
-    def _drop_abandoned(self) -> None:
-        for inode, (file, memory, address) in list(self._known.items()):
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                continue
-            del self._known[inode]
-            self._on_unmap(address, len(memory))
-            os.close(file)
-            # A view of it that somebody still holds keeps it mapped until it goes.
-            with contextlib.suppress(BufferError):
-                memory.close()
-
-
 def _refuse(request: Request, text: str) -> None:
     request.failed = 1
-    request.error = text.encode()[:375].decode(errors="ignore").encode()
+    request.error = text.encode()[: ERROR_BYTES - 1].decode(errors="ignore").encode()

@@ -8,10 +8,10 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from ..memory import memory_figures
-from ..model import ServedModel
+from ..model import ConfiguredModel
 
 
-def publish_memory(model: ServedModel, gpu_bytes: int) -> list[tuple[Any, Any]]:
+def publish_memory(model: ConfiguredModel, gpu_bytes: int) -> list[tuple[Any, Any]]:
     """The gauges, which last as long as somebody keeps them. gpu_bytes: what loading took on the GPU, 0 on the CPU."""
     gauges = []
     for figure in memory_figures(model, gpu_bytes):

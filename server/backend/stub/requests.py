@@ -9,11 +9,11 @@ import triton_python_backend_utils as pb_utils
 
 from ..answers import RunParts, run_each
 from ..batches import Arrays, Part
-from ..model import ServedModel
+from ..model import ConfiguredModel
 from .tensors import TensorInput, tensor_from_array
 
 
-def answer(requests: Sequence[Any], model: ServedModel, run_parts: RunParts) -> list[Any]:
+def answer(requests: Sequence[Any], model: ConfiguredModel, run_parts: RunParts) -> list[Any]:
     """One response per request, in order. A request that fails does so alone."""
     results = run_each([_inputs(request, model) for request in requests], model, run_parts)
     return [
@@ -22,7 +22,7 @@ def answer(requests: Sequence[Any], model: ServedModel, run_parts: RunParts) -> 
     ]
 
 
-def _inputs(request: Any, model: ServedModel) -> Part:
+def _inputs(request: Any, model: ConfiguredModel) -> Part:
     """The request's inputs in the order of config.pbtxt. Triton has checked that each is there, once."""
     tensors = request.inputs()
     if len(tensors) == 1:
@@ -31,11 +31,11 @@ def _inputs(request: Any, model: ServedModel) -> Part:
     return [TensorInput(by_name[io.name]) for io in model.inputs]
 
 
-def _response(outputs: Arrays, model: ServedModel) -> Any:
+def _response(outputs: Arrays, model: ConfiguredModel) -> Any:
     tensors = [tensor_from_array(io.name, array) for io, array in zip(model.outputs, outputs, strict=True)]
     return pb_utils.InferenceResponse(tensors)
 
 
-def _error_response(model: ServedModel, error: Exception) -> Any:
+def _error_response(model: ConfiguredModel, error: Exception) -> Any:
     text = f"{model.name} failed on this request: {error}"
     return pb_utils.InferenceResponse([], error=pb_utils.TritonError(text))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from ..model import RefusedModelError, ServedModel
+from ..model import ConfiguredModel, RefusedModelError
 
 CPU_DEVICES = (1, 3)
 """DLPack's device types for host memory: plain and pinned."""
@@ -88,7 +88,7 @@ def tensor_from_array(name: str, array: np.ndarray) -> Any:
     return tensor
 
 
-def check_round_trip(model: ServedModel) -> None:
+def check_round_trip(model: ConfiguredModel) -> None:
     """Raise RefusedModelError unless arrays pass through Triton's tensors unchanged."""
     if int(np.__version__.split(".", 1)[0]) < 2:
         # Under numpy 1 the stub dies in from_dlpack.

@@ -23,7 +23,7 @@ from photofinish.export.tensorrt.library import provider_problem
 from photofinish.perf.engine.loops import Artifact, loop_from_artifact
 from photofinish.server.backend.engines import onnxruntime as engines
 from photofinish.server.backend.engines import tensorrt_provider
-from photofinish.server.backend.model import RefusedModelError, served_model
+from photofinish.server.backend.model import RefusedModelError, configured_model
 from photofinish.variant import Variant, default_variants_path, variants_from_toml
 from tests.builders import build_card
 from tests.export.tensorrt.variants import engine_variant
@@ -167,7 +167,7 @@ def served(toy_path: Path, config: dict[str, Any] | None = None) -> Any:
         "model_repository": str(toy_path.parent.parent),
         "model_version": toy_path.parent.name,
     }
-    return replace(served_model({**arguments}, toy_path.name), card={"batch_buckets": [1, 8], "cuda_graphs": True})
+    return replace(configured_model({**arguments}, toy_path.name), card={"batch_buckets": [1, 8], "cuda_graphs": True})
 
 
 def test_accelerators_are_read_from_the_config(toy_path: Path) -> None:

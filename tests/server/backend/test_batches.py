@@ -14,12 +14,12 @@ import pytest
 from photofinish.server.backend.batches import bucket_for, check_outputs, run_joined, split_outputs
 from photofinish.server.backend.cuda import driver
 from photofinish.server.backend.cuda.buffers import DeviceBatch
-from photofinish.server.backend.model import Io, RefusedModelError, ServedModel
+from photofinish.server.backend.model import ConfiguredModel, Io, RefusedModelError
 from photofinish.server.backend.trace import SAMPLED, StageTimes
 from photofinish.server.triton.command import MAX_REGION_BYTES, MIN_REGION_BYTES, region_bytes
 
 
-def build_model(**changes: object) -> ServedModel:
+def build_model(**changes: object) -> ConfiguredModel:
     values: dict[str, object] = {
         "name": "toy",
         "folder": Path(),
@@ -32,7 +32,7 @@ def build_model(**changes: object) -> ServedModel:
         "instance_count": 1,
         "card": {"batch_buckets": [1, 2, 4, 8]},
     }
-    return ServedModel(**{**values, **changes})  # type: ignore[arg-type]
+    return ConfiguredModel(**{**values, **changes})  # type: ignore[arg-type]
 
 
 class HostInput:

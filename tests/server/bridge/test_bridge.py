@@ -19,7 +19,7 @@ from photofinish.client.triton.regions import SystemRegion
 from photofinish.client.triton.served import TritonClient
 from photofinish.client.triton.session import Session
 from photofinish.client.triton.transport import GRPC, SYSTEM_SHM, SYSTEM_SHM_HTTP, Transport
-from photofinish.server.backend.lane import end as lane
+from photofinish.server.backend.lane import layout as lane
 from photofinish.server.backend.model import RefusedModelError
 from photofinish.server.bridge import build as bridge_build
 from photofinish.server.triton.embedded import EmbeddedServer
@@ -33,8 +33,8 @@ def test_both_ends_of_the_lane_see_the_same_bytes() -> None:
     sizes = dict(re.findall(r"sizeof\((\w+)\) == (\d+)", HEADER))
     assert ctypes.sizeof(lane.Tensor) == int(sizes["Tensor"])
     assert ctypes.sizeof(lane.Request) == int(sizes["Request"])
-    assert ctypes.sizeof(lane.Lane) == 4096 + 256 * 2048
-    for name, structure in (("Tensor", lane.Tensor), ("Request", lane.Request), ("Lane", lane.Lane)):
+    assert ctypes.sizeof(lane.LaneHead) == 4096 + 256 * 2048
+    for name, structure in (("Tensor", lane.Tensor), ("Request", lane.Request), ("Lane", lane.LaneHead)):
         body = re.search(rf"struct {name} {{(.*?)}};", HEADER, re.DOTALL)
         assert body is not None
         fields = re.findall(r"^  \w+ (\w+)(?:\[[^]]+\])?;", body[1], re.MULTILINE)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from photofinish.server.backend.engines.torch_programs import check_made_for, load_program
-from photofinish.server.backend.model import Io, RefusedModelError, ServedModel
+from photofinish.server.backend.model import ConfiguredModel, Io, RefusedModelError
 from tests.server.models import Doubling, random_frames
 
 
@@ -25,10 +25,10 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def model_of(folder: Path, *, max_batch_size: int = 1, **sidecar: object) -> ServedModel:
+def model_of(folder: Path, *, max_batch_size: int = 1, **sidecar: object) -> ConfiguredModel:
     facts = {"torch": torch.__version__, "batch_sizes": [1], **sidecar}
     (folder / "model.json").write_text(json.dumps(facts))
-    return ServedModel(
+    return ConfiguredModel(
         name="compiled",
         folder=folder,
         file_name="model.pt",

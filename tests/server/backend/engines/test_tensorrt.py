@@ -16,7 +16,7 @@ import torch
 
 from photofinish.server.backend.batches import ArrayInput
 from photofinish.server.backend.engines import tensorrt, tensorrt_sidecar
-from photofinish.server.backend.model import Io, RefusedModelError, ServedModel
+from photofinish.server.backend.model import ConfiguredModel, Io, RefusedModelError
 
 RECORD = {
     "schema_version": 1,
@@ -53,7 +53,7 @@ def served(**changes: object) -> Any:
         "instance_count": 1,
         "card": {"batch_buckets": [1, 2, 4, 8]},
     }
-    return ServedModel(**{**values, **changes})
+    return ConfiguredModel(**{**values, **changes})
 
 
 def test_sidecar_that_fits_is_accepted(engine: Path) -> None:

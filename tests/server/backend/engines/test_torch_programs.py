@@ -10,7 +10,7 @@ import torch
 
 from photofinish.server.backend.batches import check_outputs
 from photofinish.server.backend.engines.torch_programs import check_results, load_program
-from photofinish.server.backend.model import Io, RefusedModelError, ServedModel
+from photofinish.server.backend.model import ConfiguredModel, Io, RefusedModelError
 from tests.server.models import random_frames, save_doubling_torchscript
 
 FRAMES = Io("INPUT__0", np.dtype(np.uint8), (8, 8, 3))
@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def model_of(folder: Path, **changes: object) -> ServedModel:
+def model_of(folder: Path, **changes: object) -> ConfiguredModel:
     values: dict[str, object] = {
         "name": "toy",
         "folder": folder,
@@ -36,10 +36,10 @@ def model_of(folder: Path, **changes: object) -> ServedModel:
         "device_id": 0,
         "instance_count": 1,
     }
-    return ServedModel(**{**values, **changes})  # type: ignore[arg-type]
+    return ConfiguredModel(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def run_on_arrays(model: ServedModel, arrays: list[np.ndarray]) -> list[np.ndarray]:
+def run_on_arrays(model: ConfiguredModel, arrays: list[np.ndarray]) -> list[np.ndarray]:
     tensors = [torch.from_numpy(array) for array in arrays]
     return [result.numpy() for result in load_program(model).run(len(arrays[0]), tensors)]
 
