@@ -82,7 +82,7 @@ def _embedded(repository: Path, variant: str | None) -> Iterator[tuple[str, str]
     """The gRPC and HTTP addresses of a server of our own that serves just the chosen variant."""
     from photofinish.export.publishing.cards import card_from_directory
     from photofinish.server.triton.embedded import EmbeddedServer
-    from photofinish.server.triton.repository import models_in
+    from photofinish.server.triton.run_folder import models_in
 
     cards = {name: card_from_directory(repository / name) for name in models_in(repository)}
     chosen = choose_model(

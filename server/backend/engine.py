@@ -1,14 +1,56 @@
-"""Where the engine of each backend is opened."""
+"""What runs a model: the seam that every engine fills, and where each backend's engine is opened."""
 
 from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
+from .batches import Arrays, Part, run_joined
+from .cuda.buffers import DeviceBatch
 from .model import ConfiguredModel, RefusedModelError, configured_model
+from .trace import StageTimes
+
+
+class Engine(Protocol):
+    """A model that is loaded, checked against its config and warm."""
+
+    @property
+    def batch(self) -> DeviceBatch | None:
+        """Its fixed buffers on a GPU; None on the CPU."""
+
+    @property
+    def times(self) -> StageTimes | None:
+        """Where its executions' time goes; None where nothing is copied."""
+
+    @property
+    def gpu_bytes(self) -> int:
+        """What loading took on the GPU; 0 on the CPU."""
+
+    def run(self, parts: Sequence[Part]) -> list[Arrays]:
+        """The outputs of each part, valid until the next run."""
+
+    def run_arrays(self, arrays: Arrays) -> Arrays:
+        """The outputs of one batch in host memory; on the CPU valid until the next run."""
+
+
+class CpuEngine(ABC):
+    """What engines on the CPU share: requests are joined in host memory."""
+
+    batch = None
+    times = None
+    gpu_bytes = 0
+
+    def run(self, parts: Sequence[Part]) -> list[Arrays]:
+        """The outputs of each part, valid until the next run."""
+        return run_joined(parts, self.run_arrays)
+
+    @abstractmethod
+    def run_arrays(self, arrays: Arrays) -> Arrays:
+        """The outputs of one batch, valid until the next run."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +67,14 @@ ENGINES: Mapping[str, Opener] = {
     "pytorch": Opener(".engines.pytorch", "model.pt"),
     "tensorrt": Opener(".engines.tensorrt", "model.plan"),
 }
-"""By the name of the backend in config.pbtxt. The process of one backend never imports the libraries of another."""
+"""By the backend's name in config.pbtxt. Imported when it is opened: no process loads another backend's libraries."""
 
 
-def open_model(arguments: dict[str, str]) -> tuple[ConfiguredModel, Any]:
+def open_model(arguments: dict[str, str]) -> tuple[ConfiguredModel, Engine]:
     """The model that Triton's `initialize` arguments describe, and its engine, warm. Raises RefusedModelError."""
     name = json.loads(arguments["model_config"]).get("backend", "")
     if name not in ENGINES:
-        raise RefusedModelError(f"config.pbtxt names the backend {name!r}, there are {', '.join(ENGINES)}")
+        raise RefusedModelError(f"config.pbtxt names the backend {name!r}, this server has {', '.join(ENGINES)}")
     model = configured_model(arguments, ENGINES[name].file_name)
-    return model, importlib.import_module(ENGINES[name].module, __package__).open_engine(model)
+    engine: Engine = importlib.import_module(ENGINES[name].module, __package__).open_engine(model)
+    return model, engine

@@ -36,7 +36,7 @@ class Io:
     """One input or output as config.pbtxt states it; dims without the batch dimension, -1 for variable."""
 
     name: str
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     dims: tuple[int, ...]
 
     def shape(self, batch_size: int) -> tuple[int, ...]:

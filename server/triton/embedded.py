@@ -15,7 +15,7 @@ from photofinish.server.triton.files import TRITON_VERSION, find_triton
 from photofinish.server.triton.log import gpu_hint, loaded_models, read_log, unread_models
 from photofinish.server.triton.ports import LOOPBACK, choose_ports
 from photofinish.server.triton.process import ServerProcess, default_log_path
-from photofinish.server.triton.repository import models_in
+from photofinish.server.triton.run_folder import models_in
 from photofinish.server.triton.supervisor import SHARED_MEMORY
 from photofinish.wheels import free_bytes, print_progress
 

@@ -1,4 +1,4 @@
-"""The folder a server runs in: its models, its backend directory and the one libpython it needs."""
+"""The folder a server runs in: a repository's models, its backend directory and the one libpython it needs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from photofinish.errors import ServerError
+from photofinish.errors import ModelRepositoryError, ServerError
 from photofinish.server.backend.engine import ENGINES
 from photofinish.server.triton.files import TritonFiles
 
@@ -18,6 +18,28 @@ PACKAGE = "photofinish_backend"
 """Its name there, where nothing but the interpreter's own packages can be imported."""
 STUB = f"from {PACKAGE}.stub.model import TritonPythonModel\n"
 """The model.py that Triton's Python backend loads, with its folder on sys.path."""
+
+
+def models_in(repository: Path) -> tuple[str, ...]:
+    """The model names in a repository: its folders that hold a config.pbtxt or a numbered version.
+
+    Raises ModelRepositoryError when there is no such folder or no model in it.
+    """
+    try:
+        names = tuple(sorted(path.name for path in repository.iterdir() if _is_model(path)))
+    except OSError as exc:
+        raise ModelRepositoryError(
+            f"the model repository {repository} cannot be read: {exc.strerror}; run `photofinish export` first"
+        ) from exc
+    if not names:
+        raise ModelRepositoryError(f"the model repository {repository} holds no model; run `photofinish export` first")
+    return names
+
+
+def _is_model(path: Path) -> bool:
+    if not path.is_dir() or path.name.startswith("."):
+        return False
+    return (path / "config.pbtxt").is_file() or any(item.name.isdigit() and item.is_dir() for item in path.iterdir())
 
 
 def fill_run_folder(

@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..batches import Arrays, Part, split_outputs
 from ..model import ConfiguredModel, Io
-from .driver import Cuda, CudaError, SharedPages
+from .driver import Cuda, CudaError
+from .pages import SharedPages
+
+
+class DeviceOutputs(NamedTuple):
+    """Outputs that lie elsewhere on the GPU than in a DeviceBatch. owner: whatever keeps that memory theirs."""
+
+    addresses: Sequence[int]
+    owner: Any
 
 
 class DeviceBatch:
@@ -93,15 +102,15 @@ class DeviceBatch:
         """Host memory that is about to be unmapped."""
         self._pages.forget(start, size)
 
-    def fetch(self, sizes: Sequence[int], addresses: Sequence[int] | None = None) -> list[Arrays]:
+    def fetch(self, sizes: Sequence[int], outputs: DeviceOutputs | None = None) -> list[Arrays]:
         """Wait for the outputs of each part: views of host memory that the next `fetch` overwrites.
 
-        addresses: where the outputs lie on the GPU, when not in this object's own buffers.
+        outputs: where they lie on the GPU, when not in this object's own buffers.
         """
         total = sum(sizes)
+        addresses = self.output_addresses if outputs is None else outputs.addresses
         for index, row_bytes in enumerate(self._output_row_bytes):
-            source = (addresses or self.output_addresses)[index]
-            self._cuda.copy_from_device(self._fetched_addresses[index], source, total * row_bytes)
+            self._cuda.copy_from_device(self._fetched_addresses[index], addresses[index], total * row_bytes)
         self._cuda.synchronize()
         if not self._model.max_batch_size:
             return [list(self._host_outputs)]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ..model import RefusedModelError
 
@@ -50,7 +49,7 @@ class Cuda:
         self._from_device = self._copier("cuMemcpyDtoHAsync_v2")
         self._on_device = self._copier("cuMemcpyDtoDAsync_v2")
 
-    def _copier(self, name: str) -> ctypes._CFuncPtr:
+    def _copier(self, name: str) -> Callable[..., int]:
         function = self._driver[name]
         function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
         return function
@@ -75,11 +74,12 @@ class Cuda:
         self._call("cuMemsetD8_v2", address, ctypes.c_ubyte(0), ctypes.c_size_t(size))
         return int(address.value)
 
-    def pinned_array(self, size: int) -> np.ndarray:
+    def pinned_array(self, size: int) -> npt.NDArray[np.uint8]:
         """`size` bytes of page-locked host memory, for the life of the process."""
         address = ctypes.c_void_p()
         self._call("cuMemHostAlloc", ctypes.byref(address), ctypes.c_size_t(size), _PORTABLE)
-        return np.frombuffer((ctypes.c_ubyte * size).from_address(int(address.value or 0)), np.uint8)
+        memory = (ctypes.c_ubyte * size).from_address(int(address.value or 0))
+        return np.frombuffer(memoryview(memory), np.uint8)
 
     def register(self, address: int, size: int) -> None:
         """Page-lock host memory that is there already, so that the GPU reads it without another copy."""
@@ -118,50 +118,6 @@ class Cuda:
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
         self._call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
         return int(total.value - free.value)
-
-
-class SharedPages:
-    """Memory shared with the server or with clients, page-locked, so that the GPU reads requests where they are."""
-
-    def __init__(self, cuda: Cuda) -> None:
-        self._cuda = cuda
-        self._known: list[tuple[int, int, bool]] = []
-
-    def hold(self, address: int, size: int) -> bool:
-        """Whether the GPU may read these bytes directly. Triton's region moves when it grows, so look again."""
-        for start, end, is_registered in self._known:
-            if start <= address and address + size <= end:
-                return is_registered
-        for start, end in _shared_mappings():
-            if start <= address and address + size <= end:
-                return self._register(start, end)
-        return False
-
-    def forget(self, start: int, size: int) -> None:
-        """Let go of memory that is about to be unmapped."""
-        for known in [known for known in self._known if start <= known[0] < start + size]:
-            self._known.remove(known)
-            if known[2]:
-                self._cuda.make_current()
-                self._cuda.unregister(known[0])
-
-    def _register(self, start: int, end: int) -> bool:
-        try:
-            self._cuda.register(start, end - start)
-            is_registered = True
-        except CudaError as exc:
-            sys.stderr.write(f"photofinish: requests go to the GPU by way of a staging buffer: {exc}\n")
-            is_registered = False
-        self._known.insert(0, (start, end, is_registered))
-        return is_registered
-
-
-def _shared_mappings() -> Iterator[tuple[int, int]]:
-    """Start and end of this process's mappings of the stub's memory, the lane's and the clients' regions."""
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        if any(name in line for name in ("/dev/shm/photofinish_", "/memfd:photofinish_", "/dev/shm/photofinish-")):
-            start, _, end = line.split(" ", 1)[0].partition("-")
-            yield int(start, 16), int(end, 16)
 
 
 @contextmanager

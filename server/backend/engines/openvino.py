@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import openvino
 
 from ..agreement import Node, check_against_config
-from ..batches import Arrays, Part, run_joined
+from ..batches import Arrays
+from ..engine import CpuEngine, Engine
 from ..model import ConfiguredModel, RefusedModelError, thread_count
 
 _HINTS = {"fp32": "f32", "int8": "f32", "fp16": "f16", "bf16": "bf16"}
@@ -18,18 +18,16 @@ _NEEDS = {"fp16": "FP16", "bf16": "BF16"}
 """The processor's ability that a precision needs; without it OpenVINO would silently compute in f32."""
 
 
-def open_engine(model: ConfiguredModel) -> OpenvinoEngine:
+def open_engine(model: ConfiguredModel) -> Engine:
     """The engine of a model, compiled. Raises RefusedModelError."""
     return OpenvinoEngine(model)
 
 
-class OpenvinoEngine:
+class OpenvinoEngine(CpuEngine):
     """An ONNX model on the CPU: one compiled program per picture, its shapes fixed, and one for every other batch.
 
     Fixed shapes let OpenVINO plan memory and kernels at load; batches of other sizes go by the second program.
     """
-
-    gpu_bytes = 0
 
     def __init__(self, model: ConfiguredModel) -> None:
         """Load, check and compile the model. Raises RefusedModelError."""
@@ -55,10 +53,6 @@ class OpenvinoEngine:
             reason = str(exc).strip().splitlines()[-1]
             raise RefusedModelError(f"OpenVINO {openvino.__version__} cannot load {artifact}: {reason}") from exc
         self._model = model
-
-    def run(self, parts: Sequence[Part]) -> list[Arrays]:
-        """The outputs of each part, valid until the next run."""
-        return run_joined(parts, self.run_arrays)
 
     def run_arrays(self, arrays: Arrays) -> Arrays:
         """The outputs of one batch, valid until the next run."""

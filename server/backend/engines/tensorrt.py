@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..agreement import Node, check_against_config
-from ..batches import ArrayInput, Arrays, Part, bucket_for, zeros_for
-from ..cuda.buffers import DeviceBatch
 from ..cuda.driver import refuse_on_error
 from ..cuda.graphs import GraphCuda
+from ..engine import Engine
+from ..gpu_engine import Execution, GpuEngine, require_fixed_shapes
 from ..model import ConfiguredModel, RefusedModelError
-from ..trace import StageTimes
 from .tensorrt_sidecar import check_sidecar, file_for_capability, import_library, read_sidecar
 
-WARM_RUNS = 3
-"""Runs of each batch size before it is recorded: the library loads or compiles its kernels in the first ones."""
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT8": "int8", "INT32": "int32", "INT64": "int64", "UINT8": "uint8"}
 
 
-def open_engine(model: ConfiguredModel) -> CudaEngine:
+def open_engine(model: ConfiguredModel) -> Engine:
     """The engine of this GPU, checked against its sidecar and ready. Raises RefusedModelError."""
     if model.device != "cuda":
         raise RefusedModelError(
@@ -29,6 +26,7 @@ def open_engine(model: ConfiguredModel) -> CudaEngine:
         )
     if not model.max_batch_size:
         raise RefusedModelError(f"{model.name} has max_batch_size 0; an engine is served in batches of at least 1")
+    require_fixed_shapes(model)
     cuda = GraphCuda(model.device_id)
     with refuse_on_error():
         capability = cuda.capability()
@@ -37,68 +35,44 @@ def open_engine(model: ConfiguredModel) -> CudaEngine:
         raise RefusedModelError(f"{path} does not exist; export the model again for this GPU")
     record = read_sidecar(path)
     check_sidecar(path, record, capability)
-    return CudaEngine(model, cuda, import_library(record), path, record)
+    return TensorrtEngine(model, cuda, import_library(record), path, record)
 
 
-class CudaEngine:
-    """An engine on a GPU. A batch runs in the smallest prepared size that holds it; the rows behind it are stale."""
+class TensorrtEngine(GpuEngine):
+    """A plan on a GPU. TensorRT's objects refer to each other: all of them live as long as this one."""
 
-    def __init__(self, model: ConfiguredModel, cuda: Any, trt: Any, path: Path, record: dict[str, Any]) -> None:
-        """Load the engine, warm up every batch size and record its graph. Raises RefusedModelError."""
-        self._model = model
-        self._cuda = cuda
-        self.times = StageTimes(model.name, cuda.synchronize)
-        with refuse_on_error():
-            used_before = cuda.used_bytes()
-            # TensorRT's objects refer to each other: all of them live as long as this one.
-            self._logger = trt.Logger(trt.ILogger.ERROR)
-            self._runtime = trt.Runtime(self._logger)
-            self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
-            if self._engine is None:
-                raise RefusedModelError(
-                    f"{record['library']} {record['library_version']} cannot load {path.name} on this GPU; the "
-                    f"server's log has its reason. Rebuild it: {record['rebuild']}"
-                )
-            check_engine(model, trt, self._engine)
-            self.batch = DeviceBatch(cuda, model)
-            self._context = _execution_context(trt, self._engine)
-            for io, address in zip(model.inputs, self.batch.input_addresses, strict=True):
-                self._context.set_tensor_address(io.name, address)
-            for io, address in zip(model.outputs, self.batch.output_addresses, strict=True):
-                self._context.set_tensor_address(io.name, address)
-            self._graphs: dict[int, int] = {}
-            # The largest first: what the library allocates for it serves the smaller ones too.
-            for size in reversed(model.buckets):
-                self._prepare(size)
-            self.gpu_bytes = cuda.used_bytes() - used_before
+    _cuda: GraphCuda
 
-    def run(self, parts: Sequence[Part]) -> list[Arrays]:
-        """The outputs of each part, valid until the next run."""
-        self.times.begin()
-        sizes = self.batch.load(parts)
-        self.times.mark("input")
-        self.start(bucket_for(sum(sizes), self._model.buckets))
-        self.times.mark("engine")
-        outputs = self.batch.fetch(sizes)
-        self.times.mark("output")
-        self.times.end()
-        return outputs
+    def __init__(self, model: ConfiguredModel, cuda: GraphCuda, trt: Any, path: Path, record: dict[str, Any]) -> None:
+        """Load the plan, warm up every batch size and record its graph. Raises RefusedModelError.
 
-    def start(self, size: int) -> None:
-        """Start an execution of one prepared batch size on what lies in the input buffers."""
-        if size in self._graphs:
-            self._cuda.replay(self._graphs[size])
-        else:
-            self._launch(size)
+        trt: the library that built it. record: the plan's sidecar.
+        """
+        self._trt = trt
+        self._path = path
+        self._record = record
+        super().__init__(model, cuda)
 
-    def wait(self) -> None:
-        """Return when everything that was started is done."""
-        self._cuda.synchronize()
+    def _load(self) -> None:
+        self._logger = self._trt.Logger(self._trt.ILogger.ERROR)
+        self._runtime = self._trt.Runtime(self._logger)
+        self._plan = self._runtime.deserialize_cuda_engine(self._path.read_bytes())
+        if self._plan is None:
+            raise RefusedModelError(
+                f"{self._record['library']} {self._record['library_version']} cannot load {self._path.name} on this "
+                f"GPU; the server's log has its reason. Rebuild it: {self._record['rebuild']}"
+            )
+        check_engine(self._model, self._trt, self._plan)
 
-    def run_arrays(self, arrays: Arrays) -> Arrays:
-        """The outputs of one batch in host memory, copied."""
-        (outputs,) = self.run([[ArrayInput(array) for array in arrays]])
-        return [output.copy() for output in outputs]
+    def _bind(self) -> None:
+        self._context = _execution_context(self._trt, self._plan)
+        for io, address in zip(self._model.inputs, self.batch.input_addresses, strict=True):
+            self._context.set_tensor_address(io.name, address)
+        for io, address in zip(self._model.outputs, self.batch.output_addresses, strict=True):
+            self._context.set_tensor_address(io.name, address)
+
+    def _execution(self, size: int) -> Execution:
+        return partial(self._launch, size)
 
     def _launch(self, size: int) -> None:
         for io in self._model.inputs:
@@ -106,18 +80,8 @@ class CudaEngine:
         if not self._context.execute_async_v3(self._cuda.stream):
             raise RuntimeError(f"TensorRT could not run a batch of {size}; the server's log has its reason")
 
-    def _prepare(self, size: int) -> None:
-        """Warm up one batch size and record its graph."""
-        what = "fails"
-        try:
-            for _ in range(WARM_RUNS):
-                self.run_arrays(zeros_for(self._model, size))
-            if self._model.card.get("cuda_graphs"):
-                what = "cannot be recorded as a CUDA graph"
-                self._graphs[size] = self._cuda.record(lambda: self._launch(size))
-        except Exception as exc:  # whatever TensorRT or CUDA raises is the reason
-            remedy = "" if what == "fails" else "; set cuda_graphs = false for this variant and export again"
-            raise RefusedModelError(f"{self._model.name} {what} at batch {size}: {exc}{remedy}") from exc
+    def _recorded(self, size: int) -> Execution:
+        return partial(self._cuda.replay, self._cuda.record(partial(self._launch, size)))
 
 
 def check_engine(model: ConfiguredModel, trt: Any, engine: Any) -> None:

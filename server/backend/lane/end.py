@@ -8,10 +8,11 @@ import os
 import struct
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from ..batches import Arrays
+from ..batches import Array, Arrays, Part
 from ..model import ConfiguredModel
 from .layout import ERROR_BYTES, IN_BATCH, IN_LANE, IN_REGION, LaneHead, Request, Tensor, lane_sizes
 from .regions import Regions
@@ -38,19 +39,19 @@ class LaneInput:
 
     __slots__ = ("_address", "_array", "_dtype", "_is_on_gpu", "shape")
 
-    def __init__(self, address: int, dtype: np.dtype, shape: tuple[int, ...], *, is_on_gpu: bool) -> None:
+    def __init__(self, address: int, dtype: np.dtype[Any], shape: tuple[int, ...], *, is_on_gpu: bool) -> None:
         self._address = address
         self._dtype = dtype
         self._is_on_gpu = is_on_gpu
-        self._array: np.ndarray | None = None
+        self._array: Array | None = None
         self.shape = shape
 
-    def array(self) -> np.ndarray:
+    def array(self) -> Array:
         """The input as an array; it must be in host memory."""
         if self._array is None:
             count = int(np.prod(self.shape))
             memory = (ctypes.c_ubyte * (count * self._dtype.itemsize)).from_address(self._address)
-            self._array = np.frombuffer(memory, self._dtype, count).reshape(self.shape)
+            self._array = np.frombuffer(memoryview(memory), self._dtype, count).reshape(self.shape)
         return self._array
 
     def location(self) -> tuple[int, bool]:
@@ -92,7 +93,7 @@ class LaneEnd:
         self._gap_ns = LOOK_NS
         self._may_look = len(os.sched_getaffinity(0)) >= CORES_TO_LOOK
 
-    def wait(self) -> list[list[LaneInput] | Exception]:
+    def wait(self) -> list[Part | Exception]:
         """The inputs of every request of the next execution, or why they cannot be had."""
         lane = self._lane
         begun_ns = time.perf_counter_ns()
@@ -138,7 +139,7 @@ class LaneEnd:
         if self._lane.bridge_sleeps:
             self._futex(4, _FUTEX_WAKE, 1)
 
-    def _request_inputs(self, index: int) -> list[LaneInput] | Exception:
+    def _request_inputs(self, index: int) -> Part | Exception:
         """A client sends from the same place again and again: an input that looks the same is made once."""
         at = _REQUESTS + index * _REQUEST_BYTES + _INPUTS
         found = []

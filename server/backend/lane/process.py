@@ -1,7 +1,7 @@
 """One model instance in a process of its own: a script that tritonserver's bridge starts.
 
 Descriptor 3 is the memory shared with the bridge, 4 a socket that brings the model's arguments and whose end is this
-process's end.
+process's end. Nothing but the standard library is imported before both are taken care of.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import socket
 import struct
 import sys
 import threading
+import traceback
 from pathlib import Path
-from typing import Any
 
 MEMORY_FILE = 3
 SOCKET_FILE = 4
@@ -33,16 +33,15 @@ def main() -> None:
     # Ends a load that the bridge has given up as well.
     threading.Thread(target=end_with_bridge, args=(bridge,), daemon=True).start()
     from ..model import RefusedModelError
+    from .serving import describe, open_lane, serve
 
     try:
-        lane, model, engine = open_lane(arguments)
+        lane, model, engine = open_lane(arguments, MEMORY_FILE)
         lines = describe(lane, model, engine, reads_regions=can_open(arguments["bridge_descriptor"]))
     except RefusedModelError as exc:
         send_lines(bridge, [f"refused\t{' '.join(str(exc).split())}"])
         return
     except Exception as exc:  # a library's own class; the user gets the text, the log the stack
-        import traceback
-
         traceback.print_exc()
         send_lines(bridge, [f"refused\t{type(exc).__name__}: {' '.join(str(exc).split())}"])
         return
@@ -79,22 +78,6 @@ def send_lines(bridge: socket.socket, lines: list[str]) -> None:
     bridge.sendall("\n".join([*lines, "end", ""]).encode())
 
 
-def open_lane(arguments: dict[str, str]) -> tuple[Any, Any, Any]:
-    """The lane, the model and its engine, loaded and checked. Raises RefusedModelError."""
-    from ..batches import check_outputs
-    from ..engine import open_model
-    from .end import LaneEnd
-
-    model, engine = open_model(arguments)
-    check_outputs(model, engine.run_arrays)
-    batch = getattr(engine, "batch", None)
-    if batch is None:
-        return LaneEnd(MEMORY_FILE, model), model, engine
-    lane = LaneEnd(MEMORY_FILE, model, batch_addresses=batch.input_addresses, on_unmap=batch.forget_pages)
-    batch.lock_pages(lane.address, lane.sizes.total)
-    return lane, model, engine
-
-
 def can_open(descriptor: str) -> bool:
     """Whether the bridge's descriptors can be opened here, as clients' memory is; told by the lane, which both have."""
     try:
@@ -105,43 +88,6 @@ def can_open(descriptor: str) -> bool:
     except OSError:
         sys.stderr.write("photofinish: clients' shared memory cannot be opened here; their pictures are copied once\n")
         return False
-
-
-def describe(lane: Any, model: Any, engine: Any, *, reads_regions: bool) -> list[str]:
-    """The lines that tell the bridge about tensors, memory and figures."""
-    from ..memory import memory_figures
-    from ..model import DTYPES
-
-    numbers = {dtype: number for number, dtype in enumerate(DTYPES.values(), start=1)}
-    batch = getattr(engine, "batch", None)
-    shared = batch.shared_inputs() if batch is not None else [("", 0)] * len(model.inputs)
-    sizes = lane.sizes
-    flags = f"{int(model.max_batch_size > 0)}\t{int(reads_regions)}"
-    lines = [f"memory\t{sizes.total}\t{sizes.staging_offset}\t{sizes.staging}\t{flags}"]
-    for io, (handle, offset) in zip(model.inputs, shared, strict=True):
-        lines.append(f"input\t{io.name}\t{numbers[io.dtype]}\t{handle}\t{offset}")
-    lines += [f"output\t{io.name}\t{numbers[io.dtype]}" for io in model.outputs]
-    for figure in memory_figures(model, engine.gpu_bytes):
-        lines.append(f"gauge\t{figure.metric}\t{figure.text}\t{figure.device}\t{figure.byte_size}")
-    return lines
-
-
-def serve(lane: Any, model: Any, engine: Any) -> None:
-    """Answer one execution after the other."""
-    from ..answers import run_each
-
-    times = getattr(engine, "times", None)
-    while True:
-        parts = lane.wait()
-        good = [index for index, part in enumerate(parts) if not isinstance(part, Exception)]
-        outcomes = run_each([parts[index] for index in good], model, engine.run)
-        if times is not None:
-            lane.report_copies(times.latest_ns.get("input", 0), times.latest_ns.get("output", 0))
-        if len(good) == len(parts):
-            lane.answer(outcomes)
-        else:
-            answers = dict(zip(good, outcomes, strict=True))
-            lane.answer([answers.get(index, part) for index, part in enumerate(parts)])
 
 
 if __name__ == "__main__":

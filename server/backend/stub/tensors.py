@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from ..batches import Array
 from ..model import ConfiguredModel, RefusedModelError
 
 CPU_DEVICES = (1, 3)
@@ -50,7 +51,7 @@ class TensorInput:
     __slots__ = ("_array", "_capsule", "shape")
 
     def __init__(self, tensor: Any) -> None:
-        self._array: np.ndarray | None = None
+        self._array: Array | None = None
         self._capsule = tensor.to_dlpack()
         self.shape = tuple(tensor.shape())
 
@@ -62,7 +63,7 @@ class TensorInput:
         """Host memory; numpy asks before it takes the capsule."""
         return (1, 0)
 
-    def array(self) -> np.ndarray:
+    def array(self) -> Array:
         """The tensor as an array; it must be in host memory."""
         if self._array is None:
             self._array = np.from_dlpack(self)
@@ -76,7 +77,7 @@ class TensorInput:
         return head.data + head.byte_offset, head.device_type not in CPU_DEVICES
 
 
-def tensor_from_array(name: str, array: np.ndarray) -> Any:
+def tensor_from_array(name: str, array: Array) -> Any:
     """A Triton tensor that shares the memory of a contiguous array.
 
     Triton renames a consumed capsule to "used_dlpack"; numpy knows only the standard's "used_dltensor" and would print
@@ -119,7 +120,7 @@ def stop_needless_copies() -> None:
 
     genuine = table_holder._ARRAY_API
     entries = (ctypes.c_void_p * _TABLE_LENGTH).from_address(_capsule_pointer(genuine, None))
-    _borrowing_table[:] = entries[:]
+    ctypes.memmove(_borrowing_table, entries, ctypes.sizeof(entries))
     _borrowing_table[_NEW_COPY] = ctypes.cast(ctypes.pythonapi.Py_NewRef, ctypes.c_void_p).value
     new_capsule = ctypes.pythonapi.PyCapsule_New
     new_capsule.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)

@@ -14,6 +14,7 @@ import pytest
 from photofinish.server.backend.batches import bucket_for, check_outputs, run_joined, split_outputs
 from photofinish.server.backend.cuda import driver
 from photofinish.server.backend.cuda.buffers import DeviceBatch
+from photofinish.server.backend.cuda.pages import SharedPages
 from photofinish.server.backend.model import ConfiguredModel, Io, RefusedModelError
 from photofinish.server.backend.trace import SAMPLED, StageTimes
 from photofinish.server.triton.command import MAX_REGION_BYTES, MIN_REGION_BYTES, region_bytes
@@ -203,7 +204,7 @@ def test_page_locks_go_before_their_memory() -> None:
             self.locked.remove(address)
 
     cuda = Driver()
-    pages = driver.SharedPages(cuda)
+    pages = SharedPages(cuda)
     with NamedTemporaryFile(dir="/dev/shm", prefix="photofinish-region-") as file:
         file.truncate(8192)
         with mmap.mmap(file.fileno(), 8192) as memory:

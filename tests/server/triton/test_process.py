@@ -11,7 +11,7 @@ from photofinish.server.triton import files as triton_files
 from photofinish.server.triton import process, supervisor
 from photofinish.server.triton.log import last_error, loaded_models, unread_models
 from photofinish.server.triton.ports import LOOPBACK, choose_ports
-from photofinish.server.triton.repository import models_in
+from photofinish.server.triton.run_folder import models_in
 
 
 def test_other_systems_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

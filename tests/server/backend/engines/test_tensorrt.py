@@ -223,7 +223,7 @@ class SummingLibrary:
 
 
 def opened(engine: Path, library: SummingLibrary, cuda: HostCuda, **changes: object) -> Any:
-    return tensorrt.CudaEngine(served(**changes), cuda, library, engine, RECORD)
+    return tensorrt.TensorrtEngine(served(**changes), cuda, library, engine, RECORD)
 
 
 def frames(count: int, first: int) -> np.ndarray[Any, np.dtype[np.uint8]]:

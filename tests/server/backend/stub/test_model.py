@@ -80,11 +80,11 @@ class FixedBufferEngine:
 
 
 @pytest.fixture
-def requests_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def stub_model(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     triton = ModuleType("triton_python_backend_utils")
     vars(triton).update(Tensor=Tensor, InferenceResponse=Response, TritonError=str)
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", triton)
-    names = [f"photofinish.server.backend.stub.{name}" for name in ("tensors", "requests")]
+    names = [f"photofinish.server.backend.stub.{name}" for name in ("tensors", "model")]
     for name in names:
         monkeypatch.delitem(sys.modules, name, raising=False)
     module = importlib.import_module(names[-1])
@@ -97,23 +97,23 @@ def request(array: np.ndarray) -> SimpleNamespace:
     return SimpleNamespace(inputs=lambda: [Tensor("frames", array)])
 
 
-def test_the_others_keep_their_own_rows_when_one_request_fails_its_batch(requests_module: ModuleType) -> None:
+def test_the_others_keep_their_own_rows_when_one_request_fails_its_batch(stub_model: ModuleType) -> None:
     given = [pictures(seed, 1 + seed % 2) // 2 for seed in range(5)]
     given[2].flat[0] = 255
-    found = requests_module.answer([request(array) for array in given], build_model(), FixedBufferEngine().run)
+    found = stub_model.answer([request(array) for array in given], build_model(), FixedBufferEngine().run)
     assert "no such picture" in found[2].error
     for index in (0, 1, 3, 4):
         np.testing.assert_array_equal(found[index].rows(), sums([given[index]])[0])
 
 
-def test_requests_of_different_shapes_keep_their_own_rows(requests_module: ModuleType) -> None:
+def test_requests_of_different_shapes_keep_their_own_rows(stub_model: ModuleType) -> None:
     given = [pictures(0, 1) // 2, pictures(1, 2)[:, :1] // 2, pictures(2, 1) // 2]
-    found = requests_module.answer([request(array) for array in given], build_model(), FixedBufferEngine().run)
+    found = stub_model.answer([request(array) for array in given], build_model(), FixedBufferEngine().run)
     for array, response in zip(given, found, strict=True):
         np.testing.assert_array_equal(response.rows(), sums([array])[0])
 
 
-def test_a_batch_that_succeeds_is_not_copied(requests_module: ModuleType) -> None:
+def test_a_batch_that_succeeds_is_not_copied(stub_model: ModuleType) -> None:
     engine = FixedBufferEngine()
-    found = requests_module.answer([request(pictures(seed, 1) // 2) for seed in range(3)], build_model(), engine.run)
+    found = stub_model.answer([request(pictures(seed, 1) // 2) for seed in range(3)], build_model(), engine.run)
     assert all(np.shares_memory(response.rows(), engine.buffer) for response in found)
