@@ -12,10 +12,9 @@ import tritonclient.grpc as triton_grpc
 from tritonclient.utils import InferenceServerException
 
 from photofinish.client.pipeline.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
-from photofinish.client.pipeline.preparation import write_input
 from photofinish.client.triton.errors import error_from_answer, error_from_triton
 from photofinish.client.triton.served import TritonClient, channel_options, grpc_target
-from photofinish.client.triton.tensors import DTYPES
+from photofinish.client.triton.tensors import DTYPES, write_input
 from photofinish.client.triton.transport import GRPC
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output

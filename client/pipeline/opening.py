@@ -1,17 +1,21 @@
-"""The two pipelines, by the role of a variant."""
+"""The two pipelines: what both offer, and the one that fits the role of a variant."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from types import TracebackType
+from typing import Protocol
 
 from photofinish.client.pipeline.baseline import BaselinePipeline
 from photofinish.client.pipeline.frame_result import DropCause, FrameCount, FrameResult, PipelineObserver
 from photofinish.client.pipeline.metrics import ClientMetrics
 from photofinish.client.pipeline.optimised import OptimisedPipeline
-from photofinish.client.triton.served import TritonClient
+from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.session import ignore_notice
-from photofinish.client.triton.transport import TransportChoice
+from photofinish.client.triton.transport import Transport, TransportChoice
 from photofinish.errors import ConfigError, ModelNotFoundError
+from photofinish.frame import Frame
+from photofinish.model_card import ModelCard
 from photofinish.names import chosen_by_name
 
 __all__ = [
@@ -26,7 +30,44 @@ __all__ = [
     "open_pipeline",
 ]
 
-Pipeline = BaselinePipeline | OptimisedPipeline
+
+class Pipeline(Protocol):
+    """What both pipelines offer. A context manager."""
+
+    model: ServedModel
+    card: ModelCard
+
+    def __enter__(self) -> Pipeline:
+        """The pipeline itself."""
+        ...
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close its connections and give its memory back."""
+
+    @property
+    def transport(self) -> Transport:
+        """How the pictures travel."""
+        ...
+
+    @property
+    def counts(self) -> FrameCount:
+        """Where the frames went so far."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were due and not inferred, all causes."""
+        ...
+
+    def run(self, frames: Iterable[Frame]) -> Generator[FrameResult, None, None]:
+        """One result per frame, in frame order."""
+        ...
+
+    def process(self, frame: Frame) -> FrameResult:
+        """The result of one frame. Not counted in `counts`."""
+        ...
 
 
 def open_pipeline(

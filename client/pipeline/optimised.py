@@ -7,11 +7,11 @@ from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 
 from photofinish.client.pipeline.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
-from photofinish.client.pipeline.preparation import write_input
 from photofinish.client.pipeline.reader import FrameReader
 from photofinish.client.pipeline.workers import OrderedWorkers
 from photofinish.client.triton.served import TritonClient, grpc_target
 from photofinish.client.triton.session import Session, Slot, ignore_notice
+from photofinish.client.triton.tensors import write_input
 from photofinish.client.triton.transport import Transport, TransportChoice
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output

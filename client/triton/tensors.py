@@ -1,4 +1,4 @@
-"""Names, types and shapes of a served model's tensors."""
+"""Names, types and shapes of a served model's tensors; a picture laid out as one of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from photofinish.letterbox import Letterbox, letterbox_from_image, letterboxed_from_image, write_letterboxed
 
 DTYPES: Mapping[str, type[np.generic]] = {
     "UINT8": np.uint8,
@@ -49,3 +51,19 @@ def require_rows(output: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.
     if output.ndim == 0 or len(output) < count:
         raise ValueError(f"shape {output.shape} for {count} pictures")
     return output
+
+
+def write_input(
+    image_hwc_bgr: npt.NDArray[np.uint8], contract: str, input_wh: tuple[int, int], out: npt.NDArray[Any]
+) -> Letterbox:
+    """Write one letterboxed RGB picture into `out`, as the contract lays it out, and give its letterbox.
+
+    out: uint8 (height, width, 3) for frames; float32 or float16 (3, height, width), 0 to 1, for tensor.
+    """
+    letterbox = letterbox_from_image(image_hwc_bgr, input_wh)
+    if contract == "frames":
+        write_letterboxed(image_hwc_bgr, letterbox, out, swap_channels=True)
+    else:
+        pixels, _ = letterboxed_from_image(image_hwc_bgr, input_wh, swap_channels=True)
+        np.divide(pixels.transpose(2, 0, 1), 255, out=out, casting="same_kind", dtype=np.float32)
+    return letterbox

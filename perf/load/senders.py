@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.client.pipeline.frame_result import FrameResult
-from photofinish.client.pipeline.preparation import write_input
 from photofinish.client.triton.served import ServedModel
 from photofinish.client.triton.session import Session
-from photofinish.client.triton.tensors import DTYPES
+from photofinish.client.triton.tensors import DTYPES, write_input
 from photofinish.frame import Frame
 from photofinish.perf.load.loops import Sender
 

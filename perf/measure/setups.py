@@ -9,9 +9,9 @@ from typing import Literal
 
 from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
-from photofinish.client.pipeline.preparation import write_input
 from photofinish.client.triton.served import ServedModel
 from photofinish.client.triton.session import Session
+from photofinish.client.triton.tensors import write_input
 from photofinish.client.triton.transport import Transport, TransportChoice
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output

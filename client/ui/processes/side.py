@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from photofinish.client.pipeline.opening import BaselinePipeline, FrameResult, OptimisedPipeline
+from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline, Pipeline
 from photofinish.client.triton.served import TritonClient
-from photofinish.client.triton.transport import Transport
 from photofinish.client.ui.processes.board import Board, BoardMemory
 from photofinish.client.ui.processes.child import ChildLink
 from photofinish.client.ui.processes.scribe import Scribe
@@ -28,23 +26,6 @@ PAINT_S = 0.04
 """How long a picture takes from a panel to a browser's screen, on the slow machines that take turns."""
 
 _POLL_S = 0.0005
-
-
-class Pipeline(Protocol):
-    """What a side needs of a pipeline."""
-
-    @property
-    def transport(self) -> Transport:
-        """How the pictures travel."""
-        ...
-
-    def run(self, frames: Iterable[Frame]) -> Iterator[FrameResult]:
-        """Results in frame order."""
-        ...
-
-    def process(self, frame: Frame) -> FrameResult:
-        """The result of one frame."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +48,7 @@ class SideSpec:
     turns: TurnMode = "auto"
 
 
-def pipeline_from_spec(spec: SideSpec, on_notice: Callable[[str], None]) -> AbstractContextManager[Pipeline]:
+def pipeline_from_spec(spec: SideSpec, on_notice: Callable[[str], None]) -> Pipeline:
     """The textbook pipeline for the baseline side, the optimised one for the other. on_notice hears of a fall-back."""
     if spec.side == "baseline":
         return BaselinePipeline(spec.url, spec.model_name, timeout_s=spec.timeout_s)

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from photofinish.client.calibrate.collecting import collect_frames, hash_distance, picture_hash
 from photofinish.client.calibrate.manifest import SourceState, manifest_from_folder
-from photofinish.client.calibrate.sheet import write_contact_sheet
+from photofinish.client.calibrate.run import write_contact_sheet
 from photofinish.client.sources.source import Source
 from photofinish.commands.calibrate import calibrate
 from photofinish.errors import ConfigError, SourceError
