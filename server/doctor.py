@@ -17,6 +17,7 @@ from typing import Literal
 
 from photofinish import __version__
 from photofinish.errors import ServerError
+from photofinish.machine.addresses import LOOPBACK
 from photofinish.machine.gpu import gpu_lines_from_nvidia_smi
 from photofinish.server.bridge.build import find_compiler
 from photofinish.server.triton.files import (
@@ -28,7 +29,6 @@ from photofinish.server.triton.files import (
     glibc_version,
     triton_on_disk,
 )
-from photofinish.server.triton.ports import LOOPBACK
 from photofinish.server.triton.supervisor import SHARED_MEMORY
 from photofinish.wheels import free_bytes, user_cache_dir
 

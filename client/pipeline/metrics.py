@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_
 
 from photofinish.client.pipeline.frame_result import LATENCY_BUCKETS_S, DropCause, FrameResult
 from photofinish.errors import ConfigError
+from photofinish.machine.addresses import LOOPBACK
 
 LABELS = ("side", "variant", "stream")
 """side: baseline or optimised, the variant's role. stream: the frames' stream_id."""
@@ -59,7 +60,7 @@ class VariantMetrics:
 class MetricsEndpoint:
     """Serves a registry at http://host:port/metrics while the block lasts."""
 
-    def __init__(self, registry: CollectorRegistry, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, registry: CollectorRegistry, *, host: str = LOOPBACK, port: int = 0) -> None:
         """Listen at once; port 0 takes a free one. Raises ConfigError when the port is taken."""
         try:
             self._server, self._thread = start_http_server(port, addr=host, registry=registry)

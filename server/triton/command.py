@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from photofinish.machine.addresses import LOOPBACK
 from photofinish.server.triton.files import TritonFiles
-from photofinish.server.triton.ports import LOOPBACK, Ports
+from photofinish.server.triton.ports import Ports
 from photofinish.server.triton.supervisor import SHARED_MEMORY
 from photofinish.wheels import free_bytes
 

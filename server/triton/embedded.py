@@ -9,11 +9,12 @@ from pathlib import Path
 from types import TracebackType
 
 from photofinish.errors import ModelRepositoryError, ServerError
+from photofinish.machine.addresses import LOOPBACK
 from photofinish.server.bridge.build import bridge_library
 from photofinish.server.triton.control import accepts_connections, is_ready, load_failures
 from photofinish.server.triton.files import TRITON_VERSION, find_triton
 from photofinish.server.triton.log import gpu_hint, loaded_models, read_log, unread_models
-from photofinish.server.triton.ports import LOOPBACK, choose_ports
+from photofinish.server.triton.ports import choose_ports
 from photofinish.server.triton.process import ServerProcess, default_log_path
 from photofinish.server.triton.run_folder import models_in
 from photofinish.server.triton.supervisor import SHARED_MEMORY

@@ -7,8 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from photofinish.errors import ServerError
-
-LOOPBACK = "127.0.0.1"
+from photofinish.machine.addresses import LOOPBACK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

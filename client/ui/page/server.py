@@ -17,6 +17,7 @@ from photofinish.client.ui.page.composer import LAYOUTS, FrameHub, Layout
 from photofinish.client.ui.page.screen import screen_from_state
 from photofinish.client.ui.page.split_view import SplitView
 from photofinish.errors import ConfigError, ServerError
+from photofinish.machine.addresses import LOOPBACK
 
 DEFAULT_PORT = 7860
 PORTS_TRIED = 20
@@ -97,7 +98,7 @@ class Address:
     @property
     def url(self) -> str:
         """The address for a browser on this machine."""
-        shown = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        shown = LOOPBACK if self.host in ("0.0.0.0", "::") else self.host
         return f"http://[{shown}]:{self.port}" if ":" in shown else f"http://{shown}:{self.port}"
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from photofinish.errors import ModelRepositoryError, ServerError
+from photofinish.machine.addresses import LOOPBACK
 from photofinish.server.triton import files as triton_files
 from photofinish.server.triton import process, supervisor
 from photofinish.server.triton.log import last_error, loaded_models, unread_models
-from photofinish.server.triton.ports import LOOPBACK, choose_ports
+from photofinish.server.triton.ports import choose_ports
 from photofinish.server.triton.run_folder import models_in
 
 
