@@ -21,7 +21,7 @@ from photofinish.perf.accuracy.data import Dataset
 from photofinish.perf.record.environment import runtime_fingerprint
 from photofinish.source_hash import ROOT, source_files, source_hash
 
-DECIDING = ("perf", "server/backend", "server/bridge", "client", "photofinish")
+DECIDING = ("perf/accuracy", "server/backend", "server/bridge", "client", "photofinish")
 """Folders whose code stands between a frame of a data set and its figures."""
 WITHOUT = ("client/ui", "photofinish/commands", "photofinish/flows")
 

@@ -11,6 +11,7 @@ from photofinish.export.publishing.staging import code_hash
 from photofinish.perf.accuracy.store import deciding_code
 from photofinish.source_hash import source_hash
 from tests.conftest import CHECKOUT
+from tests.test_architecture import imported_names
 
 HASHES: dict[str, Callable[[Path], str]] = {
     "artifacts": code_hash,
@@ -26,7 +27,8 @@ DECIDING = {
         "perf/accuracy/deep/figures.py",
         "client/pipeline/deep/letterbox.py",
         "server/bridge/deep/lane.h",
-        "photofinish/perf/deep/of_a_wheel.py",
+        "server/backend/engines/deep/session.py",
+        "photofinish/perf/accuracy/deep/of_a_wheel.py",
     ),
 }
 NOT_DECIDING = {
@@ -40,6 +42,8 @@ NOT_DECIDING = {
         "client/ui/page/app.py",
         "photofinish/commands/deep/perf.py",
         "photofinish/flows/detect.py",
+        "perf/report/deep/words.py",
+        "server/triton/ports.py",
         "photofinish/client/ui/of_a_wheel.py",
     ),
 }
@@ -86,7 +90,7 @@ def test_a_changed_variants_toml_makes_no_other_variant_stale(tmp_path: Path, na
     assert HASHES[name](tmp_path) == before
 
 
-@pytest.mark.parametrize("folder", ["export", "perf", "client", "photofinish"])
+@pytest.mark.parametrize("folder", ["export", "perf/accuracy", "client", "photofinish", "server/backend"])
 def test_every_module_of_this_checkout_is_known_to_a_hash(folder: str) -> None:
     from photofinish.export.publishing.staging import CODE, WITHOUT
     from photofinish.source_hash import source_files
@@ -99,3 +103,15 @@ def test_every_module_of_this_checkout_is_known_to_a_hash(folder: str) -> None:
         if path not in known and not str(path.relative_to(CHECKOUT)).startswith(left_out)
     ]
     assert not missing
+
+
+def test_no_figure_of_the_gate_is_computed_elsewhere_in_perf() -> None:
+    """The rest of perf measures and draws; report.py draws as well, and store.py takes what its keys are made of."""
+    wrong = [
+        f"{path.name}:{line} imports {name}"
+        for path in (CHECKOUT / "perf" / "accuracy").rglob("*.py")
+        if path.name not in ("report.py", "store.py")
+        for line, name in imported_names(path)
+        if name.startswith("photofinish.perf.") and not name.startswith("photofinish.perf.accuracy.")
+    ]
+    assert not wrong
