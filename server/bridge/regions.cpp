@@ -15,10 +15,20 @@ namespace {
 const std::string kPrefix = "/dev/shm/photofinish-region-";
 constexpr uint64_t kLookNs = 5'000'000'000;
 
+std::string own_path(int file) { return "/proc/self/fd/" + std::to_string(file); }
+
 bool is_abandoned(int file) {
   if (flock(file, LOCK_SH | LOCK_NB) != 0) return false;
   flock(file, LOCK_UN);
   return true;
+}
+
+// Whether the file behind a descriptor of our own is a region: its client cannot exchange it any more.
+bool is_region(int file, unsigned long long inode, struct stat& status) {
+  char target[4096];
+  const ssize_t length = readlink(own_path(file).c_str(), target, sizeof target);
+  return length >= 0 && std::string(target, static_cast<size_t>(length)).rfind(kPrefix, 0) == 0 &&
+         fstat(file, &status) == 0 && S_ISREG(status.st_mode) && status.st_ino == inode;
 }
 
 std::optional<Region> open_region(const std::string& name) {
@@ -26,13 +36,14 @@ std::optional<Region> open_region(const std::string& name) {
   unsigned long long inode = 0;
   if (std::sscanf(name.c_str(), "%d/%d/%llu", &process, &descriptor, &inode) != 3) return std::nullopt;
   const std::string path = "/proc/" + std::to_string(process) + "/fd/" + std::to_string(descriptor);
-  char target[4096];
-  const ssize_t length = readlink(path.c_str(), target, sizeof target);
-  if (length < 0 || std::string(target, static_cast<size_t>(length)).rfind(kPrefix, 0) != 0) return std::nullopt;
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return std::nullopt;
+  // O_PATH takes hold of whatever is there without opening it: no pipe is waited for, no device is woken.
+  const int held = open(path.c_str(), O_PATH | O_CLOEXEC);
+  if (held < 0) return std::nullopt;
   struct stat status {};
-  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode) || status.st_ino != inode || is_abandoned(file)) {
+  const int file = is_region(held, inode, status) ? open(own_path(held).c_str(), O_RDONLY | O_CLOEXEC) : -1;
+  close(held);
+  if (file < 0) return std::nullopt;
+  if (is_abandoned(file)) {
     close(file);
     return std::nullopt;
   }

@@ -19,8 +19,8 @@ struct Region {
 // the kernel lifts that when the client dies.
 class Regions {
  public:
-  // The region of that name, when it holds `byte_size` bytes and its client lives. Any other file than a region of ours
-  // is not opened.
+  // The region of that name, when it holds `byte_size` bytes and its client lives. What is no region of ours is not
+  // opened, even where its client exchanges the file while this looks.
   std::optional<Region> find(const std::string& name, uint64_t byte_size);
 
  private:
