@@ -122,6 +122,17 @@ def test_every_mounted_and_copied_file_exists() -> None:
                 assert source.split("/")[0] in sent, f".dockerignore keeps {source} from the build"
 
 
+def test_the_images_hold_what_the_links_of_the_package_lead_to() -> None:
+    """`photofinish/client -> ../client`: a stage without the folder would have a package without its room."""
+    links = {path.readlink() for path in (CHECKOUT / "photofinish").iterdir() if path.is_symlink()}
+    wanted = {str(target).removeprefix("../") for target in links}
+    assert wanted == {"client", "export", "perf", "server", "variants.toml"}
+    dockerfile = (CHECKOUT / "server" / "container" / "Dockerfile").read_text(encoding="utf-8")
+    for stage in dockerfile.split("\nFROM ")[1:]:
+        lines = [line for line in stage.splitlines() if line.startswith("COPY ") and "--from" not in line]
+        assert wanted <= {source for line in lines for source in line.split()[1:-1]}
+
+
 def test_dockerfile_has_the_stages_that_compose_builds() -> None:
     dockerfile = (CHECKOUT / "server" / "container" / "Dockerfile").read_text(encoding="utf-8")
     stages = set(re.findall(r"^FROM \S+ AS (\w+)$", dockerfile, flags=re.MULTILINE))
