@@ -43,5 +43,5 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .photofinish build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .photofinish build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find model_repository -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
