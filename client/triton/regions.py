@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.errors import ConfigError, InferenceError
+from photofinish.machine.processes import is_alive
 
 SHARED_MEMORY_FOLDER = Path("/dev/shm")
 RELEASE_TIMEOUT_S = 2.0
@@ -157,13 +158,7 @@ def is_orphaned(name: str) -> bool:
     owner, _, rest = name.removeprefix(_PREFIX).partition("-")
     if not (name.startswith(_PREFIX) and owner.isdigit() and rest.partition("-")[0] == machine_key() != ""):
         return False
-    try:
-        os.kill(int(owner), 0)  # sends nothing; /proc may hide the processes of others
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:  # somebody else's, and alive
-        pass
-    return False
+    return not is_alive(int(owner))
 
 
 def machine_key() -> str:

@@ -61,6 +61,17 @@ def busy_ticks(proc: Path = PROC) -> int | None:
         return None
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process of that id lives, whoever's it is; /proc may hide the processes of others."""
+    try:
+        os.kill(pid, 0)  # sends nothing
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's, and alive
+        pass
+    return True
+
+
 def model_processes(model_names: Iterable[str], proc: Path = PROC) -> dict[str, list[int]]:
     """Ids of the processes in which an embedded server runs each model; it names them `<model>_<n>_<m>`."""
     wanted = {name: re.compile(rf"{re.escape(name)}_\d+(_\d+)?") for name in model_names}

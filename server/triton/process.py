@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from photofinish.errors import ServerError
+from photofinish.machine.processes import is_alive
 from photofinish.server.triton.command import tritonserver_command
 from photofinish.server.triton.files import TritonFiles
 from photofinish.server.triton.log import last_error, read_log
@@ -128,7 +129,7 @@ def remove_leftovers() -> None:
 def _is_ownerless(rest: str) -> bool:
     """Whether the process whose id begins `rest` is gone."""
     owner = rest.split("_", 1)[0]
-    return owner.isdigit() and not Path(f"/proc/{owner}").exists()
+    return owner.isdigit() and not is_alive(int(owner))
 
 
 def default_log_path() -> Path:

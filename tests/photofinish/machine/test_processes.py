@@ -17,6 +17,7 @@ from photofinish.machine.processes import (
     ProcessTree,
     busy_ticks,
     command_line,
+    is_alive,
     machine_cpu_s,
     model_processes,
     own_cpu_s,
@@ -127,3 +128,13 @@ def test_a_machine_without_proc_tells_nothing(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "stat").write_text("7 (short) S\n")
     assert process_table(tmp_path).parents == {}
+
+
+def test_who_lives(family: tuple[int, int]) -> None:
+    assert is_alive(os.getpid())
+    assert is_alive(1), "somebody else's is alive as well"
+    assert all(map(is_alive, family))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert not is_alive(ended.pid)
+    assert not is_alive(1 << 40)
