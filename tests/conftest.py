@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    import torch
+
     from photofinish.server.triton.embedded import ServerEndpoint
 
 pytest_plugins = ["tests.export.tensorrt.fixtures"]
@@ -34,6 +37,44 @@ def test_data() -> Path:
     if not (folder / "INDEX.md").is_file():
         pytest.skip(f"no test data at {folder}; set PHOTOFINISH_TEST_DATA to the folder that holds it")
     return folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledToy:
+    """A small network, and its packages of AOTInductor for the CPU, by batch size. Do not change them.
+
+    network: frames (n, 16, 24, 3) uint8 to rows (n, 300, 6).
+    """
+
+    network: torch.nn.Module
+    packages: Mapping[int, Path]
+
+
+@pytest.fixture(scope="session")
+def compiled_toy(tmp_path_factory: pytest.TempPathFactory) -> CompiledToy:
+    """Compiled once for all tests that need a package, since each takes a C++ compiler many seconds."""
+    if not shutil.which("g++"):
+        pytest.skip("no g++ here, which AOTInductor compiles with on a CPU")
+    import torch
+
+    from photofinish.export.graph.frames_torch import FramesDetector
+    from photofinish.export.recipes.aoti import compile_packages
+
+    class Rows(torch.nn.Module):
+        """A convolution whose output has the shape of rows."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Conv2d(3, 6, 3, stride=2)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.layer(images).flatten(2).permute(0, 2, 1)
+
+    torch.manual_seed(0)
+    network = FramesDetector(Rows(), head="rows").eval()
+    folder = tmp_path_factory.mktemp("compiled")
+    packages = compile_packages(network, (24, 16), (1, 3), folder=folder, device="cpu", on_progress=print)
+    return CompiledToy(network=network, packages=packages)
 
 
 COCO_SUFFIXES = ("torch_fp32_tensor", "torch_fp32", "onnx_fp32", "onnx_fp16")

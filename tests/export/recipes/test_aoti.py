@@ -8,34 +8,21 @@ import pytest
 import torch
 
 from photofinish.errors import ExportError
-from photofinish.export.graph.frames_torch import FramesDetector, frames_network_from_source
+from photofinish.export.graph.frames_torch import frames_network_from_source
 from photofinish.export.graph.parity import TOLERANCES, parity_from_rows
 from photofinish.export.loading.ultralytics import source_from_pt, source_from_yaml
 from photofinish.export.loading.weights import find_weights, load_source
-from photofinish.export.recipes.aoti import build_aoti_fp16, compile_packages, output_from_package, worst_parity
+from photofinish.export.recipes.aoti import build_aoti_fp16, output_from_package, worst_parity
 from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError, output_from_network
 from photofinish.variant import Variant
+from tests.conftest import CompiledToy
 
 
-class _Toy(torch.nn.Module):
-    """A convolution whose output has the shape of rows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = torch.nn.Conv2d(3, 6, 3, stride=2)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.layer(images).flatten(2).permute(0, 2, 1)
-
-
-def test_packages_give_what_the_network_gives(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    network = FramesDetector(_Toy(), head="rows").eval()
+def test_packages_give_what_the_network_gives(compiled_toy: CompiledToy) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3), dtype=np.uint8)
-    expected = output_from_network(network, frames)
-    packages = compile_packages(network, (24, 16), (1, 3), folder=tmp_path, device="cpu", on_progress=print)
-    assert {size: path.name for size, path in packages.items()} == {1: "model_b1.pt2", 3: "model_b3.pt2"}
-    for size, package in packages.items():
+    expected = output_from_network(compiled_toy.network, frames)
+    assert {size: path.name for size, path in compiled_toy.packages.items()} == {1: "model_b1.pt2", 3: "model_b3.pt2"}
+    for size, package in compiled_toy.packages.items():
         found = output_from_package(package, frames, size=size, device="cpu")
         np.testing.assert_allclose(found, expected, atol=1e-5)
 

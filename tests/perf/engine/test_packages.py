@@ -17,6 +17,7 @@ from photofinish.perf.engine.measuring import measure_engines
 from photofinish.perf.engine.packages import package_loop
 from photofinish.server.triton.run_folder import BACKEND
 from tests.builders import build_card
+from tests.conftest import CompiledToy
 from tests.perf.toy_repository import write_toy_repository
 
 OPEN_MODEL = """
@@ -24,17 +25,9 @@ def open_model(arguments): return type("Model", (), {"device": "cpu"}), open_eng
 """
 
 
-class Rows(torch.nn.Module):
-    """Detections that depend on every pixel: FP32 [n, 300, 6]."""
-
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        means = frames.float().mean(dim=(1, 2, 3))
-        return means[:, None, None].expand(-1, 300, 6).contiguous()
-
-
 @pytest.fixture
 def card() -> ModelCard:
-    return build_card(variant="toy_aoti_fp16", backend="pytorch", input_wh=(16, 8))
+    return build_card(variant="toy_aoti_fp16", backend="pytorch", input_wh=(24, 16))
 
 
 @pytest.fixture
@@ -54,10 +47,10 @@ def dying_backend(folder: Path, program: str) -> Path:
     return folder
 
 
-@pytest.mark.skipif(not shutil.which("g++"), reason="no g++ here, which AOTInductor compiles with on a CPU")
-def test_a_package_is_measured_by_the_backends_own_class(card: ModelCard, directory: Path) -> None:
-    program = torch.export.export(Rows(), (torch.zeros(1, 8, 16, 3, dtype=torch.uint8),))
-    torch._inductor.aoti_compile_and_package(program, package_path=str(directory / "model_b1.pt2"))
+def test_a_package_is_measured_by_the_backends_own_class(
+    card: ModelCard, directory: Path, compiled_toy: CompiledToy
+) -> None:
+    shutil.copy(compiled_toy.packages[1], directory / "model_b1.pt2")
     (directory / "model.json").write_text(json.dumps({"torch": torch.__version__, "batch_sizes": [1]}))
     artifact = Artifact(card=card, directory=directory, backend_package=BACKEND)
     section = measure_engines([artifact], seconds=0.2, on_progress=lambda line: None)

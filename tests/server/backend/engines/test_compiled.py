@@ -12,17 +12,7 @@ import torch
 
 from photofinish.server.backend.engines.torch_programs import check_made_for, load_program
 from photofinish.server.backend.model import ConfiguredModel, Io, RefusedModelError
-from tests.server.models import Doubling, random_frames
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not shutil.which("g++"):
-        pytest.skip("no g++ here, which AOTInductor compiles with on a CPU")
-    path = tmp_path_factory.mktemp("package") / "model_b1.pt2"
-    program = torch.export.export(Doubling(), (torch.zeros(1, 8, 8, 3, dtype=torch.uint8),))
-    torch._inductor.aoti_compile_and_package(program, package_path=str(path))
-    return path
+from tests.conftest import CompiledToy
 
 
 def model_of(folder: Path, *, max_batch_size: int = 1, **sidecar: object) -> ConfiguredModel:
@@ -32,8 +22,8 @@ def model_of(folder: Path, *, max_batch_size: int = 1, **sidecar: object) -> Con
         name="compiled",
         folder=folder,
         file_name="model.pt",
-        inputs=(Io("INPUT__0", np.dtype(np.uint8), (8, 8, 3)),),
-        outputs=(Io("OUTPUT__0", np.dtype(np.float32), (8, 8, 3)),),
+        inputs=(Io("INPUT__0", np.dtype(np.uint8), (16, 24, 3)),),
+        outputs=(Io("OUTPUT__0", np.dtype(np.float32), (300, 6)),),
         max_batch_size=max_batch_size,
         device="cpu",
         device_id=0,
@@ -42,11 +32,13 @@ def model_of(folder: Path, *, max_batch_size: int = 1, **sidecar: object) -> Con
     )
 
 
-def test_compiled_package_computes(package: Path) -> None:
-    program = load_program(model_of(package.parent))
-    frames = random_frames(0, 1)
-    (found,) = program.run(1, [torch.from_numpy(frames)])
-    np.testing.assert_array_equal(found.numpy(), frames.astype(np.float32) * 2)
+def test_compiled_package_computes(compiled_toy: CompiledToy, tmp_path: Path) -> None:
+    shutil.copy(compiled_toy.packages[1], tmp_path / "model_b1.pt2")
+    program = load_program(model_of(tmp_path))
+    frames = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 16, 24, 3), dtype=np.uint8))
+    (found,) = program.run(1, [frames])
+    with torch.no_grad():
+        np.testing.assert_allclose(found.numpy(), compiled_toy.network(frames).numpy(), atol=1e-5)
 
 
 def test_package_for_something_else_is_refused(tmp_path: Path) -> None:
