@@ -12,8 +12,9 @@ from photofinish.export.graph.frames_torch import frames_network_from_source
 from photofinish.export.graph.parity import TOLERANCES, parity_from_rows
 from photofinish.export.loading.ultralytics import source_from_pt, source_from_yaml
 from photofinish.export.loading.weights import find_weights, load_source
-from photofinish.export.recipes.aoti import build_aoti_fp16, output_from_package, worst_parity
+from photofinish.export.recipes.aoti import SIDECAR_NAME, build_aoti_fp16, output_from_package, worst_parity
 from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError, output_from_network
+from photofinish.server.backend.engines import torch_programs
 from photofinish.variant import Variant
 from tests.conftest import CompiledToy
 
@@ -25,6 +26,11 @@ def test_packages_give_what_the_network_gives(compiled_toy: CompiledToy) -> None
     for size, package in compiled_toy.packages.items():
         found = output_from_package(package, frames, size=size, device="cpu")
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_server_looks_for_the_sidecar_that_is_written() -> None:
+    """The backend is copied beside Triton and imports nothing of ours."""
+    assert torch_programs.SIDECAR == SIDECAR_NAME
 
 
 def test_a_package_of_any_size_that_is_wrong_is_found(
