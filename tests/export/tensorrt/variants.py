@@ -1,4 +1,4 @@
-"""Variants for the tests of this folder."""
+"""Variants of engines, and engines built from them, for every test of TensorRT."""
 
 from __future__ import annotations
 
