@@ -49,7 +49,7 @@ class WeightsFile:
 
 def model_name_from_weights(weights: str) -> str:
     """The model name that a weights file gives its variants, e.g. `yolo26n` for `/data/YOLO26n.pt`."""
-    stem = weights.partition(":")[2] if weights.startswith("torchvision:") else Path(weights).stem
+    stem = weights.partition(":")[2] if weights.startswith(TORCHVISION) else Path(weights).stem
     return re.sub(r"[^a-z0-9_.-]+", "_", stem.lower()).lstrip("_.-")
 
 
@@ -68,9 +68,10 @@ def find_weights(weights: str, *, model_name: str | None = None) -> WeightsFile:
     path = Path(weights).expanduser()
     suffix = path.suffix.lower()
     if suffix in (".yaml", ".yml"):
-        # The description is hashed by its name when it is one of those that Ultralytics ships.
+        # One of those that Ultralytics ships is no file here, and hashed by its name.
         sha256 = sha256_from_file(path) if path.is_file() else hashlib.sha256(weights.encode()).hexdigest()
-        return WeightsFile(kind="yaml", spec=weights, model=model, sha256=sha256, notice=_untrained_notice(weights))
+        spec = str(path) if path.is_file() else weights
+        return WeightsFile(kind="yaml", spec=spec, model=model, sha256=sha256, notice=_untrained_notice(weights))
     if suffix not in (".pt", ".onnx"):
         raise ExportError(
             f"{weights} is not a kind of weights Photofinish reads; pass a .pt, .onnx or .yaml file, an official name "

@@ -60,6 +60,15 @@ def test_a_file_is_hashed_and_a_model_name_can_be_given(tmp_path: Path) -> None:
     assert find_weights("demo", model_name="Mine").model == "mine"
 
 
+@pytest.mark.parametrize("name", ["mine.yaml", "mine.pt", "mine.onnx"])
+def test_a_file_in_the_users_home_can_be_named_by_a_tilde(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / name).write_text("nc: 2")
+    assert find_weights(f"~/{name}").spec == str(tmp_path / name)
+
+
 def test_untrained_weights_are_announced() -> None:
     assert "untrained" in find_weights("yolo26n.yaml").notice
     assert "untrained" in find_weights("torchvision:resnet18").notice
