@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from photofinish.errors import ConfigError
@@ -121,3 +122,11 @@ def _has_gpu() -> bool:
     import torch
 
     return bool(torch.cuda.is_available())
+
+
+def test_the_bare_loop_does_not_measure_cuda_in_place_of_tensorrt(toy_path: Path) -> None:
+    if "TensorrtExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has the provider")
+    card = build_card(variant="toy_onnx_fp16_trt", device="cuda", accelerator="tensorrt", batch_buckets=(1, 8))
+    with pytest.raises(ConfigError, match="has no TensorRT provider; install onnxruntime-gpu"):
+        loop_from_artifact(Artifact(card=card, directory=toy_path.parent), 1, 0)
