@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
 
 import pytest
 
@@ -18,8 +21,6 @@ _WRITTEN = re.compile(r"results/(?:(?:standard|comparison|ladder|sweep|trace|eng
 _PATH = re.compile(rf"(?<![\w./<-])(?:{_ROOMS})/(?:[\w*.-]+/)*[\w*.-]*")
 _FILE = re.compile(r"(?<![\w./<*-])(?:[a-z_0-9]+/)*[a-z_0-9]+\.(?:py|sh|cpp|h)\b(?!\()")
 _MODULE = re.compile(r"(?<![\w./-])(?:photofinish|experiments|tests)(?:\.[A-Za-z_]\w*)+(?![\w/])")
-_DOCSTRING = re.compile(r'^\s*"""(.*?)"""', flags=re.DOTALL | re.MULTILINE)
-_COMMENT = re.compile(r"(?:(?<=  )|(?<=^)|(?<=\n))#.*")
 _DATA = re.compile(r"\.(?:json|toml|yml|jpg|png|egg|dev|whl)\b")
 """What makes `photofinish.yml` a file and no module."""
 
@@ -27,7 +28,10 @@ _DATA = re.compile(r"\.(?:json|toml|yml|jpg|png|egg|dev|whl)\b")
 def said_in(name: str, text: str) -> str:
     """What of a file is said to people: all of a page or script, docstrings and comments of code."""
     if name.endswith(".py"):
-        return "\n".join([*_DOCSTRING.findall(text), *_COMMENT.findall(text)])
+        values = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Expr)]
+        docstrings = [str(value.value) for value in values if isinstance(value, ast.Constant)]
+        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+        return "\n".join([*docstrings, *(token.string for token in tokens if token.type == tokenize.COMMENT)])
     if name.endswith((".cpp", ".h")):
         return "\n".join(re.findall(r"//.*", text))
     return text
