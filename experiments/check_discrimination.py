@@ -27,6 +27,7 @@ import numpy as np
 from experiments.simulated_machine import simulated_coverage
 from photofinish.client.pipeline.opening import OptimisedPipeline
 from photofinish.errors import ConfigError
+from photofinish.perf.formatting import interval_text
 from photofinish.perf.judge.summary import summaries_from_section
 from photofinish.perf.load.loops import Sender
 from photofinish.perf.load.senders import frame_sender
@@ -35,7 +36,6 @@ from photofinish.perf.measure.comparison import contender_from_sender, run_compa
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
 from photofinish.perf.record.record import Arm, Load, Section
 from photofinish.perf.record.samples import NS_PER_MS
-from photofinish.perf.report.tables import interval_text
 from photofinish.perf.statistics import Interval
 
 SLOW_DOWN = 0.10

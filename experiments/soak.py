@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import statistics
 import sys
 import threading
 import time
@@ -40,6 +39,7 @@ from photofinish.client.triton.transport import (
 )
 from photofinish.errors import PhotofinishError
 from photofinish.machine.gpu import load_nvml
+from photofinish.percentiles import nearest_rank
 
 ON_CPU = (SYSTEM_SHM_HTTP, SYSTEM_SHM, GRPC)
 ON_GPU = (CUDA_SHM_HTTP, CUDA_SHM, *ON_CPU)
@@ -118,7 +118,7 @@ def growth(samples: list[dict[str, float]], key: str) -> dict[str, float]:
     """Median of each half after the first tenth, in bytes, and what the second holds more, in percent."""
     values = [sample[key] for sample in samples[len(samples) // 10 :]]
     half = max(1, len(values) // 2)
-    first, second = statistics.median(values[:half]), statistics.median(values[half:] or values)
+    first, second = (nearest_rank(np.array(side), 0.5) for side in (values[:half], values[half:] or values))
     return {
         "first_half_bytes": first,
         "second_half_bytes": second,

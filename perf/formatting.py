@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from photofinish.perf.record.samples import NS_PER_MS
+from photofinish.perf.statistics import Interval
 
 MISSING = "–"
 
@@ -38,3 +39,26 @@ def mebibytes(value_bytes: float | None) -> str:
 def times(value: float | None) -> str:
     """A ratio with its sign: 3.12×."""
     return MISSING if value is None else f"{number(value)}×"
+
+
+def interval_text(interval: Interval | None) -> str:
+    """A ratio with its interval, or only the ratio when there were no rounds to draw one from."""
+    if interval is None:
+        return MISSING
+    if interval.low == interval.high:
+        return times(interval.estimate)
+    return f"{times(interval.estimate)} [{number(interval.low)}, {number(interval.high)}]"
+
+
+def plain_interval(interval: Interval) -> str:
+    """A value with its interval."""
+    if interval.low == interval.high:
+        return number(interval.estimate)
+    return f"{number(interval.estimate)} [{number(interval.low)}, {number(interval.high)}]"
+
+
+def signed_ms(value_ns: float | None) -> str:
+    """Milliseconds with a sign: what was bought is positive."""
+    if value_ns is None:
+        return MISSING
+    return f"{'+' if value_ns >= 0 else '-'}{milliseconds(abs(value_ns))}"

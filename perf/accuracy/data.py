@@ -30,7 +30,8 @@ MAX_KEPT = 240
 class Dataset(ABC):
     """Frames in a fixed order, the same each time `frames` is called.
 
-    class_names: of the truth's class ids; () without labels. sha256: changes when any frame or label does.
+    name: without the number of frames. class_names: of the truth's class ids; () without labels. sha256: changes when
+    any frame or label does.
     """
 
     def __init__(self, *, kind: DatasetKind, name: str, class_names: tuple[str, ...], sha256: str, size: int) -> None:
@@ -39,6 +40,11 @@ class Dataset(ABC):
         self.class_names = class_names
         self.sha256 = sha256
         self.size = size
+
+    @property
+    def title(self) -> str:
+        """Its name with how many frames it has."""
+        return f"{self.name}, {self.size} {'pictures' if self.kind == 'labelled' else 'frames'}"
 
     @property
     def has_truth(self) -> bool:
@@ -60,7 +66,7 @@ class SyntheticDataset(Dataset):
         recipe = f"synthetic {size} {seeds} {SYNTHETIC_STEP}"
         super().__init__(
             kind="synthetic" if labelled else "unlabelled",
-            name=f"synthetic camera, {size} frames",
+            name="synthetic camera",
             class_names=CLASS_NAMES if labelled else (),
             sha256=hashlib.sha256(recipe.encode() + _first_picture(seeds[0])).hexdigest(),
             size=size,
@@ -142,9 +148,7 @@ class SourceDataset(Dataset):
             found += 1
         if not found:
             raise SourceError(f"--frames {name} gave no frames; check that it plays")
-        super().__init__(
-            kind="unlabelled", name=f"{name}, {found} frames", class_names=(), sha256=digest.hexdigest(), size=found
-        )
+        super().__init__(kind="unlabelled", name=name, class_names=(), sha256=digest.hexdigest(), size=found)
 
     def frames(self) -> Iterator[Frame]:
         """The frames, in order."""

@@ -61,7 +61,7 @@ class GateVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateReport:
-    """All verdicts, the baseline's first. cached: how many were known from an earlier run."""
+    """All verdicts, the baseline's first. dataset: its title. cached: how many were known from an earlier run."""
 
     baseline: str
     dataset: str
@@ -100,7 +100,7 @@ def gate_variants(
     verdicts = [verdict_from_result(found[0], item, found[1]) for item in candidates if (found := known[item.name])]
     return GateReport(
         baseline=baseline,
-        dataset=dataset.name,
+        dataset=dataset.title,
         kind=dataset.kind,
         verdicts=tuple(sorted(verdicts, key=lambda verdict: verdict.name != baseline)),
         cached=len(candidates) - len(missing),

@@ -47,7 +47,7 @@ class LabelledDataset(Dataset):
             )
         super().__init__(
             kind="labelled",
-            name=f"{data_yaml.resolve().parent.name}, {len(pictures)} pictures",
+            name=data_yaml.resolve().parent.name,
             class_names=names,
             sha256=_hash_from_pictures(pictures, names),
             size=len(pictures),

@@ -16,12 +16,17 @@ from photofinish.letterbox import images_nchw_from_frames
 from photofinish.model_card import ModelCard
 from photofinish.perf.engine.tensorrt import tensorrt_loop
 from photofinish.perf.load.loops import run_closed_loop
+from photofinish.perf.record.changes import NotRun, NotRunError
 from photofinish.perf.record.samples import Samples
 from photofinish.variant import ARTIFACT_NAMES
 
 Loop = Callable[[], object]
 """One execution, finished when it returns: the host clock sees all of it."""
 WARM_UPS = 5
+
+
+class NoLoopError(NotRunError, ConfigError):
+    """This machine, or this command, cannot run the artifact in a bare loop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +51,9 @@ def loop_from_artifact(artifact: Artifact, batch_size: int, seed: int) -> Loop:
     card = artifact.card
     make = _LOOPS.get(card.backend)
     if make is None:
-        raise ConfigError(f"no bare loop for backend {card.backend}; there is one for {', '.join(_LOOPS)}")
+        raise NoLoopError(NotRun(key="loop", values={"backend": card.backend, "known": ", ".join(_LOOPS)}))
     if not artifact.path.is_file():
-        raise ConfigError(f"{artifact.path} does not exist; run `photofinish export`")
+        raise NoLoopError(NotRun(key="file", values={"path": str(artifact.path)}))
     return warmed(make(artifact, _input(card, batch_size, seed)))
 
 
@@ -115,7 +120,8 @@ def library(name: str, extra: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as exc:
-        raise ConfigError(f"{name} is not installed; run `pip install 'photofinish[{extra}]'`") from exc
+        command = f"pip install 'photofinish[{extra}]'"
+        raise NoLoopError(NotRun(key="missing", values={"name": name, "command": command})) from exc
 
 
 def package_of(artifact: Artifact) -> Path:
@@ -140,7 +146,7 @@ def _torch_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
     torch = library("torch", "export")
     card = artifact.card
     if card.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("exported for a GPU, and torch sees none here")
+        raise NoLoopError(NotRun(key="torch_gpu"))
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = card.tf32
     picture = torch.from_numpy(pixels).to(card.device)
     module = torch.jit.load(str(artifact.path), map_location=card.device).eval()
@@ -171,7 +177,7 @@ def _onnx_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
     kind = "TensorRT" if card.accelerator == "tensorrt" else "CUDA"
     provider, settings = _PROVIDERS[kind](card)
     if provider not in ort.get_available_providers():
-        raise ConfigError(f"exported for a GPU, and this ONNX Runtime has no {kind} provider; install onnxruntime-gpu")
+        raise NoLoopError(NotRun(key="provider", values={"kind": kind}))
     library("torch", "export")  # brings the CUDA libraries in
     # Nodes that the provider leaves would run on the CPU, and their time stand under its name.
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1" if kind == "TensorRT" else "0")
@@ -181,9 +187,10 @@ def _onnx_loop(artifact: Artifact, pixels: npt.NDArray[Any]) -> Loop:
     try:
         session = ort.InferenceSession(str(artifact.path), options, providers=[(provider, settings)], enable_fallback=0)
     except Exception as exc:  # ONNX Runtime raises classes of its own, all derived from Exception
-        raise ConfigError(f"ONNX Runtime cannot use its {kind} provider: {' '.join(str(exc).split())}") from exc
+        values = {"kind": kind, "said": " ".join(str(exc).split())}
+        raise NoLoopError(NotRun(key="refused", values=values)) from exc
     if session.get_providers()[0] != provider:
-        raise ConfigError("ONNX Runtime fell back to the CPU; `photofinish doctor` says why")
+        raise NoLoopError(NotRun(key="fell_back"))
     source, sink = session.get_inputs()[0], session.get_outputs()[0]
     shape = [len(pixels), *(int(side) for side in sink.shape[1:])]
     binding = session.io_binding()

@@ -9,14 +9,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from photofinish.errors import ConfigError, PhotofinishError
+from photofinish.errors import ConfigError
 from photofinish.model_card import ModelCard
-from photofinish.perf.engine.loops import Artifact, loop_from_artifact, package_of, timed_loop
+from photofinish.perf.engine.loops import Artifact, NoLoopError, loop_from_artifact, package_of, timed_loop
 from photofinish.perf.engine.packages import holds_packages, package_loop
 from photofinish.perf.load.settling import measure_harness
-from photofinish.perf.measure.comparison import Progress, reason_to_stop
+from photofinish.perf.record.changes import NotRun, not_run_from_error, reason_to_stop, text_of_error
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
-from photofinish.perf.record.record import Arm, Block, Load, NotRun, Record, Section
+from photofinish.perf.record.record import Arm, Block, Load, Record, Section
 from photofinish.perf.record.samples import Samples
 from photofinish.perf.watch.watcher import Watcher
 
@@ -28,7 +28,7 @@ def measure_engines(
     seconds: float = 4.0,
     seed: int = 0,
     nvml: Any | None = None,
-    on_progress: Progress,
+    on_progress: Callable[[str], None],
     on_section: Callable[[Section], None] = lambda section: None,
 ) -> Section:
     """The section of kind "engine": every artifact at every batch size it takes, warm, one after the other.
@@ -55,10 +55,9 @@ def measure_engines(
                 on_section(replace(stopped, stopped_by=reason_to_stop(exc)))
                 raise
             except Exception as exc:  # every engine raises classes of its own; the others go on
-                reason = str(exc) if isinstance(exc, PhotofinishError) else f"{type(exc).__name__}: {exc}"
-                reason = " ".join(reason.split())[:500]
-                not_run.append(NotRun(label=label, reason=reason))
-                on_progress(f"engine: {label}: not run: {reason}")
+                reason = not_run_from_error(exc)
+                not_run.append(replace(reason, model=card.variant, batch_size=batch_size))
+                on_progress(f"engine: {label}: not run: {text_of_error(reason)}")
                 continue
             arm = _arm(card, batch_size)
             arms.append(arm)
@@ -74,7 +73,7 @@ def _warm(artifact: Artifact, batch_size: int, seed: int) -> Iterator[Callable[[
     """A function that runs the artifact for so many seconds. Compiled packages run in a process of their own."""
     card = artifact.card
     if batch_size > card.batch_buckets[-1]:
-        raise ConfigError(f"{card.variant} takes batches of {card.batch_buckets[-1]} at most")
+        raise NoLoopError(NotRun(key="batch", values={"model": card.variant, "size": card.batch_buckets[-1]}))
     if card.backend == "pytorch" and holds_packages(artifact.directory):
         package = package_of(artifact)
         with package_loop(card, artifact.directory, batch_size, seed=seed, backend_package=package) as measure:
@@ -100,7 +99,6 @@ def _settle_tf32(cards: Sequence[ModelCard]) -> None:
 def _arm(card: ModelCard, batch_size: int) -> Arm:
     return Arm(
         key=f"{card.variant}/{batch_size}",
-        label=card.variant,
         model=card.variant,
         role=card.role,
         backend=card.backend,
@@ -146,5 +144,5 @@ def require_measured(section: Section) -> None:
     """Raise ConfigError with the reasons when no artifact could be run at all: there is nothing to report."""
     if section.arms:
         return
-    reasons = dict.fromkeys(item.reason for item in section.not_run)
+    reasons = dict.fromkeys(text_of_error(item) for item in section.not_run)
     raise ConfigError(f"nothing could be measured here: {'; '.join(reasons) or 'no artifact was given'}")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from photofinish.percentiles import min_samples
-from photofinish.perf.formatting import milliseconds, number
 from photofinish.perf.judge.summary import summaries_from_section
 from photofinish.perf.record.record import Section
 
@@ -44,32 +42,3 @@ def candidates_from_section(section: Section) -> tuple[Candidate, ...]:
 def best_candidate(candidates: Sequence[Candidate], *, p95_ms: float) -> Candidate | None:
     """The candidate with the most frames per second among those that keep the limit; None when none does."""
     return max((item for item in candidates if item.keeps(p95_ms)), key=lambda item: item.frames_per_s, default=None)
-
-
-def reason_for_none(candidates: Sequence[Candidate], *, p95_ms: float) -> str:
-    """Why there is no best candidate: none could be measured, all are too slow, or some were too slow to say."""
-    if not candidates:
-        return (
-            "no variant was measured: none of those that kept their accuracy runs on this machine; export variants for "
-            "it, or read above why they were refused"
-        )
-    if unknown := sum(item.p95_ns is None and not item.errors for item in candidates):
-        return (
-            f"no variant was shown to keep a P95 of {p95_ms:g} ms: {unknown} of {len(candidates)} rows have fewer than "
-            f"{min_samples(0.95)} requests, too few to say; measure on a machine that does nothing else, or use a "
-            "smaller model or a GPU"
-        )
-    return f"no variant keeps a P95 of {p95_ms:g} ms on this machine; allow more, or use a smaller model or a GPU"
-
-
-def table_from_candidates(candidates: Sequence[Candidate], best: Candidate | None) -> str:
-    """All candidates, the most frames per second first; the chosen one is marked."""
-    rows = [("variant", "in flight", "FPS", "P95 (ms)", "")]
-    for item in sorted(candidates, key=lambda item: -item.frames_per_s):
-        p95 = "too few" if item.p95_ns is None else milliseconds(item.p95_ns)
-        note = "best" if item == best else (f"{item.errors} errors" if item.errors else "")
-        rows.append((item.model, str(item.in_flight), number(item.frames_per_s), p95, note))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )

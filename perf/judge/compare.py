@@ -10,12 +10,9 @@ from typing import Any
 import numpy as np
 
 from photofinish.errors import ConfigError
-from photofinish.perf.formatting import milliseconds, number
-from photofinish.perf.judge.summary import PERCENTILES, ArmSummary, latency_statistic, summaries_from_section
-from photofinish.perf.judge.verdict import verdict_from_record
-from photofinish.perf.record.record import Record, Section
-from photofinish.perf.report.tables import Table, interval_text
-from photofinish.perf.report.words import word
+from photofinish.perf.judge.findings import Findings, SectionFindings
+from photofinish.perf.judge.summary import PERCENTILES, ArmSummary, latency_statistic
+from photofinish.perf.record.record import Section
 from photofinish.perf.statistics import Interval, ratio_interval, resampled_mean
 
 MUST_MATCH = ("cpu", "cpu_cores", "driver", "cuda_driver", "distribution")
@@ -41,15 +38,17 @@ class Difference:
     second: Any
 
 
-def differences(first: Record, second: Record) -> tuple[Difference, ...]:
+def differences(first: Findings, second: Findings) -> tuple[Difference, ...]:
     """All that makes the two records incomparable: what differs, and sections of which either is not VALID.
 
     Only sections and arms that both have are looked at; to have none in common is a difference too.
     """
     common = {
-        before.name: shared for before, after in _pairs(first, second) if (shared := _keys(before) & _keys(after))
+        before.section.name: shared
+        for before, after in _pairs(first, second)
+        if (shared := _keys(before.section) & _keys(after.section))
     }
-    facts = [_facts(record, common) for record in (first, second)]
+    facts = [_facts(item, common) for item in (first, second)]
     keys = dict.fromkeys((*facts[0], *facts[1]))
     return tuple(
         Difference(key=key, first=facts[0].get(key), second=facts[1].get(key))
@@ -58,7 +57,7 @@ def differences(first: Record, second: Record) -> tuple[Difference, ...]:
     )
 
 
-def require_comparable(first: Record, second: Record, *, allowed: tuple[str, ...] = ()) -> None:
+def require_comparable(first: Findings, second: Findings, *, allowed: tuple[str, ...] = ()) -> None:
     """Raise ConfigError naming every key that differs, with both values.
 
     allowed: keys that may differ; `*.transport` is every key that ends so. Keys that differ alike are named so too.
@@ -93,34 +92,26 @@ def _shortened(value: object) -> str:
     return repr(f"{value[:12]}…") if isinstance(value, str) else f"{text[:59]}…"
 
 
-def record_comparison_rows(first: Record, second: Record, *, lang: str = "en") -> Table:
-    """One row per arm that both records have: each one's figures, and the second against the first."""
-    header = [
-        word("arm", lang),
-        "A P50 (ms)",
-        "B P50 (ms)",
-        word("gain_p50", lang),
-        "A P95 (ms)",
-        "B P95 (ms)",
-        word("gain_p95", lang),
-        "A FPS",
-        "B FPS",
-        word("gain_fps", lang),
-    ]
-    rows = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmPair:
+    """An arm that both records have. gains: the second against the first, in the figures that both can carry."""
+
+    section: str
+    before: ArmSummary
+    after: ArmSummary
+    gains: Mapping[str, Interval | None]
+
+
+def compared_arms(first: Findings, second: Findings) -> tuple[ArmPair, ...]:
+    """Every arm that both records have, in the first one's order."""
+    pairs = []
     for before, after in _pairs(first, second):
-        old, new = ({item.arm.key: item for item in summaries_from_section(section)} for section in (before, after))
-        for key in [key for key in old if key in new]:
-            rows.append(_row(before.name, old[key], new[key], lang))
-    return header, rows
-
-
-def _row(section_name: str, old: ArmSummary, new: ArmSummary, lang: str) -> list[str]:
-    cells = [f"{section_name}: {old.arm.label}"]
-    for key in ("p50", "p95"):
-        cells += [milliseconds(old.latency[key]), milliseconds(new.latency[key]), _cell(_gain(old, new, key), lang)]
-    cells += [number(old.frames_per_s), number(new.frames_per_s), _cell(_gain(old, new, "frames_per_s"), lang)]
-    return cells
+        later = {item.arm.key: item for item in after.summaries}
+        for old in (item for item in before.summaries if item.arm.key in later):
+            new = later[old.arm.key]
+            gains = {key: _gain(old, new, key) for key in ("p50", "p95", "frames_per_s")}
+            pairs.append(ArmPair(section=before.section.name, before=old, after=new, gains=gains))
+    return tuple(pairs)
 
 
 def _gain(old: ArmSummary, new: ArmSummary, key: str) -> Interval | None:
@@ -137,23 +128,18 @@ def _gain(old: ArmSummary, new: ArmSummary, key: str) -> Interval | None:
     return ratio_interval(latencies[0], latencies[1], latency_statistic(key), paired=False)
 
 
-def _cell(interval: Interval | None, lang: str) -> str:
-    if interval is not None and interval.holds(1.0):
-        return f"{word('no_difference', lang)} [{number(interval.low)}, {number(interval.high)}]"
-    return interval_text(interval)
-
-
-def _pairs(first: Record, second: Record) -> list[tuple[Section, Section]]:
-    later = {section.name: section for section in second.sections}
-    return [(section, later[section.name]) for section in first.sections if section.name in later]
+def _pairs(first: Findings, second: Findings) -> list[tuple[SectionFindings, SectionFindings]]:
+    later = {item.section.name: item for item in second.sections}
+    return [(item, later[item.section.name]) for item in first.sections if item.section.name in later]
 
 
 def _keys(section: Section) -> set[str]:
     return {arm.key for arm in section.arms}
 
 
-def _facts(record: Record, common: Mapping[str, set[str]]) -> Mapping[str, Any]:
+def _facts(findings: Findings, common: Mapping[str, set[str]]) -> Mapping[str, Any]:
     """Every value that must agree, by the name a reader finds it under. common: the arms to look at, by section."""
+    record, verdict = findings.record, findings.verdict
     environment = record.environment
     facts: dict[str, Any] = {f"environment.{key}": environment.get(key) for key in MUST_MATCH}
     facts["environment.client_memory"] = environment.get("client_memory", "plain")  # older records had no choice
@@ -162,7 +148,6 @@ def _facts(record: Record, common: Mapping[str, set[str]]) -> Mapping[str, Any]:
     packages = environment.get("packages") or {}
     facts |= {f"environment.packages.{key}": packages[key] for key in PACKAGES_MUST_MATCH if key in packages}
     facts["source.sha256"] = record.source.get("sha256")
-    verdict = verdict_from_record(record)
     if not common:
         facts["sections"] = [section.name for section in record.sections]
         facts["arms"] = [arm.key for section in record.sections for arm in section.arms]

@@ -41,7 +41,7 @@ def drift_of(blocks: Sequence[Block], *, families: int = 1) -> float | None:
     halves = [[block.samples.latency_ns for block in side] for side in (blocks[:middle], blocks[middle:])]
     if middle < 2 or not all(sum(len(values) for values in side) >= MIN_HALF_SAMPLES for side in halves):
         return None
-    first, second = (np.log([float(np.median(values)) for values in side if len(values)]) for side in halves)
+    first, second = (np.log([nearest_rank(values, 0.5) for values in side if len(values)]) for side in halves)
     degrees = len(first) + len(second) - 2
     if min(len(first), len(second)) < 2:
         return None

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.percentiles import Values, carried_percentile
+from photofinish.percentiles import Values, carried_percentile, missing_samples
 from photofinish.perf.record.observation import Observation, joined_means
 from photofinish.perf.record.record import Arm, Block, Section
 from photofinish.perf.statistics import (
@@ -21,13 +21,16 @@ from photofinish.perf.statistics import (
 )
 
 PERCENTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+FIGURES = ("frames_per_s", "mean", *PERCENTILES)
+"""In which an arm is set against the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmSummary:
     """One arm's figures over all its blocks. Latencies in nanoseconds; None where the sample cannot carry it.
 
-    is_first: whether this is the arm the others are compared with; baseline_blocks are that arm's.
+    is_first: whether this is the arm the others are compared with. gains: against that arm, by FIGURES; above 1 is
+    better, None where either side cannot carry the figure. The first arm has none.
     """
 
     arm: Arm
@@ -37,7 +40,6 @@ class ArmSummary:
     frames_per_s: float
     latency: dict[str, float | None]
     gpu_memory_bytes: int | None
-    gpu_memory_method: str
     queue_us: float | None
     compute_us: float | None
     server_us: float | None
@@ -47,26 +49,14 @@ class ArmSummary:
     gpu_utilisation: float | None
     gpu_power_w: float | None
     blocks: tuple[Block, ...]
-    baseline_blocks: tuple[Block, ...]
+    gains: Mapping[str, Interval | None]
 
     def gain(self, key: str) -> Interval | None:
-        """This arm against the first in `frames_per_s`, `mean`, `p50`, `p95` or `p99`; above 1 is better.
+        """This arm against the first in `frames_per_s`, `mean`, `p50`, `p95` or `p99`.
 
-        An interval where there were rounds to draw it from, else its ends equal the estimate. None where either side
-        cannot carry the figure.
+        An interval where there were rounds to draw it from, else its ends equal the estimate.
         """
-        rounds = {block.round for block in self.baseline_blocks} & {block.round for block in self.blocks}
-        before = [block for block in self.baseline_blocks if block.round in rounds]
-        after = [block for block in self.blocks if block.round in rounds]
-        if not rounds or not all(block.samples.completed_count for block in (*before, *after)):
-            return None
-        if key == "frames_per_s":
-            return _interval(_times_per_frame(before), _times_per_frame(after), resampled_mean)
-        fewest = min(sum(block.samples.completed_count for block in side) for side in (before, after))
-        if key in PERCENTILES and carried_percentile(np.arange(fewest), PERCENTILES[key]) is None:
-            return None
-        latencies = [[block.samples.latency_ns for block in side] for side in (before, after)]
-        return _interval(latencies[0], latencies[1], latency_statistic(key))
+        return self.gains.get(key)
 
     @property
     def outside_server_us(self) -> float | None:
@@ -97,20 +87,19 @@ def _summary(section: Section, arm: Arm, baseline: tuple[Block, ...]) -> ArmSumm
     blocks = section.blocks_of(arm.key)
     window_ns = sum(block.samples.window_ns for block in blocks)
     frames = sum(block.samples.completed_count * block.samples.frames_per_request for block in blocks)
-    memory, method = _memory([block.observed for block in blocks])
     seen = [block.observed for block in blocks]
     triton = joined_means([item.triton for item in seen])
     gpus = [gpu for item in seen for gpu in item.gpus]
+    is_first = arm.key == section.arms[0].key
     has_samples = any(block.samples.request_count for block in blocks)
     return ArmSummary(
         arm=arm,
-        is_first=arm.key == section.arms[0].key,
+        is_first=is_first,
         requests=sum(block.samples.request_count for block in blocks),
         errors=sum(len(block.samples.failed) for block in blocks),
         frames_per_s=frames * 1e9 / window_ns if window_ns else blocks[0].reported.get("Inferences/Second", 0.0),
         latency=_latency(latency_ns_of(blocks)) if has_samples else _reported_latency(blocks),
-        gpu_memory_bytes=memory,
-        gpu_memory_method=method,
+        gpu_memory_bytes=_memory(seen),
         queue_us=triton.queue_us if triton else None,
         compute_us=triton.compute_us if triton else None,
         server_us=triton.request_us if triton else None,
@@ -120,7 +109,7 @@ def _summary(section: Section, arm: Arm, baseline: tuple[Block, ...]) -> ArmSumm
         gpu_utilisation=_mean([gpu.utilisation_mean for gpu in gpus if gpu.utilisation_mean is not None]),
         gpu_power_w=_mean([gpu.power_mean_w for gpu in gpus if gpu.power_mean_w is not None]),
         blocks=blocks,
-        baseline_blocks=baseline,
+        gains={} if is_first else {key: _gain(key, baseline, blocks) for key in FIGURES},
     )
 
 
@@ -141,6 +130,22 @@ def latency_statistic(key: str) -> BlockStatistic:
     return resampled_mean if key == "mean" else partial(resampled_nearest_rank, share=PERCENTILES[key])
 
 
+def _gain(key: str, baseline: tuple[Block, ...], blocks: tuple[Block, ...]) -> Interval | None:
+    """Over the rounds that both have."""
+    rounds = {block.round for block in baseline} & {block.round for block in blocks}
+    before = [block for block in baseline if block.round in rounds]
+    after = [block for block in blocks if block.round in rounds]
+    if not rounds or not all(block.samples.completed_count for block in (*before, *after)):
+        return None
+    if key == "frames_per_s":
+        return _interval(_times_per_frame(before), _times_per_frame(after), resampled_mean)
+    fewest = min(sum(block.samples.completed_count for block in side) for side in (before, after))
+    if key in PERCENTILES and missing_samples(fewest, PERCENTILES[key]):
+        return None
+    latencies = [[block.samples.latency_ns for block in side] for side in (before, after)]
+    return _interval(latencies[0], latencies[1], latency_statistic(key))
+
+
 def _times_per_frame(blocks: list[Block]) -> list[npt.NDArray[np.float64]]:
     """For each block its time per frame, as often as it had frames: their mean is time over frames."""
     counts = [block.samples.completed_count * block.samples.frames_per_request for block in blocks]
@@ -155,14 +160,14 @@ def _interval(before: Sequence[Values], after: Sequence[Values], statistic: Bloc
     return ratio_interval(before, after, statistic)
 
 
-def _memory(observations: list[Observation]) -> tuple[int | None, str]:
+def _memory(observations: list[Observation]) -> int | None:
     gpus = [gpu for item in observations for gpu in item.gpus if gpu.memory_bytes is not None]
     if not gpus:
-        return None, "no GPU"
+        return None
     by_index: dict[int, int] = {}
     for gpu in gpus:
         by_index[gpu.index] = max(by_index.get(gpu.index, 0), gpu.memory_bytes or 0)
-    return sum(by_index.values()), gpus[0].memory_method
+    return sum(by_index.values())
 
 
 def _mean(values: list[float]) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -11,8 +11,8 @@ import numpy as np
 from photofinish.errors import ConfigError
 from photofinish.percentiles import min_samples
 from photofinish.perf.judge.doubts import MAX_OVERHEAD_NS, drift_of, is_sender_late
-from photofinish.perf.judge.summary import ArmSummary, latency_statistic, summaries_from_section
-from photofinish.perf.record.observation import POWER_CAP
+from photofinish.perf.judge.summary import ArmSummary, latency_statistic
+from photofinish.perf.record.observation import POWER_CAP, Throttle
 from photofinish.perf.record.record import MIN_ROUNDS, Arm, Record, Section
 from photofinish.perf.record.samples import NS_PER_MS
 from photofinish.perf.statistics import Interval, resampled_mean, value_interval
@@ -32,13 +32,19 @@ LIMIT_NAMES = ("p95_ms", "p99_ms", "min_fps", "min_speedup", "min_map", "max_gpu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """Why a run is INVALID. key names the sentence and the advice in perf.wording; values fill them."""
+    """Why a section is INVALID. key names the sentence and the advice that a report has for it.
+
+    They are filled with the section, the arms and throttles that it concerns, and the values.
+    """
 
     key: str
-    values: Mapping[str, Any]
+    section: str = ""
+    arms: tuple[Arm, ...] = ()
+    throttles: tuple[Throttle, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
-_EMPTY = Reason(key="empty", values={})
+_EMPTY = Reason(key="empty")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,16 +103,6 @@ class Verdict:
         return self.validity == "INVALID" or self.outcome == "FAIL"
 
 
-def verdict_from_record(record: Record) -> Verdict:
-    """The judgement, computed from the raw samples alone."""
-    parts = tuple(
-        PartVerdict(name=section.name, reasons=tuple(_section_reasons(section, record))) for section in record.sections
-    )
-    primary = primary_comparison(record)
-    limits = tuple(_limit_result(name, limit, primary) for name, limit in record.limits.items())
-    return Verdict(parts=parts, limits=limits)
-
-
 def primary_comparison(record: Record) -> Section | None:
     """The section the headline and the limits are about: the first comparison."""
     return next((section for section in record.sections if section.kind == "comparison"), None)
@@ -118,41 +114,43 @@ def is_overloaded(section: Section, summary: ArmSummary) -> bool:
     return section.load.mode == "open" and summary.frames_per_s < MIN_KEPT_RATE_SHARE * rate
 
 
-def _section_reasons(section: Section, record: Record) -> list[Reason]:
+def reasons_from_section(section: Section, summaries: Sequence[ArmSummary], record: Record) -> tuple[Reason, ...]:
+    """All in a section of the record that speaks against it, but what came from outside."""
     reasons: list[Reason] = []
     if not section.complete and section.stopped_by:
-        reasons.append(Reason(key="incomplete", values={"section": section.name, "by": section.stopped_by}))
+        reasons.append(Reason(key="incomplete", section=section.name, values={"by": section.stopped_by}))
     elif not section.complete:
-        reasons.append(Reason(key="cut_off", values={"section": section.name}))
-    for summary in summaries_from_section(section):
+        reasons.append(Reason(key="cut_off", section=section.name))
+    for summary in summaries:
         if summary.errors > MAX_ERROR_SHARE * summary.requests:
             values = {"errors": summary.errors, "requests": summary.requests}
-            reasons.append(_reason("errors", section, summary.arm, values))
+            reasons.append(Reason(key="errors", section=section.name, arms=(summary.arm,), values=values))
     if section.kind in ("comparison", "ladder"):
-        reasons += _comparison_reasons(section, record)
-    return reasons + machine_reasons(section, record.environment.get("cpu_cores") or 1)
+        reasons += _comparison_reasons(section, summaries, record)
+    return tuple(reasons)
 
 
-def _comparison_reasons(section: Section, record: Record) -> list[Reason]:
+def _comparison_reasons(section: Section, summaries: Sequence[ArmSummary], record: Record) -> list[Reason]:
     reasons = []
-    summaries = summaries_from_section(section)
     for summary in summaries:
-        arm, blocks = summary.arm, section.blocks_of(summary.arm.key)
+        arms, blocks = (summary.arm,), len(summary.blocks)
         completed, needed = summary.requests - summary.errors, min_samples(0.95)
-        if section.complete and len(blocks) < MIN_ROUNDS:
-            reasons.append(_reason("few_rounds", section, arm, {"rounds": len(blocks), "needed": MIN_ROUNDS}))
+        if section.complete and blocks < MIN_ROUNDS:
+            few = {"rounds": blocks, "needed": MIN_ROUNDS}
+            reasons.append(Reason(key="few_rounds", section=section.name, arms=arms, values=few))
         if completed < needed and section is primary_comparison(record):
-            reasons.append(_reason("few_samples", section, arm, {"requests": completed, "needed": needed}))
-    late = [item.arm.label for item in summaries if any(is_sender_late(block.samples) for block in item.blocks)]
+            few = {"requests": completed, "needed": needed}
+            reasons.append(Reason(key="few_samples", section=section.name, arms=arms, values=few))
+    late = tuple(item.arm for item in summaries if any(is_sender_late(block.samples) for block in item.blocks))
     if late and section.load.mode == "open":
-        reasons.append(Reason(key="late_sender", values={"section": section.name, "arm": ", ".join(late)}))
+        reasons.append(Reason(key="late_sender", section=section.name, arms=late))
     reasons += _spread_reasons(section, [item for item in summaries if not is_overloaded(section, item)])
     medians = [median for item in summaries if (median := item.latency["p50"])]
     if record.harness and medians:
         closed_ns, open_ns = record.harness.closed_loop_p95_ns, record.harness.open_loop_p95_ns
         overhead_ns = open_ns if section.load.mode == "open" else closed_ns
         if overhead_ns > max(MAX_OVERHEAD_NS, MAX_OVERHEAD_SHARE * min(medians)):
-            reasons.append(Reason(key="harness", values={"section": section.name, "us": round(overhead_ns / 1000)}))
+            reasons.append(Reason(key="harness", section=section.name, values={"us": round(overhead_ns / 1000)}))
     return reasons
 
 
@@ -162,13 +160,12 @@ def machine_reasons(section: Section, cores: int) -> list[Reason]:
     gpus = [gpu for block in section.blocks for gpu in block.observed.gpus]
     # A power cap that changes clocks while measuring shows as drift; one that does not is the card as it is.
     if held_back := sorted({reason for gpu in gpus for reason in gpu.throttle_reasons} - {POWER_CAP}):
-        reasons.append(Reason(key="throttled", values={"section": section.name, "why": ", ".join(held_back)}))
+        reasons.append(Reason(key="throttled", section=section.name, throttles=tuple(held_back)))
     if foreign := max((gpu.foreign_processes for gpu in gpus), default=0):
-        reasons.append(Reason(key="foreign_gpu", values={"section": section.name, "count": foreign}))
+        reasons.append(Reason(key="foreign_gpu", section=section.name, values={"count": foreign}))
     others = [block.observed.other_cpu_cores for block in section.blocks if block.observed.other_cpu_cores is not None]
     if others and (mean := float(np.mean(others))) > MAX_OTHER_CPU_SHARE * cores:
-        values = {"section": section.name, "cores": f"{mean:.1f}", "all": cores}
-        reasons.append(Reason(key="foreign_cpu", values=values))
+        reasons.append(Reason(key="foreign_cpu", section=section.name, values={"cores": mean, "all": cores}))
     return reasons
 
 
@@ -178,24 +175,25 @@ def _spread_reasons(section: Section, steady: Sequence[ArmSummary]) -> list[Reas
     drifts = [(abs(found), item.arm) for item in steady if (found := drift_of(item.blocks, families=len(steady)))]
     drift, arm = max(drifts, key=lambda pair: pair[0], default=(0.0, None))
     if arm and drift > MAX_DRIFT:
-        reasons.append(_reason("unstable", section, arm, _percents(drift, MAX_DRIFT)))
+        reasons.append(_spread_reason("unstable", section, arm, drift, MAX_DRIFT))
     gains = [(item.gain("p50"), item.arm) for item in steady if not item.is_first]
     widths = [(gain.high / gain.estimate - 1, arm) for gain, arm in gains if gain and gain.low < gain.high]
     width, arm = max(widths, key=lambda pair: pair[0], default=(0.0, None))
     if arm and width > MAX_GAIN_UNCERTAINTY:
-        reasons.append(_reason("imprecise", section, arm, _percents(width, MAX_GAIN_UNCERTAINTY)))
+        reasons.append(_spread_reason("imprecise", section, arm, width, MAX_GAIN_UNCERTAINTY))
     return reasons
 
 
-def _percents(found: float, limit: float) -> dict[str, int]:
-    return {"percent": round(100 * found), "limit": round(100 * limit)}
+def _spread_reason(key: str, section: Section, arm: Arm, found: float, limit: float) -> Reason:
+    values = {"percent": round(100 * found), "limit": round(100 * limit)}
+    return Reason(key=key, section=section.name, arms=(arm,), values=values)
 
 
-def _limit_result(name: str, limit: float, section: Section | None) -> LimitResult:
+def limit_result(name: str, limit: float, summaries: Sequence[ArmSummary]) -> LimitResult:
+    """Whether the second arm of the primary comparison keeps a limit. Raises ConfigError for a limit nobody knows."""
     if name not in LIMIT_NAMES:
         raise ConfigError(f"unknown limit {name!r}; known are {', '.join(LIMIT_NAMES)}")
-    summaries = summaries_from_section(section) if section else ()
-    if section is None or len(summaries) < 2:
+    if len(summaries) < 2:
         return LimitResult(name=name, limit=limit, found=None, outcome="INCONCLUSIVE")
     found = _figure(name, summaries[0], summaries[1])
     return LimitResult(name=name, limit=limit, found=found, outcome=_outcome(name, limit, found))
@@ -241,7 +239,3 @@ def _map_share(baseline: Arm, candidate: Arm) -> Interval | None:
 
 def _point(value: float) -> Interval:
     return Interval(estimate=value, low=value, high=value)
-
-
-def _reason(key: str, section: Section, arm: Arm, values: Mapping[str, Any]) -> Reason:
-    return Reason(key=key, values={"section": section.name, "arm": arm.label, **values})

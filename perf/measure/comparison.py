@@ -11,7 +11,8 @@ import numpy as np
 from photofinish.errors import PhotofinishError
 from photofinish.perf.load.loops import Arrivals, Sender, arrival_offsets, run_closed_loop, run_open_loop
 from photofinish.perf.load.settling import STRETCH_S, lead_in, warm_until_steady
-from photofinish.perf.record.record import Arm, Block, Load, NotRun, Section, SectionKind
+from photofinish.perf.record.changes import NotRun, reason_to_stop
+from photofinish.perf.record.record import Arm, Block, Load, Section, SectionKind
 from photofinish.perf.record.samples import Samples
 from photofinish.perf.watch.watcher import Watcher
 
@@ -90,13 +91,13 @@ def run_comparison(
     section = Section(kind=kind, name=name, load=load, arms=arms, blocks=(), not_run=not_run, complete=False)
     try:
         for contender in contenders:
-            on_progress(f"{name}: warming up {contender.arm.label}")
+            on_progress(f"{name}: warming up {contender.arm.name}")
             contender.warm_up()
             _empty(contender.stages)
         began_ns = clock()
         for number, keys in enumerate(block_order(tuple(by_key), rounds=load.rounds, seed=load.seed)):
             on_progress(
-                f"{name}: round {number + 1} of {load.rounds}: {', '.join(by_key[key].arm.label for key in keys)}"
+                f"{name}: round {number + 1} of {load.rounds}: {', '.join(by_key[key].arm.name for key in keys)}"
             )
             for key in keys:
                 by_key[key].lead_in()
@@ -123,11 +124,6 @@ def block_order(keys: Sequence[str], *, rounds: int, seed: int) -> tuple[tuple[s
         forward = tuple(keys[index] for index in generator.permutation(len(keys)))
         order += [forward, forward[::-1]]
     return tuple(order[:rounds])
-
-
-def reason_to_stop(exc: BaseException) -> str:
-    """What ended a measurement before its time, in words for the record."""
-    return "Ctrl-C" if isinstance(exc, KeyboardInterrupt) else f"{type(exc).__name__}: {exc}"
 
 
 def _run_block(contender: Contender, load: Load, number: int, began_ns: int, watcher: Watcher) -> Block:

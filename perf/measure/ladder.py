@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from photofinish.client.triton.served import ServedModel
 from photofinish.client.triton.transport import (
@@ -16,8 +16,7 @@ from photofinish.client.triton.transport import (
 )
 from photofinish.model_card import ModelCard
 from photofinish.perf.measure.setups import ClientKind, Setup
-from photofinish.perf.record.record import NotRun
-from photofinish.perf.report.words import CHANGE_NOUNS
+from photofinish.perf.record.changes import NOUNS, Change, NotRun
 
 IN_FLIGHT = 2
 BATCH_SIZE = 8
@@ -25,16 +24,14 @@ BATCH_SIZE = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """One step. wants: which model it runs; None takes the model of the rung before. needs: said when there is none.
+    """One step. wants: which model it runs; None takes the model of the rung before.
 
     only_cuda: the rung exists for a model on a GPU alone. reshapes: it runs the model of the rung before with a
     rectangular input; every other rung runs square ones.
     """
 
     key: str
-    label: str
     wants: Callable[[ModelCard], bool] | None
-    needs: str = ""
     pipeline: ClientKind = "optimised"
     transport: TransportChoice = "auto"
     in_flight: int = 1
@@ -46,81 +43,60 @@ class Rung:
 RUNGS: tuple[Rung, ...] = (
     Rung(
         key="baseline",
-        label="textbook",
         wants=lambda card: card.role == "baseline",
-        needs="a baseline variant",
         pipeline="baseline",
     ),
     Rung(
         key="contract",
-        label="frames contract",
         wants=lambda card: card.contract == "frames" and (card.backend, card.precision) == ("pytorch", "fp32"),
-        needs="a pytorch FP32 variant in the frames contract",
         pipeline="baseline",
     ),
-    Rung(key="client", label="reused requests", wants=None, transport=GRPC),
-    Rung(key="transport", label="shared memory", wants=None, transport=SYSTEM_SHM),
-    Rung(key="http", label="requests over HTTP", wants=None),
+    Rung(key="client", wants=None, transport=GRPC),
+    Rung(key="transport", wants=None, transport=SYSTEM_SHM),
+    Rung(key="http", wants=None),
     Rung(
         key="engine",
-        label="ONNX Runtime",
         wants=lambda card: card.contract == "frames" and (card.backend, card.precision) == ("onnxruntime", "fp32"),
-        needs="an onnxruntime FP32 variant",
     ),
     Rung(
         key="openvino",
-        label="OpenVINO",
         wants=lambda card: (card.backend, card.precision) == ("openvino", "fp32"),
-        needs="an openvino FP32 variant",
     ),
     Rung(
         key="precision",
-        label="FP16",
         wants=lambda card: (
             (card.backend, card.precision, card.accelerator) == ("onnxruntime", "fp16", "none")
             and not (card.cuda_graphs and card.device == "cuda")
         ),
-        needs="an onnxruntime FP16 variant without CUDA graphs",
     ),
     Rung(
         key="cuda_graphs",
-        label="CUDA graphs",
         wants=lambda card: (
             (card.backend, card.precision, card.accelerator) == ("onnxruntime", "fp16", "none")
             and card.cuda_graphs
             and card.device == "cuda"
         ),
-        needs="an onnxruntime FP16 variant with CUDA graphs, on a GPU",
     ),
     Rung(
         key="aoti",
-        label="AOTInductor FP16",
         wants=lambda card: card.backend == "pytorch" and card.precision == "fp16",
-        needs="a compiled pytorch FP16 variant",
     ),
     Rung(
         key="tensorrt",
-        label="TensorRT FP16",
         wants=lambda card: card.backend == "tensorrt" and card.precision == "fp16",
-        needs="a tensorrt FP16 variant",
     ),
     Rung(
         key="int8",
-        label="INT8",
         wants=lambda card: card.precision == "int8",
-        needs="an INT8 variant",
     ),
     Rung(
         key="rect",
-        label="no padding",
         wants=lambda card: not card.is_square,
-        needs="a variant with a rectangular input beside the square one of the rung before",
         reshapes=True,
     ),
-    Rung(key="pipelining", label=f"{IN_FLIGHT} in flight", wants=None, in_flight=IN_FLIGHT),
+    Rung(key="pipelining", wants=None, in_flight=IN_FLIGHT),
     Rung(
         key="batching",
-        label=f"batches of {BATCH_SIZE}",
         wants=None,
         transport=SYSTEM_SHM_HTTP,
         in_flight=IN_FLIGHT,
@@ -128,7 +104,6 @@ RUNGS: tuple[Rung, ...] = (
     ),
     Rung(
         key="cuda_shm",
-        label="CUDA shared memory",
         wants=None,
         transport=CUDA_SHM_HTTP,
         in_flight=IN_FLIGHT,
@@ -136,7 +111,7 @@ RUNGS: tuple[Rung, ...] = (
         only_cuda=True,
     ),
 )
-"""In this order. What a rung really changed is said from the two set-ups, not from its name."""
+"""In this order. What a rung really changed is taken from the two set-ups, not from its name."""
 _LAST_ENGINE = next(position for position, rung in enumerate(RUNGS) if rung.key == "int8")
 _FIRST_ENGINE = next(position for position, rung in enumerate(RUNGS) if rung.key == "engine")
 
@@ -159,27 +134,26 @@ def ladder_setups(
     for rung in _rungs_with_best_last(models, best):
         model = _model_for(rung, models, setups, fastest if rung.reshapes else best)
         if model is None:
-            reason = f"needs {rung.needs}" if rung.needs else "needs a rung before it"
-            not_run.append(NotRun(label=rung.label, reason=f"{reason}; none is served here"))
+            needed = NotRun(key="needs", values={"what": rung.key}) if rung.wants else NotRun(key="before")
+            not_run.append(_left_out(rung, needed))
         elif rung.only_cuda and model.require_card().device != "cuda":
-            not_run.append(NotRun(label=rung.label, reason=f"{model.name} does not run on a GPU"))
+            not_run.append(_left_out(rung, NotRun(key="no_gpu", values={"model": model.name})))
         elif setups and model not in (best, fastest) and _changes_engine_and_precision(setups[-1].model, model):
-            reason = f"{model.name} would change engine and precision at once"
-            not_run.append(NotRun(label=rung.label, reason=reason))
+            not_run.append(_left_out(rung, NotRun(key="both", values={"model": model.name})))
         elif rung.batch_size > model.max_batch_size:
-            reason = f"{model.name} takes batches of {model.max_batch_size} at most"
-            not_run.append(NotRun(label=rung.label, reason=reason))
+            values = {"model": model.name, "size": model.max_batch_size}
+            not_run.append(_left_out(rung, NotRun(key="batch", values=values)))
         else:
             setup = Setup(
                 key=rung.key,
-                label=rung.label,
+                rung=rung.key,
                 model=model,
                 pipeline=rung.pipeline,
                 transport=rung.transport if rung.pipeline == "optimised" else GRPC,
                 in_flight=rung.in_flight,
                 batch_size=rung.batch_size,
             )
-            setups.append(_with_change(setup, setups[-1] if setups else None))
+            setups.append(setup)
     return tuple(setups), tuple(not_run)
 
 
@@ -191,8 +165,12 @@ def _rungs_with_best_last(models: Sequence[ServedModel], best: ServedModel | Non
     return RUNGS
 
 
-def changes_between(before: Setup, after: Setup) -> tuple[str, ...]:
-    """What differs between two rungs, in words."""
+def _left_out(rung: Rung, reason: NotRun) -> NotRun:
+    return replace(reason, rung=rung.key, batch_size=rung.batch_size, concurrency=rung.in_flight)
+
+
+def changes_between(before: Setup, after: Setup) -> tuple[Change, ...]:
+    """What differs between two rungs."""
     old, new = before.model.require_card(), after.model.require_card()
     pairs = (
         (old.contract, new.contract),
@@ -205,8 +183,8 @@ def changes_between(before: Setup, after: Setup) -> tuple[str, ...]:
         (str(before.in_flight), str(after.in_flight)),
         (str(before.batch_size), str(after.batch_size)),
     )
-    named = zip(CHANGE_NOUNS, pairs, strict=True)
-    return tuple(f"{noun} {was} → {now}" for noun, (was, now) in named if was != now)
+    named = zip(NOUNS, pairs, strict=True)
+    return tuple(Change(noun=noun, was=was, now=now) for noun, (was, now) in named if was != now)
 
 
 def _transport(setup: Setup) -> str:
@@ -257,18 +235,3 @@ def _is_square_sibling(model: ServedModel, rectangular: ServedModel) -> bool:
 def _changes_engine_and_precision(before: ServedModel, after: ServedModel) -> bool:
     old, new = before.require_card(), after.require_card()
     return old.backend != new.backend and old.precision != new.precision
-
-
-def _with_change(setup: Setup, before: Setup | None) -> Setup:
-    if before is None:
-        return setup
-    return Setup(
-        key=setup.key,
-        label=setup.label,
-        model=setup.model,
-        pipeline=setup.pipeline,
-        transport=setup.transport,
-        in_flight=setup.in_flight,
-        batch_size=setup.batch_size,
-        change=", ".join(changes_between(before, setup)),
-    )

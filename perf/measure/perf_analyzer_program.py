@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from photofinish.errors import PhotofinishError
+from photofinish.perf.record.changes import NotRunError
 from photofinish.wheels import print_progress, unpacked_wheel, user_cache_dir
 
 Progress = Callable[[str], None]
 
 
-class PerfAnalyzerError(PhotofinishError):
+class PerfAnalyzerError(NotRunError):
     """perf_analyzer cannot be had, did not run, or wrote something else than expected."""
 
 

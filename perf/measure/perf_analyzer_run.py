@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError
+from photofinish.perf.record.changes import NotRun
 from photofinish.perf.record.samples import Samples
 
 _STOP_TIMEOUT_S = 10.0
@@ -87,14 +88,12 @@ def samples_from_profile(text: str, *, skip: int, batch_size: int = 1) -> Sample
         times = sorted((int(item["timestamp"]), [int(done) for done in item["response_timestamps"]])
                        for item in requests)  # fmt: skip
     except (ValueError, KeyError, TypeError) as exc:
-        raise PerfAnalyzerError(
-            f"perf_analyzer's profile cannot be read ({exc}); use the pinned version: take yours off PATH"
-        ) from exc
+        raise PerfAnalyzerError(NotRun(key="profile", values={"said": str(exc)})) from exc
     kept = times[skip:]
     failed = tuple(index for index, (_, answers) in enumerate(kept) if not answers)
     if len(failed) == len(kept):
         answered = sum(bool(answers) for _, answers in times)
-        raise PerfAnalyzerError(f"perf_analyzer answered {answered} requests, needed more than {skip}")
+        raise PerfAnalyzerError(NotRun(key="answers", values={"count": answered, "least": skip}))
     begin_ns = kept[0][0]
     sent_ns = tuple(sent - begin_ns for sent, _ in kept)
     done_ns = tuple((answers[-1] if answers else sent) - begin_ns for sent, answers in kept)
@@ -113,7 +112,7 @@ def figures_from_csv(text: str) -> dict[str, float]:
     """The one row of perf_analyzer's -f file as numbers."""
     rows = list(csv.DictReader(text.splitlines()))
     if len(rows) != 1:
-        raise PerfAnalyzerError(f"perf_analyzer's CSV has {len(rows)} rows, expected 1")
+        raise PerfAnalyzerError(NotRun(key="rows", values={"count": len(rows)}))
     figures = {}
     for key, value in rows[0].items():
         try:
@@ -138,16 +137,12 @@ def _run(program: PerfAnalyzer, command: list[str], timeout_s: float) -> None:
         _stop(process)
         if not isinstance(exc, subprocess.TimeoutExpired):
             raise
-        raise PerfAnalyzerError(
-            f"perf_analyzer did not end within {timeout_s:g} s; is the machine busy, or the server stalled? See its log"
-        ) from exc
+        raise PerfAnalyzerError(NotRun(key="timeout", values={"seconds": f"{timeout_s:g}"})) from exc
     if process.returncode:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         complaint = next((line for line in lines if "error" in line.lower() or "fail" in line.lower()), "")
-        raise PerfAnalyzerError(
-            f"perf_analyzer exited with {process.returncode}: {complaint or (lines[-1] if lines else 'no output')}; "
-            "the server's log has the other side of it"
-        )
+        said = complaint or (lines[-1] if lines else "no output")
+        raise PerfAnalyzerError(NotRun(key="exited", values={"code": process.returncode, "said": said}))
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -1,4 +1,4 @@
-"""Whole runs: measure, keep the evidence up to date while measuring, draw the reports."""
+"""Whole runs: measure, and keep the evidence up to date while measuring."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from photofinish.perf.load.senders import inputs_from_frames, request_sender
 from photofinish.perf.load.settling import ClientMemory, measure_harness
 from photofinish.perf.measure.bench import Bench, Progress
 from photofinish.perf.measure.comparison import Contender, run_comparison
-from photofinish.perf.measure.ladder import ladder_setups
+from photofinish.perf.measure.ladder import changes_between, ladder_setups
 from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer
 from photofinish.perf.measure.setups import Setup, open_contender
 from photofinish.perf.measure.sweep import run_sweep
+from photofinish.perf.record.changes import NotRun, not_run_from_error
 from photofinish.perf.record.environment import utc_now
-from photofinish.perf.record.record import Load, NotRun, Record, Section, SectionKind, write_record
-from photofinish.perf.report.files import write_reports
+from photofinish.perf.record.record import Load, Record, Section, SectionKind, write_record
 
 WRITE_EVERY_S = 2.0
 
@@ -77,7 +77,6 @@ class Run:
     out: Path
     on_progress: Progress
     record: Record
-    lang: str = "en"
     clock: Callable[[], float] = time.monotonic
     written_s: float = -math.inf
 
@@ -90,17 +89,6 @@ class Run:
         if section.complete or section.stopped_by or self.clock() - self.written_s >= WRITE_EVERY_S:
             write_record(self.record, self.out)
             self.written_s = self.clock()
-
-    def measure(self, steps: Sequence[Callable[[Run], None]]) -> Record:
-        """Take the steps in turn and draw the reports, also when one of them is interrupted."""
-        try:
-            for step in steps:
-                step(self)
-        finally:
-            if self.record.sections:
-                for path in write_reports(self.record, self.out, lang=self.lang):
-                    self.on_progress(f"wrote {path}")
-        return self.record
 
 
 def new_record(bench: Bench, *, command: str, client_memory: ClientMemory,
@@ -162,7 +150,6 @@ def trace_stages(run: Run) -> None:
     setups = [
         Setup(
             key=model.name,
-            label=model.name,
             model=model,
             pipeline="baseline" if model.require_card().contract == "tensor" else "optimised",
             transport=GRPC if model.require_card().contract == "tensor" else plan.transport,
@@ -190,8 +177,8 @@ def sweep_variants(run: Run, program: PerfAnalyzer | None) -> None:
 def pair_setups(baseline: ServedModel, optimised: ServedModel, transport: TransportChoice) -> tuple[Setup, Setup]:
     """The textbook pipeline on the baseline, ours on the other model."""
     return (
-        Setup(key="baseline", label=baseline.name, model=baseline, pipeline="baseline", transport=GRPC),
-        Setup(key="optimised", label=optimised.name, model=optimised, pipeline="optimised", transport=transport),
+        Setup(key="baseline", model=baseline, pipeline="baseline", transport=GRPC),
+        Setup(key="optimised", model=optimised, pipeline="optimised", transport=transport),
     )
 
 
@@ -229,21 +216,23 @@ def fitting_models(bench: Bench, on_progress: Progress) -> tuple[ServedModel, ..
 def _measured(run: Run, setups: Sequence[Setup], load: Load, *, name: str, not_run: tuple[NotRun, ...] = ()) -> Section:
     with ExitStack() as stack:
         contenders: list[Contender] = []
+        opened: list[Setup] = []
         for setup in setups:
             try:
                 contender = stack.enter_context(open_contender(run.bench, setup, load))
             except PhotofinishError as exc:
                 if name != "ladder":
                     raise
-                not_run = (*not_run, NotRun(label=setup.label, reason=str(exc)))
+                not_run = (*not_run, _left_out(setup, not_run_from_error(exc)))
                 continue
-            if setup.key == "http" and transport_from_text(contender.arm.transport).call != "http":
-                reason = "the server's HTTP endpoint is not on the port below its gRPC port"
-                not_run = (*not_run, NotRun(label=setup.label, reason=reason))
-            else:
-                before = contenders[-1].arm.transport if contenders else ""
-                change = contender.arm.change.replace("auto →", f"{before} →")
-                contenders.append(replace(contender, arm=replace(contender.arm, change=change)))
+            transport = transport_from_text(contender.arm.transport)
+            if setup.rung == "http" and transport.call != "http":
+                not_run = (*not_run, _left_out(setup, NotRun(key="http")))
+                continue
+            # Against the rung that really ran before this one, over the transports that were really taken.
+            opened.append(replace(setup, transport=transport))
+            changes = changes_between(*opened[-2:]) if setup.rung and len(opened) > 1 else ()
+            contenders.append(replace(contender, arm=replace(contender.arm, changes=changes)))
         return run_comparison(
             contenders,
             load=load,
@@ -254,6 +243,10 @@ def _measured(run: Run, setups: Sequence[Setup], load: Load, *, name: str, not_r
             on_progress=run.on_progress,
             on_section=run.keep,
         )
+
+
+def _left_out(setup: Setup, reason: NotRun) -> NotRun:
+    return replace(reason, rung=setup.rung, batch_size=setup.batch_size, concurrency=setup.in_flight)
 
 
 def _named(bench: Bench, name: str) -> ServedModel:

@@ -26,16 +26,18 @@ ClientKind = Literal["baseline", "optimised"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """How one arm is run: the model, which client pipeline, its transport, frames in flight, frames in a request."""
+    """How one arm is run: the model, which client pipeline, its transport, frames in flight, frames in a request.
+
+    rung: of the ladder, "" elsewhere.
+    """
 
     key: str
-    label: str
     model: ServedModel
     pipeline: ClientKind
     transport: TransportChoice = "auto"
     in_flight: int = 1
     batch_size: int = 1
-    change: str = ""
+    rung: str = ""
 
 
 @contextmanager
@@ -99,10 +101,9 @@ def _contender(setup: Setup, transport: Transport, sender: Sender, load: Load, s
     arm = arm_from_model(
         setup.model,
         key=setup.key,
-        label=setup.label,
+        rung=setup.rung,
         transport=str(transport),
         concurrency=setup.in_flight,
         batch_size=setup.batch_size,
-        change=setup.change.replace("→ auto", f"→ {transport}"),
     )
     return contender_from_sender(arm, sender, load, stages=stages)

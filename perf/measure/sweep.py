@@ -16,10 +16,10 @@ from photofinish.perf.load.loops import run_closed_loop
 from photofinish.perf.load.senders import inputs_from_frames, request_sender
 from photofinish.perf.load.settling import LEAD_IN_REQUESTS
 from photofinish.perf.measure.bench import Bench, Progress, arm_from_model
-from photofinish.perf.measure.comparison import reason_to_stop
 from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError
 from photofinish.perf.measure.perf_analyzer_run import run_perf_analyzer, write_input_data
-from photofinish.perf.record.record import Arm, Block, Generator, Load, NotRun, Section
+from photofinish.perf.record.changes import NotRun, reason_to_stop
+from photofinish.perf.record.record import Arm, Block, Generator, Load, Section
 from photofinish.perf.record.samples import NS_PER_S, Samples
 
 DEFAULT_CONCURRENCIES = (1, 4, 8)
@@ -42,7 +42,7 @@ class Cell:
 
     @property
     def text(self) -> str:
-        """The cell in words."""
+        """What a line of progress calls the cell."""
         batch = f", batch {self.batch_size}" if self.batch_size > 1 else ""
         return f"{self.model.name} at concurrency {self.concurrency}{batch}"
 
@@ -51,11 +51,20 @@ class Cell:
         return arm_from_model(
             self.model,
             key=f"{self.model.name}/{self.batch_size}/{self.concurrency}/{generator}",
-            label=self.text,
             transport=transport,
             concurrency=self.concurrency,
             batch_size=self.batch_size,
             span="request",
+            generator=generator,
+        )
+
+    def not_run(self, generator: Generator, reason: NotRun) -> NotRun:
+        """The cell as one that this generator did not run."""
+        return replace(
+            reason,
+            model=self.model.name,
+            batch_size=self.batch_size,
+            concurrency=self.concurrency,
             generator=generator,
         )
 
@@ -85,9 +94,7 @@ def run_sweep(
               for concurrency in concurrencies]  # fmt: skip
     cells = [cell for cell in wanted if cell.batch_size <= max(cell.model.max_batch_size, 1)]
     too_large = dict.fromkeys((cell.model.name, cell.batch_size) for cell in wanted if cell not in cells)
-    not_run = tuple(
-        NotRun(label=f"{name}, batch {size}", reason="the model takes smaller batches only") for name, size in too_large
-    )
+    not_run = tuple(NotRun(key="small", model=name, batch_size=size) for name, size in too_large)
     section = Section(kind="sweep", name="sweep", load=load, arms=(), blocks=(), not_run=not_run, complete=False)
     try:
         with tempfile.TemporaryDirectory(prefix="photofinish-perf-") as folder:
@@ -136,10 +143,9 @@ def _with_perf_analyzer(
                 section, *_run_perf_analyzer(bench, program, cell, own, own_samples, seconds, input_data)
             )
         except PerfAnalyzerError as exc:
-            reason = str(exc)
-            on_progress(f"perf_analyzer, try {attempt + 1} of {_PERF_ANALYZER_TRIES}: {reason}")
-    missing = NotRun(label=f"perf_analyzer, {cell.text}", reason=reason)
-    return replace(section, not_run=(*section.not_run, missing))
+            reason = exc.not_run
+            on_progress(f"perf_analyzer, try {attempt + 1} of {_PERF_ANALYZER_TRIES}: {exc}")
+    return replace(section, not_run=(*section.not_run, cell.not_run("perf_analyzer", reason)))
 
 
 def _run_own(bench: Bench, cell: Cell, seconds: float, requests: int, transport: TransportChoice) -> tuple[Arm, Block]:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-POWER_CAP = "software power cap"
+MemoryMethod = Literal["model", "server", "difference", "device", "none"]
+"""How a GPU's memory was found: by NVML of the model's own processes or of the whole server, as the device's memory in
+use less what was in use before the server, or as that of the whole device."""
+Throttle = Literal["power_cap", "slowdown", "thermal", "hardware_thermal", "brake"]
+"""What held a GPU's clocks back."""
+POWER_CAP: Throttle = "power_cap"
 """The GPU runs at its power limit: what a small card does under full load, and no fault of the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuObservation:
-    """One GPU through one block. memory_method names how memory_bytes was found.
+    """One GPU through one block.
 
     foreign_processes: compute processes on the GPU that belong neither to the server nor to this client.
     """
@@ -19,13 +25,13 @@ class GpuObservation:
     index: int
     name: str
     memory_bytes: int | None = None
-    memory_method: str = "not measured"
+    memory_method: MemoryMethod = "none"
     utilisation_mean: float | None = None
     power_mean_w: float | None = None
     sm_clock_mean_mhz: float | None = None
     sm_clock_min_mhz: float | None = None
     temperature_max_c: float | None = None
-    throttle_reasons: tuple[str, ...] = ()
+    throttle_reasons: tuple[Throttle, ...] = ()
     foreign_processes: int = 0
 
 

@@ -14,17 +14,18 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from photofinish.errors import ConfigError
+from photofinish.perf.record.changes import Change, NotRun
 from photofinish.perf.record.codec import value_from_json
+from photofinish.perf.record.migration import values_from_schema_1
 from photofinish.perf.record.observation import Observation
 from photofinish.perf.record.samples import Samples
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MIN_ROUNDS = 5
 """Blocks a side below which no interval is trusted."""
 
@@ -37,14 +38,16 @@ Generator = Literal["photofinish", "perf_analyzer"]
 class Arm:
     """One thing that was measured. key is unique in its section.
 
-    span: "frame" when letterbox and decoding are inside, "request" when prepared tensors were sent, "engine" without
-    a server. change: what this rung of the ladder changed. untrained: the weights are random, speed only.
-    accuracy: the gate's figures, {} when not measured. input_wh: of the model in pixels, (0, 0) in older records.
+    It goes by its label where it has one, else by its rung of the ladder, else by its model and load. changes: what
+    differs from the rung before. span: "frame" when letterbox and decoding are inside, "request" when prepared tensors
+    were sent, "engine" without a server. untrained: the weights are random, speed only. accuracy: the gate's figures,
+    {} when not measured. input_wh: of the model in pixels, (0, 0) in older records.
     """
 
     key: str
-    label: str
     model: str
+    label: str = ""
+    rung: str = ""
     role: str = ""
     backend: str = ""
     precision: str = ""
@@ -55,7 +58,7 @@ class Arm:
     batch_size: int = 1
     span: Literal["frame", "request", "engine"] = "frame"
     generator: Generator = "photofinish"
-    change: str = ""
+    changes: tuple[Change, ...] = ()
     untrained: bool = False
     tf32: bool = False
     weights: str = ""
@@ -63,6 +66,11 @@ class Arm:
     bytes_per_request: int = 0
     input_wh: tuple[int, int] = (0, 0)
     accuracy: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What a line of progress calls it."""
+        return self.label or self.rung or self.model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +100,6 @@ class Load:
     rate_rps: float = 0.0
     arrivals: str = ""
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotRun:
-    """Something that belongs to the section and was not measured."""
-
-    label: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,6 @@ class Record:
     sections: tuple[Section, ...]
     harness: Harness | None = None
     limits: dict[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -198,22 +197,14 @@ def read_record(path: Path) -> Record:
             f"{path} cannot be read as a record: {exc}; give a JSON file that `photofinish perf` wrote"
         ) from exc
     version = values.get("schema_version") if isinstance(values, dict) else None
-    if type(version) is not int or version not in _MIGRATIONS:
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise ConfigError(
-            f"{path} has schema_version {version!r}, this version of Photofinish reads {sorted(_MIGRATIONS)}; "
+            f"{path} has schema_version {version!r}, this version of Photofinish reads 1 to {SCHEMA_VERSION}; "
             "use the version that wrote it, or measure again"
         )
-    record = value_from_json(Record, _MIGRATIONS[version](values), path.name)
+    record = value_from_json(Record, values_from_schema_1(values, path.name) if version == 1 else values, path.name)
     for section in record.sections:
         keys = [arm.key for arm in section.arms]
         if len(set(keys)) < len(keys) or not {block.arm for block in section.blocks} <= set(keys):
             raise ConfigError(f"{path.name}: {section.name}: every block must be of one arm, got arms {keys!r:.200}")
     return record
-
-
-def _unchanged(values: dict[str, Any]) -> dict[str, Any]:
-    return values
-
-
-_MIGRATIONS: dict[Any, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _unchanged}
-"""From each schema version that was ever written to the values of the current one."""

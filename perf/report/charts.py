@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from photofinish.percentiles import carried_percentile, nearest_rank
+from photofinish.percentiles import nearest_rank
 from photofinish.perf.formatting import milliseconds, number, tick_label, times
-from photofinish.perf.judge.stages import STAGES, stage_rows
-from photofinish.perf.judge.summary import ArmSummary, latency_ns_of, summaries_from_section
+from photofinish.perf.judge.findings import SectionFindings
+from photofinish.perf.judge.stages import STAGES
+from photofinish.perf.judge.summary import ArmSummary, latency_ns_of
 from photofinish.perf.record.record import Section
 from photofinish.perf.record.samples import NS_PER_MS, NS_PER_S
 from photofinish.perf.report.svg import (
@@ -31,8 +32,7 @@ from photofinish.perf.report.svg import (
     x_axis,
     y_axis,
 )
-from photofinish.perf.report.tables import arm_label
-from photofinish.perf.report.words import word
+from photofinish.perf.report.words import Words
 
 _BINS = 64
 _STAGE_COLOURS = ("#94a3b8", "#b45309", "#be185d", "#7dd3c8", "#0f766e", "#134e4a", "#4338ca")
@@ -45,16 +45,16 @@ def arm_colours(section: Section) -> dict[str, str]:
     }
 
 
-def distribution_chart(section: Section, *, lang: str = "en") -> str:
+def distribution_chart(found: SectionFindings, say: Words) -> str:
     """How often each latency came, one hill per arm, with its P50 and P95 marked. Nothing is cut off."""
-    colours = arm_colours(section)
+    section, colours = found.section, arm_colours(found.section)
     values = {arm.key: latency_ns_of(section.blocks_of(arm.key)) / NS_PER_MS for arm in section.arms}
     values = {key: latencies for key, latencies in values.items() if len(latencies)}
     low = min(float(item.min()) for item in values.values()) * 0.97
     high = max(float(item.max()) for item in values.values()) * 1.03
     edges = np.geomspace(low, high, _BINS + 1)
     shares = {key: np.histogram(item, edges)[0] / len(item) for key, item in values.items()}
-    entries = [(colours[arm.key], arm_label(section, arm, lang)) for arm in section.arms if arm.key in values]
+    entries = [(colours[arm.key], say.arm(arm)) for arm in section.arms if arm.key in values]
     parts, used = legend(14, entries)
     area = Area(left=8, top=used + 24, right=WIDTH - 8, bottom=used + 184)
     across = logarithmic(low, high, area.left, area.right)
@@ -65,22 +65,23 @@ def distribution_chart(section: Section, *, lang: str = "en") -> str:
             steps += [(across(edges[index]), up(height)), (across(edges[index + 1]), up(height))]
         steps.append((across(edges[-1]), area.bottom))
         parts += [polygon(steps, colours[key], opacity=0.35), polyline(steps, colours[key], width=1.5)]
-    for key, item in values.items():
-        for name, share_of, anchor in (("P50", 0.5, "end"), ("P95", 0.95, "start")):
-            mark = carried_percentile(item, share_of)
-            if mark is None:
+    for item in found.summaries:
+        colour = colours[item.arm.key]
+        for key, anchor in (("p50", "end"), ("p95", "start")):
+            mark = item.latency[key]
+            if mark is None or item.arm.key not in values:
                 continue
-            x = across(mark)
-            parts.append(line(x, area.top - 2, x, area.bottom, colour=colours[key], width=1.5, dashes="4 3"))
-            parts.append(text(x, area.top - 6, name, anchor=anchor, size=11, colour=colours[key]))
+            x = across(mark / NS_PER_MS)
+            parts.append(line(x, area.top - 2, x, area.bottom, colour=colour, width=1.5, dashes="4 3"))
+            parts.append(text(x, area.top - 6, key.upper(), anchor=anchor, size=11, colour=colour))
     ticks = log_ticks(low, high)
-    parts += x_axis(area, across, ticks, [tick_label(tick) for tick in ticks], word("axis_latency", lang))
-    return picture(area.bottom + 44, word("h_distribution", lang), parts)
+    parts += x_axis(area, across, ticks, [tick_label(tick) for tick in ticks], say("axis_latency"))
+    return picture(area.bottom + 44, say("h_distribution"), parts)
 
 
-def load_chart(section: Section, *, lang: str = "en") -> str:
+def load_chart(found: SectionFindings, say: Words) -> str:
     """P50 (full line) and P95 (dashed) of every variant over the number of requests in flight."""
-    summaries = summaries_from_section(section)
+    summaries = found.summaries
     generators = {item.arm.generator for item in summaries}
     smallest = min(item.arm.batch_size for item in summaries)
     shown = [
@@ -102,7 +103,7 @@ def load_chart(section: Section, *, lang: str = "en") -> str:
     low, high = min(points) / NS_PER_MS * 0.85, max(points) / NS_PER_MS * 1.15
     up = logarithmic(low, high, area.bottom, area.top)
     across = linear(0, max(len(levels) - 1, 1), area.left + 16, area.right - 16)
-    title = f"{word('axis_latency', lang)}: P50 ——  P95 - -"
+    title = f"{say('axis_latency')}: P50 ——  P95 - -"
     ticks = log_ticks(low, high)
     parts += y_axis(area, up, ticks, [tick_label(tick) for tick in ticks], title)
     for model in models:
@@ -115,35 +116,34 @@ def load_chart(section: Section, *, lang: str = "en") -> str:
             parts.append(polyline(curve, colours[model], width=2 if not dashes else 1.5, dashes=dashes))
             parts += [dot(x, y, colours[model], radius=3 if not dashes else 2) for x, y in curve]
     places = [float(index) for index in range(len(levels))]
-    parts += x_axis(area, across, places, [str(level) for level in levels], word("axis_concurrency", lang))
-    return picture(area.bottom + 44, word("h_load", lang), parts)
+    parts += x_axis(area, across, places, [str(level) for level in levels], say("axis_concurrency"))
+    return picture(area.bottom + 44, say("h_load"), parts)
 
 
-def ladder_chart(section: Section, *, lang: str = "en") -> str:
+def ladder_chart(found: SectionFindings, say: Words) -> str:
     """Bars of median latency for the rungs with one request of one picture, and of throughput for those with more.
 
     The throughput bars begin with the last of the latency rungs; beside each bar its gain over the first rung.
     """
-    summaries = [item for item in summaries_from_section(section) if item.latency["p50"]]
+    summaries = [item for item in found.summaries if item.latency["p50"]]
     single = [item for item in summaries if (item.arm.concurrency, item.arm.batch_size) == (1, 1)]
     several = [item for item in summaries if item not in single]
-    left = max((text_width(arm_label(section, item.arm, lang)) for item in summaries), default=0) + 18
+    left = max((text_width(say.arm(item.arm)) for item in summaries), default=0) + 18
     bars = [(item, item.latency["p50"] or 0.0, milliseconds(item.latency["p50"]), "p50") for item in single]
-    parts, y = _bars(section, bars, word("axis_ms_per_frame", lang), left, 12.0, lang, is_less_better=True)
+    parts, y = _bars(bars, say("axis_ms_per_frame"), left, 12.0, say, is_less_better=True)
     if several:
         rates = [(item, item.frames_per_s, number(item.frames_per_s), "frames_per_s") for item in single[-1:] + several]
-        more, y = _bars(section, rates, word("row_fps", lang), left, y + 22, lang, is_less_better=False)
+        more, y = _bars(rates, say("row_fps"), left, y + 22, say, is_less_better=False)
         parts += more
-    return picture(y, word("h_ladder", lang), parts)
+    return picture(y, say("h_ladder"), parts)
 
 
 def _bars(
-    section: Section,
     bars: list[tuple[ArmSummary, float, str, str]],
     title: str,
     left: float,
     y: float,
-    lang: str,
+    say: Words,
     *,
     is_less_better: bool,
 ) -> tuple[list[str], float]:
@@ -157,7 +157,7 @@ def _bars(
         gain = None if item.is_first else item.gain(key)
         end = across(value)
         parts += [
-            text(left - 8, y + 15, arm_label(section, item.arm, lang), anchor="end"),
+            text(left - 8, y + 15, say.arm(item.arm), anchor="end"),
             rectangle(left, y, end - left, 20, colour),
             text(end + 6, y + 15, said, bold=True),
         ]
@@ -167,11 +167,11 @@ def _bars(
     return parts, y + 4
 
 
-def stage_chart(section: Section, *, lang: str = "en") -> str:
+def stage_chart(found: SectionFindings, say: Words) -> str:
     """A bar per arm, cut into the stages of one request."""
-    rows = stage_rows(section)
-    labels = [arm_label(section, row.arm, lang) for row in rows]
-    entries = [(colour, word(f"stage_{key}", lang)) for key, colour in zip(STAGES, _STAGE_COLOURS, strict=True)]
+    rows = found.stages
+    labels = [say.arm(row.arm) for row in rows]
+    entries = [(colour, say(f"stage_{key}")) for key, colour in zip(STAGES, _STAGE_COLOURS, strict=True)]
     parts, used = legend(14, entries)
     across = linear(0, max(row.total_us for row in rows), 0, WIDTH - 76)
     y = used + 26
@@ -185,18 +185,18 @@ def stage_chart(section: Section, *, lang: str = "en") -> str:
             x += width
         parts.append(text(x + 6, y + 21, f"{number(row.total_us / 1000)} ms", bold=True))
         y += 52
-    return picture(y - 14, word("h_stages", lang), parts)
+    return picture(y - 14, say("h_stages"), parts)
 
 
-def timeline_chart(section: Section, *, lang: str = "en") -> str:
+def timeline_chart(found: SectionFindings, say: Words) -> str:
     """Every block where it was in time: its median as a dot, P5 to P95 as a line; the GPU's clock below."""
-    colours = arm_colours(section)
+    section, colours = found.section, arm_colours(found.section)
     blocks = [block for block in section.blocks if block.samples.completed_count]
     spread = {
         id(block): [nearest_rank(block.samples.latency_ns, share) / NS_PER_MS for share in (0.05, 0.5, 0.95)]
         for block in blocks
     }
-    entries = [(colours[arm.key], arm_label(section, arm, lang)) for arm in section.arms]
+    entries = [(colours[arm.key], say.arm(arm)) for arm in section.arms]
     parts, used = legend(14, entries)
     area = Area(left=52, top=used + 34, right=WIDTH - 14, bottom=used + 194)
     low = min(item[0] for item in spread.values()) * 0.9
@@ -205,7 +205,7 @@ def timeline_chart(section: Section, *, lang: str = "en") -> str:
     up = logarithmic(low, high, area.bottom, area.top)
     across = linear(0, end_s, area.left, area.right)
     ticks = log_ticks(low, high)
-    title = f"{word('axis_latency', lang)}: P5, P50, P95"
+    title = f"{say('axis_latency')}: P5, P50, P95"
     parts += y_axis(area, up, ticks, [tick_label(tick) for tick in ticks], title)
     for block in blocks:
         x = across((block.began_ns + block.samples.window_ns / 2) / NS_PER_S)
@@ -219,18 +219,18 @@ def timeline_chart(section: Section, *, lang: str = "en") -> str:
     ]
     seconds = nice_ticks(0, end_s, 6)
     labels = [tick_label(value) for value in seconds]
-    parts += x_axis(area, across, seconds, labels, word("axis_time", lang))
-    parts += _clock_strip(clocks, area, lang)
-    return picture(area.bottom + (104 if clocks else 44), word("h_timeline", lang), parts)
+    parts += x_axis(area, across, seconds, labels, say("axis_time"))
+    parts += _clock_strip(clocks, area, say)
+    return picture(area.bottom + (104 if clocks else 44), say("h_timeline"), parts)
 
 
-def _clock_strip(clocks: list[tuple[float, float]], area: Area, lang: str) -> list[str]:
+def _clock_strip(clocks: list[tuple[float, float]], area: Area, say: Words) -> list[str]:
     """The GPU's mean clock of every block, below the time line; nothing where there is no GPU."""
     if not clocks:
         return []
     top = area.bottom + 62
     up = linear(0, max(value for _, value in clocks), top + 34, top)
-    parts = [text(0, top - 8, f"{word('axis_clock', lang)}: {number(clocks[-1][1])}", faint=True)]
+    parts = [text(0, top - 8, f"{say('axis_clock')}: {number(clocks[-1][1])}", faint=True)]
     parts += [line(x, top + 34, x, up(value), colour=GREY, width=4, opacity=0.5) for x, value in clocks]
     return [*parts, line(area.left, top + 34, area.right, top + 34, opacity=0.3)]
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from photofinish.perf.formatting import milliseconds, number, times
-from photofinish.perf.judge.summary import ArmSummary, summaries_from_section
-from photofinish.perf.record.record import Section
+from photofinish.perf.judge.findings import SectionFindings
+from photofinish.perf.judge.summary import ArmSummary
 from photofinish.perf.report.tables import Table
-from photofinish.perf.report.words import word
+from photofinish.perf.report.words import Words
 
 
-def classic_rows(section: Section, *, lang: str = "en") -> Table | None:
+def classic_rows(found: SectionFindings, say: Words) -> Table | None:
     """One row per batch size and variant in the frames contract, each against FP32 at the same batch size.
 
     The reference is PyTorch's FP32 variant, else the first FP32 one. Our own load generator at the sweep's lowest
     concurrency. None where the sweep has one batch size or no such reference.
     """
-    lowest = min((arm.concurrency for arm in section.arms), default=0)
+    lowest = min((arm.concurrency for arm in found.section.arms), default=0)
     items = [
         item
-        for item in summaries_from_section(section)
+        for item in found.summaries
         if item.arm.contract == "frames" and item.arm.generator == "photofinish" and item.arm.concurrency == lowest
     ]
     sizes = sorted({item.arm.batch_size for item in items})
@@ -26,14 +26,14 @@ def classic_rows(section: Section, *, lang: str = "en") -> Table | None:
     if len(sizes) < 2 or reference is None:
         return None
     header = [
-        word("variant", lang),
-        word("precision", lang),
-        word("batch", lang),
-        f"{word('p50', lang)} (ms)",
-        f"{word('p95', lang)} (ms)",
-        word("images_per_s", lang),
-        word("gain_latency", lang, reference=reference),
-        word("gain_throughput", lang, reference=reference),
+        say("variant"),
+        say("precision"),
+        say("batch"),
+        f"{say('p50')} (ms)",
+        f"{say('p95')} (ms)",
+        say("images_per_s"),
+        say("gain_latency", reference=reference),
+        say("gain_throughput", reference=reference),
     ]
     rows = []
     for size in sizes:

@@ -1,23 +1,32 @@
-"""The reports beside a record's JSON: Markdown, CSV and a page, all under the same name."""
+"""The reports beside a record's JSON: Markdown, a page, and every figure in long form for a spreadsheet."""
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 from photofinish.errors import ConfigError
-from photofinish.perf.record.record import Record
-from photofinish.perf.report.csv import csv_report
+from photofinish.perf.judge.findings import Findings
+from photofinish.perf.record.samples import NS_PER_MS
 from photofinish.perf.report.html import html_report
-from photofinish.perf.report.markdown import markdown_report
+from photofinish.perf.report.text import markdown_report
+from photofinish.perf.report.words import ENGLISH
+
+HEADER = (
+    "section", "kind", "arm", "model", "backend", "precision", "contract", "transport", "generator", "concurrency",
+    "batch_size", "requests", "errors", "frames_per_s", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "gpu_memory_bytes",
+    "queue_mean_ms", "compute_mean_ms", "gain_p50", "gain_p50_low", "gain_p50_high",
+)  # fmt: skip
 
 
-def write_reports(record: Record, json_path: Path, *, lang: str = "en") -> tuple[Path, ...]:
+def write_reports(findings: Findings, json_path: Path, *, lang: str = "en") -> tuple[Path, ...]:
     """The paths written: `.md`, `.csv` and `.html` beside the JSON; another language than English is in the name."""
     name = json_path.stem if lang == "en" else f"{json_path.stem}.{lang}"
     texts = {
-        json_path.with_name(f"{name}.md"): markdown_report(record, lang=lang),
-        json_path.with_name(f"{name}.csv"): csv_report(record),
-        json_path.with_name(f"{name}.html"): html_report(record, lang=lang),
+        json_path.with_name(f"{name}.md"): markdown_report(findings, lang=lang),
+        json_path.with_name(f"{name}.csv"): csv_report(findings),
+        json_path.with_name(f"{name}.html"): html_report(findings, lang=lang),
     }
     for path, text in texts.items():
         try:
@@ -25,3 +34,37 @@ def write_reports(record: Record, json_path: Path, *, lang: str = "en") -> tuple
         except OSError as exc:
             raise ConfigError(f"{path} cannot be written: {exc}; choose another place with --out") from exc
     return tuple(texts)
+
+
+def csv_report(findings: Findings) -> str:
+    """One line per arm of every section; plain numbers with a point, empty where nothing was measured."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(HEADER)
+    for found in findings.sections:
+        section = found.section
+        for item in found.summaries:
+            arm, gain = item.arm, None if item.is_first else item.gain("p50")
+            writer.writerow(
+                [
+                    *map(_text, (section.name, section.kind, ENGLISH.arm(arm), arm.model, arm.backend, arm.precision)),
+                    *map(_text, (arm.contract, arm.transport, arm.generator)),
+                    *(arm.concurrency, arm.batch_size, item.requests, item.errors),
+                    _plain(item.frames_per_s),
+                    *(_plain(item.latency[key], NS_PER_MS) for key in ("mean", "p50", "p95", "p99")),
+                    _plain(item.gpu_memory_bytes),
+                    _plain(item.queue_us, 1000),
+                    _plain(item.compute_us, 1000),
+                    *((_plain(gain.estimate), _plain(gain.low), _plain(gain.high)) if gain else ("", "", "")),
+                ]
+            )
+    return out.getvalue()
+
+
+def _text(value: str) -> str:
+    """A name as text: a spreadsheet would take one that begins like this for a formula, and run it."""
+    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def _plain(value: float | None, unit: float = 1) -> str:
+    return "" if value is None else f"{value / unit:.6g}"

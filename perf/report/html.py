@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from html import escape
 
-from photofinish.perf.judge.verdict import verdict_from_record
+from photofinish.perf.judge.findings import Findings
 from photofinish.perf.record.record import Record
 from photofinish.perf.report.parts import ReportPart, headline, report_parts
 from photofinish.perf.report.tables import Table
-from photofinish.perf.report.words import section_title, word
+from photofinish.perf.report.words import Words
 
 _INTERVAL = re.compile(r"^(.+) (\[[^\]]+\])$")
 _STYLE = """
@@ -70,34 +70,34 @@ pre { background: #f6f7f8; padding: 12px 14px; border-radius: 6px; white-space: 
 """
 
 
-def html_report(record: Record, *, lang: str = "en") -> str:
+def html_report(findings: Findings, *, lang: str = "en") -> str:
     """The whole page."""
-    verdict = verdict_from_record(record)
-    said, sure = headline(record, lang=lang)
-    pills = [(word(verdict.validity, lang), verdict.validity == "INVALID")]
+    say, record, verdict = Words(lang), findings.record, findings.verdict
+    said, sure = headline(findings, say)
+    pills = [(say(verdict.validity), verdict.validity == "INVALID")]
     if verdict.validity == "INVALID" and len(verdict.parts) > 1:
         pills += [
-            (word("in_part", lang, part=section_title(part.name, lang), verdict=word(part.validity, lang)),
+            (say("in_part", part=say.section(part.name), verdict=say(part.validity)),
              part.validity == "INVALID")
             for part in verdict.parts
         ]  # fmt: skip
     if verdict.outcome:
-        pills.append((word(verdict.outcome, lang), verdict.outcome != "PASS"))
-    body = "\n".join(_part_html(part, index) for index, part in enumerate(report_parts(record, lang=lang)))
+        pills.append((say(verdict.outcome), verdict.outcome != "PASS"))
+    body = "\n".join(_part_html(part, index) for index, part in enumerate(report_parts(findings, say)))
     badges = "".join(f'<span class="verdict{" bad" if bad else ""}">{escape(text)}</span>' for text, bad in pills)
     return f"""<!doctype html>
 <html lang="{"zh-CN" if lang == "zh" else "en"}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(word("report", lang))}</title>
+<title>{escape(say("report"))}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <main>
 <header>
-<p class="eyebrow">{escape(word("report", lang))} · {escape(_machine(record))} · {escape(record.created_utc[:10])}</p>
-<h1>{escape(said or word("title", lang))}</h1>
+<p class="eyebrow">{escape(say("report"))} · {escape(_machine(record))} · {escape(record.created_utc[:10])}</p>
+<h1>{escape(said or say("title"))}</h1>
 <p>{escape(sure)}</p>
 {badges}
 </header>

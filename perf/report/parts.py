@@ -9,15 +9,12 @@ from typing import Literal
 
 from photofinish.percentiles import min_samples
 from photofinish.perf.formatting import number, tick_label, times
-from photofinish.perf.judge.generators import generator_disagreements
-from photofinish.perf.judge.stages import stage_rows
-from photofinish.perf.judge.summary import summaries_from_section
-from photofinish.perf.judge.verdict import Verdict, is_overloaded, primary_comparison, verdict_from_record
+from photofinish.perf.judge.findings import Findings, SectionFindings
+from photofinish.perf.judge.verdict import Verdict
 from photofinish.perf.record.observation import POWER_CAP
-from photofinish.perf.record.record import Arm, Record, Section
+from photofinish.perf.record.record import Arm, Record
 from photofinish.perf.report.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
 from photofinish.perf.report.classic_table import classic_rows
-from photofinish.perf.report.recorded_words import translated
 from photofinish.perf.report.tables import (
     Table,
     comparison_rows,
@@ -30,7 +27,7 @@ from photofinish.perf.report.tables import (
     stage_table,
     sweep_rows,
 )
-from photofinish.perf.report.words import section_title, word
+from photofinish.perf.report.words import Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,141 +41,112 @@ class ReportPart:
     style: Literal["wide", "wide prose", "short"] = "wide"
 
 
-def report_parts(record: Record, *, lang: str = "en") -> list[ReportPart]:
+def report_parts(findings: Findings, say: Words) -> list[ReportPart]:
     """Everything below the title, the headline table first."""
-    verdict = verdict_from_record(record)
-    primary = primary_comparison(record)
+    record, primary = findings.record, findings.primary
     parts: list[ReportPart] = []
-    if primary is not None and len(summaries_from_section(primary)) >= 2:
-        parts.append(ReportPart(kind="table", table=headline_rows(primary, lang=lang)))
-    parts += verdict_parts(verdict, lang)
-    has_latency = primary is not None and any(block.samples.completed_count for block in primary.blocks)
-    if primary is not None and has_latency:
-        parts += _heading("h_distribution", lang)
-        parts.append(ReportPart(kind="chart", draw=partial(distribution_chart, primary, lang=lang)))
-    sweeps = [section for section in record.sections if section.kind == "sweep" and section.blocks]
-    for section in sweeps:
-        parts += _heading("h_load", lang)
-        parts.append(ReportPart(kind="chart", draw=partial(load_chart, section, lang=lang)))
-    parts += _paced_parts(record, primary, lang)
-    for section in record.sections:
-        if section.kind == "ladder" and section.blocks:
-            parts += _ladder_parts(section, lang)
-    for section in record.sections:
-        if section is primary or section.kind in ("trace", "ladder"):
-            parts += _stage_parts(section, lang)
-    for section in sweeps:
-        parts += _sweep_parts(section, lang)
-    for section in record.sections:
-        if section.kind == "engine" and section.blocks:
-            parts += [*_heading("h_engine", lang), ReportPart(kind="table", table=engine_rows(section, lang=lang))]
-            parts += _not_run_parts(section, lang)
-    if primary is not None and has_latency:
-        parts += _heading("h_timeline", lang)
-        parts.append(ReportPart(kind="chart", draw=partial(timeline_chart, primary, lang=lang)))
-    parts += _heading("h_method", lang)
-    parts += [ReportPart(kind="text", text=note) for note in method_notes(record, lang)]
-    parts += [*_heading("h_fingerprint", lang), ReportPart(kind="details", table=fingerprint_rows(record, lang=lang))]
-    parts += [*_heading("h_repeat", lang), ReportPart(kind="code", text=record.command)]
+    if primary is not None and len(primary.summaries) >= 2:
+        parts.append(ReportPart(kind="table", table=headline_rows(primary, say)))
+    parts += verdict_parts(findings.verdict, say)
+    if primary is not None and primary.has_latency:
+        parts += [_heading("h_distribution", say), _chart(distribution_chart, primary, say)]
+    for found in _measured(findings, "sweep"):
+        parts += [_heading("h_load", say), _chart(load_chart, found, say)]
+    parts += _paced_parts(findings, say)
+    for found in _measured(findings, "ladder"):
+        parts += _ladder_parts(found, say)
+    for found in findings.sections:
+        if found.stages and (found is primary or found.section.kind in ("trace", "ladder")):
+            parts += _stage_parts(found, say)
+    for found in _measured(findings, "sweep"):
+        parts += _sweep_parts(found, say)
+    for found in _measured(findings, "engine"):
+        parts += [_heading("h_engine", say), ReportPart(kind="table", table=engine_rows(found, say))]
+        parts += _not_run_parts(found, say)
+    if primary is not None and primary.has_latency:
+        parts += [_heading("h_timeline", say), _chart(timeline_chart, primary, say)]
+    parts.append(_heading("h_method", say))
+    parts += [ReportPart(kind="text", text=note) for note in method_notes(record, say)]
+    parts += [_heading("h_fingerprint", say), ReportPart(kind="details", table=fingerprint_rows(record, say))]
+    parts += [_heading("h_repeat", say), ReportPart(kind="code", text=record.command)]
     return parts
 
 
-def text_parts(record: Record, *, lang: str = "en") -> list[ReportPart]:
+def text_parts(findings: Findings, say: Words) -> list[ReportPart]:
     """The parts without pictures, and without headings that then have nothing under them."""
-    written = [part for part in report_parts(record, lang=lang) if part.kind != "chart"]
+    written = [part for part in report_parts(findings, say) if part.kind != "chart"]
     following = [*written[1:], ReportPart(kind="heading")]
     pairs = zip(written, following, strict=True)
     return [part for part, after in pairs if (part.kind, after.kind) != ("heading", "heading")]
 
 
-def headline(record: Record, *, lang: str = "en") -> tuple[str, str]:
+def headline(findings: Findings, say: Words) -> tuple[str, str]:
     """The one sentence a reader takes away, and its confidence; ("", "") without a comparison.
 
     A comparison that is not valid claims nothing; whether the other parts are valid stands beside it.
     """
-    primary = primary_comparison(record)
-    summaries = summaries_from_section(primary) if primary else ()
-    gain = summaries[1].gain("p50") if len(summaries) >= 2 else None
-    if gain is None:
+    primary = findings.primary
+    if primary is None or len(primary.summaries) < 2 or (gain := primary.summaries[1].gain("p50")) is None:
         return "", ""
-    if primary is None or not verdict_from_record(record).is_valid(primary.name):
-        return word("headline_invalid", lang), ""
-    sure = word("interval_note", lang, low=number(gain.low), high=number(gain.high))
+    if not findings.verdict.is_valid(primary.section.name):
+        return say("headline_invalid"), ""
+    sure = say("interval_note", low=number(gain.low), high=number(gain.high))
     if gain.holds(1.0):
-        return word("headline_none", lang), sure
+        return say("headline_none"), sure
     key = "headline" if gain.estimate > 1 else "headline_slower"
     values = {"gain": times(gain.estimate), "plain": number(gain.estimate), "inverse": number(1 / gain.estimate)}
-    return word(key, lang, **values), sure
+    return say(key, **values), sure
 
 
-def verdict_parts(verdict: Verdict, lang: str) -> list[ReportPart]:
+def verdict_parts(verdict: Verdict, say: Words) -> list[ReportPart]:
     """VALID or INVALID as a whole and part by part, reasons with advice, then the limits."""
-    comma, stop = (", ", ".") if lang == "en" else ("，", "。")
-    judged = comma.join(word(key, lang) for key in (verdict.validity, verdict.outcome) if key)
-    parts = [*_heading("h_verdict", lang), ReportPart(kind="text", text=judged + stop)]
+    judged = say.comma.join(say(key) for key in (verdict.validity, verdict.outcome) if key)
+    parts = [_heading("h_verdict", say), ReportPart(kind="text", text=judged + say.stop)]
     if len(verdict.parts) > 1:
-        parts.append(ReportPart(kind="table", table=part_rows(verdict, lang=lang), style="short"))
+        parts.append(ReportPart(kind="table", table=part_rows(verdict, say), style="short"))
     if not verdict.reasons:
-        parts.append(ReportPart(kind="text", text=word("valid_note", lang)))
-    for reason in verdict.reasons:
-        values = {key: _said(key, value, lang) for key, value in reason.values.items()}
-        said, advice = (word(f"{kind}_{reason.key}", lang, **values) for kind in ("reason", "advice"))
-        parts.append(
-            ReportPart(kind="text", text=f"{said}; {advice}{stop}" if lang == "en" else f"{said}；{advice}{stop}")
-        )
+        parts.append(ReportPart(kind="text", text=say("valid_note")))
+    parts += [ReportPart(kind="text", text=say.reason(reason)) for reason in verdict.reasons]
     if verdict.limits:
-        parts.append(ReportPart(kind="table", table=limit_rows(verdict, lang=lang)))
+        parts.append(ReportPart(kind="table", table=limit_rows(verdict, say)))
     return parts
 
 
-def _said(key: str, value: object, lang: str) -> object:
-    """A value of a reason in the report's language."""
-    if key == "section":
-        return section_title(str(value), lang)
-    if isinstance(value, str):
-        return ", ".join(translated(part, lang) for part in value.split(", "))
-    return value
-
-
-def method_notes(record: Record, lang: str) -> list[str]:
+def method_notes(record: Record, say: Words) -> list[str]:
     """How it was measured, and what a reader must know to read the figures right."""
     notes = [
-        word("note_latency", lang),
-        word("note_intervals", lang),
-        word("note_percentiles", lang, p95=min_samples(0.95), p99=min_samples(0.99)),
+        say("note_latency"),
+        say("note_intervals"),
+        say("note_percentiles", p95=min_samples(0.95), p99=min_samples(0.99)),
     ]
     arms = [arm for section in record.sections for arm in section.arms]
     if record.harness:
         closed, opened = record.harness.closed_loop_p95_ns / 1000, record.harness.open_loop_p95_ns / 1000
-        notes.append(word("note_harness", lang, closed=number(closed), open=number(opened)))
-    methods = {gpu.memory_method for section in record.sections for block in section.blocks
-               for gpu in block.observed.gpus}  # fmt: skip
-    notes += [word("note_memory", lang, method=translated(method, lang)) for method in sorted(methods)]
-    if measured := next((arm.accuracy for arm in arms if arm.accuracy.get("dataset")), None):
-        dataset = str(measured["dataset"])
-        if not dataset.endswith(" frames"):
-            dataset = f"{dataset}, {measured.get('frames', '?')} frames"
-        kind = translated(str(measured.get("kind", "?")), lang)
-        notes.append(word("note_accuracy", lang, kind=kind, dataset=translated(dataset, lang)))
-    if any(arm.untrained for arm in arms):
-        notes.append(word("note_untrained", lang))
-    if any(arm.tf32 for arm in arms if arm.role == "baseline"):
-        notes.append(word("note_tf32", lang))
-    elif any(arm.precision == "fp32" and arm.device == "cuda" for arm in arms):
-        notes.append(word("note_no_tf32", lang))
+        notes.append(say("note_harness", closed=number(closed), open=number(opened)))
     watched = [block.observed.gpus for section in record.sections for block in section.blocks if block.observed.gpus]
+    methods = {gpu.memory_method for gpus in watched for gpu in gpus}
+    notes += [say("note_memory", method=say.named("memory", method)) for method in sorted(methods)]
+    if measured := next((arm.accuracy for arm in arms if arm.accuracy.get("dataset")), None):
+        dataset = say.dataset(str(measured["dataset"]), measured.get("frames", "?"))
+        notes.append(say("note_accuracy", kind=say.named("frames", str(measured.get("kind", "?"))), dataset=dataset))
+    if any(arm.untrained for arm in arms):
+        notes.append(say("note_untrained"))
+    if any(arm.tf32 for arm in arms if arm.role == "baseline"):
+        notes.append(say("note_tf32"))
+    elif any(arm.precision == "fp32" and arm.device == "cuda" for arm in arms):
+        notes.append(say("note_no_tf32"))
     if capped := sum(any(POWER_CAP in gpu.throttle_reasons for gpu in gpus) for gpus in watched):
-        notes.append(word("note_power_cap", lang, found=capped, all=len(watched)))
+        notes.append(say("note_power_cap", found=capped, all=len(watched)))
     notes += [
-        word("note_input", lang, models=", ".join(sorted(models)), size="{} × {}".format(*input_wh))
+        say("note_input", models=", ".join(sorted(models)), size="{} × {}".format(*input_wh))
         for input_wh, models in _rectangular(arms).items()
     ]
     if any(arm.span != "engine" for arm in arms):
-        notes.append(word(f"note_memory_{record.environment.get('client_memory', 'plain')}", lang))
+        notes.append(say(f"note_memory_{record.environment.get('client_memory', 'plain')}"))
     if server := record.environment.get("server"):
-        kind, version = (translated(str(server.get(key, "?")), lang) for key in ("kind", "version"))
-        notes.append(word("note_server_kind", lang, kind=kind, version=version))
-    return [*notes, *record.notes]
+        kind, version = (say.named("server", str(server.get(key, "?"))) for key in ("kind", "version"))
+        notes.append(say("note_server_kind", kind=kind, version=version))
+    return notes
 
 
 def _rectangular(arms: Iterable[Arm]) -> dict[tuple[int, int], set[str]]:
@@ -190,73 +158,66 @@ def _rectangular(arms: Iterable[Arm]) -> dict[tuple[int, int], set[str]]:
     return found
 
 
-def _paced_parts(record: Record, primary: Section | None, lang: str) -> list[ReportPart]:
-    paced = [
-        section
-        for section in record.sections
-        if section.kind == "comparison" and section is not primary and section.blocks
-    ]
-    parts = _heading("h_paced", lang) if paced else []
-    for section in paced:
-        if section.load.rate_rps:
-            parts.append(ReportPart(kind="text", text=word("paced_name", lang, rate=tick_label(section.load.rate_rps))))
-        parts.append(ReportPart(kind="table", table=comparison_rows(section, lang=lang)))
-        for item in summaries_from_section(section):
-            if is_overloaded(section, item):
-                values = {"arm": item.arm.label, "rate": tick_label(section.load.rate_rps)}
-                note = word("note_overloaded", lang, fps=number(item.frames_per_s), **values)
+def _measured(findings: Findings, kind: str) -> list[SectionFindings]:
+    return [found for found in findings.sections if found.section.kind == kind and found.section.blocks]
+
+
+def _paced_parts(findings: Findings, say: Words) -> list[ReportPart]:
+    paced = [found for found in _measured(findings, "comparison") if found is not findings.primary]
+    parts = [_heading("h_paced", say)] if paced else []
+    for found in paced:
+        rate = tick_label(found.section.load.rate_rps)
+        if found.section.load.rate_rps:
+            parts.append(ReportPart(kind="text", text=say("paced_name", rate=rate)))
+        parts.append(ReportPart(kind="table", table=comparison_rows(found, say)))
+        for item in found.summaries:
+            if item.arm.key in found.overloaded:
+                note = say("note_overloaded", arm=say.arm(item.arm), rate=rate, fps=number(item.frames_per_s))
                 parts.append(ReportPart(kind="text", text=note))
     return parts
 
 
-def _ladder_parts(section: Section, lang: str) -> list[ReportPart]:
+def _ladder_parts(found: SectionFindings, say: Words) -> list[ReportPart]:
     return [
-        *_heading("h_ladder", lang),
-        ReportPart(kind="chart", draw=partial(ladder_chart, section, lang=lang)),
-        ReportPart(kind="table", table=ladder_rows(section, lang=lang), style="wide prose"),
-        *_not_run_parts(section, lang),
+        _heading("h_ladder", say),
+        _chart(ladder_chart, found, say),
+        ReportPart(kind="table", table=ladder_rows(found, say), style="wide prose"),
+        *_not_run_parts(found, say),
     ]
 
 
-def _stage_parts(section: Section, lang: str) -> list[ReportPart]:
-    if not stage_rows(section):
-        return []
+def _stage_parts(found: SectionFindings, say: Words) -> list[ReportPart]:
     return [
-        *_heading("h_stages_steps" if section.kind == "ladder" else "h_stages", lang),
-        ReportPart(kind="chart", draw=partial(stage_chart, section, lang=lang)),
-        ReportPart(kind="table", table=stage_table(section, lang=lang)),
+        _heading("h_stages_steps" if found.section.kind == "ladder" else "h_stages", say),
+        _chart(stage_chart, found, say),
+        ReportPart(kind="table", table=stage_table(found, say)),
     ]
 
 
-def _sweep_parts(section: Section, lang: str) -> list[ReportPart]:
+def _sweep_parts(found: SectionFindings, say: Words) -> list[ReportPart]:
     parts: list[ReportPart] = []
-    if classic := classic_rows(section, lang=lang):
-        parts += [*_heading("h_classic", lang), ReportPart(kind="table", table=classic)]
-    parts += [*_heading("h_sweep", lang), ReportPart(kind="table", table=sweep_rows(section, lang=lang))]
-    parts.append(ReportPart(kind="text", text=word("note_sweep", lang)))
-    differing = generator_disagreements(section)
-    if differing:
+    if classic := classic_rows(found, say):
+        parts += [_heading("h_classic", say), ReportPart(kind="table", table=classic)]
+    parts += [_heading("h_sweep", say), ReportPart(kind="table", table=sweep_rows(found, say))]
+    parts.append(ReportPart(kind="text", text=say("note_sweep")))
+    if found.disagreements:
         parts += [
-            ReportPart(
-                kind="text",
-                text=word("note_disagreement", lang, row=translated(row, lang), ratio=times(ratio)),
-            )
-            for row, ratio in differing
+            ReportPart(kind="text", text=say("note_disagreement", row=say.arm(item.arm), ratio=times(item.ratio)))
+            for item in found.disagreements
         ]
-    elif len({arm.generator for arm in section.arms}) > 1:
-        parts.append(ReportPart(kind="text", text=word("note_generators", lang)))
-    return [*parts, *_not_run_parts(section, lang)]
+    elif len({arm.generator for arm in found.section.arms}) > 1:
+        parts.append(ReportPart(kind="text", text=say("note_generators")))
+    return [*parts, *_not_run_parts(found, say)]
 
 
-def _not_run_parts(section: Section, lang: str) -> list[ReportPart]:
-    colon, semicolon, stop = (": ", "; ", ".") if lang == "en" else ("：", "；", "。")
-    items = [f"{translated(item.label, lang)}{colon}{translated(item.reason, lang)}" for item in section.not_run]
-    return (
-        [ReportPart(kind="text", text=f"{word('h_not_run', lang)}{colon}{semicolon.join(items)}{stop}")]
-        if items
-        else []
-    )
+def _not_run_parts(found: SectionFindings, say: Words) -> list[ReportPart]:
+    listed = say.not_run(found.section.not_run)
+    return [ReportPart(kind="text", text=listed)] if listed else []
 
 
-def _heading(key: str, lang: str) -> list[ReportPart]:
-    return [ReportPart(kind="heading", text=word(key, lang))]
+def _heading(key: str, say: Words) -> ReportPart:
+    return ReportPart(kind="heading", text=say(key))
+
+
+def _chart(draw: Callable[[SectionFindings, Words], str], found: SectionFindings, say: Words) -> ReportPart:
+    return ReportPart(kind="chart", draw=partial(draw, found, say))

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from photofinish.perf.formatting import MISSING, mebibytes, milliseconds, number, times
-from photofinish.perf.judge.stages import STAGES, stage_rows
-from photofinish.perf.judge.summary import PERCENTILES, ArmSummary, summaries_from_section
-from photofinish.perf.judge.verdict import Verdict, is_overloaded
-from photofinish.perf.record.record import Arm, Record, Section
-from photofinish.perf.report.recorded_words import translated
-from photofinish.perf.report.words import CHANGE_NOUNS, has_word, section_title, word
-from photofinish.perf.statistics import Interval
+from photofinish.perf.formatting import (
+    MISSING,
+    interval_text,
+    mebibytes,
+    milliseconds,
+    number,
+    plain_interval,
+    signed_ms,
+    times,
+)
+from photofinish.perf.judge.findings import SectionFindings
+from photofinish.perf.judge.stages import STAGES
+from photofinish.perf.judge.summary import PERCENTILES, ArmSummary
+from photofinish.perf.judge.verdict import Verdict
+from photofinish.perf.record.record import Arm, Record
+from photofinish.perf.report.words import Words
 
 Table = tuple[list[str], list[list[str]]]
 _LATENCIES = ("mean", *PERCENTILES)
 
 
-def headline_rows(section: Section, *, lang: str = "en") -> Table:
+def headline_rows(found: SectionFindings, say: Words) -> Table:
     """One row per figure: baseline, optimised, gain. The table a reader looks at first."""
-    before, after = summaries_from_section(section)[:2]
-    header = [word("metric", lang), word("baseline", lang), word("optimised", lang), word("gain", lang)]
-    rows = [["", before.arm.model or before.arm.label, after.arm.model or after.arm.label, ""]]
+    before, after = found.summaries[:2]
+    header = [say("metric"), say("baseline"), say("optimised"), say("gain")]
+    rows = [["", before.arm.model or say.arm(before.arm), after.arm.model or say.arm(after.arm), ""]]
 
     def row(key: str, old: str, new: str, gain: str = "") -> None:
         if (old, new) != (MISSING, MISSING):
-            rows.append([word(f"row_{key}", lang), old, new, gain])
+            rows.append([say(f"row_{key}"), old, new, gain])
 
-    row("fps", number(before.frames_per_s), number(after.frames_per_s), gain_text(after, "frames_per_s", lang))
+    row("fps", number(before.frames_per_s), number(after.frames_per_s), gain_text(after, "frames_per_s", say))
     for key in _LATENCIES:
-        row(key, milliseconds(before.latency[key]), milliseconds(after.latency[key]), gain_text(after, key, lang))
-    row("gpu_memory", _memory(before, lang), _memory(after, lang), _memory_gain(before, after))
-    row("accuracy", *(_accuracy(item.arm, lang) for item in (before, after)))
+        row(key, milliseconds(before.latency[key]), milliseconds(after.latency[key]), gain_text(after, key, say))
+    row("gpu_memory", _memory(before, say), _memory(after, say), _memory_gain(before, after))
+    row("accuracy", *(_accuracy(item.arm, say) for item in (before, after)))
     row("bytes", *(number(item.arm.bytes_per_request / 1e6) for item in (before, after)))
     row("queue", *(number(_ms(item.queue_us)) for item in (before, after)))
     row("compute", *(number(_ms(item.compute_us)) for item in (before, after)))
@@ -39,96 +47,91 @@ def headline_rows(section: Section, *, lang: str = "en") -> Table:
     row("server_cpu", *(number(item.server_cpu_cores) for item in (before, after)))
     row("gpu_use", *(number(item.gpu_utilisation) for item in (before, after)))
     row("gpu_power", *(number(item.gpu_power_w) for item in (before, after)))
-    row("requests", _counts(before, lang), _counts(after, lang))
+    row("requests", _counts(before, say), _counts(after, say))
     return header, rows
 
 
-def comparison_rows(section: Section, *, lang: str = "en") -> Table:
+def comparison_rows(found: SectionFindings, say: Words) -> Table:
     """One row per arm; the gain in P50, P95 and throughput against the first, with its interval."""
     header = [
-        word("arm", lang),
-        word("requests", lang),
-        word("fps", lang),
-        *(f"{word(key, lang)} (ms)" for key in _LATENCIES),
-        word("gpu_memory", lang),
-        word("gain_p50", lang),
-        word("gain_p95", lang),
-        word("gain_fps", lang),
+        say("arm"),
+        say("requests"),
+        say("fps"),
+        *(f"{say(key)} (ms)" for key in _LATENCIES),
+        say("gpu_memory"),
+        say("gain_p50"),
+        say("gain_p95"),
+        say("gain_fps"),
     ]
-    summaries = summaries_from_section(section)
-    overloaded = [is_overloaded(section, item) for item in summaries]
+    summaries = found.summaries
+    overloaded = [item.arm.key in found.overloaded for item in summaries]
     rows = []
     for item, is_late in zip(summaries, overloaded, strict=True):
         latencies = [milliseconds(item.latency[key]) for key in _LATENCIES]
         if is_late:
-            latencies = [word("overloaded", lang), *[MISSING] * (len(_LATENCIES) - 1)]
+            latencies = [say("overloaded"), *[MISSING] * (len(_LATENCIES) - 1)]
         hides_latency = is_late or overloaded[0]
-        gains = [MISSING if hides_latency else gain_text(item, key, lang) for key in ("p50", "p95")]
+        gains = [MISSING if hides_latency else gain_text(item, key, say) for key in ("p50", "p95")]
         rows.append(
             [
-                item.arm.label,
-                _counts(item, lang),
+                say.arm(item.arm),
+                _counts(item, say),
                 number(item.frames_per_s),
                 *latencies,
-                _memory(item, lang),
+                _memory(item, say),
                 *gains,
-                gain_text(item, "frames_per_s", lang),
+                gain_text(item, "frames_per_s", say),
             ]
         )
     return header, rows
 
 
-def ladder_rows(section: Section, *, lang: str = "en") -> Table:
+def ladder_rows(found: SectionFindings, say: Words) -> Table:
     """One row per rung: what changed, what it bought against the rung before, and in all."""
     header = [
-        word("rung", lang),
-        word("change", lang),
-        f"{word('p50', lang)} (ms)",
-        f"{word('p95', lang)} (ms)",
-        word("fps", lang),
-        word("bought_ms", lang),
-        word("step_gain", lang),
-        word("step_fps", lang),
-        word("total_gain", lang),
+        say("rung"),
+        say("change"),
+        f"{say('p50')} (ms)",
+        f"{say('p95')} (ms)",
+        say("fps"),
+        say("bought_ms"),
+        say("step_gain"),
+        say("step_fps"),
+        say("total_gain"),
     ]
-    rows: list[list[str]] = []
-    before: ArmSummary | None = None
-    for item in summaries_from_section(section):
-        old, new = before.latency["p50"] if before else None, item.latency["p50"]
-        step_fps = item.frames_per_s / before.frames_per_s if before and before.frames_per_s else None
-        rows.append(
-            [
-                arm_label(section, item.arm, lang),
-                change_text(item.arm.change, lang) or MISSING,
-                milliseconds(new),
-                milliseconds(item.latency["p95"]),
-                number(item.frames_per_s),
-                signed_ms(old - new if old is not None and new is not None else None),
-                times(old / new if old and new else None),
-                times(step_fps),
-                gain_text(item, "p50", lang),
-            ]
-        )
-        before = item
+    rows = [
+        [
+            say.arm(step.summary.arm),
+            say.changes(step.summary.arm.changes) or MISSING,
+            milliseconds(step.summary.latency["p50"]),
+            milliseconds(step.summary.latency["p95"]),
+            number(step.summary.frames_per_s),
+            signed_ms(step.bought_ns),
+            times(step.latency_gain),
+            times(step.rate_gain),
+            gain_text(step.summary, "p50", say),
+        ]
+        for step in found.steps
+    ]
     return header, rows
 
 
-def sweep_rows(section: Section, *, lang: str = "en") -> Table:
+def sweep_rows(found: SectionFindings, say: Words) -> Table:
     """One row per variant, concurrency and load generator, with the speed-up against the baseline at the same load."""
     header = [
-        word("variant", lang),
-        word("generator", lang),
-        word("batch", lang),
-        word("concurrency", lang),
-        word("requests", lang),
-        word("fps", lang),
-        *(f"{word(key, lang)} (ms)" for key in _LATENCIES),
-        f"{word('queue', lang)} (ms)",
-        f"{word('compute', lang)} (ms)",
-        word("gpu_memory", lang),
-        word("speed_up", lang),
+        say("variant"),
+        say("generator"),
+        say("batch"),
+        say("concurrency"),
+        say("requests"),
+        say("fps"),
+        *(f"{say(key)} (ms)" for key in _LATENCIES),
+        f"{say('queue')} (ms)",
+        f"{say('compute')} (ms)",
+        say("gpu_memory"),
+        say("speed_up"),
     ]
-    summaries = summaries_from_section(section)
+    summaries = found.summaries
     rows = []
     for item in summaries:
         arm = item.arm
@@ -139,129 +142,89 @@ def sweep_rows(section: Section, *, lang: str = "en") -> Table:
                 arm.generator,
                 str(arm.batch_size),
                 str(arm.concurrency),
-                _counts(item, lang),
+                _counts(item, say),
                 number(item.frames_per_s),
                 *(milliseconds(item.latency[key]) for key in _LATENCIES),
                 number(_ms(item.queue_us)),
                 number(_ms(item.compute_us)),
-                _memory(item, lang),
+                _memory(item, say),
                 times(item.frames_per_s / peer.frames_per_s if peer and peer.frames_per_s else None),
             ]
         )
     return header, rows
 
 
-def engine_rows(section: Section, *, lang: str = "en") -> Table:
+def engine_rows(found: SectionFindings, say: Words) -> Table:
     """One row per artifact and batch size in a bare loop."""
     header = [
-        word("variant", lang),
-        word("batch", lang),
-        word("requests", lang),
-        *(f"{word(key, lang)} (ms)" for key in _LATENCIES),
-        word("images_per_s", lang),
+        say("variant"),
+        say("batch"),
+        say("requests"),
+        *(f"{say(key)} (ms)" for key in _LATENCIES),
+        say("images_per_s"),
     ]
     rows = [
         [
-            item.arm.label,
+            say.arm(item.arm),
             str(item.arm.batch_size),
-            _counts(item, lang),
+            _counts(item, say),
             *(milliseconds(item.latency[key]) for key in _LATENCIES),
             number(item.frames_per_s),
         ]
-        for item in summaries_from_section(section)
+        for item in found.summaries
     ]
     return header, rows
 
 
-def stage_table(section: Section, *, lang: str = "en") -> Table:
+def stage_table(found: SectionFindings, say: Words) -> Table:
     """One row per arm: mean microseconds a request spends in each stage."""
-    header = [word("arm", lang), *(f"{word(f'stage_{key}', lang)} (µs)" for key in STAGES)]
-    header.append(f"{word('total', lang)} (µs)")
+    header = [say("arm"), *(f"{say(f'stage_{key}')} (µs)" for key in STAGES)]
+    header.append(f"{say('total')} (µs)")
     rows = []
-    for item in stage_rows(section):
+    for item in found.stages:
         known = {key: item.server_known or key in ("prepare", "wire", "decode") for key in STAGES}
         cells = [number(item.stage_us[key]) if known[key] else MISSING for key in STAGES]
-        rows.append([arm_label(section, item.arm, lang), *cells, number(item.total_us)])
+        rows.append([say.arm(item.arm), *cells, number(item.total_us)])
     return header, rows
 
 
-def part_rows(verdict: Verdict, *, lang: str = "en") -> Table:
+def part_rows(verdict: Verdict, say: Words) -> Table:
     """One row per part: VALID or INVALID."""
-    rows = [[section_title(part.name, lang), word(part.validity, lang)] for part in verdict.parts]
-    return [word("part", lang), word("judged", lang)], rows
+    rows = [[say.section(part.name), say(part.validity)] for part in verdict.parts]
+    return [say("part"), say("judged")], rows
 
 
-def limit_rows(verdict: Verdict, *, lang: str = "en") -> Table:
+def limit_rows(verdict: Verdict, say: Words) -> Table:
     """One row per limit: what was wanted, what was found, what follows."""
-    header = [word("h_limits", lang), word("limit", lang), word("found", lang), word("outcome", lang)]
+    header = [say("h_limits"), say("limit"), say("found"), say("outcome")]
     rows = [
         [
-            word(f"limit_{item.name}", lang),
+            say(f"limit_{item.name}"),
             number(item.limit),
-            plain_interval(item.found) if item.found else word("not_measured", lang),
-            word(item.outcome, lang),
+            plain_interval(item.found) if item.found else say("not_measured"),
+            say(item.outcome),
         ]
         for item in verdict.limits
     ]
     return header, rows
 
 
-def fingerprint_rows(record: Record, *, lang: str = "en") -> Table:
+def fingerprint_rows(record: Record, say: Words) -> Table:
     """The environment, one key a row."""
     rows: list[list[str]] = []
     for key, value in {**record.environment, "source": record.source}.items():
         rows += _flattened(key, value)
-    return [word("key", lang), word("value", lang)], rows
+    return [say("key"), say("value")], rows
 
 
-def arm_label(section: Section, arm: Arm, lang: str) -> str:
-    """The arm's label, in the report's language where it is a rung of the ladder."""
-    key = f"rung_{arm.key}"
-    return word(key, lang) if section.kind == "ladder" and has_word(key) else arm.label
-
-
-def change_text(change: str, lang: str) -> str:
-    """`engine pytorch → onnxruntime, precision fp32 → fp16` with its nouns in the report's language."""
-    return ", ".join(_change_in(part, lang) for part in change.split(", ") if part)
-
-
-def _change_in(part: str, lang: str) -> str:
-    noun = next((noun for noun in CHANGE_NOUNS if part.startswith(f"{noun} ")), "")
-    sides = [translated(side, lang) for side in part.removeprefix(f"{noun} ").split(" → ")]
-    return f"{word(f'change_{noun}', lang)} {' → '.join(sides)}" if noun else part
-
-
-def gain_text(item: ArmSummary, key: str, lang: str = "en") -> str:
+def gain_text(item: ArmSummary, key: str, say: Words) -> str:
     """`2.10× [1.95, 2.24]`; where the interval holds 1, that no difference was shown."""
     if item.is_first:
         return "1×"
     interval = item.gain(key)
     if interval is not None and interval.low != interval.high and interval.holds(1.0):
-        return f"{word('no_difference', lang)} [{number(interval.low)}, {number(interval.high)}]"
+        return f"{say('no_difference')} [{number(interval.low)}, {number(interval.high)}]"
     return interval_text(interval)
-
-
-def interval_text(interval: Interval | None) -> str:
-    """A ratio with its interval, or only the ratio when there were no rounds to draw one from."""
-    if interval is None:
-        return MISSING
-    if interval.low == interval.high:
-        return times(interval.estimate)
-    return f"{times(interval.estimate)} [{number(interval.low)}, {number(interval.high)}]"
-
-
-def plain_interval(interval: Interval) -> str:
-    """A value with its interval."""
-    if interval.low == interval.high:
-        return number(interval.estimate)
-    return f"{number(interval.estimate)} [{number(interval.low)}, {number(interval.high)}]"
-
-
-def signed_ms(value_ns: float | None) -> str:
-    """Milliseconds with a sign: what was bought is positive."""
-    if value_ns is None:
-        return MISSING
-    return f"{'+' if value_ns >= 0 else '-'}{milliseconds(abs(value_ns))}"
 
 
 def _flattened(key: str, value: object) -> list[list[str]]:
@@ -277,12 +240,12 @@ def _is_baseline_of(other: Arm, arm: Arm) -> bool:
     return other.role == "baseline" and (other.concurrency, other.batch_size, other.generator) == same
 
 
-def _counts(item: ArmSummary, lang: str) -> str:
-    return f"{item.requests}" if not item.errors else f"{item.requests} ({word('failed', lang, errors=item.errors)})"
+def _counts(item: ArmSummary, say: Words) -> str:
+    return f"{item.requests}" if not item.errors else f"{item.requests} ({say('failed', errors=item.errors)})"
 
 
-def _memory(item: ArmSummary, lang: str) -> str:
-    return mebibytes(item.gpu_memory_bytes) if item.gpu_memory_bytes is not None else word("no_gpu", lang)
+def _memory(item: ArmSummary, say: Words) -> str:
+    return mebibytes(item.gpu_memory_bytes) if item.gpu_memory_bytes is not None else say("no_gpu")
 
 
 def _memory_gain(before: ArmSummary, after: ArmSummary) -> str:
@@ -291,9 +254,9 @@ def _memory_gain(before: ArmSummary, after: ArmSummary) -> str:
     return times(before.gpu_memory_bytes / after.gpu_memory_bytes)
 
 
-def _accuracy(arm: Arm, lang: str) -> str:
+def _accuracy(arm: Arm, say: Words) -> str:
     value = arm.accuracy.get("map50_95")
-    return word("not_measured", lang) if value is None else number(float(value))
+    return say("not_measured") if value is None else number(float(value))
 
 
 def _ms(value_us: float | None) -> float | None:

@@ -11,14 +11,14 @@ from typing import Any
 
 from photofinish.machine.gpu import bytes_by_process, gpu_handles, gpu_name, told
 from photofinish.machine.processes import ProcessTree
-from photofinish.perf.record.observation import POWER_CAP, GpuObservation
+from photofinish.perf.record.observation import POWER_CAP, GpuObservation, MemoryMethod, Throttle
 
-THROTTLE_REASONS: Mapping[str, int] = {
+THROTTLE_REASONS: Mapping[Throttle, int] = {
     POWER_CAP: 0x4,
-    "hardware slowdown": 0x8,
-    "software thermal slowdown": 0x20,
-    "hardware thermal slowdown": 0x40,
-    "hardware power brake": 0x80,
+    "slowdown": 0x8,
+    "thermal": 0x20,
+    "hardware_thermal": 0x40,
+    "brake": 0x80,
 }
 """NVML's clocks-event bits that mean the GPU was held back. Idle and application clocks are not among them."""
 DEFAULT_INTERVAL_S = 0.1
@@ -31,7 +31,7 @@ class _Readings:
     sm_clock_mhz: list[float] = field(default_factory=list)
     temperature_c: list[float] = field(default_factory=list)
     device_bytes: list[int] = field(default_factory=list)
-    reasons: set[str] = field(default_factory=set)
+    reasons: set[Throttle] = field(default_factory=set)
 
 
 class GpuWatch:
@@ -121,17 +121,17 @@ class GpuWatch:
             foreign_processes=len(set(by_process) - ours) if known & set(by_process) else 0,
         )
 
-    def _memory(self, index: int, by_process: Mapping[int, int], device: list[int]) -> tuple[int | None, str]:
+    def _memory(self, index: int, by_process: Mapping[int, int], device: list[int]) -> tuple[int | None, MemoryMethod]:
         """The memory of the model, and how it was found."""
         if self._server and (own := self._server.pids_of_model(self._model) & set(by_process)):
-            return sum(by_process[pid] for pid in own), "NVML, the model's own processes"
+            return sum(by_process[pid] for pid in own), "model"
         if self._server and (all_pids := self._server.pids() & set(by_process)):
-            return sum(by_process[pid] for pid in all_pids), "NVML, the whole server with all its models"
+            return sum(by_process[pid] for pid in all_pids), "server"
         if device and index in self._idle_bytes:
-            return max(0, max(device) - self._idle_bytes[index]), "device in use less before the server"
+            return max(0, max(device) - self._idle_bytes[index]), "difference"
         if device:
-            return max(device), "whole device"
-        return None, "not measured"
+            return max(device), "device"
+        return None, "none"
 
 
 def _mean(values: list[float]) -> float | None:

@@ -15,7 +15,6 @@ from photofinish.commands.perf_options import (
     positive_numbers,
     whole_numbers,
 )
-from photofinish.flows import tell
 
 
 @click.group()
@@ -135,14 +134,12 @@ def engine(batch: str, **options: Any) -> None:
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 def report(record: Path, out: Path | None, lang: str) -> None:
     """Draw every table and picture again from a record; print the tables."""
+    from photofinish.flows.bench import draw_reports
     from photofinish.perf.record.record import read_record
-    from photofinish.perf.report.files import write_reports
-    from photofinish.perf.report.terminal import terminal_report
+    from photofinish.perf.report.text import terminal_report
 
-    measured = read_record(record)
-    for path in write_reports(measured, out or record, lang=lang):
-        tell(f"wrote {path}")
-    click.echo(terminal_report(measured, lang=lang))
+    findings = draw_reports(read_record(record), out or record, lang)
+    click.echo(terminal_report(findings, lang=lang))
 
 
 @perf.command()
@@ -154,10 +151,13 @@ def report(record: Path, out: Path | None, lang: str) -> None:
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 def compare(first: Path, second: Path, allow: tuple[str, ...], lang: str) -> None:
     """The second record against the first; refused where they were not measured alike."""
-    from photofinish.perf.judge.compare import record_comparison_rows, require_comparable
+    from photofinish.perf.judge.compare import compared_arms, require_comparable
+    from photofinish.perf.judge.findings import findings_from_record
     from photofinish.perf.record.record import read_record
-    from photofinish.perf.report.terminal import text_table
+    from photofinish.perf.report.command_tables import compare_rows
+    from photofinish.perf.report.text import text_table
+    from photofinish.perf.report.words import Words
 
-    before, after = read_record(first), read_record(second)
+    before, after = (findings_from_record(read_record(path)) for path in (first, second))
     require_comparable(before, after, allowed=allow)
-    click.echo(text_table(*record_comparison_rows(before, after, lang=lang)))
+    click.echo(text_table(*compare_rows(compared_arms(before, after), Words(lang))))

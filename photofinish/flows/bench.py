@@ -19,10 +19,12 @@ from photofinish.names import all_chosen_by_name
 
 if TYPE_CHECKING:
     from photofinish.perf.engine.loops import Artifact
+    from photofinish.perf.judge.findings import Findings
     from photofinish.perf.load.settling import ClientMemory
     from photofinish.perf.measure.bench import Bench
     from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer
     from photofinish.perf.measure.runs import Plan, Run
+    from photofinish.perf.record.record import Record
 
 
 @contextmanager
@@ -118,25 +120,40 @@ def repeat_command() -> str:
 @contextmanager
 def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, client_memory: ClientMemory,
              limits: dict[str, float] | None = None, **bench: Any) -> Iterator[Run]:  # fmt: skip
-    """A run on an open bench, with an empty record."""
+    """A run on an open bench, with an empty record. Its end draws the reports, of an interrupted one too, and prints.
+
+    Raises VerdictError when the verdict falls short.
+    """
     from photofinish.perf.load.settling import settle_client_memory
     from photofinish.perf.measure.runs import Run, new_record
     from photofinish.perf.record.record import require_writable
+    from photofinish.perf.report.text import terminal_report
 
     require_writable(out)
     settled = settle_client_memory(client_memory, tell)
     with open_bench(**bench) as opened:
         record = new_record(opened, command=repeat_command(), limits=limits, client_memory=settled)
         chosen = plan.scaled(0.25) if quick else plan
-        yield Run(bench=opened, plan=chosen, out=out, on_progress=tell, record=record, lang=lang)
+        run = Run(bench=opened, plan=chosen, out=out, on_progress=tell, record=record)
+        try:
+            yield run
+        except BaseException:
+            if run.record.sections:
+                draw_reports(run.record, out, lang)
+            raise
+        findings = draw_reports(run.record, out, lang)
+        click.echo(terminal_report(findings, lang=lang))
+        click.echo(f"\n{out}")
+        if findings.verdict.falls_short:
+            raise VerdictError("the run is not valid or misses a limit; the reasons stand in the report above")
 
 
-def finish(run: Run) -> None:
-    """Print the report and where it lies; leave with 3 when the verdict falls short."""
-    from photofinish.perf.judge.verdict import verdict_from_record
-    from photofinish.perf.report.terminal import terminal_report
+def draw_reports(record: Record, out: Path, lang: str) -> Findings:
+    """Judge a record, write its reports beside `out`, and give what was found for printing."""
+    from photofinish.perf.judge.findings import findings_from_record
+    from photofinish.perf.report.files import write_reports
 
-    click.echo(terminal_report(run.record, lang=run.lang))
-    click.echo(f"\n{run.out}")
-    if verdict_from_record(run.record).falls_short:
-        raise VerdictError("the run is not valid or misses a limit; the reasons stand in the report above")
+    findings = findings_from_record(record)
+    for path in write_reports(findings, out, lang=lang):
+        tell(f"wrote {path}")
+    return findings

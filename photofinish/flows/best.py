@@ -62,7 +62,8 @@ def measure_published(
 
 def choose_best(candidates: Sequence[Candidate], p95_ms: float, *, on_line: Callable[[str], None]) -> str:
     """The best variant's name, its table printed; VerdictError when none keeps the limit."""
-    from photofinish.perf.judge.best import best_candidate, reason_for_none, table_from_candidates
+    from photofinish.perf.judge.best import best_candidate
+    from photofinish.perf.report.command_tables import reason_for_none, table_from_candidates
 
     best = best_candidate(candidates, p95_ms=p95_ms)
     on_line(table_from_candidates(candidates, best))

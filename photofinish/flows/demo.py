@@ -145,9 +145,11 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
     from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
     from photofinish.client.sources.opening import open_source
     from photofinish.flows.demo_truth import truth_table
+    from photofinish.machine.processor import usable_cores
+    from photofinish.perf.judge.findings import findings_from_section
     from photofinish.perf.load.settling import settle_client_memory
     from photofinish.perf.measure.demo import compare_pipelines
-    from photofinish.perf.report.terminal import comparison_table
+    from photofinish.perf.report.text import comparison_table
 
     settle_client_memory("kept", tell)
     with open_source(source) as opened:
@@ -177,7 +179,10 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
                 server_pid=at.pid,
                 on_progress=tell,
             )
-            tables = [comparison_table(section), truth_table(baseline, optimised, frames)]
+            tables = [
+                comparison_table(findings_from_section(section, cores=usable_cores())),
+                truth_table(baseline, optimised, frames),
+            ]
             is_untrained = baseline.card.untrained
             input_wh = optimised.card.input_wh
     if input_wh[0] != input_wh[1]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from photofinish.flows import tell
-from photofinish.flows.bench import artifacts_in, find_program, finish, open_run, repeat_command
+from photofinish.flows.bench import artifacts_in, draw_reports, find_program, open_run, repeat_command
 
 if TYPE_CHECKING:
     from photofinish.perf.measure.runs import Plan
@@ -23,15 +23,10 @@ def measure_standard(
     program = find_program() if perf_analyzer else None
     with open_run(plan=plan, **options) as run:
         pair = choose_pair(run.bench, baseline, optimised, tell)
-        run.measure(
-            [
-                lambda run: compare_flat_out(run, *pair),
-                lambda run: compare_paced(run, *pair),
-                lambda run: climb_ladder(run, pair[1]),
-                lambda run: sweep_variants(run, program),
-            ]
-        )
-        finish(run)
+        compare_flat_out(run, *pair)
+        compare_paced(run, *pair)
+        climb_ladder(run, pair[1])
+        sweep_variants(run, program)
 
 
 def measure_comparison(plan: Plan, *, baseline: str | None, optimised: str | None, **options: Any) -> None:
@@ -40,8 +35,8 @@ def measure_comparison(plan: Plan, *, baseline: str | None, optimised: str | Non
 
     with open_run(plan=plan, **options) as run:
         pair = choose_pair(run.bench, baseline, optimised, tell)
-        run.measure([lambda run: compare_flat_out(run, *pair), lambda run: compare_paced(run, *pair)])
-        finish(run)
+        compare_flat_out(run, *pair)
+        compare_paced(run, *pair)
 
 
 def measure_ladder(plan: Plan, **options: Any) -> None:
@@ -49,8 +44,7 @@ def measure_ladder(plan: Plan, **options: Any) -> None:
     from photofinish.perf.measure.runs import climb_ladder
 
     with open_run(plan=plan, **options) as run:
-        run.measure([lambda run: climb_ladder(run, required=True)])
-        finish(run)
+        climb_ladder(run, required=True)
 
 
 def measure_sweep(plan: Plan, *, perf_analyzer: bool, **options: Any) -> None:
@@ -59,8 +53,7 @@ def measure_sweep(plan: Plan, *, perf_analyzer: bool, **options: Any) -> None:
 
     program = find_program() if perf_analyzer else None
     with open_run(plan=plan, **options) as run:
-        run.measure([lambda run: sweep_variants(run, program)])
-        finish(run)
+        sweep_variants(run, program)
 
 
 def measure_trace(plan: Plan, **options: Any) -> None:
@@ -68,8 +61,7 @@ def measure_trace(plan: Plan, **options: Any) -> None:
     from photofinish.perf.measure.runs import trace_stages
 
     with open_run(plan=plan, **options) as run:
-        run.measure([trace_stages])
-        finish(run)
+        trace_stages(run)
 
 
 def measure_artifacts(
@@ -86,8 +78,7 @@ def measure_artifacts(
     from photofinish.machine.gpu import load_nvml
     from photofinish.perf.engine.measuring import engine_record, measure_engines, require_measured
     from photofinish.perf.record.record import require_writable, write_record
-    from photofinish.perf.report.files import write_reports
-    from photofinish.perf.report.terminal import terminal_report
+    from photofinish.perf.report.text import terminal_report
 
     require_writable(out)
     nvml = load_nvml()
@@ -101,5 +92,4 @@ def measure_artifacts(
         on_section=lambda section: write_record(record.with_section(section), out),
     )
     require_measured(section)
-    write_reports(record.with_section(section), out, lang=lang)
-    click.echo(terminal_report(record.with_section(section), lang=lang))
+    click.echo(terminal_report(draw_reports(record.with_section(section), out, lang), lang=lang))

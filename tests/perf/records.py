@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 
 from photofinish.perf.measure.comparison import block_order
-from photofinish.perf.record.observation import GpuObservation, Observation, TritonMeans
-from photofinish.perf.record.record import Arm, Block, Harness, Load, NotRun, Record, Section
+from photofinish.perf.measure.ladder import ladder_setups
+from photofinish.perf.record.changes import ERRORS, Change, NotRun
+from photofinish.perf.record.observation import GpuObservation, MemoryMethod, Observation, Throttle, TritonMeans
+from photofinish.perf.record.record import Arm, Block, Harness, Load, Record, Section
 from photofinish.perf.record.samples import Samples
 
 BASELINE = Arm(
     key="baseline",
-    label="yolo26n_torch_fp32_tensor",
     model="yolo26n_torch_fp32_tensor",
     role="baseline",
     backend="pytorch",
@@ -29,7 +32,6 @@ BASELINE = Arm(
 OPTIMISED = replace(
     BASELINE,
     key="optimised",
-    label="yolo26n_onnx_fp16",
     model="yolo26n_onnx_fp16",
     role="optimised",
     backend="onnxruntime",
@@ -65,7 +67,7 @@ def build_observation(median_ms: float, memory_mib: int) -> Observation:
         index=0,
         name="NVIDIA H100 80GB HBM3",
         memory_bytes=memory_mib * 2**20,
-        memory_method="NVML, the model's own processes",
+        memory_method="model",
         utilisation_mean=31.0,
         power_mean_w=182.0,
         sm_clock_mean_mhz=1980.0,
@@ -122,18 +124,18 @@ def build_comparison(
 def build_ladder(*, seed: int = 3) -> Section:
     generator = np.random.default_rng(seed)
     steps = [
-        ("baseline", "textbook", 24.7, ""),
-        ("contract", "frames contract", 11.9, "contract tensor → frames"),
-        ("transport", "shared memory", 6.1, "transport grpc → system_shm"),
-        ("engine", "ONNX Runtime", 5.4, "engine pytorch → onnxruntime"),
-        ("precision", "FP16", 5.9, "precision fp32 → fp16"),
-        ("cuda_graphs", "CUDA graphs", 2.26, "CUDA graphs off → on"),
+        ("baseline", 24.7, ()),
+        ("contract", 11.9, (Change(noun="contract", was="tensor", now="frames"),)),
+        ("transport", 6.1, (Change(noun="transport", was="grpc", now="system_shm"),)),
+        ("engine", 5.4, (Change(noun="engine", was="pytorch", now="onnxruntime"),)),
+        ("precision", 5.9, (Change(noun="precision", was="fp32", now="fp16"),)),
+        ("cuda_graphs", 2.26, (Change(noun="cuda_graphs", was="off", now="on"),)),
     ]
-    arms = tuple(replace(OPTIMISED, key=key, label=label, change=change) for key, label, _, change in steps)
+    arms = tuple(replace(OPTIMISED, key=key, rung=key, changes=changes) for key, _, changes in steps)
     blocks = tuple(
         Block(arm=key, round=number, began_ns=0, samples=build_samples(generator, median, 12))
         for number in range(5)
-        for key, _, median, _ in steps
+        for key, median, _ in steps
     )
     return Section(
         kind="ladder",
@@ -141,7 +143,7 @@ def build_ladder(*, seed: int = 3) -> Section:
         load=Load(mode="closed", block_s=1.0, rounds=5),
         arms=arms,
         blocks=blocks,
-        not_run=(NotRun(label="INT8", reason="needs an INT8 variant; none is served here"),),
+        not_run=(NotRun(key="needs", values={"what": "int8"}, rung="int8"),),
     )
 
 
@@ -156,7 +158,6 @@ def build_sweep(*, seed: int = 5) -> Section:
                     replace(
                         arm,
                         key=key,
-                        label=f"{arm.model} at concurrency {concurrency}",
                         concurrency=concurrency,
                         span="request",
                         generator=generator_name,
@@ -191,3 +192,60 @@ def build_record(*, sections: tuple[Section, ...] | None = None) -> Record:
         harness=Harness(closed_loop_p95_ns=1500, open_loop_p95_ns=31000),
         limits={"min_speedup": 3.0, "p95_ms": 2.5, "min_map": 0.99},
     )
+
+
+def full_record() -> Record:
+    """Everything a report can say at once: all reasons to doubt, everything left out, every way to measure memory."""
+    comparison, ladder, sweep = build_comparison(), build_ladder(), build_sweep()
+    blocks, methods = [], get_args(MemoryMethod)
+    for index, block in enumerate(comparison.blocks):
+        gpu = GpuObservation(
+            index=0,
+            name="Toy",
+            memory_bytes=1,
+            memory_method=methods[index % len(methods)],
+            throttle_reasons=get_args(Throttle),
+            foreign_processes=1,
+        )
+        samples = replace(block.samples, failed=(0, 1))
+        blocks.append(
+            replace(block, samples=samples, observed=replace(block.observed, gpus=(gpu,), other_cpu_cores=9.0))
+        )
+    accuracy = {"dataset": "synthetic camera", "kind": "synthetic", "frames": 120, "map50_95": 0.5}
+    arms = tuple(replace(arm, untrained=True, tf32=True, accuracy=accuracy) for arm in comparison.arms)
+    comparison = replace(comparison, arms=arms, blocks=tuple(blocks), complete=False, stopped_by="Ctrl-C")
+    left_out = (
+        *ladder_setups(())[1],
+        NotRun(key="http", rung="http"),
+        NotRun(key="no_gpu", values={"model": "toy_onnx_fp32"}, rung="cuda_shm"),
+        NotRun(key="both", values={"model": "toy_onnx_fp16"}, rung="precision"),
+        NotRun(key="batch", values={"model": "toy_onnx_fp32", "size": 4}, rung="batching", concurrency=2, batch_size=8),
+    )
+    missing = (
+        NotRun(key="small", model="toy_onnx_fp32", batch_size=64),
+        *(
+            NotRun(
+                key=key,
+                values={blank: 99 for blank in re.findall(r"{(\w+)}", said)},
+                model="toy_onnx_fp32",
+                batch_size=8,
+                concurrency=4,
+                generator="perf_analyzer",
+            )
+            for key, said in ERRORS.items()
+        ),
+    )
+    arms = (*ladder.arms[:-1], replace(ladder.arms[-1], key="cuda_shm", rung="cuda_shm"))
+    blocks = []
+    for block in ladder.blocks:
+        done = tuple(done * (2 if block.round > 1 else 1) for done in block.samples.done_ns)
+        key = "cuda_shm" if block.arm == "cuda_graphs" else block.arm
+        blocks.append(replace(block, arm=key, samples=replace(block.samples, done_ns=done)))
+    drifting = replace(ladder, arms=arms, blocks=tuple(blocks), not_run=left_out)
+    paced = replace(build_comparison(), name="paced 30", load=replace(comparison.load, mode="open", rate_rps=200.0))
+    disagreeing = replace(sweep, not_run=missing, blocks=tuple(
+        replace(block, samples=replace(block.samples, done_ns=tuple(done * 2 for done in block.samples.done_ns)))
+        if "perf_analyzer" in block.arm else block
+        for block in sweep.blocks
+    ))  # fmt: skip
+    return build_record(sections=(comparison, paced, drifting, disagreeing))

@@ -16,6 +16,7 @@ from photofinish.perf.engine import measuring
 from photofinish.perf.engine.loops import Artifact, loop_from_artifact
 from photofinish.perf.engine.measuring import measure_engines
 from photofinish.perf.record.record import Section
+from photofinish.perf.report.words import ENGLISH
 from tests.builders import build_card
 from tests.perf.toy_repository import write_toy_repository
 
@@ -40,7 +41,7 @@ def test_what_cannot_run_here_is_said(tmp_path: Path, card: dict[str, object], b
         pytest.skip("a GPU is there")
     section = measure_engines([_artifact(tmp_path, **card)], batch_sizes=[batch_size], on_progress=lambda line: None)
     (item,) = section.not_run
-    assert re.search(said, item.reason)
+    assert re.search(said, ENGLISH.why(item))
 
 
 def test_every_artifact_and_batch_is_measured_or_said_why_not(tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ def test_every_artifact_and_batch_is_measured_or_said_why_not(tmp_path: Path) ->
         on_progress=lines.append,
     )
     assert [arm.batch_size for arm in section.arms] == [1, 4]
-    assert [item.label for item in section.not_run] == [
+    assert [ENGLISH.subject(item) for item in section.not_run] == [
         "toy_onnx_fp32, batch 8", "other, batch 1", "other, batch 4", "other, batch 8",
     ]  # fmt: skip
     assert all(block.samples.completed_count > 0 for block in section.blocks)
@@ -83,7 +84,7 @@ def test_an_engine_that_fails_is_one_line_and_the_rest_goes_on(
     section = measure_engines([failing, _artifact(tmp_path)], seconds=0.05, on_progress=lambda line: None)
     assert [arm.model for arm in section.arms] == ["toy_onnx_fp32"]
     (item,) = section.not_run
-    assert item.reason == "RuntimeError: CUDA out of memory. Tried to allocate"
+    assert ENGLISH.why(item) == "RuntimeError: CUDA out of memory. Tried to allocate"
 
 
 def test_ctrl_c_is_told_in_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

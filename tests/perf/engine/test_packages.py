@@ -15,6 +15,7 @@ from photofinish.perf.engine import packages as engine_packages
 from photofinish.perf.engine.loops import Artifact
 from photofinish.perf.engine.measuring import measure_engines
 from photofinish.perf.engine.packages import package_loop
+from photofinish.perf.report.words import ENGLISH
 from photofinish.server.triton.run_folder import BACKEND
 from tests.builders import build_card
 from tests.conftest import CompiledToy
@@ -96,8 +97,8 @@ def test_a_crash_is_one_line_and_the_rest_goes_on(
     section = measure_engines([crashing, healthy], seconds=0.05, on_progress=lines.append)
     assert [arm.model for arm in section.arms] == ["toy_onnx_fp32"]
     (item,) = section.not_run
-    assert item.reason.startswith("toy_aoti_fp16 was not measured: ")
-    assert said.replace("\\", "") in item.reason
+    assert ENGLISH.why(item).startswith("toy_aoti_fp16 was not measured: ")
+    assert said.replace("\\", "") in ENGLISH.why(item)
     assert sum("not run" in line for line in lines) == 1
 
 

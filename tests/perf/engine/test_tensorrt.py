@@ -17,6 +17,7 @@ from photofinish.perf.engine.loops import Artifact, loop_from_artifact
 from photofinish.perf.engine.measuring import measure_engines, require_measured
 from photofinish.perf.engine.packages_child import import_backend
 from photofinish.perf.engine.tensorrt import config_from_card, tensorrt_loop
+from photofinish.perf.report.words import ENGLISH
 from photofinish.server.triton.run_folder import BACKEND
 from tests.builders import build_card
 from tests.export.tensorrt.variants import engine_variant
@@ -93,10 +94,12 @@ def test_without_a_gpu_the_reason_stands_in_the_report(card: ModelCard, director
     artifact = Artifact(card=card, directory=directory, backend_package=BACKEND)
     section = measure_engines([artifact], batch_sizes=(1, 8), seconds=0.05, on_progress=lines.append)
     assert section.arms == ()
-    assert [item.label for item in section.not_run] == ["toy_trt_fp16, batch 1", "toy_trt_fp16, batch 8"]
+    assert [ENGLISH.subject(item) for item in section.not_run] == ["toy_trt_fp16, batch 1", "toy_trt_fp16, batch 8"]
     for item in section.not_run:
-        assert item.reason.startswith("a TensorRT engine runs on the GPU that it was built for: no CUDA driver found")
-        assert "photofinish doctor" in item.reason
+        assert ENGLISH.why(item).startswith(
+            "a TensorRT engine runs on the GPU that it was built for: no CUDA driver found"
+        )
+        assert "photofinish doctor" in ENGLISH.why(item)
 
 
 def test_without_the_backends_the_command_is_named(card: ModelCard, directory: Path) -> None:

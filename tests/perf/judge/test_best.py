@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from photofinish.cli import cli
 from photofinish.errors import ConfigError, VerdictError
 from photofinish.flows.best import choose_best, measure_published
-from photofinish.perf.judge.best import Candidate, best_candidate, reason_for_none, table_from_candidates
+from photofinish.perf.judge.best import Candidate, best_candidate
+from photofinish.perf.report.command_tables import reason_for_none, table_from_candidates
 from tests.deploy.compose import CHECKOUT
 from tests.deploy.toy import toy_weights
 

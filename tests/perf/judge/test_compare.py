@@ -8,9 +8,21 @@ from dataclasses import replace
 import pytest
 
 from photofinish.errors import ConfigError
-from photofinish.perf.judge.compare import record_comparison_rows, require_comparable
+from photofinish.perf.judge.compare import compared_arms, require_comparable
+from photofinish.perf.judge.findings import findings_from_record
 from photofinish.perf.record.record import Record
+from photofinish.perf.report.command_tables import compare_rows
+from photofinish.perf.report.tables import Table
+from photofinish.perf.report.words import ENGLISH
 from tests.perf.records import build_comparison, build_ladder, build_record
+
+
+def _require_comparable(first: Record, second: Record, *, allowed: tuple[str, ...] = ()) -> None:
+    require_comparable(findings_from_record(first), findings_from_record(second), allowed=allowed)
+
+
+def _rows(first: Record, second: Record) -> Table:
+    return compare_rows(compared_arms(findings_from_record(first), findings_from_record(second)), ENGLISH)
 
 
 def _record(seed: int = 1, medians: tuple[float, float] = (24.7, 2.26)) -> Record:
@@ -50,35 +62,35 @@ def _section(change: Callable[..., object]) -> Record:
 )  # fmt: skip
 def test_what_was_measured_otherwise_is_refused(other: Callable[[], Record], key: str, values: tuple[str, str]) -> None:
     with pytest.raises(ConfigError, match="cannot be compared") as caught:
-        require_comparable(_record(), other())
+        _require_comparable(_record(), other())
     assert all(text in str(caught.value) for text in (key, *values, "--allow"))
-    require_comparable(_record(), other(), allowed=(key,))
+    _require_comparable(_record(), other(), allowed=(key,))
 
 
 def test_two_invalid_records_are_no_better_than_one() -> None:
     drifted = _section(lambda section: replace(section, complete=False))
     with pytest.raises(ConfigError, match=r"comparison\.verdict is 'INVALID' in A and 'INVALID' in B"):
-        require_comparable(drifted, drifted)
-    require_comparable(drifted, drifted, allowed=("comparison.verdict",))
+        _require_comparable(drifted, drifted)
+    _require_comparable(drifted, drifted, allowed=("comparison.verdict",))
 
 
 def test_only_what_both_records_measured_counts() -> None:
     ladder = replace(build_ladder(), complete=False)
-    require_comparable(_record(), replace(_record(), sections=(*_record().sections, ladder)))
+    _require_comparable(_record(), replace(_record(), sections=(*_record().sections, ladder)))
     with pytest.raises(ConfigError, match="sections is"):
-        require_comparable(_record(), replace(_record(), sections=(build_ladder(),)))
+        _require_comparable(_record(), replace(_record(), sections=(build_ladder(),)))
 
 
 def test_arms_that_only_one_record_has_are_left_aside() -> None:
     fewer = _section(lambda section: replace(section, arms=section.arms[:1]))
-    require_comparable(_record(), fewer)
-    _, rows = record_comparison_rows(_record(), fewer)
+    _require_comparable(_record(), fewer)
+    _, rows = _rows(_record(), fewer)
     assert [row[0] for row in rows] == ["comparison: yolo26n_torch_fp32_tensor"]
     renamed = _section(
         lambda section: replace(section, arms=tuple(replace(arm, key=f"{arm.key}_x") for arm in section.arms))
     )
     with pytest.raises(ConfigError, match=r"  arms is"):
-        require_comparable(_record(), renamed)
+        _require_comparable(_record(), renamed)
 
 
 def test_keys_that_differ_alike_share_a_line_and_an_allowance() -> None:
@@ -86,7 +98,7 @@ def test_keys_that_differ_alike_share_a_line_and_an_allowance() -> None:
         lambda section: replace(section, arms=tuple(replace(arm, weights_sha256="ef" * 40) for arm in section.arms))
     )
     with pytest.raises(ConfigError) as caught:
-        require_comparable(_record(), other)
+        _require_comparable(_record(), other)
     first, line, last = str(caught.value).splitlines()
     assert first.endswith("cannot be compared:")
     assert line.strip() == (
@@ -94,16 +106,16 @@ def test_keys_that_differ_alike_share_a_line_and_an_allowance() -> None:
         "(2 keys, the first comparison.baseline.weights_sha256)"
     )
     assert "--allow" in last
-    require_comparable(_record(), other, allowed=("*.weights_sha256",))
+    _require_comparable(_record(), other, allowed=("*.weights_sha256",))
 
 
 def test_commit_and_time_may_differ() -> None:
     later = replace(_environment(commit="feed", load_average=2.0), created_utc="2027-01-01T00:00:00Z", command="other")
-    require_comparable(_record(), later)
+    _require_comparable(_record(), later)
 
 
 def test_a_change_is_shown_and_no_change_is_not() -> None:
-    header, rows = record_comparison_rows(_record(seed=3), _record(seed=5, medians=(24.7, 1.5)))
+    header, rows = _rows(_record(seed=3), _record(seed=5, medians=(24.7, 1.5)))
     assert header[0] == "arm"
     assert [row[0] for row in rows] == ["comparison: yolo26n_torch_fp32_tensor", "comparison: yolo26n_onnx_fp16"]
     assert rows[0][3].startswith("no difference shown")

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from photofinish.perf.judge.findings import findings_from_section
 from photofinish.perf.judge.stages import stage_rows
 from photofinish.perf.judge.summary import summaries_from_section
 from photofinish.perf.record.observation import TritonMeans, joined_means
 from photofinish.perf.record.record import Block, Section
 from photofinish.perf.record.samples import Samples
 from photofinish.perf.report.tables import sweep_rows
+from photofinish.perf.report.words import ENGLISH
 from tests.perf.records import build_comparison, build_sweep
 
 
@@ -75,7 +77,7 @@ def test_a_row_of_perf_analyzers_own_figures_has_its_throughput() -> None:
     summary = summaries_from_section(section)[0]
     assert summary.frames_per_s == 412.0
     assert summary.latency["p50"] == 2_400_000
-    assert "412" in sweep_rows(section)[1][0]
+    assert "412" in sweep_rows(findings_from_section(section, cores=2), ENGLISH)[1][0]
 
 
 def _with_first(section: Section, **changes: object) -> Section:

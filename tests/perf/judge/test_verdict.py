@@ -8,13 +8,17 @@ from dataclasses import replace
 import pytest
 
 from photofinish.errors import ConfigError
-from photofinish.perf.judge.verdict import verdict_from_record
+from photofinish.perf.judge.findings import findings_from_record
 from photofinish.perf.record.observation import POWER_CAP, GpuObservation
 from photofinish.perf.record.record import Harness, Record, Section
 from photofinish.perf.report.html import html_report
 from photofinish.perf.report.parts import headline, method_notes, verdict_parts
-from photofinish.perf.report.words import LANGUAGES
+from photofinish.perf.report.words import ENGLISH, LANGUAGES, Words
 from tests.perf.records import build_comparison, build_ladder, build_record
+
+
+def _headline(record: Record) -> tuple[str, str]:
+    return headline(findings_from_record(record), ENGLISH)
 
 
 def _with_section(section: Section) -> Record:
@@ -78,7 +82,7 @@ CASES: dict[str, Callable[[], Record]] = {
     "harness": lambda: replace(
         _with_section(build_comparison()), harness=Harness(closed_loop_p95_ns=900_000, open_loop_p95_ns=0)
     ),
-    "throttled": lambda: _with_observed(gpus=_gpu(throttle_reasons=("hardware slowdown", POWER_CAP))),
+    "throttled": lambda: _with_observed(gpus=_gpu(throttle_reasons=("slowdown", POWER_CAP))),
     "foreign_gpu": lambda: _with_observed(gpus=_gpu(foreign_processes=2)),
     "foreign_cpu": lambda: _with_observed(other_cpu_cores=7.5),
 }
@@ -86,12 +90,12 @@ CASES: dict[str, Callable[[], Record]] = {
 
 @pytest.mark.parametrize("key", CASES)
 def test_each_reason_to_doubt_is_found_and_said(key: str) -> None:
-    verdict = verdict_from_record(CASES[key]())
+    verdict = findings_from_record(CASES[key]()).verdict
     assert verdict.validity == "INVALID"
     assert verdict.falls_short
     assert {reason.key for reason in verdict.reasons} == {key}
     for lang in LANGUAGES:
-        said = [part.text for part in verdict_parts(verdict, lang)]
+        said = [part.text for part in verdict_parts(verdict, Words(lang))]
         assert len(said) >= 3
         assert not any("{" in text for text in said)
 
@@ -99,33 +103,33 @@ def test_each_reason_to_doubt_is_found_and_said(key: str) -> None:
 def test_each_part_is_judged_for_itself() -> None:
     ladder = replace(build_ladder(), complete=False, stopped_by="Ctrl-C")
     record = replace(build_record(sections=(build_comparison(), ladder)), limits={})
-    verdict = verdict_from_record(record)
+    verdict = findings_from_record(record).verdict
     assert [(part.name, part.validity) for part in verdict.parts] == [("comparison", "VALID"), ("ladder", "INVALID")]
     assert verdict.validity == "INVALID"
     assert (verdict.is_valid("comparison"), verdict.is_valid("ladder"), verdict.is_valid("sweep")) == (
         True, False, False,
     )  # fmt: skip
-    assert headline(record)[0].startswith("10.")
+    assert _headline(record)[0].startswith("10.")
     for lang, said in (("en", ["comparison", "VALID", "ladder", "INVALID"]), ("zh", ["对比", "有效", "阶梯", "无效"])):
-        table = next(part.table for part in verdict_parts(verdict, lang) if part.table)
+        table = next(part.table for part in verdict_parts(verdict, Words(lang)) if part.table)
         assert [cell for row in table[1] for cell in row] == said
-        page = html_report(record, lang=lang)
+        page = html_report(findings_from_record(record), lang=lang)
         assert [text in page for text in said] == [True] * 4
-    assert "INVALID: ladder" in html_report(record)
-    assert "VALID: comparison" in html_report(record)
+    assert "INVALID: ladder" in html_report(findings_from_record(record))
+    assert "VALID: comparison" in html_report(findings_from_record(record))
 
 
 def test_a_gpu_at_its_power_limit_is_told_and_voids_nothing() -> None:
     record = _with_observed(gpus=_gpu(throttle_reasons=(POWER_CAP,)))
-    assert verdict_from_record(record).validity == "VALID"
+    assert findings_from_record(record).verdict.validity == "VALID"
     blocks = len(record.sections[0].blocks)
-    (said,) = [note for note in method_notes(record, "en") if "power limit" in note]
+    (said,) = [note for note in method_notes(record, ENGLISH) if "power limit" in note]
     assert f"in {blocks} of {blocks} blocks" in said
-    assert not any("power limit" in note for note in method_notes(_with_observed(gpus=_gpu()), "en"))
+    assert not any("power limit" in note for note in method_notes(_with_observed(gpus=_gpu()), ENGLISH))
 
 
 def test_a_clean_run_is_valid() -> None:
-    verdict = verdict_from_record(_with_section(build_comparison()))
+    verdict = findings_from_record(_with_section(build_comparison())).verdict
     assert (verdict.validity, verdict.reasons, verdict.outcome, verdict.falls_short) == ("VALID", (), None, False)
 
 
@@ -149,7 +153,7 @@ def test_a_clean_run_is_valid() -> None:
     ],
 )
 def test_limits_pass_fail_or_stay_open(limits: dict[str, float], outcome: str) -> None:
-    verdict = verdict_from_record(replace(_with_section(build_comparison()), limits=limits))
+    verdict = findings_from_record(replace(_with_section(build_comparison()), limits=limits)).verdict
     assert verdict.validity == "VALID"
     assert verdict.outcome == outcome
     assert verdict.falls_short == (outcome == "FAIL")
@@ -158,30 +162,30 @@ def test_limits_pass_fail_or_stay_open(limits: dict[str, float], outcome: str) -
 @pytest.mark.parametrize("limits", [{"min_speedup": 5.0}, {"p95_ms": 5.0}, {"min_fps": 1.0}])
 def test_one_block_a_side_decides_no_limit(limits: dict[str, float]) -> None:
     section = replace(build_comparison(rounds=1, count=200), complete=False, stopped_by="Ctrl-C")
-    verdict = verdict_from_record(replace(_with_section(section), limits=limits))
+    verdict = findings_from_record(replace(_with_section(section), limits=limits)).verdict
     assert [(item.found, item.outcome) for item in verdict.limits] == [(None, "INCONCLUSIVE")]
 
 
 def test_an_unknown_limit_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown limit 'p96_ms'"):
-        verdict_from_record(replace(_with_section(build_comparison()), limits={"p96_ms": 1.0}))
+        findings_from_record(replace(_with_section(build_comparison()), limits={"p96_ms": 1.0}))
 
 
 def test_an_arm_that_cannot_keep_up_is_said_not_called_unstable() -> None:
     section = build_comparison()
     record = _with_section(replace(section, load=replace(section.load, mode="open", rate_rps=100.0)))
-    assert not [reason for reason in verdict_from_record(record).reasons if reason.key == "unstable"]
+    assert not [reason for reason in findings_from_record(record).verdict.reasons if reason.key == "unstable"]
 
 
 def test_the_headline_claims_no_more_than_was_shown() -> None:
-    assert headline(_with_section(build_comparison()))[0].startswith("10.")
-    same = headline(_with_section(build_comparison(medians=(5.0, 5.0))))
+    assert _headline(_with_section(build_comparison()))[0].startswith("10.")
+    same = _headline(_with_section(build_comparison(medians=(5.0, 5.0))))
     assert same[0] == "No difference in median latency shown"
-    slower = headline(_with_section(build_comparison(medians=(5.0, 10.0))))
+    slower = _headline(_with_section(build_comparison(medians=(5.0, 10.0))))
     assert slower[0].startswith(("1.9", "2.0"))
     assert slower[0].endswith("higher median latency")
     equal = build_comparison()
     blocks = tuple(replace(block, samples=equal.blocks[0].samples) for block in equal.blocks)
-    assert headline(_with_section(replace(equal, blocks=blocks)))[0] == "No difference in median latency shown"
-    assert headline(build_record(sections=())) == ("", "")
-    assert headline(_drifting()) == ("Not valid: no gain is claimed", "")
+    assert _headline(_with_section(replace(equal, blocks=blocks)))[0] == "No difference in median latency shown"
+    assert _headline(build_record(sections=())) == ("", "")
+    assert _headline(_drifting()) == ("Not valid: no gain is claimed", "")

@@ -12,6 +12,7 @@ import pytest
 from photofinish.errors import RequestTimeoutError
 from photofinish.perf.judge.compare import differences
 from photofinish.perf.judge.doubts import MAX_OVERHEAD_NS
+from photofinish.perf.judge.findings import findings_from_record
 from photofinish.perf.load import settling
 from photofinish.perf.load.settling import (
     LEAD_IN_REQUESTS,
@@ -24,7 +25,7 @@ from photofinish.perf.load.settling import (
 from photofinish.perf.measure.comparison import contender_from_sender, run_comparison
 from photofinish.perf.record.record import Arm, Load
 from photofinish.perf.report.parts import method_notes
-from photofinish.perf.report.words import LANGUAGES
+from photofinish.perf.report.words import LANGUAGES, Words
 from tests.conftest import CHECKOUT
 from tests.perf.records import build_record
 
@@ -141,7 +142,11 @@ def test_plain_touches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_report_says_it_and_records_that_differ_are_not_compared() -> None:
     older, kept = build_record(), build_record()
     kept.environment["client_memory"] = "kept"
-    found = [item for item in differences(older, kept) if item.key == "environment.client_memory"]
+    found = [
+        item
+        for item in differences(findings_from_record(older), findings_from_record(kept))
+        if item.key == "environment.client_memory"
+    ]
     assert [(item.first, item.second) for item in found] == [("plain", "kept")]
     for lang in LANGUAGES:
-        assert len(set(method_notes(older, lang)) ^ set(method_notes(kept, lang))) == 2
+        assert len(set(method_notes(older, Words(lang))) ^ set(method_notes(kept, Words(lang)))) == 2

@@ -14,12 +14,13 @@ from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.detections import empty_detections
 from photofinish.errors import ServerUnavailableError
 from photofinish.frame import Frame
+from photofinish.perf.judge.findings import SectionFindings, findings_from_section
 from photofinish.perf.judge.summary import summaries_from_section
 from photofinish.perf.judge.verdict import is_overloaded
 from photofinish.perf.measure.comparison import block_order, contender_from_sender, run_comparison
 from photofinish.perf.measure.demo import compare_pipelines
 from photofinish.perf.record.record import Arm, Load, Section
-from photofinish.perf.report.terminal import comparison_table
+from photofinish.perf.report.text import comparison_table
 from tests.builders import build_frame
 from tests.perf.records import build_record
 
@@ -37,6 +38,10 @@ def test_order_of_many_arms_is_balanced() -> None:
     places = Counter((key, place) for keys in order for place, key in enumerate(keys))
     assert len(order) == 400
     assert all(70 <= count <= 130 for count in places.values())
+
+
+def _found(section: Section) -> SectionFindings:
+    return findings_from_section(section, cores=2)
 
 
 def _arms(*keys: str) -> list[Arm]:
@@ -62,7 +67,7 @@ def test_a_real_difference_is_found_and_its_interval_holds_it() -> None:
     assert 1.5 < gain.low < gain.estimate < gain.high < 2.5
     assert fast.latency["p99"] is None
     assert fast.gain("p99") is None
-    table = comparison_table(section)
+    table = comparison_table(_found(section))
     assert "slow" in table
     assert "×" in table
     assert "P95 is printed from 130 requests on, P99 from 662" in table
@@ -71,9 +76,9 @@ def test_a_real_difference_is_found_and_its_interval_holds_it() -> None:
 def test_the_table_says_when_other_programs_were_busy() -> None:
     record = build_record()
     section = record.sections[0]
-    assert "other programs" not in comparison_table(section)
+    assert "other programs" not in comparison_table(_found(section))
     busy = tuple(replace(block, observed=replace(block.observed, other_cpu_cores=1e4)) for block in section.blocks)
-    table = comparison_table(replace(section, blocks=busy))
+    table = comparison_table(_found(replace(section, blocks=busy)))
     assert "other programs used 10000.0 of" in table
     assert "stop them" in table
 
@@ -148,4 +153,4 @@ def test_two_pipelines_on_the_same_frames() -> None:
     assert gain is not None
     assert 2 < gain.low <= gain.estimate
     assert np.mean(section.blocks[0].stages_ns["prepare"]) == 1
-    assert comparison_table(section).splitlines()[2].startswith("textbook")
+    assert comparison_table(_found(section)).splitlines()[2].startswith("textbook")

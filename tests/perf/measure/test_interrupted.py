@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from photofinish.machine.processes import ProcessTree
-from photofinish.perf.judge.verdict import verdict_from_record
+from photofinish.perf.judge.findings import findings_from_record
 from photofinish.perf.record.record import read_record
 from tests.builders import build_frame
 from tests.perf.toy_repository import write_toy_repository
@@ -64,7 +64,7 @@ def test_a_broken_off_run_leaves_a_record_and_nothing_running(
     record = read_record(out)
     assert record.sections[0].blocks
     assert not record.is_complete
-    verdict = verdict_from_record(record)
+    verdict = findings_from_record(record).verdict
     assert verdict.validity == "INVALID"
     assert verdict.reasons[0].key == ("cut_off" if exit_code is None else "incomplete")
     assert _alive(below) == []

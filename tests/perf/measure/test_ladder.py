@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,18 @@ from photofinish.errors import ConfigError
 from photofinish.perf.measure.bench import Bench
 from photofinish.perf.measure.ladder import RUNGS, changes_between, ladder_setups
 from photofinish.perf.measure.runs import Plan, Run, climb_ladder
-from photofinish.perf.report.words import has_word
+from photofinish.perf.measure.setups import Setup
+from photofinish.perf.report.words import ENGLISH, ENTRIES
 from photofinish.perf.watch.watcher import Watcher
 from tests.builders import build_card
 from tests.perf.records import build_record
+
+
+def _changed(setups: Sequence[Setup]) -> dict[str, str]:
+    """What each rung changed against the one before, by its key."""
+    before = (setups[0], *setups)
+    pairs = zip(before, setups, strict=False)
+    return {setup.key: ENGLISH.changes(changes_between(earlier, setup)) for earlier, setup in pairs}
 
 
 def _model(name: str, *, max_batch_size: int = 32, **card: Any) -> ServedModel:
@@ -44,7 +53,7 @@ def test_all_rungs_change_one_thing_each_on_a_cpu() -> None:
     assert [setup.key for setup in setups] == [
         "baseline", "contract", "client", "transport", "http", "engine", "precision", "int8", "pipelining", "batching",
     ]  # fmt: skip
-    assert [setup.change for setup in setups] == [
+    assert list(_changed(setups).values()) == [
         "",
         "contract tensor → frames",
         "client baseline → optimised",
@@ -56,19 +65,19 @@ def test_all_rungs_change_one_thing_each_on_a_cpu() -> None:
         "in flight 1 → 2",
         "batch 1 → 8",
     ]
-    assert [item.label for item in not_run] == [
+    assert [ENGLISH.subject(item) for item in not_run] == [
         "OpenVINO", "CUDA graphs", "AOTInductor FP16", "TensorRT FP16", "no padding", "CUDA shared memory",
     ]  # fmt: skip
-    assert "needs an openvino FP32 variant" in not_run[0].reason
+    assert "needs an openvino FP32 variant" in ENGLISH.why(not_run[0])
 
 
 def test_on_a_gpu_precision_and_graphs_come_together_and_are_called_so() -> None:
     setups, not_run = ladder_setups((BASELINE, TORCH, ONNX, FP16_GPU, TENSORRT))
-    by_key = {setup.key: setup for setup in setups}
-    assert by_key["cuda_graphs"].change == "precision fp32 → fp16, CUDA graphs off → on"
-    assert by_key["tensorrt"].change == "engine onnxruntime → tensorrt, CUDA graphs on → off"
-    assert "FP16" in [item.label for item in not_run]
-    assert setups[-1].change == "transport system_shm_http → cuda_shm_http"
+    changed = _changed(setups)
+    assert changed["cuda_graphs"] == "precision fp32 → fp16, CUDA graphs off → on"
+    assert changed["tensorrt"] == "engine onnxruntime → tensorrt, CUDA graphs on → off"
+    assert "FP16" in [ENGLISH.subject(item) for item in not_run]
+    assert _changed(setups)[setups[-1].key] == "transport system_shm_http → cuda_shm_http"
 
 
 def test_no_rung_changes_engine_and_precision_at_once() -> None:
@@ -76,10 +85,10 @@ def test_no_rung_changes_engine_and_precision_at_once() -> None:
         _model(f"toy_openvino_{precision}", backend="openvino", precision=precision) for precision in ("fp32", "int8")
     ]
     setups, not_run = ladder_setups((BASELINE, TORCH, ONNX, FP16_CPU, INT8, *openvino))
-    by_key = {setup.key: setup for setup in setups}
-    assert by_key["openvino"].change == "engine onnxruntime → openvino"
-    assert (by_key["int8"].model.name, by_key["int8"].change) == ("toy_openvino_int8", "precision fp32 → int8")
-    reason = next(item.reason for item in not_run if item.label == "FP16")
+    by_key, changed = {setup.key: setup for setup in setups}, _changed(setups)
+    assert changed["openvino"] == "engine onnxruntime → openvino"
+    assert (by_key["int8"].model.name, changed["int8"]) == ("toy_openvino_int8", "precision fp32 → int8")
+    reason = next(ENGLISH.why(item) for item in not_run if ENGLISH.subject(item) == "FP16")
     assert reason == "toy_onnx_fp16 would change engine and precision at once"
 
 
@@ -102,7 +111,7 @@ def test_a_rectangular_input_is_a_rung_of_its_own_after_its_square_sibling() -> 
         ("pipelining", "toy_onnx_fp16_rect"),
         ("batching", "toy_onnx_fp16_rect"),
     ]
-    assert setups[-3].change == "input 64 × 64 → 640 × 384"
+    assert _changed(setups)[setups[-3].key] == "input 64 × 64 → 640 × 384"
     assert all(setup.model is not rect for setup in setups[:-3])
 
 
@@ -110,10 +119,13 @@ def test_a_rectangular_input_without_a_square_sibling_is_a_rung_only_where_it_is
     rect = _model("toy_openvino_int8_rect", backend="openvino", precision="int8", input_wh=(640, 384))
     setups, _ = ladder_setups((BASELINE, ONNX, rect), rect)
     assert [setup.key for setup in setups][-3:] == ["rect", "pipelining", "batching"]
-    assert setups[-3].change == "engine onnxruntime → openvino, precision fp32 → int8, input 64 × 64 → 640 × 384"
+    assert (
+        _changed(setups)[setups[-3].key]
+        == "engine onnxruntime → openvino, precision fp32 → int8, input 64 × 64 → 640 × 384"
+    )
     setups, not_run = ladder_setups((BASELINE, ONNX, rect), ONNX)
     assert all(setup.model is not rect for setup in setups)
-    assert "no padding" in [item.label for item in not_run]
+    assert "no padding" in [ENGLISH.subject(item) for item in not_run]
 
 
 def test_an_accelerated_variant_is_not_taken_for_the_plain_one() -> None:
@@ -121,13 +133,13 @@ def test_an_accelerated_variant_is_not_taken_for_the_plain_one() -> None:
     setups, not_run = ladder_setups((BASELINE, TORCH, ONNX, accelerated, FP16_GPU))
     assert next(setup.model.name for setup in setups if setup.key == "cuda_graphs") == "toy_onnx_fp16"
     _, not_run = ladder_setups((BASELINE, TORCH, ONNX, accelerated))
-    assert {"FP16", "CUDA graphs"} <= {item.label for item in not_run}
+    assert {"FP16", "CUDA graphs"} <= {ENGLISH.subject(item) for item in not_run}
 
 
 def test_without_a_baseline_only_named_rungs_remain() -> None:
     setups, not_run = ladder_setups((ONNX,))
     assert setups[0].key == "engine"
-    assert not_run[0].label == "textbook"
+    assert ENGLISH.subject(not_run[0]) == "textbook"
     assert ladder_setups(())[0] == ()
     assert len(ladder_setups(())[1]) == len(RUNGS)
 
@@ -135,11 +147,11 @@ def test_without_a_baseline_only_named_rungs_remain() -> None:
 def test_a_model_that_takes_no_batches_ends_before_that_rung() -> None:
     small = _model("toy_onnx_fp32", max_batch_size=4)
     _, not_run = ladder_setups((BASELINE, TORCH, small))
-    assert not_run[-2].reason == "toy_onnx_fp32 takes batches of 4 at most"
+    assert ENGLISH.why(not_run[-2]) == "toy_onnx_fp32 takes batches of 4 at most"
 
 
 def test_every_rung_has_a_name_in_both_languages() -> None:
-    assert all(has_word(f"rung_{rung.key}") for rung in RUNGS)
+    assert all(f"rung_{rung.key}" in ENTRIES for rung in RUNGS)
     setups, _ = ladder_setups((BASELINE, ONNX))
     assert changes_between(setups[0], setups[0]) == ()
 
@@ -159,7 +171,6 @@ def test_what_comes_after_the_engines_builds_on_the_fastest_of_them() -> None:
     setups, _ = ladder_setups((BASELINE, TORCH, ONNX, FP16_CPU, INT8), FP16_CPU)
     assert [setup.key for setup in setups][-4:] == ["int8", "precision", "pipelining", "batching"]
     assert setups[-1].model is FP16_CPU
-    by_key = {setup.key: setup for setup in setups}
-    assert by_key["precision"].change == "precision int8 → fp16"
+    assert _changed(setups)["precision"] == "precision int8 → fp16"
     unmoved, _ = ladder_setups((BASELINE, TORCH, ONNX, FP16_CPU, INT8), TORCH)
     assert [setup.key for setup in unmoved][-3:] == ["int8", "pipelining", "batching"]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from photofinish.perf.measure import sweep
 from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzerError
+from photofinish.perf.measure.sweep import Cell
 from photofinish.perf.record.record import Section
+from photofinish.perf.report.words import ENGLISH
 from tests.perf.records import build_record
 
-
-class Cell:
-    text = "toy at concurrency 1"
+MODEL: Any = SimpleNamespace(name="toy")
 
 
 def section_after(monkeypatch: pytest.MonkeyPatch, answers: list[Any]) -> tuple[Section, list[str]]:
@@ -33,7 +34,9 @@ def section_after(monkeypatch: pytest.MonkeyPatch, answers: list[Any]) -> tuple[
     said: list[str] = []
     empty = Section(kind="sweep", name="sweep", load=full.load, arms=(), blocks=(), not_run=(), complete=False)
     unused: Any = None
-    after = sweep._with_perf_analyzer(empty, unused, unused, Cell(), unused, unused, 1.0, Path(), said.append)  # type: ignore[arg-type]
+    after = sweep._with_perf_analyzer(
+        empty, unused, unused, Cell(MODEL, 1, 1), unused, unused, 1.0, Path(), said.append
+    )
     return after, said
 
 
@@ -47,5 +50,5 @@ def test_an_empty_profile_is_asked_for_once_more(monkeypatch: pytest.MonkeyPatch
 def test_what_fails_twice_is_named_and_the_sweep_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     after, _ = section_after(monkeypatch, [PerfAnalyzerError("empty profile"), PerfAnalyzerError("empty again")])
     assert after.arms == ()
-    assert after.not_run[0].label == "perf_analyzer, toy at concurrency 1"
-    assert after.not_run[0].reason == "empty again"
+    assert ENGLISH.subject(after.not_run[0]) == "perf_analyzer, toy at concurrency 1"
+    assert ENGLISH.why(after.not_run[0]) == "empty again"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from photofinish.perf.judge.findings import findings_from_record
 from photofinish.perf.report.html import html_report
 from photofinish.perf.report.words import LANGUAGES
 from tests.client.ui.browser import Browser, find_chromium
-from tests.perf.records import build_record
-from tests.perf.report.test_words import full_record
+from tests.perf.records import build_record, full_record
 
 pytestmark = [
     pytest.mark.browser,
@@ -46,7 +46,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def test_nothing_spills_over_the_edge(browser: Browser, tmp_path: Path, width: int, lang: str) -> None:
     for name, record in (("plain", build_record()), ("full", full_record())):
         page = tmp_path / f"{name}.html"
-        page.write_text(html_report(record, lang=lang), encoding="utf-8")
+        page.write_text(html_report(findings_from_record(record), lang=lang), encoding="utf-8")
         browser.resize(width, 800)
         browser.open(page.as_uri())
         browser.wait_for(f"document.readyState === 'complete' && location.href === '{page.as_uri()}'")
@@ -60,7 +60,7 @@ def test_nothing_spills_over_the_edge(browser: Browser, tmp_path: Path, width: i
 def test_on_paper_no_table_hides_a_column(browser: Browser, tmp_path: Path) -> None:
     """Paper cannot be scrolled: every cell must lie inside an A4 page's width, 718 px between its margins."""
     page = tmp_path / "paper.html"
-    page.write_text(html_report(full_record()), encoding="utf-8")
+    page.write_text(html_report(findings_from_record(full_record())), encoding="utf-8")
     browser.resize(718, 1000)
     browser.call("Emulation.setEmulatedMedia", media="print")
     try:

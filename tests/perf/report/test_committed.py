@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.perf.record.record import Record, read_record
-from photofinish.perf.report.csv import csv_report
+from photofinish.perf.judge.findings import Findings, findings_from_record
+from photofinish.perf.record.record import read_record
+from photofinish.perf.report.files import csv_report
 from photofinish.perf.report.html import html_report
-from photofinish.perf.report.markdown import markdown_report
-from photofinish.perf.report.terminal import terminal_report
+from photofinish.perf.report.text import markdown_report, terminal_report
 from tests.conftest import CHECKOUT
 
 RECORDS = {
@@ -33,20 +33,20 @@ UPDATES = bool(os.environ.get("PHOTOFINISH_UPDATE_GOLDEN"))
 
 
 @cache
-def read(name: str) -> Record:
-    return read_record(RECORDS[name])
+def read(name: str) -> Findings:
+    return findings_from_record(read_record(RECORDS[name]))
 
 
 def digests(name: str) -> dict[str, str]:
     """Of every report but the English Markdown, by its file's ending."""
-    record = read(name)
+    findings = read(name)
     texts = {
-        "csv": csv_report(record),
-        "html": html_report(record),
-        "txt": terminal_report(record),
-        "zh.html": html_report(record, lang="zh"),
-        "zh.md": markdown_report(record, lang="zh"),
-        "zh.txt": terminal_report(record, lang="zh"),
+        "csv": csv_report(findings),
+        "html": html_report(findings),
+        "txt": terminal_report(findings),
+        "zh.html": html_report(findings, lang="zh"),
+        "zh.md": markdown_report(findings, lang="zh"),
+        "zh.txt": terminal_report(findings, lang="zh"),
     }
     return {ending: hashlib.sha256(text.encode()).hexdigest()[:16] for ending, text in texts.items()}
 

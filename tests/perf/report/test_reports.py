@@ -13,25 +13,28 @@ from xml.etree import ElementTree
 import pytest
 
 from photofinish.perf.formatting import mebibytes, milliseconds, number, times
+from photofinish.perf.judge.findings import Findings, SectionFindings, findings_from_record, findings_from_section
 from photofinish.perf.record.record import Record, Section
 from photofinish.perf.report.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
 from photofinish.perf.report.classic_table import classic_rows
-from photofinish.perf.report.csv import csv_report
-from photofinish.perf.report.files import write_reports
+from photofinish.perf.report.files import csv_report, write_reports
 from photofinish.perf.report.html import html_report
-from photofinish.perf.report.markdown import markdown_report
 from photofinish.perf.report.parts import method_notes
 from photofinish.perf.report.svg import log_ticks, nice_ticks
-from photofinish.perf.report.terminal import terminal_report, text_table
-from photofinish.perf.report.words import LANGUAGES
+from photofinish.perf.report.text import markdown_report, terminal_report, text_table
+from photofinish.perf.report.words import ENGLISH, LANGUAGES, Words
 from tests.perf.records import build_comparison, build_ladder, build_record, build_sweep
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture(scope="module")
-def record() -> Record:
-    return build_record()
+def findings() -> Findings:
+    return findings_from_record(build_record())
+
+
+def found(section: Section) -> SectionFindings:
+    return findings_from_section(section, cores=16)
 
 
 def _check(name: str, text: str) -> None:
@@ -41,16 +44,16 @@ def _check(name: str, text: str) -> None:
     assert path.read_text(encoding="utf-8") == text, f"{name} has changed; see this file's first line"
 
 
-def test_terminal(record: Record) -> None:
-    _check("report.txt", terminal_report(record))
-    _check("report.zh.txt", terminal_report(record, lang="zh"))
+def test_terminal(findings: Findings) -> None:
+    _check("report.txt", terminal_report(findings))
+    _check("report.zh.txt", terminal_report(findings, lang="zh"))
 
 
-def test_markdown_and_csv(record: Record) -> None:
-    _check("report.md", markdown_report(record))
-    _check("report.csv", csv_report(record))
-    rows = list(csv.DictReader(csv_report(record).splitlines()))
-    assert len(rows) == sum(len(section.arms) for section in record.sections)
+def test_markdown_and_csv(findings: Findings) -> None:
+    _check("report.md", markdown_report(findings))
+    _check("report.csv", csv_report(findings))
+    rows = list(csv.DictReader(csv_report(findings).splitlines()))
+    assert len(rows) == sum(len(section.arms) for section in findings.record.sections)
     assert float(rows[1]["gain_p50_low"]) < float(rows[1]["gain_p50"]) < float(rows[1]["gain_p50_high"])
 
 
@@ -70,13 +73,13 @@ def hostile() -> Record:
 
 
 def test_a_name_of_others_is_no_formula_in_a_spreadsheet(hostile: Record) -> None:
-    row = next(csv.DictReader(csv_report(hostile).splitlines()))
+    row = next(csv.DictReader(csv_report(findings_from_record(hostile)).splitlines()))
     assert (row["arm"], row["model"]) == ("'" + NAME, "'" + NAME)
     assert [name for name, value in row.items() if value.startswith(("=", "+", "-", "@"))] == []
 
 
 def test_a_name_of_others_is_no_tag_link_or_heading_in_markdown(hostile: Record) -> None:
-    text, fence, command = markdown_report(hostile).partition("\n````\n")
+    text, fence, command = markdown_report(findings_from_record(hostile)).partition("\n````\n")
     assert "<script" not in text
     assert "<img" not in text
     assert "](" not in text
@@ -89,16 +92,16 @@ def test_a_name_of_others_is_no_tag_link_or_heading_in_markdown(hostile: Record)
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_a_name_of_others_is_no_tag_in_a_page(hostile: Record, lang: str) -> None:
-    page = html_report(hostile, lang=lang)
+    page = html_report(findings_from_record(hostile), lang=lang)
     assert "<script" not in page
     assert "<img" not in page
     for drawn in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
         ElementTree.fromstring(drawn)
 
 
-def test_page(record: Record) -> None:
-    _check("report.html", html_report(record))
-    _check("report.zh.html", html_report(record, lang="zh"))
+def test_page(findings: Findings) -> None:
+    _check("report.html", html_report(findings))
+    _check("report.zh.html", html_report(findings, lang="zh"))
 
 
 class _Page(HTMLParser):
@@ -124,8 +127,8 @@ class _Page(HTMLParser):
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
-def test_the_page_stands_alone(record: Record, lang: str) -> None:
-    text = html_report(record, lang=lang)
+def test_the_page_stands_alone(findings: Findings, lang: str) -> None:
+    text = html_report(findings, lang=lang)
     page = _Page()
     page.feed(text)
     assert page.open == []
@@ -151,7 +154,7 @@ def test_the_page_stands_alone(record: Record, lang: str) -> None:
 )
 def test_pictures_are_sound_and_stay_inside(draw: object, section: Section) -> None:
     for lang in LANGUAGES:
-        root = ElementTree.fromstring(draw(section, lang=lang))  # type: ignore[operator]
+        root = ElementTree.fromstring(draw(found(section), Words(lang)))  # type: ignore[operator]
         width, height = (float(value) for value in root.attrib["viewBox"].split()[2:])
         for element in root.iter():
             for name in ("x", "x1", "x2", "cx"):
@@ -162,13 +165,13 @@ def test_pictures_are_sound_and_stay_inside(draw: object, section: Section) -> N
 
 def test_the_ladder_shows_throughput_where_latency_was_traded_for_it() -> None:
     ladder = build_ladder()
-    last = replace(ladder.arms[-1], key="pipelining", label="2 in flight", concurrency=2)
+    last = replace(ladder.arms[-1], key="pipelining", rung="pipelining", concurrency=2)
     blocks = tuple(replace(block, arm="pipelining") for block in ladder.blocks_of(ladder.arms[-1].key))
-    drawn = ladder_chart(replace(ladder, arms=(*ladder.arms, last), blocks=(*ladder.blocks, *blocks)))
+    drawn = ladder_chart(found(replace(ladder, arms=(*ladder.arms, last), blocks=(*ladder.blocks, *blocks))), ENGLISH)
     words = [element.text for element in ElementTree.fromstring(drawn).iter() if element.text and element.text.strip()]
     assert words.index("Frames per second") < words.index("2 in flight")
     assert words.count("CUDA graphs") == 2  # the last latency rung stands first among the rates
-    assert "Frames per second" not in ladder_chart(ladder)
+    assert "Frames per second" not in ladder_chart(found(ladder), ENGLISH)
 
 
 def test_a_record_with_nothing_or_half_of_it_still_makes_a_report(tmp_path: Path) -> None:
@@ -184,9 +187,10 @@ def test_a_record_with_nothing_or_half_of_it_still_makes_a_report(tmp_path: Path
     stopped = replace(section, blocks=second_alone, complete=False, stopped_by="Ctrl-C")
     halves = (*halves, _all_failed(), build_record(sections=(stopped,)))
     for index, half in enumerate(halves):
-        written = write_reports(half, tmp_path / f"{index}.json", lang="zh")
+        judged = findings_from_record(half)
+        written = write_reports(judged, tmp_path / f"{index}.json", lang="zh")
         assert [path.name for path in written] == [f"{index}.zh.{kind}" for kind in ("md", "csv", "html")]
-        assert "INVALID" in terminal_report(half) or index == 3
+        assert "INVALID" in terminal_report(judged) or index == 3
 
 
 def _all_failed() -> Record:
@@ -238,7 +242,7 @@ def test_the_classic_table_sets_precision_against_batch() -> None:
             arms.append(arm)
             blocks.append(replace(block, arm=arm.key, samples=samples))
     section = replace(sweep, arms=tuple(arms), blocks=tuple(blocks))
-    table = classic_rows(section)
+    table = classic_rows(found(section), ENGLISH)
     assert table is not None
     assert [row[:4] + row[6:] for row in table[1]] == [
         ["toy_fp32", "fp32", "1", "8.00", "1.00×", "1.00×"],
@@ -246,8 +250,8 @@ def test_the_classic_table_sets_precision_against_batch() -> None:
         ["toy_fp32", "fp32", "32", "256", "1.00×", "1.00×"],
         ["toy_fp16", "fp16", "32", "128", "2.00×", "1.00×"],
     ]
-    assert "Precision against batch size" in terminal_report(build_record(sections=(section,)))
-    assert classic_rows(build_sweep()) is None
+    assert "Precision against batch size" in terminal_report(findings_from_record(build_record(sections=(section,))))
+    assert classic_rows(found(build_sweep()), ENGLISH) is None
 
 
 def test_a_rectangular_input_is_told_with_its_model() -> None:
@@ -257,6 +261,6 @@ def test_a_rectangular_input_is_told_with_its_model() -> None:
         for arm in comparison.arms
     ]
     record = build_record(sections=(replace(comparison, arms=tuple(shaped)),))
-    (said,) = [note for note in method_notes(record, "en") if note.startswith("Input of")]
+    (said,) = [note for note in method_notes(record, ENGLISH) if note.startswith("Input of")]
     assert said.startswith(f"Input of {shaped[-1].model}: 640 × 384, the frame without the grey padding")
-    assert not any("TF32" in note for note in method_notes(record, "en")), "a CPU has no TF32"
+    assert not any("TF32" in note for note in method_notes(record, ENGLISH)), "a CPU has no TF32"

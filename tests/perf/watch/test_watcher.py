@@ -184,25 +184,25 @@ def test_memory_is_the_models_own_processes_where_they_can_be_told_apart(child: 
     assert tree.pids_of_model("toy_fp16") == {child.pid}
     assert tree.pids_of_model("toy") == set()
     gpu = _watched(FakeNvml({child.pid: 700, os.getpid(): 200, 999_999_999: 50}), model="toy_fp16", server=tree)
-    assert (gpu.memory_bytes, gpu.memory_method) == (700, "NVML, the model's own processes")
+    assert (gpu.memory_bytes, gpu.memory_method) == (700, "model")
     assert gpu.foreign_processes == 1
     served = _watched(FakeNvml({child.pid: 700, os.getpid(): 200}), model="toy_fp16", server=ProcessTree(child.pid))
     assert served.foreign_processes == 0, "the client itself, with its CUDA shared memory, is not foreign"
     whole = _watched(FakeNvml({child.pid: 700, os.getpid(): 200}), model="absent", server=tree)
-    assert (whole.memory_bytes, whole.memory_method) == (900, "NVML, the whole server with all its models")
+    assert (whole.memory_bytes, whole.memory_method) == (900, "server")
 
 
 def test_memory_is_the_difference_where_processes_are_hidden() -> None:
     gpu = _watched(FakeNvml({}), idle_bytes={0: 1000})
-    assert (gpu.memory_bytes, gpu.memory_method) == (2000, "device in use less before the server")
-    assert _watched(FakeNvml({})).memory_method == "whole device"
+    assert (gpu.memory_bytes, gpu.memory_method) == (2000, "difference")
+    assert _watched(FakeNvml({})).memory_method == "device"
     assert bytes_in_use(FakeNvml({})) == {0: 3000}
     assert bytes_in_use(None) == {}
 
 
 def test_clocks_power_and_what_held_the_gpu_back() -> None:
     gpu = _watched(FakeNvml({}, reasons=0x4 | 0x40 | 0x1))
-    assert gpu.throttle_reasons == ("hardware thermal slowdown", "software power cap")
+    assert gpu.throttle_reasons == ("hardware_thermal", "power_cap")
     assert (gpu.utilisation_mean, gpu.power_mean_w, gpu.sm_clock_min_mhz, gpu.temperature_max_c) == (40, 70, 1800, 51)
     hidden = _watched(FakeNvml({}, hides_power=True))
     assert hidden.power_mean_w is None

@@ -21,8 +21,9 @@ from photofinish.cli import cli
 from photofinish.commands.perf_options import positive_numbers, whole_numbers
 from photofinish.errors import ConfigError, PhotofinishError, ServerUnavailableError, VerdictError
 from photofinish.flows.bench import models_named, repeat_command
-from photofinish.perf.judge.verdict import verdict_from_record
+from photofinish.perf.judge.findings import findings_from_record
 from photofinish.perf.record.record import read_record
+from photofinish.perf.report.words import ENGLISH
 from tests.builders import build_card, build_frame
 from tests.client.fake_triton import Arrays, FakeModel, FakeTriton, no_detections
 from tests.perf.toy_repository import write_toy_repository
@@ -71,7 +72,7 @@ def test_comparison_writes_its_evidence_and_keeps_limits(triton: FakeTriton, sou
     result = _invoke("comparison", *_on(triton, out, source), *words)
     assert isinstance(result.exception, (VerdictError, type(None))), result.output
     record = read_record(out)
-    verdict = verdict_from_record(record)
+    verdict = findings_from_record(record).verdict
     assert (result.exit_code == 0) == (not verdict.falls_short)
     assert [section.name for section in record.sections] == ["comparison", "paced 20"]
     assert verdict.limits[0].outcome != "FAIL"
@@ -111,7 +112,10 @@ def test_ladder_trace_and_sweep(triton: FakeTriton, source: str, tmp_path: Path)
         assert record.sections[0].kind == name
     sweep = read_record(tmp_path / "sweep.json").sections[0]
     assert len(sweep.arms) == 8
-    assert [item.label for item in sweep.not_run] == ["toy_torch_fp32_tensor, batch 64", "toy_onnx_fp32, batch 64"]
+    assert [ENGLISH.subject(item) for item in sweep.not_run] == [
+        "toy_torch_fp32_tensor, batch 64",
+        "toy_onnx_fp32, batch 64",
+    ]
     assert sweep.blocks_of("toy_onnx_fp32/4/2/photofinish")[0].samples.frames_per_request == 4
     assert "what changed" in _invoke("report", str(tmp_path / "ladder.json")).output
     assert "client prepare" in _invoke("report", str(tmp_path / "trace.json")).output
@@ -242,7 +246,7 @@ def test_an_interrupted_run_leaves_a_readable_partial_record(
     section = record.sections[0]
     assert section.blocks
     assert not record.is_complete
-    assert verdict_from_record(record).reasons[0].key == "incomplete"
+    assert findings_from_record(record).verdict.reasons[0].key == "incomplete"
     assert section.stopped_by.startswith("Ctrl-C" if ending == "ctrl_c" else "ServerUnavailableError")
     assert process.returncode == (130 if ending == "ctrl_c" else 1)
     assert "Traceback" not in said
@@ -277,7 +281,7 @@ def test_the_standard_set_on_the_real_server(tmp_path: Path, source: str) -> Non
     assert engine.exit_code == 0, engine.exception
     floor = read_record(tmp_path / "e.json").sections[0]
     assert [(arm.model, arm.batch_size) for arm in floor.arms] == [("toy_onnx_fp32", 1), ("toy_torch_fp32_tensor", 1)]
-    assert [item.reason.rsplit(" takes", 1)[-1] for item in floor.not_run] == [" batches of 1 at most"] * 4
+    assert [ENGLISH.why(item).rsplit(" takes", 1)[-1] for item in floor.not_run] == [" batches of 1 at most"] * 4
 
 
 SCRIPT = Path(__file__).resolve().parents[3] / "perf" / "run_perf.sh"

@@ -1,0 +1,200 @@
+"""The sentences of a report, in English and Chinese: what makes it doubtful, what was not run, how to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from photofinish.perf.record.changes import ERRORS
+
+_ERRORS_IN_CHINESE: Mapping[str, str] = {
+    "batch": "{model} 每批最多 {size} 张",
+    "loop": "没有 {backend} 后端的裸循环，仅有 {known}",
+    "file": "{path} 不存在，请运行 `photofinish export`",
+    "torch_gpu": "为 GPU 导出，而 torch 在此处看不到 GPU",
+    "provider": "为 GPU 导出，而此处的 ONNX Runtime 没有 {kind}，请安装 onnxruntime-gpu",
+    "refused": "ONNX Runtime 无法使用其 {kind}：{said}",
+    "fell_back": "ONNX Runtime 退回到 CPU，原因见 `photofinish doctor`",
+    "missing": "未安装 {name}，请运行 `{command}`",
+    "exited": "perf_analyzer 以 {code} 退出：{said}；另见服务器日志",
+    "timeout": "perf_analyzer 在 {seconds} 秒内未结束：机器繁忙，或服务器停滞？见其日志",
+    "answers": "perf_analyzer 只完成 {count} 个请求，需要多于 {least} 个",
+    "profile": "无法读取 perf_analyzer 的结果（{said}）；请使用固定版本：把您的从 PATH 移除",
+    "rows": "perf_analyzer 的 CSV 有 {count} 行，应为 1 行",
+    "error": "{said}",
+}
+
+SENTENCES: Mapping[str, tuple[str, str]] = {
+    # why something was not run
+    **{f"not_run_{key}": (said, _ERRORS_IN_CHINESE[key]) for key, said in ERRORS.items()},
+    "not_run_before": ("needs a rung before it; none is served here", "需要前一步，此处没有"),
+    "not_run_needs": ("needs {what}; none is served here", "需要：{what}，此处没有"),
+    "not_run_no_gpu": ("{model} does not run on a GPU", "{model} 不在 GPU 上运行"),
+    "not_run_both": ("{model} would change engine and precision at once", "{model} 会同时改变引擎和精度"),
+    "not_run_small": ("the model takes smaller batches only", "该模型只接受更小的批"),
+    "not_run_http": (
+        "the server's HTTP endpoint is not on the port below its gRPC port",
+        "服务器的 HTTP 端口不在其 gRPC 端口的前一位",
+    ),
+    # only in records of schema 1
+    "not_run_memory": ("the server takes no shared memory from here", "服务器不接受来自此处的共享内存"),
+    "not_run_files": ("{folder} holds neither {first} nor {second}", "{folder} 中既没有 {first} 也没有 {second}"),
+    "needs_openvino_any": ("an openvino variant", "openvino 变体"),
+    # what a rung needs
+    "needs_baseline": ("a baseline variant", "基线变体"),
+    "needs_contract": ("a pytorch FP32 variant in the frames contract", "帧契约的 pytorch FP32 变体"),
+    "needs_engine": ("an onnxruntime FP32 variant", "onnxruntime FP32 变体"),
+    "needs_precision": ("an onnxruntime FP16 variant without CUDA graphs", "不用 CUDA 图的 onnxruntime FP16 变体"),
+    "needs_cuda_graphs": (
+        "an onnxruntime FP16 variant with CUDA graphs, on a GPU",
+        "在 GPU 上使用 CUDA 图的 onnxruntime FP16 变体",
+    ),
+    "needs_aoti": ("a compiled pytorch FP16 variant", "编译过的 pytorch FP16 变体"),
+    "needs_openvino": ("an openvino FP32 variant", "openvino FP32 变体"),
+    "needs_tensorrt": ("a tensorrt FP16 variant", "tensorrt FP16 变体"),
+    "needs_int8": ("an INT8 variant", "INT8 变体"),
+    "needs_rect": (
+        "a variant with a rectangular input beside the square one of the rung before",
+        "与上一级方形输入变体对应的矩形输入变体",
+    ),
+    # what a data set is called
+    "dataset_synthetic": ("synthetic camera, {frames} frames", "合成摄像头 {frames} 帧"),
+    "dataset_frames": ("{dataset}, {frames} frames", "{dataset}，{frames} 帧"),
+    # why a section is not valid, and what to do
+    "valid_note": ("No reason was found to doubt these figures.", "未发现质疑这些数字的理由。"),
+    "reason_empty": ("nothing was measured", "没有任何测量"),
+    "advice_empty": ("run it again", "请重新运行"),
+    "reason_incomplete": ("{section} was stopped: {by}", "{section} 被中断：{by}"),
+    "reason_cut_off": ("{section} was cut off before its end", "{section} 未完成即中断"),
+    "advice_cut_off": ("run it again to its end", "请重新完整运行"),
+    "advice_incomplete": ("run it again to its end", "请重新完整运行"),
+    "reason_errors": (
+        "{section}, {arm}: {errors} of {requests} requests failed",
+        "{section}，{arm}：{requests} 个请求中 {errors} 个失败",
+    ),
+    "advice_errors": ("read the server's log", "请查看服务器日志"),
+    "reason_few_rounds": (
+        "{section}, {arm}: {rounds} blocks, an interval needs {needed}",
+        "{section}，{arm}：只有 {rounds} 个区块，置信区间至少需要 {needed} 个",
+    ),
+    "advice_few_rounds": ("raise --rounds", "请增大 --rounds"),
+    "reason_few_samples": (
+        "{section}, {arm}: {requests} requests, P95 needs {needed}",
+        "{section}，{arm}：{requests} 个请求，P95 至少需要 {needed} 个",
+    ),
+    "advice_few_samples": ("raise --seconds", "请增大 --seconds"),
+    "reason_late_sender": (
+        "{section}, {arm}: the load generator sent late",
+        "{section}，{arm}：压测端发送过晚",
+    ),
+    "advice_late_sender": (
+        "give the client a core of its own, or lower the rate",
+        "请为客户端留出一个核，或降低速率",
+    ),
+    "reason_unstable": (
+        "{section}: the median drifted by {percent} % from the first half of the rounds to the second ({arm}; limit "
+        "{limit} %)",
+        "{section}：中位数从前半到后半漂移了 {percent} %（{arm}，限值 {limit} %）",
+    ),
+    "advice_unstable": (
+        "wait until the machine is warm and idle, then measure again",
+        "请等机器预热且空闲后再测",
+    ),
+    "reason_imprecise": (
+        "{section}, {arm}: the gain in median latency is known only to within {percent} % (limit {limit} %)",
+        "{section}，{arm}：中位延迟的提升只精确到 {percent} %（限值 {limit} %）",
+    ),
+    "advice_imprecise": (
+        "raise --rounds, or measure while the machine does nothing else",
+        "请增大 --rounds，或在机器空闲时测量",
+    ),
+    "reason_harness": (
+        "{section}: the load generator itself costs {us} µs per request here (P95)",
+        "{section}：压测端自身每请求耗时 {us} µs（P95）",
+    ),
+    "advice_harness": ("stop other work on this machine", "请停止本机的其他任务"),
+    "reason_throttled": ("{section}: the GPU was held back: {throttles}", "{section}：GPU 被降频：{throttles}"),
+    "advice_throttled": ("cool it, raise its power limit, or lock its clocks", "请改善散热、提高功耗上限或锁定频率"),
+    "reason_foreign_gpu": (
+        "{section}: processes of others used the GPU ({count})",
+        "{section}：另有 {count} 个进程占用 GPU",
+    ),
+    "advice_foreign_gpu": ("stop them", "请停止这些进程"),
+    "reason_foreign_cpu": (
+        "{section}: other programs used {cores:.1f} of {all} cores",
+        "{section}：其他程序占用了 {all} 核中的 {cores:.1f} 核",
+    ),
+    "advice_foreign_cpu": ("stop them", "请停止这些程序"),
+    # how it was measured, and how to read it
+    "note_percentiles": (
+        "Percentiles are nearest-rank. P95 is printed from {p95} requests on, P99 from {p99} (the sample-size rule of "
+        "MLPerf LoadGen's early stopping, 99 % confidence).",
+        "百分位数按最近秩计算。P95 至少需要 {p95} 个请求，P99 至少需要 {p99} 个"
+        "（MLPerf LoadGen 提前停止规则，99 % 置信度）。",
+    ),
+    "note_intervals": (
+        "Every arm is warmed until steady, uncounted; then blocks of all arms alternate (ABBA). Gains carry a 95 % "
+        "interval: Student's t with the standard error of a bootstrap over whole rounds; where it holds 1 no "
+        "difference is claimed.",
+        "各对象先预热至稳定且不计入，随后测量区块交替进行（ABBA）。提升附带 95 % 区间："
+        "由整轮重抽样得到标准误，再用 Student t；区间含 1 时不声称有差异。",
+    ),
+    "note_latency": (
+        "Latency runs from the moment a frame was due to the moment its detections were there. Errors are counted "
+        "beside it; nothing is clipped.",
+        "延迟从一帧应被处理的时刻算到结果返回；错误单独计数，不剔除任何样本。",
+    ),
+    "note_memory": ("GPU memory: {method}.", "显存：{method}。"),
+    "note_memory_kept": (
+        "The client keeps the memory it frees, on all sides alike.",
+        "客户端保留其释放的内存，各方一致。",
+    ),
+    "note_memory_plain": (
+        "The client leaves its memory to the C library: a 4.9 MB request may take thousands of page faults, or none.",
+        "客户端的内存交由 C 库管理：一个 4.9 MB 请求可能产生数千次缺页，也可能没有。",
+    ),
+    "note_untrained": (
+        "The weights are untrained: speed only, boxes mean nothing.",
+        "权重未经训练：只看速度，检测框没有意义。",
+    ),
+    "note_accuracy": (
+        "Accuracy: {kind}, {dataset}, measured by the gate at export.",
+        "精度：{kind}，{dataset}，由导出时的精度门测得。",
+    ),
+    "note_tf32": ("The baseline's FP32 may run as TF32.", "基线的 FP32 可能以 TF32 运行。"),
+    "note_power_cap": (
+        "The GPU ran at its power limit in {found} of {all} blocks: its clocks are those that the limit allows at this "
+        "load.",
+        "GPU 在 {all} 个测量块中的 {found} 个里达到功耗上限：其频率即该负载下上限所允许的频率。",
+    ),
+    "note_no_tf32": ("FP32 is computed as FP32: TF32 is off.", "FP32 按 FP32 计算：TF32 已关闭。"),
+    "note_input": (
+        "Input of {models}: {size}, the frame without the grey padding that makes the others' input a square. The "
+        "picture in it has the same size; what that costs in accuracy is counted in its mAP.",
+        "{models} 的输入为 {size}：去掉了把其他输入补成正方形的灰边，画面大小不变；对精度的影响已计入其 mAP。",
+    ),
+    "note_server_kind": (
+        "Server: {kind} {version}. Server-side times of the embedded and the container server are not comparable.",
+        "服务器：{kind} {version}。嵌入式与容器服务器的服务端时间不可直接比较。",
+    ),
+    "note_harness": (
+        "The load generator's own P95 per request: {closed} µs in the closed loop, {open} µs in the open loop.",
+        "压测端自身每请求 P95：闭环 {closed} µs，开环 {open} µs。",
+    ),
+    "note_generators": (
+        "perf_analyzer and our closed loop agree within 10 % everywhere.",
+        "perf_analyzer 与自带闭环压测处处相差不超过 10 %。",
+    ),
+    "note_disagreement": (
+        "{row}: perf_analyzer's median is {ratio} of ours.",
+        "{row}：perf_analyzer 的中位数是我们的 {ratio}。",
+    ),
+    "note_sweep": (
+        "Each row is one run of its own, one after the other: no interval, and drift between rows stays in. What is "
+        "claimed stands in the comparison and the ladder.",
+        "每行各自单独运行一次，依次进行：没有区间，行间漂移未消除。结论以对比和阶梯为准。",
+    ),
+    "note_overloaded": (
+        "{arm} cannot keep {rate} frames a second: it reached {fps}; its latency would depend on how long one waits.",
+        "{arm} 跟不上每秒 {rate} 帧：实际 {fps}；其延迟取决于等待多久，故不给出。",
+    ),
+}
