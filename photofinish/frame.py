@@ -16,6 +16,7 @@ class Frame:
 
     image_hwc_bgr: (height, width, 3) uint8, blue first, as OpenCV reads it.
     index counts from 0 within its stream; captured_ns is perf_counter_ns when the picture was there.
+    presented_ns: when its recording shows it, from its first picture on; None where its source has no such times.
     truth: exact objects in this frame where the source knows them (the synthetic camera), else None.
     """
 
@@ -23,6 +24,7 @@ class Frame:
     stream_id: str
     index: int
     captured_ns: int
+    presented_ns: int | None = None
     truth: Detections | None = None
 
     def __post_init__(self) -> None:

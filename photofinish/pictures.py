@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,10 +12,13 @@ import numpy.typing as npt
 
 from photofinish.errors import SourceError
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (
+    *(".avif", ".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+    *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+)
 COLLECTED_FOLDER = "frames"
 """Below its folder `photofinish calibrate` keeps pictures here, apart from its contact sheet."""
-JPEG_START = b"\xff\xd8"
+JPEG_START, _PNG_START, _PNG_END = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"IEND"
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 _WITH_LENGTH = frozenset((*range(0xC0, 0xD0), *range(0xDA, 0xF0), 0xFE))
 _NEXT_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
@@ -29,6 +33,8 @@ def image_from_file(path: Path) -> npt.NDArray[np.uint8]:
         raise SourceError(f"{path} cannot be read: {exc.strerror or exc}") from exc
     if content.startswith(JPEG_START) and (damage := jpeg_damage(content)):
         raise SourceError(f"{path} is a damaged JPEG: {damage}; copy it again")
+    if content.startswith(_PNG_START) and _PNG_END not in content[-1024:]:
+        raise SourceError(f"{path} is a damaged PNG: its end is missing, it has {len(content)} bytes; copy it again")
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     except cv2.error as exc:
@@ -38,20 +44,26 @@ def image_from_file(path: Path) -> npt.NDArray[np.uint8]:
     return np.asarray(image, dtype=np.uint8)
 
 
-def image_paths(folder: Path) -> tuple[Path, ...]:
-    """The pictures in a folder, by name. Raises SourceError when there is none."""
+def is_picture(path: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> bool:
+    """Whether a file's name says that it is a picture; hidden files, such as the `._` files of macOS, are none."""
+    return path.suffix.lower() in suffixes and not path.name.startswith(".")
+
+
+def image_paths(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> tuple[Path, ...]:
+    """The pictures in a folder, by name, with links that lead nowhere. Raises SourceError when there is none."""
     try:
-        paths = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES))
+        named = [path for path in folder.iterdir() if is_picture(path, suffixes)]
+        paths = tuple(sorted(path for path in named if path.is_file() or not path.exists()))
     except OSError as exc:
         raise SourceError(f"{folder} cannot be read: {exc.strerror}; give a folder that this user may read") from exc
     if not paths:
-        raise SourceError(f"{folder} holds no pictures; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
+        raise SourceError(f"{folder} holds no pictures; expected files ending in {', '.join(suffixes)}")
     return paths
 
 
 def image_paths_below(folder: Path) -> list[Path]:
     """The pictures in a folder and in those below it, by name; OSError when it cannot be read."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    return sorted(path for path in folder.rglob("*") if is_picture(path) and path.is_file())
 
 
 def jpeg_damage(content: bytes) -> str | None:

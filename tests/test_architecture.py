@@ -81,6 +81,7 @@ ONLY_HERE = {
     "ultralytics": {"export"},
     "tritonclient": {"client"},
     "gradio": {"client"},
+    "av": {"client"},
 }
 HEAVY = {
     "torch",

@@ -16,7 +16,8 @@ from photofinish.client.detect.drawing import draw_detections
 from photofinish.client.detect.saving import file_stem, make_folder, save_picture, video_writer
 from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.pipeline.opening import Pipeline
-from photofinish.client.sources.recordings import PictureSource, VideoSource
+from photofinish.client.sources.pictures import PictureSource
+from photofinish.client.sources.recordings import VideoSource
 from photofinish.client.sources.source import Source
 from photofinish.errors import ConfigError
 from photofinish.percentiles import nearest_rank
@@ -149,7 +150,7 @@ class _Keeper:
         self._append: Callable[..., None] | None = None
         is_pictures = isinstance(source, PictureSource)
         self.path = folder if is_pictures else folder / f"{file_stem(source.name)}.mp4"
-        if isinstance(source, VideoSource) and self.path.exists() and self.path.samefile(source.path):
+        if isinstance(source, VideoSource) and source.path and self.path.exists() and self.path.samefile(source.path):
             raise ConfigError(f"saving to {self.path} would write over the original; give another --save folder")
 
     def keep(self, result: FrameResult) -> None:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.client.sources.recordings import quiet_capture
+from photofinish.client.sources.live import quiet_capture
 from photofinish.errors import ConfigError
 from photofinish.letterbox import letterboxed_from_image
 

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
+
+import av
 
 from photofinish.address.credentials import require_unambiguous
-from photofinish.address.hiding import (
-    NETWORK_SCHEMES,
-    is_network_address,
-    looks_like_address,
-    public_address,
-)
-from photofinish.client.sources.live import camera_source, stream_source
-from photofinish.client.sources.recordings import PictureSource, VideoSource
+from photofinish.address.hiding import NETWORK_SCHEMES, is_network_address, looks_like_address, public_address
+from photofinish.client.sources.decoding import Decoder
+from photofinish.client.sources.live import CameraSource, camera_index, cameras_present
+from photofinish.client.sources.pictures import PictureSource
+from photofinish.client.sources.recordings import VideoSource
 from photofinish.client.sources.source import Source
+from photofinish.client.sources.streams import RECONNECT_DELAYS_S, StreamSource, is_recording, open_network_decoder
 from photofinish.client.sources.synthetic import synthetic_from_spec
+from photofinish.client.sources.wholeness import missing_part
 from photofinish.errors import SourceError
 from photofinish.pictures import IMAGE_SUFFIXES, image_paths
 
 __all__ = ["Source", "is_present", "open_source"]
 
+_log = logging.getLogger(__name__)
+_FILE_SCHEME = "file://"
+
 
 def open_source(
-    spec: str, *, loop: bool = False, paced: bool = False, on_notice: Callable[[str], None] = lambda text: None
+    spec: str,
+    *,
+    loop: bool = False,
+    paced: bool = False,
+    strict: bool = False,
+    on_notice: Callable[[str], None] = _log.warning,
 ) -> Source:
     """The source that `spec` names, already open.
 
-    A picture, a folder of pictures, a video file, a camera index (`0`, `/dev/video0`), a stream (`rtsp://…`) or
-    `synthetic[?seed=1&width=1280&height=720&fps=30]`. loop repeats recordings; paced plays them and the synthetic
-    camera at their own rate, skipping what nobody fetches in time. on_notice hears of reconnections.
-    Raises SourceError saying what is wrong with it.
+    A picture, a folder of pictures, a video file, a camera index (`0`, `/dev/video0`, `/dev/v4l/by-id/…`), a stream
+    (`rtsp://…`), a recording on the web, or `synthetic[?seed=1&width=1280&height=720&fps=30]`. loop repeats recordings;
+    paced plays them and the synthetic camera at their own times, skipping what nobody fetches in time. strict ends with
+    the first picture of a folder that cannot be read; without it such pictures are told and left out. on_notice hears
+    of them, and of reconnections. Raises SourceError saying what is wrong with it.
     """
     if not spec.strip():
         raise SourceError(
@@ -41,29 +52,64 @@ def open_source(
         return synthetic_from_spec(spec, paced=paced)
     if is_network_address(spec):
         require_unambiguous(spec)
-        return stream_source(spec, loop=loop, on_notice=on_notice)
-    if camera := re.fullmatch(r"(?:/dev/video)?(\d{1,3})", spec):
-        return camera_source(int(camera[1]), on_notice=on_notice)
-    path = Path(spec)
-    if not is_present(spec):
+        return _network_source(spec, loop=loop, paced=paced, on_notice=on_notice)
+    if (index := camera_index(spec)) is not None:
+        return CameraSource(index, f"camera {index}")
+    path = Path(unquote(spec.removeprefix(_FILE_SCHEME), errors="surrogateescape") if _is_file_url(spec) else spec)
+    if not is_present(str(path)):
         raise SourceError(_why_not_present(spec))
     if path.is_dir():
-        return PictureSource(path.name or str(path), image_paths(path), loop=loop, paced=paced)
+        return PictureSource(
+            path.name or str(path), image_paths(path), loop=loop, paced=paced, strict=strict, on_notice=on_notice
+        )
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return PictureSource(path.name, (path,), loop=loop, paced=paced)
-    return VideoSource(path, loop=loop, paced=paced)
+    return VideoSource(path.name, lambda: _file_decoder(path), path=path, loop=loop, paced=paced, on_notice=on_notice)
 
 
 def is_present(spec: str) -> bool:
     """Whether a file or folder of that name can be seen; False also for names that none can have."""
     try:
         return Path(spec).exists()
-    except OSError:  # too long, or in a folder that this user may not enter
+    except (OSError, ValueError):  # too long, in a folder that this user may not enter, or with a zero in it
         return False
+
+
+def _is_file_url(spec: str) -> bool:
+    return spec.startswith(_FILE_SCHEME + "/") and not is_present(spec)
+
+
+def _file_decoder(path: Path) -> Decoder:
+    """A decoder on a file, whatever its name is: `file:` keeps FFmpeg from reading a colon in it as an address."""
+    try:
+        return Decoder(f"file:{path}", str(path))
+    except OSError as exc:
+        if isinstance(exc, PermissionError | IsADirectoryError | FileNotFoundError):
+            raise SourceError(f"{path} cannot be read: {exc.strerror}") from exc
+        raise SourceError(_why_no_video(path)) from exc
+    except (av.FFmpegError, ValueError) as exc:
+        raise SourceError(_why_no_video(path)) from exc
+
+
+def _why_no_video(path: Path) -> str:
+    missing = missing_part(path)
+    reason = f"it is cut short, {missing}" if missing else "it is damaged, cut short, or not a video"
+    return f"{path} cannot be opened as a video: {reason}"
+
+
+def _network_source(url: str, *, loop: bool, paced: bool, on_notice: Callable[[str], None]) -> Source:
+    name = public_address(url)
+    decoder = open_network_decoder(url)
+    if url.lower().startswith("http") and is_recording(decoder):
+        decoder.close()
+        return VideoSource(name, lambda: open_network_decoder(url), loop=loop, paced=paced, on_notice=on_notice)
+    return StreamSource(url, name, decoder=decoder, reconnect_delays_s=RECONNECT_DELAYS_S, on_notice=on_notice)
 
 
 def _why_not_present(spec: str) -> str:
     shown = public_address(spec)[:200]
+    if spec.startswith("/dev/"):
+        return f"{shown} does not exist; cameras found: {cameras_present()}"
     if looks_like_address(spec):
         return f"{shown} does not exist as a file, and an address begins with one of {'://, '.join(NETWORK_SCHEMES)}://"
     return (

@@ -1,147 +1,145 @@
-"""Pictures and video files as sources."""
+"""Video files, and recordings behind an http address, as sources."""
 
 from __future__ import annotations
 
-import os
+import itertools
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import numpy as np
-import numpy.typing as npt
+import av
 
-from photofinish.client.sources.source import Clock, ReplaySource
+from photofinish.client.sources.decoding import NOMINAL_RATE_PER_S, Decoder, VideoPicture, how_to_convert
+from photofinish.client.sources.presentation import Clock
+from photofinish.client.sources.source import ReplaySource
+from photofinish.client.sources.wholeness import missing_part
 from photofinish.errors import SourceError
-from photofinish.pictures import image_from_file
 
-STILLS_PER_S = 30.0
-"""Rate at which pictures are played when a pace is asked for."""
 MISSING_SHARE = 0.02
-"""Share of the announced frames that may be missing: some containers only estimate the number."""
+"""Share of the pictures that may be missing or damaged before a recording is called damaged."""
+COUNTING_S = 1.0
+"""How long the pictures of a file without an index may be counted; the rest is estimated from what was counted."""
 
 
-class PictureSource(ReplaySource):
-    """One or more picture files."""
+class VideoSource(ReplaySource):
+    """A recording, decoded on the CPU. path: where it lies on this machine, None where it does not."""
 
     def __init__(
         self,
         name: str,
-        paths: tuple[Path, ...],
+        open_decoder: Callable[[], Decoder],
         *,
+        path: Path | None = None,
         loop: bool = False,
         paced: bool = False,
+        on_notice: Callable[[str], None] = lambda text: None,
         clock: Clock = time.perf_counter_ns,
     ) -> None:
-        self.paths = paths
-        self._position = 0
-        first = image_from_file(paths[0])
-        super().__init__(
-            name,
-            clock=clock,
-            loop=loop,
-            paced=paced,
-            size_wh=(first.shape[1], first.shape[0]) if len(paths) == 1 else None,
-            frames_per_s=STILLS_PER_S,
-            frame_count=len(paths),
-        )
-
-    def path_of(self, index: int) -> Path:
-        """The file that frame `index` comes from."""
-        return self.paths[index % len(self.paths)]
-
-    def rewind(self) -> None:
-        """Go back to the first picture."""
-        self._position = 0
-
-    def read_image(self) -> npt.NDArray[np.uint8] | None:
-        """The next picture, or None after the last."""
-        if self._position >= len(self.paths):
-            return None
-        path = self.paths[self._position]
-        self._position += 1
-        return image_from_file(path)
-
-    def skip_image(self) -> bool:
-        """Pass over one picture; False after the last."""
-        if self._position >= len(self.paths):
-            return False
-        self._position += 1
-        return True
-
-
-def quiet_capture() -> None:
-    """Keep OpenCV's and FFmpeg's own complaints off stderr: what matters is in our error."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
-
-class VideoSource(ReplaySource):
-    """A video file, decoded on the CPU."""
-
-    def __init__(
-        self, path: Path, *, loop: bool = False, paced: bool = False, clock: Clock = time.perf_counter_ns
-    ) -> None:
-        quiet_capture()
+        """Open it and decode its first picture; raises SourceError when there is none."""
         self.path = path
+        self._shown = str(path or name)
+        self._open_decoder = open_decoder
+        self._on_notice = on_notice
         self._lock = threading.Lock()
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-        if not self._capture.isOpened():
-            self._capture.release()
-            raise SourceError(f"{path} cannot be opened as a video: it is damaged, cut short, or not a video")
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self._announced = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self._read_count = 0
+        self._decoder = open_decoder()
+        self._first: VideoPicture | None = None
+        self._counted: int | None = None
+        try:
+            self._first = self._next()
+            if self._first is None:
+                raise SourceError(self._why_nothing())
+            height, width = self._first.image_hwc_bgr().shape[:2]
+        except BaseException:
+            self._decoder.close()
+            raise
+        rate = self._decoder.frames_per_s
         super().__init__(
-            path.name,
-            clock=clock,
-            loop=loop,
-            paced=paced,
-            size_wh=(
-                int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
-                int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
-            ),
-            frames_per_s=rate if 0 < rate < 1000 else STILLS_PER_S,
-            frame_count=self._announced if self._announced > 0 else None,
+            name, clock=clock, loop=loop, paced=paced, size_wh=(width, height), frames_per_s=rate or NOMINAL_RATE_PER_S
         )
 
+    @property
+    def frame_count(self) -> int | None:
+        """How many pictures to expect: from the index, else counted, else estimated. None for `loop`."""
+        if self._loop:
+            return None
+        if self._counted is None:
+            self._counted = self._decoder.indexed_pictures() or self._count()
+        return self._counted or None
+
     def rewind(self) -> None:
-        """Open the file again: seeking is not exact in every container."""
+        """Open it again: seeking is not exact in every container."""
         with self._lock:
             if self.closed.is_set():
                 return
-            self._capture.release()
-            self._capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
-            self._read_count = 0
+            self._decoder.close()
+            self._decoder = self._open_decoder()
 
-    def read_image(self) -> npt.NDArray[np.uint8] | None:
-        """The next picture, or None at the end. Raises SourceError when the file ends before it should."""
+    def next_picture(self) -> VideoPicture | None:
+        """The next picture, None at the end. Raises SourceError when the recording turns out damaged or cut short."""
         with self._lock:
             if self.closed.is_set():
                 return None
-            found, image = self._capture.read()
-        if found:
-            self._read_count += 1
-            return np.asarray(image, dtype=np.uint8)
-        self._require_complete()
-        return None
+            picture, self._first = self._first or self._next(), None
+            if picture is None:
+                self._require_whole()
+            return picture
 
-    def skip_image(self) -> bool:
-        """Pass over one picture; False at the end."""
-        with self._lock:
-            found = not self.closed.is_set() and bool(self._capture.grab())
-        self._read_count += found
-        return found
+    def end_ns(self) -> int:
+        """When the last picture so far ends."""
+        return self._decoder.clock.end_ns
 
     def close(self) -> None:
-        """Close the file."""
+        """Close it; waits for a read in progress."""
         super().close()
         with self._lock:
-            self._capture.release()
+            self._decoder.close()
 
-    def _require_complete(self) -> None:
-        missing = self._announced - self._read_count
-        if self._read_count == 0 or missing > max(2, self._announced * MISSING_SHARE):
-            raise SourceError(
-                f"{self.path} ends after {self._read_count} of {self._announced} frames: it is damaged or cut short"
-            )
+    def _next(self) -> VideoPicture | None:
+        try:
+            return self._decoder.next_picture()
+        except av.FFmpegError as exc:  # unreadable from here on: what follows asks whether that is the end
+            self._decoder.failure = exc
+            return None
+
+    def _why_nothing(self) -> str:
+        if self.path is not None and (missing := missing_part(self.path)):
+            return f"{self._shown} cannot be opened as a video: it is cut short, {missing}"
+        return (
+            f"{self._shown} cannot be opened as a video: it is damaged, or its {self._decoder.codec} cannot be decoded "
+            f"here; then {how_to_convert(self._shown)}"
+        )
+
+    def _require_whole(self) -> None:
+        """Raise SourceError when much of it is missing or damaged; tell when little is."""
+        decoder, read = self._decoder, self._decoder.pictures
+        indexed = decoder.indexed_pictures()
+        lacking = decoder.undecodable if indexed is None else max(indexed - decoder.leading - read, decoder.undecodable)
+        if lacking > max(2, (read + lacking) * MISSING_SHARE):
+            raise SourceError(f"{self._shown} ends after {read} of {read + lacking} frames: it is damaged or cut short")
+        if self.path is not None and not decoder.has_whole_index and (missing := missing_part(self.path)):
+            raise SourceError(f"{self._shown} ends after {read} frames: it is cut short, {missing}")
+        if lacking or decoder.damaged:
+            found = f"{lacking} of {read + lacking} frames are missing and {decoder.damaged} damaged"
+            self._on_notice(f"{self.name}: {found} in the file")
+
+    def _count(self) -> int:
+        """Packets of the file, for at most COUNTING_S; then as many again as the rest has room for."""
+        if self.path is None:
+            return round((self._decoder.duration_s or 0) * (self._decoder.frames_per_s or 0))
+        until = time.monotonic() + COUNTING_S
+        counter = self._open_decoder()
+        try:
+            count, position = 0, 0
+            for packets in itertools.count(1):
+                found = counter.next_packet_position()
+                if found is None:
+                    return count
+                count, position = packets, max(found, position)
+                if time.monotonic() > until:
+                    return round(count * max((counter.size_bytes or 0) / max(position, 1), 1))
+            return count
+        except av.FFmpegError:
+            return count
+        finally:
+            counter.close()

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 
-import numpy as np
-import numpy.typing as npt
-
+from photofinish.client.sources.presentation import Clock, RecordedPicture, Taken, keep_pace
+from photofinish.errors import SourceError
 from photofinish.frame import Frame
-
-Clock = Callable[[], int]
-"""Nanoseconds, as perf_counter_ns."""
 
 
 class Source(ABC):
     """An ordered source of frames. A context manager; `close` may be called from another thread.
 
-    size_wh, frames_per_s, frame_count: None where nobody can know. is_live: frames come whether or not they are
-    fetched; what is not fetched in time is skipped, and the frame index has a gap.
+    size_wh, frames_per_s: None where nobody can know. is_live: frames come whether or not they are fetched; what is not
+    fetched in time is skipped, and the frame index has a gap. skipped: names of what could not be read.
     """
 
     def __init__(
@@ -35,9 +31,15 @@ class Source(ABC):
         self.name = name
         self.size_wh = size_wh
         self.frames_per_s = frames_per_s
-        self.frame_count = frame_count
         self.is_live = is_live
+        self.skipped: list[str] = []
+        self._frame_count = frame_count
         self.closed = threading.Event()
+
+    @property
+    def frame_count(self) -> int | None:
+        """How many frames to expect, None where nobody can know. An estimate: what can be decoded decides."""
+        return self._frame_count
 
     def __enter__(self) -> Source:
         """The source itself, already open."""
@@ -59,7 +61,7 @@ class Source(ABC):
 
 
 class ReplaySource(Source):
-    """A recording: can be repeated (`loop`) and played at its own rate as a camera would (`paced`)."""
+    """A recording: can be repeated (`loop`) and played at its own times as a camera would (`paced`)."""
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class ReplaySource(Source):
         paced: bool,
         size_wh: tuple[int, int] | None,
         frames_per_s: float,
-        frame_count: int | None,
+        frame_count: int | None = None,
     ) -> None:
         super().__init__(
             name,
@@ -82,46 +84,57 @@ class ReplaySource(Source):
         self._clock = clock
         self._loop = loop
         self._paced = paced
-        self._interval_ns = round(1e9 / frames_per_s)
 
     @abstractmethod
     def rewind(self) -> None:
         """Go back to the first picture."""
 
     @abstractmethod
-    def read_image(self) -> npt.NDArray[np.uint8] | None:
-        """The next picture (height, width, 3) blue first, or None at the end. Raises SourceError when it is damaged."""
+    def next_picture(self) -> RecordedPicture | None:
+        """The next picture, or None at the end. Raises SourceError when the recording turns out damaged."""
 
     @abstractmethod
-    def skip_image(self) -> bool:
-        """Pass over one picture; False at the end."""
+    def end_ns(self) -> int:
+        """When the last picture so far ends."""
 
     def frames(self) -> Iterator[Frame]:
-        """The pictures in order; `paced` skips those that are overdue by a whole interval or more."""
-        index = 0
+        """The pictures in order; `paced` skips those whose successor is due already."""
+        index = offset_ns = 0
         begun_ns = self._clock()
+        picture = self._take()
         while not self.closed.is_set():
-            if self._paced:
-                index += self._keep_pace(begun_ns, index)
-            image = self.read_image()
-            if image is None:
+            if isinstance(picture, SourceError):
+                raise picture
+            if picture is None:
                 if not self._loop or index == 0:
                     return
+                offset_ns += self.end_ns()
                 self.rewind()
-                image = self.read_image()
-                if image is None:
+                picture = self._take()
+                if picture is None:
                     return
-            yield Frame(image_hwc_bgr=image, stream_id=self.name, index=index, captured_ns=self._clock())
-            index += 1
+                continue
+            following: Taken = None
+            if self._paced:
+                picture, following, passed = keep_pace(
+                    picture, self._take, begun_ns=begun_ns + offset_ns, clock=self._clock, closed=self.closed
+                )
+                index += passed
+            image = picture.image_hwc_bgr()
+            if image is not None:
+                yield Frame(
+                    image_hwc_bgr=image,
+                    stream_id=self.name,
+                    index=index,
+                    captured_ns=self._clock(),
+                    presented_ns=offset_ns + picture.presented_ns,
+                )
+                index += 1
+            picture = following if self._paced else self._take()
 
-    def _keep_pace(self, begun_ns: int, index: int) -> int:
-        """Wait until frame `index` is due, or pass over the overdue ones and give their number."""
-        late_ns = self._clock() - (begun_ns + index * self._interval_ns)
-        if late_ns < 0:
-            self.closed.wait(-late_ns / 1e9)
-            return 0
-        overdue = late_ns // self._interval_ns
-        for passed in range(overdue):
-            if not self.skip_image():
-                return passed
-        return overdue
+    def _take(self) -> Taken:
+        """The next picture or what went wrong, which must not hide the picture before it."""
+        try:
+            return self.next_picture()
+        except SourceError as exc:
+            return exc

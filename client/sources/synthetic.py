@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 from urllib.parse import parse_qsl
 
-from photofinish.client.sources.source import Clock, Source
+from photofinish.client.sources.presentation import Clock
+from photofinish.client.sources.source import Source
 from photofinish.errors import SourceError
 from photofinish.frame import Frame
 from photofinish.synthetic import SyntheticCamera

@@ -13,10 +13,11 @@ from photofinish.pictures import IMAGE_SUFFIXES, image_from_file, image_paths, i
 @pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
 def test_every_kind_of_picture_is_found_and_decoded(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"picture{suffix.upper()}"
-    assert cv2.imwrite(str(path), np.full((6, 8, 3), 200, np.uint8))
+    same = {".jfif": ".jpg", ".pgm": ".ppm", ".pbm": ".ppm"}.get(suffix, suffix)  # OpenCV writes no grey from colour
+    path.write_bytes(cv2.imencode(same, np.full((64, 96, 3), 200, np.uint8))[1])
     assert image_paths(tmp_path) == (path,)
     image = image_from_file(path)
-    assert (image.shape, image.dtype) == ((6, 8, 3), np.uint8)
+    assert (image.shape, image.dtype) == ((64, 96, 3), np.uint8)
 
 
 def test_folders_below_are_looked_into_and_are_no_pictures(tmp_path: Path) -> None:
@@ -26,6 +27,24 @@ def test_folders_below_are_looked_into_and_are_no_pictures(tmp_path: Path) -> No
         path.write_bytes(b"x")
     assert image_paths_below(tmp_path) == [tmp_path / "a.bmp", below / "z.jpg", tmp_path / "c.webp"]
     assert image_paths_below(tmp_path / "nothing") == []
+
+
+def test_hidden_files_are_no_pictures_and_links_to_nowhere_are_kept_to_be_told(tmp_path: Path) -> None:
+    """macOS leaves a `._a.jpg` with other content beside `a.jpg` on every other file system."""
+    for name in ("._a.jpg", ".hidden.png", "a.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "c.jpg").mkdir()
+    assert image_paths(tmp_path) == (tmp_path / "a.jpg", tmp_path / "b.jpg")
+    assert image_paths_below(tmp_path) == [tmp_path / "a.jpg"]
+
+
+def test_half_a_png_is_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "half.png"
+    content = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8))[1].tobytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(SourceError, match=r"half\.png is a damaged PNG: its end is missing"):
+        image_from_file(path)
 
 
 def test_half_a_jpeg_is_no_picture(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Real RTSP: a GStreamer server on loopback, watched through OpenCV as a user would."""
+"""Real RTSP: a GStreamer server on loopback, watched as a user would."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from photofinish.client.pipeline.opening import OptimisedPipeline
-from photofinish.client.sources.live import CaptureSource
 from photofinish.client.sources.opening import open_source
+from photofinish.client.sources.streams import StreamSource
 from photofinish.errors import SourceError
 from tests.client.fake_triton import FakeTriton
 
@@ -61,7 +61,7 @@ def test_a_camera_that_restarts_is_reached_again(system_python):
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(contextlib.ExitStack())
         port = first.enter_context(rtsp_server(system_python))
-        source = CaptureSource(
+        source = StreamSource(
             f"rtsp://127.0.0.1:{port}/cam", "cam", reconnect_delays_s=(0.2,) * 50, on_notice=notices.append
         )
         stack.enter_context(source)
@@ -77,7 +77,7 @@ def test_a_camera_that_restarts_is_reached_again(system_python):
 
 def test_a_camera_that_stays_away_ends_with_one_error(system_python):
     with rtsp_server(system_python) as port:
-        source = CaptureSource(f"rtsp://127.0.0.1:{port}/cam", "cam", reconnect_delays_s=(0.05, 0.05))
+        source = StreamSource(f"rtsp://127.0.0.1:{port}/cam", "cam", reconnect_delays_s=(0.05, 0.05))
         frames = source.frames()
         next(frames)
     begun = time.monotonic()

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from photofinish.address.hiding import public_address
-from photofinish.client.sources import live as live_sources
-from photofinish.client.sources.live import CaptureSource
+from photofinish.client.sources import streams
 from photofinish.client.sources.opening import open_source
-from photofinish.client.sources.recordings import PictureSource, VideoSource
+from photofinish.client.sources.pictures import PictureSource
+from photofinish.client.sources.recordings import VideoSource
+from photofinish.client.sources.streams import StreamSource
 from photofinish.errors import SourceError
 
 SIZE_WH = (96, 64)
@@ -191,7 +192,7 @@ def test_a_damaged_picture_in_a_folder_is_named(tmp_path):
     write_picture(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"hello")
     with pytest.raises(SourceError, match=r"b\.png"):
-        frames_of(tmp_path)
+        frames_of(tmp_path, strict=True)
 
 
 def test_jpegs_of_other_programs_are_whole(test_data):
@@ -258,24 +259,21 @@ class SilentCamera:
     def __init__(self):
         self.released = 0
 
-    def isOpened(self):  # noqa: N802
-        return True
+    size_wh = (1, 1)
+    frames_per_s = None
 
-    def read(self):
-        return False, None
+    def next_picture(self, *, within_s):
+        return None
 
-    def get(self, key):
-        return 0.0
-
-    def release(self):
+    def close(self):
         self.released += 1
 
 
 def test_a_stream_that_opens_and_gives_no_picture_ends_with_one_error(monkeypatch):
     cameras = []
-    monkeypatch.setattr(live_sources, "_open_capture", lambda target: cameras.append(SilentCamera()) or cameras[-1])
+    monkeypatch.setattr(streams, "open_network_decoder", lambda url: cameras.append(SilentCamera()) or cameras[-1])
     notices = []
-    source = CaptureSource("rtsp://cam", "cam", reconnect_delays_s=(0.0,) * 3, on_notice=notices.append)
+    source = StreamSource("rtsp://cam", "cam", reconnect_delays_s=(0.0,) * 3, on_notice=notices.append)
     with source, pytest.raises(SourceError, match="could not be reached again in 3 attempts"):
         next(source.frames())
     assert [notice[-8:] for notice in notices] == ["(1 of 3)", "(2 of 3)", "(3 of 3)"]
