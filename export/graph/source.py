@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-import onnx
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from photofinish.errors import ExportError
 from photofinish.model_card import Head
 from photofinish.variant import WeightsKind
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
 
 DEFAULT_INPUT_SIZE = 640
 """Side of a detector's input where neither the weights nor the user say."""

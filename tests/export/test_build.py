@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -215,3 +217,10 @@ def test_devices() -> None:
         assert resolve_device("auto") == "cpu"
         with pytest.raises(ExportError, match="PyTorch sees no GPU here"):
             resolve_device("cuda")
+
+
+def test_what_is_wrong_is_found_before_anything_heavy_is_loaded() -> None:
+    """A missing file or a wrong flag takes a moment, where PyTorch takes seconds."""
+    program = "import sys, photofinish.export.build; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert {"torch", "onnx", "onnxruntime", "ultralytics"} & set(done.stdout.split()) == set()
