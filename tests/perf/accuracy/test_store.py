@@ -86,7 +86,7 @@ def test_another_machine_or_library_is_measured_again(
 def test_the_code_that_decides_the_answers_is_known() -> None:
     names = {str(path.relative_to(CHECKOUT)) for path in deciding_code()}
     assert {
-        "client/pipeline/preparation.py",
+        "client/triton/tensors.py",
         "perf/accuracy/figures.py",
         "photofinish/letterbox.py",
         "photofinish/synthetic/traffic.py",
