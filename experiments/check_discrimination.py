@@ -28,7 +28,7 @@ from experiments.simulated_machine import simulated_coverage
 from photofinish.client.pipeline.opening import OptimisedPipeline
 from photofinish.errors import ConfigError
 from photofinish.perf.formatting import interval_text
-from photofinish.perf.judge.summary import summaries_from_section
+from photofinish.perf.judge.summary import ArmSummary, summaries_from_section
 from photofinish.perf.load.loops import Sender
 from photofinish.perf.load.senders import frame_sender
 from photofinish.perf.measure.bench import frames_from_source, served_models
@@ -105,8 +105,9 @@ def compare_once(first: Sender, second: Sender, *, rounds: int, block_s: float, 
 
 def tally_from_sections(sections: Sequence[Section]) -> ComparisonTally:
     """What the intervals of these comparisons said."""
+    summaries = [summaries_from_section(section) for section in sections]
     gains: dict[str, list[Interval | None]] = {
-        key: [summaries_from_section(section)[1].gain(key) for section in sections] for key in STATISTIC_KEYS
+        key: [second.gain(key) for _, second in summaries] for key in STATISTIC_KEYS
     }
     return ComparisonTally(
         runs=len(sections),
@@ -119,12 +120,12 @@ def tally_from_sections(sections: Sequence[Section]) -> ComparisonTally:
             ]
             for key, found in gains.items()
         },
-        median_ms=[_median_ms(section) for section in sections],
+        median_ms=[_median_ms(first) for first, _ in summaries],
     )
 
 
-def _median_ms(section: Section) -> float | None:
-    median_ns = summaries_from_section(section)[0].latency["p50"]
+def _median_ms(summary: ArmSummary) -> float | None:
+    median_ns = summary.latency["p50"]
     return None if median_ns is None else round(median_ns / NS_PER_MS, 3)
 
 

@@ -95,7 +95,7 @@ def findings_from_record(record: Record) -> Findings:
 
 def _part_verdict(found: SectionFindings, record: Record) -> PartVerdict:
     reasons = reasons_from_section(found.section, found.summaries, record)
-    return PartVerdict(name=found.section.name, reasons=(*reasons, *found.disturbances))
+    return PartVerdict(section=found.section, reasons=(*reasons, *found.disturbances))
 
 
 def findings_from_section(section: Section, *, cores: int) -> SectionFindings:

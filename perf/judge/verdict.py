@@ -38,7 +38,7 @@ class Reason:
     """
 
     key: str
-    section: str = ""
+    section: Section | None = field(default=None, repr=False)
     arms: tuple[Arm, ...] = ()
     throttles: tuple[Throttle, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -59,10 +59,15 @@ class LimitResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartVerdict:
-    """The judgement over one section, by its name."""
+    """The judgement over one section."""
 
-    name: str
+    section: Section = field(repr=False)
     reasons: tuple[Reason, ...]
+
+    @property
+    def name(self) -> str:
+        """The section's name."""
+        return self.section.name
 
     @property
     def validity(self) -> Validity:
@@ -118,13 +123,13 @@ def reasons_from_section(section: Section, summaries: Sequence[ArmSummary], reco
     """All in a section of the record that speaks against it, but what came from outside."""
     reasons: list[Reason] = []
     if not section.complete and section.stopped_by:
-        reasons.append(Reason(key="incomplete", section=section.name, values={"by": section.stopped_by}))
+        reasons.append(Reason(key="incomplete", section=section, values={"by": section.stopped_by}))
     elif not section.complete:
-        reasons.append(Reason(key="cut_off", section=section.name))
+        reasons.append(Reason(key="cut_off", section=section))
     for summary in summaries:
         if summary.errors > MAX_ERROR_SHARE * summary.requests:
             values = {"errors": summary.errors, "requests": summary.requests}
-            reasons.append(Reason(key="errors", section=section.name, arms=(summary.arm,), values=values))
+            reasons.append(Reason(key="errors", section=section, arms=(summary.arm,), values=values))
     if section.kind in ("comparison", "ladder"):
         reasons += _comparison_reasons(section, summaries, record)
     return tuple(reasons)
@@ -137,20 +142,20 @@ def _comparison_reasons(section: Section, summaries: Sequence[ArmSummary], recor
         completed, needed = summary.requests - summary.errors, min_samples(0.95)
         if section.complete and blocks < MIN_ROUNDS:
             few = {"rounds": blocks, "needed": MIN_ROUNDS}
-            reasons.append(Reason(key="few_rounds", section=section.name, arms=arms, values=few))
+            reasons.append(Reason(key="few_rounds", section=section, arms=arms, values=few))
         if completed < needed and section is primary_comparison(record):
             few = {"requests": completed, "needed": needed}
-            reasons.append(Reason(key="few_samples", section=section.name, arms=arms, values=few))
+            reasons.append(Reason(key="few_samples", section=section, arms=arms, values=few))
     late = tuple(item.arm for item in summaries if any(is_sender_late(block.samples) for block in item.blocks))
     if late and section.load.mode == "open":
-        reasons.append(Reason(key="late_sender", section=section.name, arms=late))
+        reasons.append(Reason(key="late_sender", section=section, arms=late))
     reasons += _spread_reasons(section, [item for item in summaries if not is_overloaded(section, item)])
     medians = [median for item in summaries if (median := item.latency["p50"])]
     if record.harness and medians:
         closed_ns, open_ns = record.harness.closed_loop_p95_ns, record.harness.open_loop_p95_ns
         overhead_ns = open_ns if section.load.mode == "open" else closed_ns
         if overhead_ns > max(MAX_OVERHEAD_NS, MAX_OVERHEAD_SHARE * min(medians)):
-            reasons.append(Reason(key="harness", section=section.name, values={"us": round(overhead_ns / 1000)}))
+            reasons.append(Reason(key="harness", section=section, values={"us": round(overhead_ns / 1000)}))
     return reasons
 
 
@@ -160,12 +165,12 @@ def machine_reasons(section: Section, cores: int) -> list[Reason]:
     gpus = [gpu for block in section.blocks for gpu in block.observed.gpus]
     # A power cap that changes clocks while measuring shows as drift; one that does not is the card as it is.
     if held_back := sorted({reason for gpu in gpus for reason in gpu.throttle_reasons} - {POWER_CAP}):
-        reasons.append(Reason(key="throttled", section=section.name, throttles=tuple(held_back)))
+        reasons.append(Reason(key="throttled", section=section, throttles=tuple(held_back)))
     if foreign := max((gpu.foreign_processes for gpu in gpus), default=0):
-        reasons.append(Reason(key="foreign_gpu", section=section.name, values={"count": foreign}))
+        reasons.append(Reason(key="foreign_gpu", section=section, values={"count": foreign}))
     others = [block.observed.other_cpu_cores for block in section.blocks if block.observed.other_cpu_cores is not None]
     if others and (mean := float(np.mean(others))) > MAX_OTHER_CPU_SHARE * cores:
-        reasons.append(Reason(key="foreign_cpu", section=section.name, values={"cores": mean, "all": cores}))
+        reasons.append(Reason(key="foreign_cpu", section=section, values={"cores": mean, "all": cores}))
     return reasons
 
 
@@ -186,7 +191,7 @@ def _spread_reasons(section: Section, steady: Sequence[ArmSummary]) -> list[Reas
 
 def _spread_reason(key: str, section: Section, arm: Arm, found: float, limit: float) -> Reason:
     values = {"percent": round(100 * found), "limit": round(100 * limit)}
-    return Reason(key=key, section=section.name, arms=(arm,), values=values)
+    return Reason(key=key, section=section, arms=(arm,), values=values)
 
 
 def limit_result(name: str, limit: float, summaries: Sequence[ArmSummary]) -> LimitResult:

@@ -77,7 +77,7 @@ def html_report(findings: Findings, *, lang: str = "en") -> str:
     pills = [(say(verdict.validity), verdict.validity == "INVALID")]
     if verdict.validity == "INVALID" and len(verdict.parts) > 1:
         pills += [
-            (say("in_part", part=say.section(part.name), verdict=say(part.validity)),
+            (say("in_part", part=say.section(part.section), verdict=say(part.validity)),
              part.validity == "INVALID")
             for part in verdict.parts
         ]  # fmt: skip

@@ -190,7 +190,7 @@ def stage_table(found: SectionFindings, say: Words) -> Table:
 
 def part_rows(verdict: Verdict, say: Words) -> Table:
     """One row per part: VALID or INVALID."""
-    rows = [[say.section(part.name), say(part.validity)] for part in verdict.parts]
+    rows = [[say.section(part.section), say(part.validity)] for part in verdict.parts]
     return [say("part"), say("judged")], rows
 
 

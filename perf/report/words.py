@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from photofinish.errors import ConfigError
+from photofinish.perf.formatting import tick_label
 from photofinish.perf.judge.verdict import Reason
 from photofinish.perf.record.changes import Change, NotRun
-from photofinish.perf.record.record import Arm
+from photofinish.perf.record.record import Arm, Section
 from photofinish.perf.report.labels import LABELS
 from photofinish.perf.report.sentences import SENTENCES
 
@@ -36,11 +37,11 @@ class Words:
         """The entry of `<kind>_<name>`; the name itself where there is none: somebody else has chosen it."""
         return self(f"{kind}_{name}") if f"{kind}_{name}" in ENTRIES else name
 
-    def section(self, name: str) -> str:
-        """A section's name; `paced 30` is the one at 30 frames a second."""
-        if name.startswith("paced "):
-            return self("section_paced", rate=name.removeprefix("paced "))
-        return self.named("section", name)
+    def section(self, section: Section) -> str:
+        """A section's name; a paced one has its rate in frames a second."""
+        if section.kind == "comparison" and section.load.rate_rps:
+            return self("section_paced", rate=tick_label(section.load.rate_rps))
+        return self.named("section", section.name)
 
     def arm(self, arm: Arm) -> str:
         """What an arm is called: its own label, its rung of the ladder, its row of a sweep, its model."""
@@ -62,7 +63,8 @@ class Words:
 
     def reason(self, reason: Reason) -> str:
         """Why a section is not valid, and what to do about it."""
-        values = {"section": self.section(reason.section), "arm": ", ".join(map(self.arm, reason.arms))}
+        values = {"section": self.section(reason.section) if reason.section else ""}
+        values["arm"] = ", ".join(map(self.arm, reason.arms))
         values["throttles"] = ", ".join(self.named("throttle", item) for item in reason.throttles)
         said, advice = (self(f"{kind}_{reason.key}", **values, **reason.values) for kind in ("reason", "advice"))
         return f"{said}{self.semicolon}{advice}{self.stop}"

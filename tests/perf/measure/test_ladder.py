@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from photofinish.client.triton.served import ServedModel
-from photofinish.errors import ConfigError
+from photofinish.client.triton.transport import SYSTEM_SHM
+from photofinish.errors import ConfigError, RequestTimeoutError
+from photofinish.perf.measure import runs
 from photofinish.perf.measure.bench import Bench
+from photofinish.perf.measure.comparison import Contender, contender_from_sender
 from photofinish.perf.measure.ladder import RUNGS, changes_between, ladder_setups
 from photofinish.perf.measure.runs import Plan, Run, climb_ladder
 from photofinish.perf.measure.setups import Setup
+from photofinish.perf.record.record import Arm, Load
 from photofinish.perf.report.words import ENGLISH, ENTRIES
 from photofinish.perf.watch.watcher import Watcher
 from tests.builders import build_card
@@ -174,3 +180,34 @@ def test_what_comes_after_the_engines_builds_on_the_fastest_of_them() -> None:
     assert _changed(setups)["precision"] == "precision int8 → fp16"
     unmoved, _ = ladder_setups((BASELINE, TORCH, ONNX, FP16_CPU, INT8), TORCH)
     assert [setup.key for setup in unmoved][-3:] == ["int8", "pipelining", "batching"]
+
+
+def test_a_rung_is_told_by_what_really_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One rung cannot be opened, and the server's HTTP endpoint is not found: the changes skip what was left out."""
+
+    @contextmanager
+    def opened(bench: Bench, setup: Setup, load: Load) -> Iterator[Contender]:
+        if setup.rung == "client":
+            raise RequestTimeoutError("no answer in {5} s")
+        transport = SYSTEM_SHM if setup.transport == "auto" else setup.transport
+        arm = Arm(key=setup.key, rung=setup.rung, model=setup.model.name, transport=str(transport))
+        yield replace(contender_from_sender(arm, lambda index: None, load), warm_up=lambda: None)
+
+    monkeypatch.setattr(runs, "open_contender", opened)
+    models = (BASELINE, TORCH, ONNX)
+    bench = Bench(url="", models=models, frames=(), source="", server={}, watcher=Watcher())
+    plan = Plan(ladder_rounds=1, ladder_block_s=0.001)
+    run = Run(bench=bench, plan=plan, out=tmp_path / "l.json", on_progress=lambda line: None, record=build_record())
+    climb_ladder(run, ONNX)
+    ladder = run.record.sections[-1]
+    assert {arm.rung: ENGLISH.changes(arm.changes) for arm in ladder.arms} == {
+        "baseline": "",
+        "contract": "contract tensor → frames",
+        "transport": "client baseline → optimised, transport grpc → system_shm",
+        "engine": "engine pytorch → onnxruntime",
+        "pipelining": "in flight 1 → 2",
+        "batching": "transport system_shm → system_shm_http, batch 1 → 8",
+    }
+    reasons = {ENGLISH.subject(item): ENGLISH.why(item) for item in ladder.not_run}
+    assert reasons["reused requests"] == "no answer in {5} s"
+    assert reasons["requests over HTTP"].startswith("the server's HTTP endpoint is not on the port")

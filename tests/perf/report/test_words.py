@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -21,7 +22,7 @@ from photofinish.perf.report.sentences import SENTENCES
 from photofinish.perf.report.text import markdown_report
 from photofinish.perf.report.words import ENGLISH, ENTRIES, LANGUAGES, Words
 from photofinish.perf.watch.gpu import THROTTLE_REASONS
-from tests.perf.records import full_record
+from tests.perf.records import build_comparison, full_record
 
 CHINESE = Words("zh")
 RESULTS = Path(__file__).resolve().parents[3] / "results"
@@ -124,5 +125,7 @@ def test_everything_a_value_can_be_has_its_words() -> None:
 
 
 def test_sections_have_titles() -> None:
-    assert [Words(lang).section("paced 29.97") for lang in LANGUAGES] == ["paced 29.97", "每秒 29.97 帧"]
-    assert CHINESE.section("something") == "something"
+    plain = build_comparison()
+    paced = replace(plain, name="paced 29.97", load=replace(plain.load, mode="open", rate_rps=29.97))
+    assert [Words(lang).section(paced) for lang in LANGUAGES] == ["paced 29.97", "每秒 29.97 帧"]
+    assert [CHINESE.section(replace(plain, name=name)) for name in ("something", "ladder")] == ["something", "阶梯"]
