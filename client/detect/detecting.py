@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from photofinish.client.detect.drawing import draw_detections
-from photofinish.client.detect.saving import file_stem, make_folder, save_picture, video_writer
+from photofinish.client.detect.naming import claim, file_stem, folder_for, picture_name_to_save
+from photofinish.client.detect.saving import Write, save_picture, video_writer
 from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.pipeline.opening import Pipeline
 from photofinish.client.sources.pictures import PictureSource
 from photofinish.client.sources.recordings import VideoSource
 from photofinish.client.sources.source import Source
-from photofinish.errors import ConfigError
+from photofinish.errors import ConfigError, SourceError
 from photofinish.percentiles import nearest_rank
 
 UNKNOWN_RATE_PER_S = 25.0
@@ -31,7 +32,7 @@ class DetectSummary:
     """Figures of one run over a source. saved_to: the folder or file that was written, or None.
 
     p50_service_ns: from taking a frame up to its boxes. p50_latency_ns: from its capture, for live sources only;
-    frames of a recording are read ahead, so that their wait says nothing.
+    frames of a recording are read ahead, so that their wait says nothing. skipped: pictures that could not be read.
     """
 
     frame_count: int
@@ -41,6 +42,7 @@ class DetectSummary:
     p50_latency_ns: int | None
     dropped: int
     saved_to: Path | None
+    skipped: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """The figures for a reader."""
@@ -51,7 +53,16 @@ class DetectSummary:
             text += f", P50 latency {self.p50_latency_ns / 1e6:.3g} ms"
         if self.dropped:
             text += f", {self.dropped} dropped"
+        if self.skipped:
+            text += f", {len(self.skipped)} pictures skipped"
         return text + (f"; saved to {self.saved_to}" if self.saved_to else "")
+
+    def require_complete(self) -> None:
+        """Raise SourceError when pictures were skipped: the run is over, and not all of what was asked for is done."""
+        if self.skipped:
+            named = ", ".join(self.skipped[:5]) + (", …" if len(self.skipped) > 5 else "")
+            count = self.frame_count + len(self.skipped)
+            raise SourceError(f"{len(self.skipped)} of {count} pictures could not be read and were skipped: {named}")
 
 
 def detect_in_source(
@@ -61,10 +72,12 @@ def detect_in_source(
     save_folder: Path | None = None,
     frame_limit: int | None = None,
     on_result: Callable[[FrameResult, str], None] = lambda result, name: None,
+    on_notice: Callable[[str], None] = lambda text: None,
 ) -> DetectSummary:
     """Run the pipeline over the source, up to `frame_limit` frames; on_result gets each result and its picture's name.
 
-    save_folder: pictures are saved under their own names, everything else as one MP4.
+    save_folder: pictures are saved under their own names, everything else as one MP4. Nothing that is there is written
+    over; on_notice hears where a file gets another name.
     """
     latencies_ns: list[int] = []
     services_ns: list[int] = []
@@ -72,7 +85,7 @@ def detect_in_source(
     begun = time.perf_counter()
     frames = source.frames() if frame_limit is None else itertools.islice(source.frames(), frame_limit)
     with contextlib.ExitStack() as stack:
-        keeper = _Keeper(source, save_folder, pipeline.card.class_names, stack) if save_folder else None
+        keeper = _Keeper(source, save_folder, pipeline.card.class_names, stack, on_notice) if save_folder else None
         for result in stack.enter_context(contextlib.closing(pipeline.run(frames))):
             latencies_ns.append(result.latency_ns)
             services_ns.append(result.service_ns)
@@ -88,6 +101,7 @@ def detect_in_source(
         p50_latency_ns=_median_ns(latencies_ns) if source.is_live else None,
         dropped=pipeline.dropped,
         saved_to=keeper.path if keeper and latencies_ns else None,
+        skipped=tuple(source.skipped),
     )
 
 
@@ -112,8 +126,8 @@ def text_from_result(result: FrameResult, name: str, class_names: tuple[str, ...
     return f"{name}: {', '.join(parts) or 'nothing found'}"
 
 
-def json_from_result(result: FrameResult, name: str, class_names: tuple[str, ...]) -> str:
-    """One JSON line for a program; boxes in pixels of the picture."""
+def json_from_result(result: FrameResult, name: str, class_names: tuple[str, ...], *, ascii_only: bool = False) -> str:
+    """One JSON line for a program; boxes in pixels of the picture. ascii_only: other characters as JSON's escapes."""
     found = result.detections
     rows = zip(found.boxes_xyxy.tolist(), found.confidence.tolist(), found.class_id.tolist(), strict=True)
     document = {
@@ -121,6 +135,7 @@ def json_from_result(result: FrameResult, name: str, class_names: tuple[str, ...
         "stream_id": result.frame.stream_id,
         "index": result.frame.index,
         "size_wh": list(result.frame.size_wh),
+        **({} if result.frame.presented_ns is None else {"presented_s": round(result.frame.presented_ns / 1e9, 6)}),
         "service_ms": round(result.service_ns / 1e6, 3),
         "detections": [
             {
@@ -132,7 +147,7 @@ def json_from_result(result: FrameResult, name: str, class_names: tuple[str, ...
             for box, confidence, class_id in rows
         ],
     }
-    return json.dumps(document, ensure_ascii=False)
+    return json.dumps(document, ensure_ascii=ascii_only)
 
 
 def _class_name(class_names: tuple[str, ...], class_id: int) -> str:
@@ -142,24 +157,34 @@ def _class_name(class_names: tuple[str, ...], class_id: int) -> str:
 class _Keeper:
     """Draws and saves; the video file is opened with the first frame's size and closed by `stack`."""
 
-    def __init__(self, source: Source, folder: Path, class_names: tuple[str, ...], stack: contextlib.ExitStack) -> None:
-        make_folder(folder)
+    def __init__(
+        self,
+        source: Source,
+        folder: Path,
+        class_names: tuple[str, ...],
+        stack: contextlib.ExitStack,
+        on_notice: Callable[[str], None],
+    ) -> None:
         self._source = source
         self._class_names = class_names
         self._stack = stack
-        self._append: Callable[..., None] | None = None
-        is_pictures = isinstance(source, PictureSource)
-        self.path = folder if is_pictures else folder / f"{file_stem(source.name)}.mp4"
+        self._on_notice = on_notice
+        self._write: Write | None = None
+        self.path = folder_for(source, folder, on_notice)
+        if not isinstance(source, PictureSource):
+            self.path /= f"{file_stem(source.name)}.mp4"
         if isinstance(source, VideoSource) and source.path and self.path.exists() and self.path.samefile(source.path):
             raise ConfigError(f"saving to {self.path} would write over the original; give another --save folder")
 
     def keep(self, result: FrameResult) -> None:
-        drawn = draw_detections(result.frame.image_hwc_bgr, result.detections, self._class_names)
+        frame = result.frame
+        drawn = draw_detections(frame.image_hwc_bgr, result.detections, self._class_names)
         if isinstance(self._source, PictureSource):
-            original = self._source.path_of(result.frame.index)
-            save_picture(drawn, self.path / original.name, original=original)
+            name = picture_name_to_save(self._source.path_of(frame.index))
+            save_picture(drawn, claim(self.path / name, self._on_notice))
             return
-        if self._append is None:
-            rate = self._source.frames_per_s or UNKNOWN_RATE_PER_S
-            self._append = self._stack.enter_context(video_writer(self.path, result.frame.size_wh, rate))
-        self._append(drawn)
+        rate = self._source.frames_per_s or UNKNOWN_RATE_PER_S
+        if self._write is None:
+            self.path = claim(self.path, self._on_notice)
+            self._write = self._stack.enter_context(video_writer(self.path, frame.size_wh, rate))
+        self._write(drawn, round(frame.index / rate * 1e9) if frame.presented_ns is None else frame.presented_ns)

@@ -3,124 +3,119 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import Any, Protocol
 
+import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.video.frame import VideoFrame
 
+from photofinish.client.sources.decoding import reason_from_error
 from photofinish.client.sources.live import quiet_capture
 from photofinish.errors import ConfigError
 from photofinish.letterbox import letterboxed_from_image
 
-Write = Callable[[npt.NDArray[np.uint8]], None]
-FINISH_TIMEOUT_S = 60.0
-"""How long ffmpeg may take to finish a file."""
+TICKS_PER_S = 60_000
+"""The unit of the times of a saved video: exact for the usual rates, and MPEG-4 part 2 takes no finer one."""
+_ENCODERS = (("libx264", {"preset": "veryfast", "crf": "20"}), ("mpeg4", {"q": "4"}))
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and its parents; ConfigError when that is impossible."""
+class Write(Protocol):
+    """Appends a picture to a video; presented_ns says when it is shown, without it one follows the other."""
+
+    def __call__(self, image_hwc_bgr: npt.NDArray[np.uint8], presented_ns: int | None = None) -> None:
+        """Append it. Raises ConfigError when the file cannot be written."""
+
+
+def save_picture(image_hwc_bgr: npt.NDArray[np.uint8], path: Path) -> None:
+    """Write one picture into a file that was claimed for it. Raises ConfigError when that is impossible."""
+    quiet_capture()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        is_coded, content = cv2.imencode(path.suffix, image_hwc_bgr)
+    except cv2.error as exc:
+        raise ConfigError(f"{path} cannot be written: {exc.err or exc}") from exc
+    if not is_coded:
+        raise ConfigError(f"{path} cannot be written as {path.suffix}")
+    try:
+        path.write_bytes(content.tobytes())
     except OSError as exc:
-        raise ConfigError(f"{folder} cannot be made: {exc.strerror}; give another --save folder") from exc
-
-
-def file_stem(name: str) -> str:
-    """A file name without suffix from any source's name: `rtsp://host/cam 1` becomes `rtsp_host_cam_1`."""
-    path = Path(name)
-    stem = path.stem if path.suffix.lower() in (".mp4", ".mkv", ".avi", ".mov", ".webm", ".ts") else name
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", stem).strip("_") or "video"
-
-
-def save_picture(image_hwc_bgr: npt.NDArray[np.uint8], path: Path, *, original: Path) -> None:
-    """Write one picture. Refuses to write over the original."""
-    if path.resolve() == original.resolve():
-        raise ConfigError(f"saving to {path} would write over the original; give another --save folder")
-    if not cv2.imwrite(str(path), image_hwc_bgr):
-        raise ConfigError(f"{path} cannot be written; is the disk full?")
+        raise ConfigError(f"{path} cannot be written: {exc.strerror}") from exc
 
 
 @contextlib.contextmanager
 def video_writer(path: Path, size_wh: tuple[int, int], frames_per_s: float) -> Iterator[Write]:
     """A function that appends a picture to an MP4 file, which is complete when the block ends.
 
-    H.264 where an ffmpeg with libx264 is on PATH, since browsers play nothing else; MPEG-4 part 2 by OpenCV otherwise.
-    Pictures of another size are letterboxed into the first size.
+    H.264 where PyAV has libx264, since browsers play nothing else; MPEG-4 part 2 otherwise. Pictures of another size
+    are letterboxed into the first size. frames_per_s: for pictures without a time, and for the end of the last one.
     """
     even_wh = (size_wh[0] // 2 * 2, size_wh[1] // 2 * 2)
     if min(even_wh) < 2:
         raise ConfigError(f"a video needs at least 2 x 2 pixels, got {size_wh}")
-    opener = _ffmpeg_writer if _has_libx264() else _opencv_writer
-    with opener(path, even_wh, frames_per_s) as append:
+    with _translated(path):
+        container = av.open(f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"})
+    times = _Ticks(frames_per_s)
+    try:
+        stream = _add_stream(container, even_wh, frames_per_s)
 
-        def write(image_hwc_bgr: npt.NDArray[np.uint8]) -> None:
+        def write(image_hwc_bgr: npt.NDArray[np.uint8], presented_ns: int | None = None) -> None:
             height, width = image_hwc_bgr.shape[:2]
             if (width, height) == size_wh:
-                append(image_hwc_bgr[: even_wh[1], : even_wh[0]])
+                image = image_hwc_bgr[: even_wh[1], : even_wh[0]]
             else:
-                append(letterboxed_from_image(image_hwc_bgr, even_wh)[0])
+                image = letterboxed_from_image(image_hwc_bgr, even_wh)[0]
+            frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
+            frame.pts, frame.duration = times.next(presented_ns), times.interval
+            frame.time_base = Fraction(1, TICKS_PER_S)
+            with _translated(path):
+                container.mux(stream.encode(frame))
 
         yield write
+    finally:
+        with _translated(path):
+            try:
+                container.mux(stream.encode(None))
+            finally:
+                container.close()
 
 
-def _has_libx264() -> bool:
-    program = shutil.which("ffmpeg")
-    if program is None:
-        return False
-    listing = subprocess.run([program, "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=20)
-    return " libx264 " in listing.stdout
+class _Ticks:
+    """The times of a saved video, from its first picture on, in its own unit; they always grow."""
+
+    def __init__(self, frames_per_s: float) -> None:
+        self.interval = max(round(TICKS_PER_S / frames_per_s), 1)
+        self._begun_ns: int | None = None
+        self._last: int | None = None
+
+    def next(self, presented_ns: int | None) -> int:
+        if presented_ns is None:
+            due = 0 if self._last is None else self._last + self.interval
+        else:
+            if self._begun_ns is None:
+                self._begun_ns = presented_ns
+            due = round((presented_ns - self._begun_ns) * TICKS_PER_S / 10**9)
+        self._last = due if self._last is None else max(due, self._last + 1)
+        return self._last
+
+
+def _add_stream(container: Any, size_wh: tuple[int, int], frames_per_s: float) -> Any:
+    name, options = next((item for item in _ENCODERS if item[0] in av.codecs_available), _ENCODERS[-1])
+    rate = Fraction(frames_per_s).limit_denominator(1001)
+    stream = container.add_stream(name, rate=rate, options=options)
+    stream.width, stream.height = size_wh
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
+    return stream
 
 
 @contextlib.contextmanager
-def _ffmpeg_writer(path: Path, size_wh: tuple[int, int], frames_per_s: float) -> Iterator[Write]:
-    command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "bgr24"]
-    command += ["-video_size", f"{size_wh[0]}x{size_wh[1]}", "-framerate", f"{frames_per_s:.6f}", "-i", "pipe:0"]
-    command += ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-pix_fmt", "yuv420p"]
-    command += ["-movflags", "+faststart", str(path)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    if process.stdin is None or process.stderr is None:
-        raise ConfigError("ffmpeg was started without pipes")
-    pipe = process.stdin
-
-    def append(image_hwc_bgr: npt.NDArray[np.uint8]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # ffmpeg's own words follow below
-            pipe.write(np.ascontiguousarray(image_hwc_bgr).data)
-        if process.poll() is not None:
-            raise ConfigError(f"ffmpeg stopped writing {path}")
-
+def _translated(path: Path) -> Iterator[None]:
+    """FFmpeg's errors as ours."""
     try:
-        yield append
-    except ConfigError as exc:
-        raise ConfigError(f"{exc}: {process.stderr.read().decode(errors='replace').strip()[-300:]}") from exc
-    finally:
-        with contextlib.suppress(BrokenPipeError):
-            pipe.close()
-        try:
-            process.wait(FINISH_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stderr.close()
-    if process.returncode != 0:
-        raise ConfigError(f"{path} cannot be written: ffmpeg ended with code {process.returncode}")
-
-
-@contextlib.contextmanager
-def _opencv_writer(path: Path, size_wh: tuple[int, int], frames_per_s: float) -> Iterator[Write]:
-    quiet_capture()
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), frames_per_s, size_wh)
-    try:
-        if not writer.isOpened():
-            raise ConfigError(f"{path} cannot be written as MP4; is the folder writable?")
-
-        def append(image_hwc_bgr: npt.NDArray[np.uint8]) -> None:
-            writer.write(np.ascontiguousarray(image_hwc_bgr))
-
-        yield append
-    finally:
-        writer.release()
+        yield
+    except (av.FFmpegError, OSError, ValueError) as exc:
+        raise ConfigError(f"{path} cannot be written as a video: {reason_from_error(exc)}") from exc

@@ -20,6 +20,7 @@ from photofinish.errors import ConfigError
 @click.option("--confidence", type=click.FloatRange(0, 1), default=0.25, show_default=True)
 @click.option("--save", "save_folder", type=click.Path(path_type=Path), metavar="DIR", help="Keep annotated copies.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per picture on stdout.")
+@click.option("--strict", is_flag=True, help="End at the first picture that cannot be read, instead of skipping it.")
 @click.option("--frames", "frame_limit", type=click.IntRange(1), help="Stop after so many frames.")
 @transport_option()
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve Prometheus metrics on 127.0.0.1:PORT.")

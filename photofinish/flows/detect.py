@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,14 +32,19 @@ def run_detect(
     transport: TransportChoice,
     metrics_port: int | None,
     timeout_s: float,
+    strict: bool = False,
 ) -> None:
-    """Detect in a source: lines on stdout, progress and a summary on stderr. Without url a server is started."""
+    """Detect in a source: lines on stdout, progress and a summary on stderr. Without url a server is started.
+
+    Raises SourceError at the end when pictures had to be skipped, and at the first of them when `strict`.
+    """
     server = contextlib.nullcontext((url, None)) if url else _embedded(repository, variant)
     metrics = ClientMetrics()
-    line_from_result = json_from_result if as_json else text_from_result
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    line_from_result = functools.partial(json_from_result, ascii_only=not is_utf8) if as_json else text_from_result
     with (
         _metrics_served(metrics, metrics_port),
-        open_source(source, on_notice=tell) as frames,
+        open_source(source, strict=strict, on_notice=tell) as frames,
         server as (address, http_url),
     ):
         pipeline = open_pipeline(
@@ -61,9 +67,10 @@ def run_detect(
                 tqdm.write(line_from_result(result, name, pipeline.card.class_names), file=sys.stdout)
 
             summary = detect_in_source(
-                frames, pipeline, save_folder=save_folder, frame_limit=frame_limit, on_result=report
+                frames, pipeline, save_folder=save_folder, frame_limit=frame_limit, on_result=report, on_notice=tell
             )
     tell(summary.sentence())
+    summary.require_complete()
 
 
 @contextlib.contextmanager

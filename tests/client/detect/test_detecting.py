@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from photofinish.client.detect.detecting import DetectSummary, detect_in_source, json_from_result, text_from_result
-from photofinish.client.detect.saving import file_stem, video_writer
+from photofinish.client.detect.naming import file_stem
+from photofinish.client.detect.saving import video_writer
 from photofinish.client.pipeline.opening import OptimisedPipeline, open_pipeline
 from photofinish.client.sources.opening import open_source
 from photofinish.errors import ConfigError, ModelNotFoundError
@@ -26,11 +27,11 @@ def frames_in(path):
     return count, size
 
 
-@pytest.mark.parametrize("has_ffmpeg", [True, False], ids=["as found", "without ffmpeg"])
+@pytest.mark.parametrize("has_x264", [True, False], ids=["as found", "without libx264"])
 @pytest.mark.parametrize("size_wh", [EVEN_WH, ODD_WH], ids=str)
-def test_a_video_of_any_size_keeps_every_frame(tmp_path, monkeypatch, has_ffmpeg, size_wh):
-    if not has_ffmpeg:
-        monkeypatch.setattr("photofinish.client.detect.saving.shutil.which", lambda program: None)
+def test_a_video_of_any_size_keeps_every_frame(tmp_path, monkeypatch, has_x264, size_wh):
+    if not has_x264:
+        monkeypatch.setattr("photofinish.client.detect.saving.av.codecs_available", {"mpeg4"})
     with video_writer(tmp_path / "out.mp4", size_wh, 12.5) as write:
         for index in range(9):
             write(np.full((size_wh[1], size_wh[0], 3), 20 * index, np.uint8))
@@ -38,10 +39,10 @@ def test_a_video_of_any_size_keeps_every_frame(tmp_path, monkeypatch, has_ffmpeg
     assert frames_in(tmp_path / "out.mp4") == (10, EVEN_WH)
 
 
-@pytest.mark.parametrize("has_ffmpeg", [True, False], ids=["as found", "without ffmpeg"])
-def test_a_video_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch, has_ffmpeg):
-    if not has_ffmpeg:
-        monkeypatch.setattr("photofinish.client.detect.saving.shutil.which", lambda program: None)
+@pytest.mark.parametrize("has_x264", [True, False], ids=["as found", "without libx264"])
+def test_a_video_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch, has_x264):
+    if not has_x264:
+        monkeypatch.setattr("photofinish.client.detect.saving.av.codecs_available", {"mpeg4"})
     picture = np.zeros((48, 64, 3), np.uint8)
 
     def save():
