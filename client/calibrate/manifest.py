@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,4 +84,4 @@ def manifest_from_folder(folder: Path) -> Manifest:
 
 def source_key(spec: str, name: str) -> str:
     """A key for a source that tells two files of one name apart and hides the address."""
-    return f"{name}#{hashlib.sha256(spec.encode()).hexdigest()[:12]}"
+    return f"{name}#{hashlib.sha256(os.fsencode(spec)).hexdigest()[:12]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,9 @@ from tqdm import tqdm
 from photofinish.client.calibrate.collecting import collect_frames
 from photofinish.client.calibrate.manifest import Manifest, SourceState, manifest_from_folder
 from photofinish.client.sources.opening import open_source
+from photofinish.errors import SourceError
 from photofinish.letterbox import letterboxed_from_image
+from photofinish.pictures import image_from_file
 
 SHEET_NAME = "contact_sheet.jpg"
 COLUMNS = 8
@@ -32,15 +35,17 @@ def collect_into(
     duration_s: float,
     min_distance: int,
     on_progress: Callable[[str], None],
+    strict: bool = False,
 ) -> None:
     """Collect `count` frames at most into the folder, over `duration_s` seconds where the source has no end.
 
     min_distance: of the 256 bits in which the hashes of two kept pictures differ; 0 keeps all. Ctrl-C leaves what was
-    collected, and the same call goes on from there.
+    collected, and the same call goes on from there. Pictures that cannot be read are left out, and SourceError says so
+    at the end; the first of them ends it when `strict`.
     """
     before = len(manifest_from_folder(folder).frames)
     try:
-        with open_source(source, on_notice=on_progress) as opened, progress_bar(count) as step:
+        with open_source(source, strict=strict, on_notice=on_progress) as opened, progress_bar(count) as step:
             manifest = collect_frames(
                 opened, source, folder, count=count, duration_s=duration_s, min_distance=min_distance, on_slot=step
             )
@@ -51,6 +56,7 @@ def collect_into(
     new = len(manifest.frames) - before
     on_progress(f"{new} new frames, {len(manifest.frames)} in all; near-duplicates left out: {duplicates}")
     on_progress(f"look at {write_contact_sheet(manifest, folder)}")
+    opened.require_all_read()
 
 
 @contextmanager
@@ -77,17 +83,18 @@ def write_contact_sheet(manifest: Manifest, folder: Path) -> Path:
     cell_w, cell_h = CELL_WH[0] + GAP, CELL_WH[1] + CAPTION_HEIGHT + GAP
     sheet = np.full((rows * cell_h + GAP, columns * cell_w + GAP, 3), 24, dtype=np.uint8)
     for position, frame in enumerate(chosen):
-        image = cv2.imread(str(folder / frame.file))
-        if image is not None:
+        with contextlib.suppress(SourceError):  # removed or replaced since
+            image = image_from_file(folder / frame.file)
             top, left = GAP + position // columns * cell_h, GAP + position % columns * cell_w
             caption = f"{manifest.sources[frame.source].name[:20]} {frame.index}"
-            _draw_cell(sheet[top : top + cell_h, left : left + cell_w], np.asarray(image, np.uint8), caption)
+            _draw_cell(sheet[top : top + cell_h, left : left + cell_w], image, caption)
     path = folder / SHEET_NAME
-    cv2.imwrite(str(path), sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])
+    path.write_bytes(cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes())
     return path
 
 
 def _draw_cell(cell: npt.NDArray[np.uint8], image: npt.NDArray[np.uint8], caption: str) -> None:
     cell[: CELL_WH[1], : CELL_WH[0]] = letterboxed_from_image(image, CELL_WH)[0]
     origin = (2, CELL_WH[1] + CAPTION_HEIGHT - 5)
-    cv2.putText(cell, caption, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (215, 215, 215), 1, cv2.LINE_AA)
+    text = caption.encode("ascii", "replace").decode()  # OpenCV has no other letters, and crashes on half characters
+    cv2.putText(cell, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (215, 215, 215), 1, cv2.LINE_AA)

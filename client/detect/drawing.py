@@ -45,7 +45,8 @@ def draw_detections(
     for index in range(len(detections))[::-1]:
         class_id = int(detections.class_id[index])
         name = class_names[class_id] if 0 <= class_id < len(class_names) else f"class {class_id}"
-        label = f"{name} {detections.confidence[index]:.2f}"
+        # OpenCV has no other letters, and crashes on the half characters that a model's metadata may hold.
+        label = f"{name} {detections.confidence[index]:.2f}".encode("ascii", "replace").decode()
         _draw_box(picture, detections.boxes_xyxy[index], label, class_colour_bgr(class_id), scale)
     return picture
 

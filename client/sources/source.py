@@ -55,6 +55,13 @@ class Source(ABC):
     def frames(self) -> Iterator[Frame]:
         """The frames, in order. Ends when the source does or is closed; raises SourceError when it breaks."""
 
+    def require_all_read(self) -> None:
+        """Raise SourceError when something was left out: a run is over, and not all that was asked for is done."""
+        if self.skipped:
+            named = ", ".join(self.skipped[:5]) + (", …" if len(self.skipped) > 5 else "")
+            count = f"{len(self.skipped)} of {self.frame_count}" if self.frame_count else str(len(self.skipped))
+            raise SourceError(f"{count} pictures could not be read and were skipped: {named}")
+
     def close(self) -> None:
         """Stop `frames` and give the camera or file back; a second call does nothing."""
         self.closed.set()

@@ -30,6 +30,7 @@ from photofinish.flows import tell
     show_default=True,
     help="Pictures that differ in fewer of the 256 bits of their hash are left out; 0 keeps all.",
 )
+@click.option("--strict", is_flag=True, help="End at the first picture that cannot be read, instead of skipping it.")
 @source_credentials
 def calibrate(folder: Path, **options: Any) -> None:
     """Collect calibration frames from SOURCE: a picture folder, a video, a camera index, rtsp://… or synthetic.

@@ -70,7 +70,7 @@ def run_detect(
                 frames, pipeline, save_folder=save_folder, frame_limit=frame_limit, on_result=report, on_notice=tell
             )
     tell(summary.sentence())
-    summary.require_complete()
+    frames.require_all_read()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -203,3 +204,21 @@ def test_the_command_says_how_to_go_on_and_how_much_is_new(tmp_path: Path, monke
     assert finished.exit_code == 0, finished.output
     assert "7 new frames, 10 in all; near-duplicates left out: 0" in finished.stderr
     assert "0 new frames, 10 in all" in CliRunner().invoke(calibrate, options).stderr
+
+
+def test_names_that_are_not_utf8_and_bad_pictures(tmp_path: Path) -> None:
+    """Half characters in a name end OpenCV's own functions in a segmentation fault."""
+    pictures = tmp_path / os.fsdecode(b"caf\xe9")
+    pictures.mkdir()
+    for number in range(3):
+        (pictures / f"{number}.png").write_bytes(cv2.imencode(".png", scene(number))[1].tobytes())
+    (pictures / "3.png").write_bytes(b"hello")
+    folder = tmp_path / os.fsdecode(b"out\xff")
+    options = [str(pictures), "--out", str(folder)]
+    result = CliRunner().invoke(calibrate, options)
+    assert isinstance(result.exception, SourceError)
+    assert "1 of 4 pictures could not be read and were skipped: 3.png" in str(result.exception)
+    assert "3 new frames, 3 in all" in result.stderr
+    assert (folder / "contact_sheet.jpg").stat().st_size > 1000
+    strict = CliRunner().invoke(calibrate, [*options[:2], str(tmp_path / "strict"), "--strict"])
+    assert "3.png is not a picture" in str(strict.exception)

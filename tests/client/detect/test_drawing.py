@@ -37,6 +37,12 @@ def test_a_label_does_not_cover_a_small_box_at_the_top():
     assert (drawn[12:20, 606:634] == 114).all()
 
 
+@pytest.mark.parametrize("name", ["街", "é", "\udce9"], ids=ascii)
+def test_any_letters_can_be_in_a_name(name):
+    drawn = draw_detections(GREY, build_detections([(10, 10, 90, 90, 0.5, 0)]), (name,))
+    assert (drawn != GREY).any()
+
+
 def test_a_class_without_a_name_is_numbered():
     draw_detections(GREY, build_detections([(10, 10, 90, 90, 0.5, 7)]), ("car",))
 

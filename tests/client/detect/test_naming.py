@@ -28,9 +28,9 @@ from tests.client.sources.test_sources import write_picture
         ("日" * 200 + ".mp4", "日" * (MAX_STEM_BYTES // 3)),
     ],
 )
-def test_stems_keep_the_letters_of_every_script(name, stem):
+def test_stems_keep_the_letters_of_every_script(name, stem, tmp_path):
     assert file_stem(name) == stem
-    (Path("/tmp") / f"{stem}-12.mp4").exists()
+    assert claim(tmp_path / f"{stem}-123.mp4", print).exists()
 
 
 def test_a_file_that_is_there_gets_company(tmp_path):
