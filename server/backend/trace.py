@@ -31,12 +31,13 @@ class StageTimes:
         self._runs = 0
         self._spent_ns: dict[str, int] = {}
 
-    def begin(self) -> None:
-        """An execution begins."""
+    def begin(self) -> bool:
+        """An execution begins; whether it is timed, so that nobody need call for the others."""
         self._runs += 1
         self._is_timed = self._writes or self._runs % SAMPLED == 1
         if self._is_timed:
             self._begun_ns = time.perf_counter_ns()
+        return self._is_timed
 
     def mark(self, stage: str) -> None:
         """The stage that ends here."""

@@ -262,6 +262,11 @@ def test_every_bucket_is_warmed_up_before_the_first_request(engine: Path) -> Non
     assert library.batches == [8, 8, 8, 4, 4, 4, 2, 2, 2, 1, 1, 1]
 
 
+def test_stages_of_an_execution_are_told(engine: Path) -> None:
+    instance = opened(engine, SummingLibrary(), HostCuda())
+    assert set(instance.times.latest_ns) == {"input", "engine", "output"}
+
+
 @pytest.mark.parametrize(
     ("library", "changes", "message"),
     [
