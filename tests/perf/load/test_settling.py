@@ -90,7 +90,7 @@ def test_the_lead_in_is_short_and_not_counted() -> None:
 
     def slow_at_first(index: int) -> None:
         seen.append(index)
-        time.sleep(0.03 if index == 0 and not counted() else 0.002)
+        time.sleep(0.1 if index == 0 and not counted() else 0.002)
 
     def counted() -> bool:
         """Each run of the loop numbers from 0; a block's own run follows that of its lead-in."""
@@ -101,7 +101,7 @@ def test_the_lead_in_is_short_and_not_counted() -> None:
         [contender_from_sender(Arm(key=key, label=key, model=""), slow_at_first, load) for key in "ab"], load=load
     )
     assert len(section.blocks) == 4
-    assert all(block.samples.latency_ns.max() < 20_000_000 for block in section.blocks)
+    assert all(block.samples.latency_ns.max() < 90_000_000 for block in section.blocks)
 
 
 def test_a_paced_block_has_no_lead_in() -> None:
