@@ -29,6 +29,8 @@ LOW_DELAY_PIXELS = 1920 * 1088
 """Up to this size one core decodes a camera in time; several cores hand pictures over late."""
 _INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")
 """Containers whose index names every picture."""
+_TEXT_AS_VIDEO = ("tty", "bin", "xbin", "adf", "idf")
+"""FFmpeg draws the letters of any text file."""
 _TIMES_MAY_JUMP = 0x0200
 """AVFMT_TS_DISCONT: FFmpeg's own mark of formats whose time stamps jump."""
 _JUMP_NS, _LONGEST_STEP_NS = 10_000_000_000, 3_600_000_000_000
@@ -123,6 +125,11 @@ class Decoder:
         return self._container.format.name
 
     @property
+    def is_playlist(self) -> bool:
+        """Whether it is a list of parts. FFmpeg passes over missing parts, and the size of the list says nothing."""
+        return self.format_name in ("hls", "dash")
+
+    @property
     def has_whole_index(self) -> bool:
         """Whether the index was there at the beginning, so that it names what is not in a file that was cut."""
         return self.format_name == _INDEXED[0] and self._stream.frames > 0
@@ -194,10 +201,6 @@ class Decoder:
 
 def reason_from_error(exc: BaseException) -> str:
     """The words of a library's error without the address in it, which may hold a password."""
-    if isinstance(exc, av.HTTPUnauthorizedError):
-        return "it refuses user and password"
-    if isinstance(exc, av.HTTPNotFoundError):
-        return "there is nothing at this path"
     if isinstance(exc, av.ExitError):
         return "no answer in time"
     return str(getattr(exc, "strerror", None) or type(exc).__name__)
@@ -205,9 +208,10 @@ def reason_from_error(exc: BaseException) -> str:
 
 def _video_stream(container: InputContainer, shown: str) -> VideoStream:
     """The video that a player would show; sound and other videos are not even read."""
-    stream = container.streams.best("video")
+    stream = None if container.format.name in _TEXT_AS_VIDEO else container.streams.best("video")
     if stream is None or stream.disposition & Disposition.attached_pic:
-        kinds = {"a cover picture" if item.type == "video" else item.type for item in container.streams}
+        of_video = "text" if container.format.name in _TEXT_AS_VIDEO else "a cover picture"
+        kinds = {of_video if item.type == "video" else item.type for item in container.streams}
         raise SourceError(f"{shown} holds no video, only {' and '.join(sorted(kinds)) or 'nothing'}")
     if not isinstance(stream, VideoStream) or stream.codec_context is None:
         raise SourceError(_why_no_decoder(container, shown))

@@ -15,6 +15,9 @@ Clock = Callable[[], int]
 """Nanoseconds, as perf_counter_ns."""
 
 
+_GAP_NS = 500_000_000
+
+
 class RecordedPicture(Protocol):
     """One picture of a recording, not yet made into pixels. presented_ns: when it is shown, from the beginning on."""
 
@@ -36,7 +39,11 @@ class PresentationClock:
     """
 
     def __init__(self, *, interval_ns: int, max_step_ns: int) -> None:
-        """interval_ns: how long a picture is shown where nothing says it. max_step_ns: a longer step is a jump."""
+        """interval_ns: how long a picture is shown where nothing says it. max_step_ns: a longer step is a jump.
+
+        gaps_ns counts up the time for which no picture came though several were due.
+        """
+        self.gaps_ns = 0
         self._interval_ns = interval_ns
         self._max_step_ns = max_step_ns
         self._now_ns: int | None = None
@@ -55,6 +62,8 @@ class PresentationClock:
         else:
             step_ns = self._step_ns(stamp_ns)
             self._now_ns += step_ns
+            if step_ns > max(_GAP_NS, 5 * self._interval_ns):
+                self.gaps_ns += step_ns - self._shown_for_ns
             known_ns = None if self._stamp_ns is None else self._stamp_ns + step_ns
             self._stamp_ns = known_ns if stamp_ns is None else stamp_ns
         is_sane = shown_for_ns is not None and 0 < shown_for_ns <= self._max_step_ns

@@ -119,6 +119,9 @@ class VideoSource(ReplaySource):
             raise SourceError(f"{self._shown} ends after {read} of {read + lacking} frames: it is damaged or cut short")
         if self.path is not None and not decoder.has_whole_index and (missing := missing_part(self.path)):
             raise SourceError(f"{self._shown} ends after {read} frames: it is cut short, {missing}")
+        if decoder.is_playlist and decoder.clock.gaps_ns:
+            gaps_s = decoder.clock.gaps_ns / 1e9
+            self._on_notice(f"{self.name}: no pictures for {gaps_s:.1f} s of it; parts of its playlist may be missing")
         if lacking or decoder.damaged:
             found = f"{lacking} of {read + lacking} frames are missing and {decoder.damaged} damaged"
             self._on_notice(f"{self.name}: {found} in the file")

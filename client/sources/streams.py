@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import av
 
-from photofinish.address.credentials import what_to_check
+from photofinish.address.credentials import HOW_TO_GIVE, what_to_check
 from photofinish.address.hiding import public_address
 from photofinish.client.sources.decoding import Decoder, VideoPicture, reason_from_error
 from photofinish.client.sources.presentation import Clock
@@ -36,19 +36,12 @@ def open_network_decoder(url: str) -> Decoder:
     try:
         return Decoder(url, name, options=options, timeouts_s=(OPEN_TIMEOUT_S, READ_TIMEOUT_S), low_delay=True)
     except (av.FFmpegError, OSError, ValueError) as exc:
-        raise SourceError(
-            f"{name} cannot be opened within {OPEN_TIMEOUT_S:.0f} s ({reason_from_error(exc)}); "
-            f"check {what_to_check(url)}"
-        ) from None  # the library's error holds the address with its password
+        raise SourceError(_why_not_open(url, exc)) from None  # the library's error holds the address with its password
 
 
 def is_recording(decoder: Decoder) -> bool:
-    """Whether what was opened behind an http address ends: its duration is known, or it is one file of known size.
-
-    A playlist's own size says nothing about what it plays.
-    """
-    is_playlist = decoder.format_name in ("hls", "dash")
-    return decoder.duration_s is not None or (not is_playlist and decoder.size_bytes is not None)
+    """Whether what was opened behind an http address ends: its duration is known, or it is one file of known size."""
+    return decoder.duration_s is not None or (not decoder.is_playlist and decoder.size_bytes is not None)
 
 
 class StreamSource(Source):
@@ -139,3 +132,14 @@ class StreamSource(Source):
                 return attempt
         tries = f" and could not be reached again in {attempts} attempts" if attempts else ""
         raise SourceError(f"{self.name} stopped after {frames_read} frames{tries}")
+
+
+def _why_not_open(url: str, exc: BaseException) -> str:
+    begin = f"{public_address(url)} cannot be opened"
+    if isinstance(exc, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
+        return f"{begin}: it refuses the user and password, or wants some. {HOW_TO_GIVE}"
+    if isinstance(exc, av.HTTPNotFoundError):
+        return f"{begin}: there is nothing at this path; check the address"
+    if isinstance(exc, av.InvalidDataError):
+        return f"{begin}: what is there is no video; check the address"
+    return f"{begin} within {OPEN_TIMEOUT_S:.0f} s ({reason_from_error(exc)}); check {what_to_check(url)}"

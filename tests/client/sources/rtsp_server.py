@@ -1,6 +1,7 @@
 """A real RTSP server on loopback for the tests; runs with the system's Python, which has GStreamer.
 
-Usage: python3 rtsp_server.py [PORT]. Prints the port once it serves rtsp://127.0.0.1:PORT/cam, ends with its stdin.
+Usage: python3 rtsp_server.py [PORT [udp|basic|digest [PASSWORD]]]. Prints the port once it serves
+rtsp://127.0.0.1:PORT/cam, ends with its stdin. udp: refuses TCP. basic, digest: asks admin for the password.
 """
 
 import sys
@@ -8,8 +9,9 @@ import sys
 import gi
 
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 LAUNCH = (
     "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1 "
@@ -26,12 +28,33 @@ def main() -> None:
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(LAUNCH)
     factory.set_shared(True)
+    kind = sys.argv[2] if len(sys.argv) > 2 else ""
+    if kind == "udp":
+        factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP)
+    elif kind:
+        require_password(server, factory, kind, sys.argv[3])
     server.get_mount_points().add_factory("/cam", factory)
     if not server.attach(None):
         sys.exit("the port is taken")
     print(server.get_bound_port(), flush=True)
     GLib.io_add_watch(sys.stdin, GLib.IO_IN | GLib.IO_HUP, lambda *_: loop.quit())
     loop.run()
+
+
+def require_password(server, factory, kind, password):
+    token = GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "user")
+    auth = GstRtspServer.RTSPAuth()
+    if kind == "basic":
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic("admin", password), token)
+    else:
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        auth.add_digest("admin", password, token)
+    server.set_auth(auth)
+    permissions = GstRtspServer.RTSPPermissions()
+    for permission in ("media.factory.access", "media.factory.construct"):
+        permissions.add_permission_for_role("user", permission, True)
+    factory.set_permissions(permissions)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ import contextlib
 import itertools
 import subprocess
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from photofinish.address.credentials import address_with_credentials
 from photofinish.client.pipeline.opening import OptimisedPipeline
 from photofinish.client.sources.opening import open_source
 from photofinish.client.sources.streams import StreamSource
@@ -30,10 +32,10 @@ def system_python() -> str:
 
 
 @contextlib.contextmanager
-def rtsp_server(python: str, port: int = 0) -> Iterator[int]:
+def rtsp_server(python: str, port: int = 0, *words: str) -> Iterator[int]:
     """The port of a server that runs while the block does."""
     process = subprocess.Popen(
-        [python, str(SCRIPT), str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [python, str(SCRIPT), str(port), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout
@@ -84,3 +86,42 @@ def test_a_camera_that_stays_away_ends_with_one_error(system_python):
     with source, pytest.raises(SourceError, match="could not be reached again in 2 attempts"):
         list(frames)
     assert time.monotonic() - begun < 20
+
+
+def test_a_camera_that_refuses_tcp_is_read_over_udp(system_python):
+    with rtsp_server(system_python, 0, "udp") as port, open_source(f"rtsp://127.0.0.1:{port}/cam") as source:
+        assert len(list(itertools.islice(source.frames(), 5))) == 5
+
+
+@pytest.mark.parametrize("kind", ["basic", "digest"])
+def test_any_password_opens_a_camera(system_python, kind):
+    password = "p@/[s%s ä:?#"
+    with rtsp_server(system_python, 0, kind, password) as port:
+        url = f"rtsp://127.0.0.1:{port}/cam"
+        with open_source(address_with_credentials(url, "admin", password)) as source:
+            assert source.name == url
+            assert next(source.frames()).stream_id == url
+        for credentials in ("admin:hunter2@", ""):
+            with pytest.raises(SourceError, match="it refuses the user and password, or wants some") as caught:
+                open_source(f"rtsp://{credentials}127.0.0.1:{port}/cam")
+            assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+            assert "percent-encoded" in str(caught.value)
+
+
+def test_times_go_on_over_a_reconnection(system_python):
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(contextlib.ExitStack())
+        port = first.enter_context(rtsp_server(system_python))
+        source = stack.enter_context(
+            StreamSource(f"rtsp://127.0.0.1:{port}/cam", "cam", reconnect_delays_s=(0.2,) * 50)
+        )
+        frames = source.frames()
+        before = list(itertools.islice(frames, 5))
+        first.close()
+        stack.enter_context(rtsp_server(system_python, port))
+        after = list(itertools.islice(frames, 5))
+    times_ns = [frame.presented_ns for frame in (*before, *after)]
+    assert times_ns[0] == 0
+    assert times_ns == sorted(set(times_ns))
+    gap_s = (after[0].captured_ns - before[-1].captured_ns) / 1e9
+    assert (after[0].presented_ns - before[-1].presented_ns) / 1e9 == pytest.approx(gap_s, abs=1)
