@@ -41,20 +41,34 @@ def times(value: float | None) -> str:
     return MISSING if value is None else f"{number(value)}×"
 
 
+class RangedText(str):
+    """A figure and the interval behind it, `2.10× [1.95, 2.24]`; a page sets the interval fainter."""
+
+    figure: str
+    span: str
+
+    def __new__(cls, figure: str, interval: Interval) -> RangedText:
+        """The whole text; its two parts stay beside it."""
+        span = f"[{number(interval.low)}, {number(interval.high)}]"
+        made = super().__new__(cls, f"{figure} {span}")
+        made.figure, made.span = figure, span
+        return made
+
+
 def interval_text(interval: Interval | None) -> str:
     """A ratio with its interval, or only the ratio when there were no rounds to draw one from."""
     if interval is None:
         return MISSING
     if interval.low == interval.high:
         return times(interval.estimate)
-    return f"{times(interval.estimate)} [{number(interval.low)}, {number(interval.high)}]"
+    return RangedText(times(interval.estimate), interval)
 
 
 def plain_interval(interval: Interval) -> str:
     """A value with its interval."""
     if interval.low == interval.high:
         return number(interval.estimate)
-    return f"{number(interval.estimate)} [{number(interval.low)}, {number(interval.high)}]"
+    return RangedText(number(interval.estimate), interval)
 
 
 def signed_ms(value_ns: float | None) -> str:

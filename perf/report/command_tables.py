@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from photofinish.percentiles import min_samples
-from photofinish.perf.formatting import interval_text, milliseconds, number
+from photofinish.perf.formatting import RangedText, interval_text, milliseconds, number
 from photofinish.perf.judge.best import Candidate
 from photofinish.perf.judge.compare import ArmPair
 from photofinish.perf.report.tables import Table
@@ -69,5 +69,5 @@ def reason_for_none(candidates: Sequence[Candidate], *, p95_ms: float) -> str:
 
 def _gain(interval: Interval | None, say: Words) -> str:
     if interval is not None and interval.holds(1.0):
-        return f"{say('no_difference')} [{number(interval.low)}, {number(interval.high)}]"
+        return RangedText(say("no_difference"), interval)
     return interval_text(interval)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
 
+from photofinish.perf.formatting import RangedText
 from photofinish.perf.judge.findings import Findings
 from photofinish.perf.record.record import Record
 from photofinish.perf.report.parts import ReportPart, headline, report_parts
 from photofinish.perf.report.tables import Table
 from photofinish.perf.report.words import Words
 
-_INTERVAL = re.compile(r"^(.+) (\[[^\]]+\])$")
 _STYLE = """
 :root { --ink: #1f2428; --faint: #5c6670; --rule: #e3e6e9; --accent: #0f766e; --bad: #b42318; --paper: #ffffff; }
 * { box-sizing: border-box; }
@@ -133,8 +132,10 @@ def _table_html(table: Table, css_class: str) -> str:
 
 
 def _cell_html(cell: str) -> str:
-    """A cell; an interval in brackets at its end is set fainter and kept together."""
-    return _INTERVAL.sub(r'\1 <span class="ci">\2</span>', escape(cell))
+    """A cell; the interval behind a figure is set fainter and kept together."""
+    if isinstance(cell, RangedText):
+        return f'{escape(cell.figure)} <span class="ci">{escape(cell.span)}</span>'
+    return escape(cell)
 
 
 def _facts_html(table: Table) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from photofinish.perf.formatting import (
     MISSING,
+    RangedText,
     interval_text,
     mebibytes,
     milliseconds,
@@ -223,7 +224,7 @@ def gain_text(item: ArmSummary, key: str, say: Words) -> str:
         return "1×"
     interval = item.gain(key)
     if interval is not None and interval.low != interval.high and interval.holds(1.0):
-        return f"{say('no_difference')} [{number(interval.low)}, {number(interval.high)}]"
+        return RangedText(say("no_difference"), interval)
     return interval_text(interval)
 
 

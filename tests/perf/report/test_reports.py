@@ -12,17 +12,18 @@ from xml.etree import ElementTree
 
 import pytest
 
-from photofinish.perf.formatting import mebibytes, milliseconds, number, times
+from photofinish.perf.formatting import interval_text, mebibytes, milliseconds, number, times
 from photofinish.perf.judge.findings import Findings, SectionFindings, findings_from_record, findings_from_section
 from photofinish.perf.record.record import Record, Section
 from photofinish.perf.report.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
 from photofinish.perf.report.classic_table import classic_rows
 from photofinish.perf.report.files import csv_report, write_reports
-from photofinish.perf.report.html import html_report
+from photofinish.perf.report.html import _cell_html, html_report
 from photofinish.perf.report.parts import method_notes
 from photofinish.perf.report.svg import log_ticks, nice_ticks
 from photofinish.perf.report.text import markdown_report, terminal_report, text_table
 from photofinish.perf.report.words import ENGLISH, LANGUAGES, Words
+from photofinish.perf.statistics import Interval
 from tests.perf.records import build_comparison, build_ladder, build_record, build_sweep
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -212,6 +213,13 @@ def test_three_significant_digits() -> None:
     expected = ["0", "0.0123", "1.00", "1.23", "12.3", "123", "1230", "123000", "–", "–"]
     assert [number(value) for value in values] == expected
     assert (milliseconds(1_234_567), mebibytes(3 * 2**20), times(2.5), times(None)) == ("1.23", "3.00", "2.50×", "–")
+
+
+def test_an_interval_is_known_to_a_page_and_brackets_of_others_are_not() -> None:
+    cell = interval_text(Interval(estimate=2.1, low=1.95, high=2.24))
+    assert cell == "2.10× [1.95, 2.24]"
+    assert _cell_html(cell) == '2.10× <span class="ci">[1.95, 2.24]</span>'
+    assert _cell_html("my model [v2]") == "my model [v2]"
 
 
 def test_ticks_are_round_and_inside() -> None:
