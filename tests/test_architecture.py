@@ -61,6 +61,11 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("commands",),
         ("cli",),
     ),
+    "server": (
+        ("backend", "bridge"),
+        ("triton",),
+        ("doctor",),
+    ),
     "server/backend": (
         ("model",),
         ("agreement", "batches", "memory", "trace"),
