@@ -13,14 +13,14 @@ from photofinish.address.credentials import require_unambiguous
 from photofinish.address.hiding import NETWORK_SCHEMES, is_network_address, looks_like_address, public_address
 from photofinish.client.sources.decoding import Decoder
 from photofinish.client.sources.live import CameraSource, camera_index, cameras_present
-from photofinish.client.sources.pictures import PictureSource
+from photofinish.client.sources.pictures import PICTURE_SUFFIXES, PictureSource
 from photofinish.client.sources.recordings import VideoSource
 from photofinish.client.sources.source import Source
 from photofinish.client.sources.streams import RECONNECT_DELAYS_S, StreamSource, is_recording, open_network_decoder
 from photofinish.client.sources.synthetic import synthetic_from_spec
 from photofinish.client.sources.wholeness import missing_part
 from photofinish.errors import SourceError
-from photofinish.pictures import IMAGE_SUFFIXES, image_paths
+from photofinish.pictures import image_paths
 
 __all__ = ["Source", "is_present", "open_source"]
 
@@ -60,9 +60,14 @@ def open_source(
         raise SourceError(_why_not_present(spec))
     if path.is_dir():
         return PictureSource(
-            path.name or str(path), image_paths(path), loop=loop, paced=paced, strict=strict, on_notice=on_notice
+            path.name or str(path),
+            image_paths(path, PICTURE_SUFFIXES),
+            loop=loop,
+            paced=paced,
+            strict=strict,
+            on_notice=on_notice,
         )
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if path.suffix.lower() in PICTURE_SUFFIXES:
         return PictureSource(path.name, (path,), loop=loop, paced=paced)
     return VideoSource(path.name, lambda: _file_decoder(path), path=path, loop=loop, paced=paced, on_notice=on_notice)
 

@@ -9,14 +9,28 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from photofinish.client.sources.heif import image_from_heif
 from photofinish.client.sources.presentation import Clock
 from photofinish.client.sources.source import ReplaySource
 from photofinish.errors import SourceError
-from photofinish.pictures import image_from_file
+from photofinish.pictures import IMAGE_SUFFIXES, image_from_file
 
+PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".heic", ".heif")
+"""What is read as a picture: what OpenCV decodes, and what FFmpeg does."""
 STILLS_PER_S = 30.0
 """Rate at which pictures are played when a pace is asked for."""
 _STILL_NS = round(1e9 / STILLS_PER_S)
+
+
+def picture_from_file(path: Path) -> npt.NDArray[np.uint8]:
+    """The picture (height, width, 3), blue first. Raises SourceError for anything that is not a whole picture."""
+    try:
+        return image_from_file(path)
+    except SourceError:
+        content = path.read_bytes() if path.is_file() else b""
+        if content[4:8] != b"ftyp":
+            raise
+        return image_from_heif(content, str(path))
 
 
 class _Still:
@@ -47,7 +61,7 @@ class PictureSource(ReplaySource):
         self._is_strict = strict or len(paths) == 1
         self._on_notice = on_notice
         self._given: list[Path] = []
-        single = image_from_file(paths[0]) if len(paths) == 1 else None
+        single = picture_from_file(paths[0]) if len(paths) == 1 else None
         super().__init__(
             name,
             clock=clock,
@@ -85,7 +99,7 @@ class PictureSource(ReplaySource):
 
     def _read(self, path: Path) -> npt.NDArray[np.uint8] | None:
         try:
-            return image_from_file(path)
+            return picture_from_file(path)
         except SourceError as exc:
             if self._is_strict:
                 raise
