@@ -12,7 +12,8 @@ from photofinish.client.sources.source import Source
 from photofinish.errors import ConfigError
 
 VIDEO_SUFFIXES = (
-    *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov"),
+    *(".3gp", ".asf", ".avi", ".dv", ".flv", ".gif", ".h264", ".hevc"),
+    *(".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov"),
     *(".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
 SAVED_SUFFIXES = (".avif", ".bmp", ".jp2", ".jpe", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.client.sources.heif import image_from_heif
+from photofinish.client.sources.live import quiet_capture
 from photofinish.client.sources.presentation import Clock
 from photofinish.client.sources.source import ReplaySource
 from photofinish.errors import SourceError
@@ -56,6 +57,7 @@ class PictureSource(ReplaySource):
         clock: Clock = time.perf_counter_ns,
     ) -> None:
         """A single picture is decoded now; raises SourceError when it cannot be."""
+        quiet_capture()
         self.paths = paths
         self._position = 0
         self._is_strict = strict or len(paths) == 1
