@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photofinish.errors import ConfigError, ExportError
+from photofinish.export.loading.told import Told
 from photofinish.export.loading.weights import RESHAPED, WeightsFile, find_weights, load_source
 from photofinish.export.publishing.cards import CONFIG_NAME, card_from_source, ultralytics_metadata
 from photofinish.export.publishing.config import config_from_variant, io_from_variant
@@ -49,6 +50,7 @@ class _ExportRequest:
     gpus: tuple[int, ...]
     calibration: Path | None
     targets: tuple[str, ...]
+    told: Told
     named: bool
     on_progress: Progress
 
@@ -75,6 +77,7 @@ def stage_variants(
     gpus: Sequence[int] = (),
     calibration: Path | None = None,
     targets: Sequence[str] = (),
+    told: Told | None = None,
 ) -> tuple[StagedVariant, ...]:
     """Every chosen variant, made or found fresh in `staging/<model>/<variant>`, in the order of variants.toml.
 
@@ -82,6 +85,7 @@ def stage_variants(
     so an interrupted run leaves the earlier state. Variants that this machine cannot make are announced and left out;
     naming one makes that an error. gpus: which GPUs get instances, all when empty. calibration: folder of pictures
     for INT8. targets: GPU architectures that TensorRT engines are built for, the GPU at hand when empty.
+    told: what the user says about an ONNX file.
     """
     found = find_weights(weights, model_name=model_name)
     if found.notice:
@@ -98,6 +102,7 @@ def stage_variants(
         gpus=tuple(gpus),
         calibration=calibration,
         targets=targets_from_texts(targets),
+        told=told or Told(),
         named=bool(names),
         on_progress=on_progress,
     )
@@ -138,6 +143,7 @@ def _job_from_variant(variant: Variant, request: _ExportRequest, staging: Path) 
         "input_size": request.input_size,
         "device": request.device,
         "gpus": request.gpus,
+        **request.told.settings,
     }
     if variant.backend == "tensorrt":
         settings["engines"] = engine_settings(request.targets)
@@ -191,7 +197,9 @@ def _stage_jobs(jobs: list[_Job], request: _ExportRequest) -> dict[str, ModelCar
     with tempfile.TemporaryDirectory(prefix="photofinish-export-") as work:
         # One network for each shape of input, and one context, in the order of their first variants.
         for aspect in dict.fromkeys(job.variant.aspect for job in jobs):
-            source = load_source(request.found, input_size=request.input_size, aspect=aspect)
+            source = load_source(request.found, input_size=request.input_size, aspect=aspect, told=request.told)
+            for notice in source.notices:
+                request.on_progress(notice)
             context = BuildContext(
                 source=source,
                 device=request.device,
@@ -202,6 +210,7 @@ def _stage_jobs(jobs: list[_Job], request: _ExportRequest) -> dict[str, ModelCar
                 weights_spec=request.weights,
                 model_name=request.model_name,
                 input_size=request.input_size,
+                told=request.told,
             )
             for job in (job for job in jobs if job.variant.aspect == aspect):
                 if source.frames_contract and job.variant.contract == "tensor":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from photofinish.errors import ModelRepositoryError
 
@@ -16,6 +16,9 @@ Head = Literal["rows", "yolo_raw", "yolo_raw_objectness", "scores"]
 """How the output is laid out. rows: (n, 6) x1 y1 x2 y2 confidence class. yolo_raw: (4 + classes, anchors)
 cx cy w h then class scores (YOLOv8, YOLO11). yolo_raw_objectness: (anchors, 5 + classes) cx cy w h objectness
 then class scores (YOLOv5). scores: (classes,)."""
+GivenHead = Literal["rows", "rows_normalised", "yolo_raw", "yolo_raw_objectness", "yolox", "rtdetr"]
+"""What `--head` may say of an ONNX file's output. Those that are no Head become one when they are exported."""
+GIVEN_HEADS: tuple[GivenHead, ...] = get_args(GivenHead)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

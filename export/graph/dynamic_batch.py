@@ -56,7 +56,11 @@ class _Reference:
             raise ExportError(f"{what} cannot run more than one picture at a time ({exc}); {remedy}") from exc
         # Rows with equal confidence may swap places, so values are compared in order of size.
         if together.shape != self._alone.shape or not np.allclose(
-            np.sort(together.reshape(2, -1)), np.sort(self._alone.reshape(2, -1)), rtol=1e-3, atol=MAX_DIFFERENCE
+            np.sort(together.reshape(2, -1)),
+            np.sort(self._alone.reshape(2, -1)),
+            rtol=1e-3,
+            atol=MAX_DIFFERENCE,
+            equal_nan=True,
         ):
             raise ExportError(f"{what} gives pictures in a batch other results than one by one; {remedy}")
         output = dynamic.graph.output[0]

@@ -27,6 +27,7 @@ class ModelSource:
     "onnx" has `onnx_model` (the user's graph in its own contract, with our names and a dynamic batch).
     head: layout of the raw output. raw_dims: its shape without the batch dimension.
     sorted_rows: a rows head that already comes best first. frames_contract: the ONNX already speaks our contract.
+    notices: lines that the user must see.
     """
 
     kind: WeightsKind
@@ -46,6 +47,7 @@ class ModelSource:
     network: torch.nn.Module | None = None
     make_fp16_network: Callable[[], torch.nn.Module] | None = None
     onnx_model: onnx.ModelProto | None = None
+    notices: tuple[str, ...] = ()
 
     def expect_onnx(self) -> onnx.ModelProto:
         """The user's ONNX graph; ExportError when the weights are PyTorch's."""

@@ -14,6 +14,7 @@ from typing import Literal
 
 from photofinish.errors import ExportError
 from photofinish.export.graph.source import ModelSource
+from photofinish.export.loading.told import Told
 from photofinish.source_hash import sha256_from_file
 from photofinish.variant import SQUARE
 from photofinish.wheels import user_cache_dir
@@ -114,8 +115,12 @@ def downloaded_weights(name: str, *, urls: dict[str, str] | None = None, cache: 
     return target
 
 
-def load_source(found: WeightsFile, *, input_size: int | None = None, aspect: str = SQUARE) -> ModelSource:
+def load_source(
+    found: WeightsFile, *, input_size: int | None = None, aspect: str = SQUARE, told: Told | None = None
+) -> ModelSource:
     """The model itself. Imports torch and what the kind of weights needs.
+
+    told: what the user says about an ONNX file.
 
     aspect: of the input, see Variant; ExportError where it is no square and the weights know only one shape.
     """
@@ -125,7 +130,7 @@ def load_source(found: WeightsFile, *, input_size: int | None = None, aspect: st
     if found.kind == "onnx":
         from photofinish.export.loading.onnx import source_from_onnx
 
-        return source_from_onnx(path, model=found.model, sha256=found.sha256, input_size=input_size)
+        return source_from_onnx(path, model=found.model, sha256=found.sha256, input_size=input_size, told=told)
     if found.kind == "torchvision":
         from photofinish.export.loading.torchvision import source_from_torchvision
 

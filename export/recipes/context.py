@@ -30,6 +30,7 @@ from photofinish.export.graph.parity import (
 )
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.graph.source import ModelSource
+from photofinish.export.loading.told import Told
 from photofinish.heads import rows_from_head
 from photofinish.letterbox import images_nchw_from_frames
 from photofinish.variant import Device, Variant, tensor_names
@@ -49,7 +50,7 @@ class BuildContext:
     device: what the server will run on; artifacts are made and compared on the CPU unless a recipe says otherwise.
     calibration: the user's folder of calibration pictures. calibration_cards: by variant name, what a recipe did with
     it, for the card. targets: GPU architectures to build engines for, the GPU at hand when empty. engine_cards: by
-    variant name, the engines that were built. weights_spec, model_name, input_size: as the user gave them. memo:
+    variant name, the engines that were built. weights_spec, model_name, input_size, told: as the user gave them. memo:
     costly intermediates of recipes, by the recipe module's own key. work_dir: a folder for intermediate files,
     deleted after the run.
     """
@@ -65,6 +66,7 @@ class BuildContext:
     weights_spec: str = ""
     model_name: str | None = None
     input_size: int | None = None
+    told: Told = field(default_factory=Told)
     memo: dict[str, object] = field(default_factory=dict)
     picture_paths: tuple[Path, ...] = field(default_factory=reference_picture_paths)
 
@@ -77,6 +79,7 @@ class BuildContext:
             options.append(("--model-name", self.model_name))
         if self.input_size:
             options.append(("--input-size", self.input_size))
+        options += self.told.options
         if self.calibration and variant.is_quantised:
             options.append(("--calibration", self.calibration))
         return shlex.join(["photofinish", "export", *(str(word) for option in options for word in option)])

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from photofinish.model_card import GIVEN_HEADS
+
 
 @click.command()
 @click.option(
@@ -16,6 +18,17 @@ import click
     help="A .pt, .onnx or .yaml file, official weights such as yolo26n.pt, torchvision:resnet18, or demo.",
 )
 @click.option("--variant", "names", multiple=True, help="Only this variant (name or suffix); may be repeated.")
+@click.option(
+    "--head",
+    type=click.Choice(GIVEN_HEADS),
+    help="Layout of an .onnx file's output, where its shape and its answers on two photos leave it in doubt.",
+)
+@click.option(
+    "--names",
+    "names_file",
+    type=click.Path(path_type=Path),
+    help="Class names for an .onnx file: a data.yaml, or a text file with one a line.",
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--gpus", default="all", show_default=True, help="GPUs that get instances: all, or e.g. 0,1.")
 @click.option(

@@ -23,6 +23,7 @@ from photofinish.variant import default_variants_path, variants_from_toml
 
 if TYPE_CHECKING:
     from photofinish.export.publishing.staging import StagedVariant
+    from photofinish.model_card import GivenHead
     from photofinish.perf.accuracy.gate import GateReport
 
 
@@ -32,6 +33,8 @@ class ExportRequest:
 
     weights: str
     names: tuple[str, ...]
+    head: GivenHead | None
+    names_file: Path | None
     device: str
     gpus: str
     targets: tuple[str, ...]
@@ -88,6 +91,7 @@ def run_export(request: ExportRequest) -> None:
 def stage(request: ExportRequest, names: tuple[str, ...]) -> tuple[StagedVariant, ...]:
     """These variants, made where they are stale."""
     from photofinish.export.build import stage_variants
+    from photofinish.export.loading.told import told_from_options
     from photofinish.export.publishing.summary import gpus_from_text
 
     return stage_variants(
@@ -102,6 +106,7 @@ def stage(request: ExportRequest, names: tuple[str, ...]) -> tuple[StagedVariant
         gpus=gpus_from_text(request.gpus),
         targets=request.targets,
         calibration=request.calibration,
+        told=told_from_options(request.weights, request.head, request.names_file, request.data),
     )
 
 

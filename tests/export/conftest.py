@@ -73,8 +73,9 @@ def save_raw_onnx(tmp_path: Path) -> SaveOnnx:
         extra_input: bool = False,
         size: int = SIZE,
         opset: int = 17,
+        influence: float = 1e-3,
     ) -> Path:
-        weights = np.full((2, 3, 1, 1), 1e-3, dtype=np.float32)
+        weights = np.full((2, 3, 1, 1), influence, dtype=np.float32)
         element = np.float16 if input_type == TensorProto.FLOAT16 else np.float32
         shape = [batch if isinstance(batch, int) else -1, *([1] * raw.ndim)]
         nodes = [
@@ -106,10 +107,11 @@ def save_raw_onnx(tmp_path: Path) -> SaveOnnx:
 
 
 def raw_yolo(*, classes: int = 3, anchors: int = 400, seed: int = 0) -> np.ndarray:
-    """A raw head (4 + classes, anchors) with boxes inside the picture and distinct scores."""
+    """A raw head (4 + classes, anchors) with boxes inside the picture and distinct scores, few of them high."""
     random = np.random.default_rng(seed)
     raw = np.empty((4 + classes, anchors), dtype=np.float32)
     raw[:2] = random.uniform(10, SIZE - 10, (2, anchors))
     raw[2:4] = random.uniform(4, 20, (2, anchors))
     raw[4:] = random.permutation(classes * anchors).reshape(classes, anchors) / (classes * anchors)
+    raw[4:] **= 8
     return raw

@@ -1,0 +1,121 @@
+"""Which layout an ONNX output has: its shape proposes, the reference photos and the user decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from onnx import ModelProto
+
+from photofinish.errors import ExportError
+from photofinish.export.graph.session import output_from_onnx
+from photofinish.export.loading.class_names import names_fit
+from photofinish.export.loading.layouts import (
+    GUESSED,
+    LAYOUTS,
+    Dims,
+    Images,
+    Reading,
+    expect_layout,
+    fitting,
+    reading_of,
+)
+from photofinish.model_card import GivenHead
+
+REMEDY = "pass a detector, not a segmentation, pose or classification model"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What is known of an output beside itself.
+
+    head: the layout that the user names. names: class names by number, {} where nobody names them. is_vouched: a YOLO's
+    exporter wrote the names. unread: the names of the model's other outputs.
+    """
+
+    path: Path
+    input_wh: tuple[int, int]
+    names: Mapping[int, str]
+    head: GivenHead | None = None
+    is_vouched: bool = False
+    unread: tuple[str, ...] = ()
+
+
+def read_head(model: ModelProto, photos: Images, given: Given) -> tuple[Reading, tuple[str, ...]]:
+    """The model read as the layout that is given, or that its shape is taken for, and lines that the user must see.
+
+    photos: (n, 3, height, width) in 0..1. An answer that the layout cannot give is refused always; one that it seldom
+    gives is told where the user named the layout or a YOLO's exporter did, and refused where it is a guess.
+    """
+    raw = output_from_onnx(model, photos)
+    dims = tuple(int(side) for side in raw.shape[1:])
+    if given.head:
+        expect_layout(str(given.path), dims, given.head, given.input_wh)
+    name = given.head or _guess(dims, given)
+    if name is None:
+        _refuse_shape(model, dims, photos, raw, given)
+    reading = reading_of(model, dims, name, given.input_wh, photos, raw)
+    _expect_names(reading, dims, given)
+    doubts = _doubts(reading, given)
+    if not doubts:
+        return reading, ()
+    if (given.head or given.is_vouched) and not reading.answers.impossible:
+        return reading, (f"{given.path} is served as --head {name} would say, although {doubts}",)
+    remedy = _remedy(model, dims, photos, raw, given, without=name)
+    if not remedy and not given.head and not reading.answers.impossible:
+        remedy = f"if that is what it is, and it looks for other things than people and buses, pass --head {name}"
+    raise ExportError(
+        f"{given.path} returns {list(dims)} per picture, as {LAYOUTS[name].words} does, but "
+        f"{doubts}: {remedy or f'no layout that Photofinish knows fits, {REMEDY}'}"
+    )
+
+
+def _doubts(reading: Reading, given: Given) -> str:
+    """What speaks against the reading, in words; "" where nothing does."""
+    found = [f"on the reference photos {'; '.join(reading.answers.doubts)}"] if reading.answers.doubts else []
+    if given.unread:
+        found.append(f"nobody reads its other outputs ({', '.join(given.unread[:4])})")
+    return " and ".join(found)
+
+
+def _guess(dims: Dims, given: Given) -> GivenHead | None:
+    """The layout that an output of this shape is taken for."""
+    for name in GUESSED:
+        if name in fitting(dims, given.input_wh):
+            classes = LAYOUTS[name].classes(dims)
+            if classes is None or not given.names or names_fit(given.names, classes):
+                return name
+    return None
+
+
+def _expect_names(reading: Reading, dims: Dims, given: Given) -> None:
+    """ExportError where the names that are given cannot be those of the classes that the layout decodes."""
+    if given.names and reading.classes is not None and not names_fit(given.names, reading.classes):
+        raise ExportError(
+            f"{given.path} returns {list(dims)} per picture with {len(given.names)} class names; as "
+            f"{LAYOUTS[reading.name].words} it has {reading.classes} classes: pass as many names with --names FILE"
+        )
+
+
+def _refuse_shape(model: ModelProto, dims: Dims, photos: Images, raw: Images, given: Given) -> NoReturn:
+    known = f" with {len(given.names)} class names" if given.names else ""
+    remedy = _remedy(model, dims, photos, raw, given, without=None)
+    if not remedy:
+        words = [LAYOUTS[name].words for name in GUESSED]
+        remedy = f"expected {', '.join(words[:-1])}, or {words[-1].removeprefix('a YOLO head ')}: {REMEDY}"
+    raise ExportError(f"{given.path} returns {list(dims)} per picture{known}; {remedy}")
+
+
+def _remedy(
+    model: ModelProto, dims: Dims, photos: Images, raw: Images, given: Given, *, without: GivenHead | None
+) -> str:
+    """The `--head` under which nothing is odd about the answers, "" where there is none."""
+    for name in fitting(dims, given.input_wh):
+        if name != without:
+            reading = reading_of(model, dims, name, given.input_wh, photos, raw)
+            named = reading.classes is None or not given.names or names_fit(given.names, reading.classes)
+            if named and not reading.answers.doubts:
+                return f"as {LAYOUTS[name].words} it shows {reading.answers.boxes} boxes there, so pass --head {name}"
+    return ""
