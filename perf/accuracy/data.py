@@ -31,15 +31,25 @@ class Dataset(ABC):
     """Frames in a fixed order, the same each time `frames` is called.
 
     name: without the number of frames. class_names: of the truth's class ids; () without labels. sha256: changes when
-    any frame or label does.
+    any frame or label does. notes: what of it was not taken as it stands, which moves the figures.
     """
 
-    def __init__(self, *, kind: DatasetKind, name: str, class_names: tuple[str, ...], sha256: str, size: int) -> None:
+    def __init__(
+        self,
+        *,
+        kind: DatasetKind,
+        name: str,
+        class_names: tuple[str, ...],
+        sha256: str,
+        size: int,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self.kind: DatasetKind = kind
         self.name = name
         self.class_names = class_names
         self.sha256 = sha256
         self.size = size
+        self.notes = notes
 
     @property
     def title(self) -> str:

@@ -61,13 +61,17 @@ class GateVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateReport:
-    """All verdicts, the baseline's first. dataset: its title. cached: how many were known from an earlier run."""
+    """All verdicts, the baseline's first. dataset: its title. cached: how many were known from an earlier run.
+
+    dataset_notes: what of the data set was not taken as it stands; the figures hold for the rest.
+    """
 
     baseline: str
     dataset: str
     kind: str
     verdicts: tuple[GateVerdict, ...]
     cached: int
+    dataset_notes: tuple[str, ...] = ()
 
     @property
     def refused(self) -> tuple[GateVerdict, ...]:
@@ -104,6 +108,7 @@ def gate_variants(
         kind=dataset.kind,
         verdicts=tuple(sorted(verdicts, key=lambda verdict: verdict.name != baseline)),
         cached=len(candidates) - len(missing),
+        dataset_notes=dataset.notes,
     )
 
 

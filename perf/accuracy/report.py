@@ -27,6 +27,7 @@ HEADER = (
     "request P50 (ms)",
     "verdict",
 )
+STAR = "*"
 BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "fp8": 8}
 KIND_NOTES = {
     "labelled": "against labels",
@@ -58,12 +59,15 @@ def frame_bar() -> Iterator[OnFrame]:
 
 
 def table_from_report(report: GateReport) -> str:
-    """The table in aligned columns, under one line that says what was measured on which frames."""
-    rows = [HEADER, *(_cells(verdict, report.baseline) for verdict in report.verdicts)]
+    """The table in aligned columns, under one line that says what was measured on which frames.
+
+    A star stands at figures that are off because of the data set; the lines with a star under the table say why.
+    """
+    rows = [HEADER, *(_cells(verdict, report) for verdict in report.verdicts)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     title = f"accuracy through the server: {report.dataset} ({KIND_NOTES[report.kind]})"
-    return "\n".join([title, *lines, *slower_lines(report)])
+    return "\n".join([title, *lines, *(f"{STAR} {note}" for note in report.dataset_notes), *slower_lines(report)])
 
 
 def slower_lines(report: GateReport) -> list[str]:
@@ -100,6 +104,7 @@ def document_from_report(report: GateReport, candidates: Sequence[GateCandidate]
         "baseline": report.baseline,
         "dataset": report.dataset,
         "dataset_kind": report.kind,
+        "dataset_notes": list(report.dataset_notes),
         "known_from_earlier_runs": report.cached,
         "verdicts": [asdict(verdict) for verdict in report.verdicts],
         "calibration": {item.name: item.card.calibration for item in candidates if item.card.calibration},
@@ -107,13 +112,14 @@ def document_from_report(report: GateReport, candidates: Sequence[GateCandidate]
     }
 
 
-def _cells(verdict: GateVerdict, baseline: str) -> tuple[str, ...]:
+def _cells(verdict: GateVerdict, report: GateReport) -> tuple[str, ...]:
     result = verdict.result
-    is_baseline = verdict.name == baseline
+    is_baseline = verdict.name == report.baseline
+    star = STAR if report.dataset_notes else ""
     return (
         verdict.name,
-        _share(result.map50_95),
-        _share(result.map50),
+        _share(result.map50_95, star),
+        _share(result.map50, star),
         MISSING if result.share is None else f"{result.share:.2%}",
         MISSING if is_baseline else f"{verdict.floor:.0%}",
         MISSING if result.matched_share is None else f"{result.matched_share:.2%}",
@@ -124,8 +130,8 @@ def _cells(verdict: GateVerdict, baseline: str) -> tuple[str, ...]:
     )
 
 
-def _share(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.4f}"
+def _share(value: float | None, star: str) -> str:
+    return MISSING if value is None else f"{value:.4f}{star}"
 
 
 def _word(verdict: GateVerdict, is_baseline: bool) -> str:

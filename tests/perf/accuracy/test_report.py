@@ -1,0 +1,38 @@
+"""What the gate says beside figures that a data set moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from photofinish.perf.accuracy.answers import AccuracyResult
+from photofinish.perf.accuracy.gate import GateCandidate, GateReport, GateVerdict
+from photofinish.perf.accuracy.report import document_from_report, table_from_report
+from tests.builders import build_card
+
+NOTE = "labels that stand twice in their file and were counted once: 3"
+
+
+def report_with(*notes: str) -> GateReport:
+    result = AccuracyResult(
+        variant="toy", kind="labelled", dataset="street", dataset_sha256="0", frames=4, map50_95=0.5, map50=0.75,
+        map_share=1.0, boxes=4, found_boxes=4, matched_share=1.0, mean_box_error_px=0.0, worst_box_error_px=0.0,
+        mean_confidence_error=0.0, worst_confidence_error=0.0, worst_class="", worst_class_loss=0.0,
+        request_p50_ms=1.0, class_map50_95={},
+    )  # fmt: skip
+    verdict = GateVerdict(
+        name="toy", backend="onnxruntime", precision="fp32", floor=0.99, passed=True, reason="", result=result
+    )
+    return GateReport(
+        baseline="toy", dataset="street", kind="labelled", verdicts=(verdict,), cached=0, dataset_notes=notes
+    )
+
+
+@pytest.mark.parametrize("notes", [(), (NOTE,)])
+def test_a_figure_that_is_off_says_so_beside_it_and_under_it(notes: tuple[str, ...]) -> None:
+    _, _, row, *rest = table_from_report(report_with(*notes)).splitlines()
+    assert row.split()[1:3] == (["0.5000*", "0.7500*"] if notes else ["0.5000", "0.7500"])
+    assert rest == [f"* {note}" for note in notes]
+    candidate = GateCandidate(name="toy", floor=0.99, card=build_card(), directory=Path())
+    assert document_from_report(report_with(*notes), [candidate])["dataset_notes"] == list(notes)
