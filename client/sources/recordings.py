@@ -63,9 +63,10 @@ class VideoSource(ReplaySource):
         """How many pictures to expect: from the index, else counted, else estimated. None for `loop`."""
         if self._loop:
             return None
-        if self._counted is None:
-            self._counted = self._decoder.indexed_pictures() or self._count()
-        return self._counted or None
+        with self._lock:  # the index grows while another thread reads, and is gone when the source is closed
+            if self._counted is None and not self.closed.is_set():
+                self._counted = self._decoder.indexed_pictures() or self._count()
+            return self._counted or None
 
     def rewind(self) -> None:
         """Open it again: seeking is not exact in every container."""

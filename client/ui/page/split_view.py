@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from photofinish.client.sources.opening import is_present
@@ -31,7 +31,7 @@ SOURCE_NAME = "the source"
 class Choice:
     """What runs: a source and one served model per side."""
 
-    source: str
+    source: str = field(repr=False)  # may hold a password
     baseline: str
     optimised: str
     pace: Pace = "free"
@@ -43,6 +43,11 @@ class Choice:
         is_replay = self.source.startswith("synthetic") or is_present(self.source)
         is_camera = self.source.isdigit() or self.source.startswith("/dev/")
         return self.pace == "camera" or is_camera or not is_replay
+
+    @property
+    def source_pace(self) -> Pace:
+        """How the source is opened, so that a recording on the web comes as both sides expect it."""
+        return "camera" if self.is_paced else "free"
 
     def model_name(self, side: Side) -> str:
         """The model of that side."""
@@ -176,7 +181,7 @@ class SplitView:
         self._memory.watch((choice.baseline, choice.optimised))
         child = partial(SupervisedChild, give_up_s=self._give_up_s)
         children = {
-            "source": child(SOURCE_NAME, SourceWork(source=choice.source, pace=choice.pace, frames=self._frames))
+            "source": child(SOURCE_NAME, SourceWork(source=choice.source, pace=choice.source_pace, frames=self._frames))
         }
         keeper = TurnKeeper()
         others: Mapping[Side, Side] = {"baseline": "optimised", "optimised": "baseline"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import cv2
@@ -29,7 +29,7 @@ _POLL_S = 0.0005
 class SourceWork:
     """Reads `source` again and again; live sources keep their own pace."""
 
-    source: str
+    source: str = field(repr=False)  # may hold a password
     pace: Pace
     frames: PictureMemory
 

@@ -237,3 +237,36 @@ def test_a_video_is_turned_as_it_says(degrees, corner, tmp_path):
     assert size_wh == ((128, 72) if degrees == 180 else (72, 128))
     assert image.shape[1::-1] == size_wh
     assert image[corner].min() > 200
+
+
+FIELD = {
+    "audio_longer.mkv": 30,
+    "audio_longer.ts": 30,
+    "av1.mp4": 30,
+    "begun_mid_gop.ts": 120,
+    "photo.avif": 1,
+    "timestamp_back.ts": 60,
+    "trimmed_edit_list.mp4": 45,
+    "vfr.mkv": 45,
+    "vfr.webm": 45,
+}
+
+
+@pytest.mark.parametrize("name", FIELD)
+def test_files_from_the_field(name, test_data):
+    path = test_data / "field" / "media" / name
+    notices: list[str] = []
+    with open_source(str(path), on_notice=notices.append) as source:
+        assert [frame.index for frame in source.frames()] == list(range(FIELD[name]))
+    assert not notices
+
+
+def test_no_file_from_the_field_is_left_out(test_data):
+    assert {path.name for path in (test_data / "field" / "media").iterdir()} == set(FIELD)
+
+
+def test_the_count_of_a_closed_recording_is_unknown(tmp_path):
+    """Its index is gone, and asking FFmpeg for it would crash."""
+    with open_source(str(make_clip(tmp_path / "a.mp4"))) as source:
+        pass
+    assert source.frame_count is None

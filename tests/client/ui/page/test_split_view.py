@@ -122,6 +122,21 @@ def test_a_source_that_no_file_can_be_called_is_no_replay() -> None:
     assert not choice().is_paced
 
 
+@pytest.mark.parametrize(
+    ("source", "pace", "source_pace"),
+    [
+        ("synthetic", "free", "free"),
+        ("synthetic", "camera", "camera"),
+        ("http://host/recording.mp4", "free", "camera"),
+        ("rtsp://admin:hunter2@cam/1", "free", "camera"),
+    ],
+)
+def test_the_source_comes_as_both_sides_expect_it(source: str, pace: str, source_pace: str) -> None:
+    chosen = choice(source=source, pace=pace)
+    assert chosen.source_pace == source_pace
+    assert "hunter2" not in repr(chosen)
+
+
 def test_start_pressed_while_the_view_closes_starts_nothing(served: FakeTriton) -> None:
     before = own_children()
     with SplitView(served.url, choice()) as view:
