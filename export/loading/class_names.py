@@ -19,7 +19,7 @@ NAMES_SUFFIXES = (".yaml", ".yml", ".json")
 REMEDY = "correct it, or pass the names with --names FILE"
 
 
-def names_by_number(told: object, where: str) -> dict[int, str]:
+def names_by_number(told: object, where: str, *, remedy: str = REMEDY) -> dict[int, str]:
     """The names by class number; {} where `told` is neither a mapping nor a list.
 
     Numbers may be text, as in JSON: sorted as text, class 10 would come before class 2. where: whose names they are,
@@ -32,7 +32,7 @@ def names_by_number(told: object, where: str) -> dict[int, str]:
     numbers = {key: _number(key) for key in told}
     if not all(0 <= number < MAX_CLASSES for number in numbers.values()):
         raise ExportError(
-            f"{where} names classes {reprlib.repr(list(told))}; expected numbers from 0 to {MAX_CLASSES - 1}: {REMEDY}"
+            f"{where} names classes {reprlib.repr(list(told))}; expected numbers from 0 to {MAX_CLASSES - 1}: {remedy}"
         )
     return {numbers[key]: str(name) for key, name in told.items()}
 

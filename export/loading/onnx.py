@@ -166,7 +166,8 @@ def _input_wh(
     channels, height, width = (3, 1, 2) if frames_contract else (1, 2, 3)
     if len(dims) != 4 or dims[channels] not in (0, 3):
         expected = "[N,H,W,3]" if frames_contract else "[N,3,H,W]"
-        raise ExportError(f"{path} takes input of shape {dims} (0: dynamic); expected {expected}")
+        grey = "; of pictures only 3 channels (RGB) are served" if len(dims) == 4 else ""
+        raise ExportError(f"{path} takes input of shape {dims} (0: dynamic); expected {expected}{grey}")
     default = (wanted, wanted) if wanted else metadata.trained_wh
     found = (dims[width] or default[0], dims[height] or default[1])
     if wanted and found != (wanted, wanted):

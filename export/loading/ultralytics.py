@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,8 @@ import torch
 
 from photofinish.detections import MAX_ROWS
 from photofinish.errors import ExportError, reason_from_error
-from photofinish.export.graph.source import DEFAULT_INPUT_SIZE, ModelSource, class_names_from
+from photofinish.export.graph.source import DEFAULT_INPUT_SIZE, ModelSource
+from photofinish.export.loading.class_names import names_by_number, names_of_classes
 from photofinish.variant import SQUARE, input_wh_from_aspect
 from photofinish.wheels import user_cache_dir
 
@@ -93,8 +95,13 @@ class _HalfDetector(torch.nn.Module):
 def source_from_pt(path: Path, *, model: str, sha256: str, input_size: int | None, aspect: str = SQUARE) -> ModelSource:
     """A trained detector from an Ultralytics checkpoint. aspect: of its input, see Variant."""
     try:
-        network, _ = load_checkpoint(str(path))
+        network = _loaded_network(path)
     except _UNREADABLE as exc:
+        if _missing_module(exc).partition(".")[0] == "models":
+            raise ExportError(
+                f"{path} is a checkpoint of the yolov5 or yolov7 repository, whose code it needs; make an ONNX file "
+                f"there with `python export.py --weights {path.name} --include onnx` (yolov7: `--grid`) and pass that"
+            ) from exc
         raise ExportError(
             f"{path} is not an Ultralytics model ({reason_from_error(exc, limit=160)}); "
             "pass a .pt that Ultralytics trained, an .onnx file, or a .yaml for an untrained model"
@@ -102,6 +109,30 @@ def source_from_pt(path: Path, *, model: str, sha256: str, input_size: int | Non
     return _source_from_network(
         network, path.name, model=model, sha256=sha256, input_size=input_size, aspect=aspect, untrained=False
     )
+
+
+def _loaded_network(path: Path) -> Any:
+    """The network of this very file.
+
+    Ultralytics takes `yolov5nu.pt` where it is given `yolov5n.pt`, fetches what it does not find, and drops quotes from
+    names: it is given a name of ours.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    with tempfile.TemporaryDirectory(prefix="photofinish-weights-") as folder:
+        link = Path(folder) / "weights.pt"
+        link.symlink_to(path.resolve())
+        network, _ = load_checkpoint(str(link))
+    return network
+
+
+def _missing_module(exc: BaseException | None) -> str:
+    """The module that unpickling did not find, "" where that is not the cause."""
+    while exc is not None:
+        if isinstance(exc, ModuleNotFoundError):
+            return exc.name or ""
+        exc = exc.__cause__
+    return ""
 
 
 def source_from_yaml(
@@ -140,6 +171,12 @@ def _source_from_network(
             f"{weights} has a {type(head).__name__} head; supported are Ultralytics' Detect heads "
             "(YOLOv5u, v8, v9, v10, 11, 12, 26)"
         )
+    channels = next(layer.in_channels for layer in network.modules() if isinstance(layer, torch.nn.Conv2d))
+    if channels != 3:
+        raise ExportError(
+            f"{weights} takes pictures of {channels} {'channel' if channels == 1 else 'channels'}; Photofinish serves "
+            "detectors of 3 (RGB): train on colour pictures, grey ones repeated three times"
+        )
     network = copy.deepcopy(network).float().eval()
     head = network.model[-1]
     nms_free = getattr(head, "one2one_cv2", None) is not None
@@ -167,7 +204,7 @@ def _source_from_network(
         nms_free=nms_free,
         input_wh=(width, height),
         stride=stride,
-        class_names=class_names_from(network.names, count=int(head.nc)),
+        class_names=names_of_classes(names_by_number(network.names, weights, remedy="correct it"), int(head.nc)),
         untrained=untrained,
         sorted_rows=nms_free,
         network=_OutputOnly(network).eval(),

@@ -16,6 +16,8 @@ from photofinish.percentiles import nearest_rank
 from photofinish.perf.accuracy.data import Dataset, in_dataset_classes, map_classes
 from photofinish.perf.accuracy.figures import AgreementFigures, TruthFigures, figures_from_baseline, figures_from_truth
 
+NEAR_ZERO = 0.01
+"""mAP50-95 of a baseline below which a share of it says nothing: its layout or its names are wrong."""
 MIN_CONFIDENCE = 0.001
 """As Ultralytics' validation: mAP needs the weak boxes too."""
 REQUEST_TIMEOUT_S = 60.0
@@ -111,10 +113,12 @@ def results_from_answers(
     truth_figures: dict[str, TruthFigures] = {}
     if dataset.has_truth:
         truth_figures = _truth_figures(found, dataset, map_classes(dataset, card.class_names, weights=card.weights))
-        if truth_figures[baseline].map50_95 <= 0:
+        if (found_share := truth_figures[baseline].map50_95) < NEAR_ZERO:
+            few = f"next to none (mAP50-95 {found_share:.4f})" if found_share > 0 else "none"
             raise ConfigError(
-                f"the baseline {baseline} finds none of the labelled objects of {dataset.name}, so nothing can be "
-                "compared with it; check that the labels belong to the pictures"
+                f"the baseline {baseline} finds {few} of the labelled objects of {dataset.name}, so nothing can be "
+                "compared with it; check that the labels belong to the pictures, and of an .onnx file the --head and "
+                "the order of its --names"
             )
     return {
         name: _result(

@@ -52,6 +52,11 @@ class GateVerdict:
     reason: str
     result: AccuracyResult
 
+    @property
+    def undecided(self) -> bool:
+        """Whether nothing could be decided: neither refused nor measured to be good."""
+        return self.passed and bool(self.reason)
+
     def to_card(self) -> dict[str, Any]:
         """What the served variant tells about its accuracy; without the figures of single classes."""
         values = asdict(self.result)
@@ -72,6 +77,11 @@ class GateReport:
     verdicts: tuple[GateVerdict, ...]
     cached: int
     dataset_notes: tuple[str, ...] = ()
+
+    @property
+    def undecided(self) -> tuple[GateVerdict, ...]:
+        """The variants on which nothing could be decided."""
+        return tuple(verdict for verdict in self.verdicts if verdict.undecided)
 
     @property
     def refused(self) -> tuple[GateVerdict, ...]:

@@ -48,6 +48,11 @@ from photofinish.model_card import GIVEN_HEADS
 @click.option("--frames", help="Frames without labels for the gate: a folder or video. Default: the synthetic camera.")
 @click.option("--gate/--no-gate", default=True, show_default=True, help="Measure accuracy before publishing.")
 @click.option(
+    "--accept-undecided",
+    is_flag=True,
+    help="Publish also where the gate could decide nothing, because no frame shows a box.",
+)
+@click.option(
     "--gate-frames", type=click.IntRange(min=1), help="Frames the gate looks at. Default: 120, or all of --data."
 )
 @click.option("--best", is_flag=True, help="Measure what was published and name the variant with the most FPS.")

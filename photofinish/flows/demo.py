@@ -113,7 +113,7 @@ def publish_pair(request: DemoRequest, *, frame_wh: tuple[int, int] | None = Non
         if staged[0].card.task != "detect":
             raise ConfigError(f"{request.weights} is a model for {staged[0].card.task}; the demo shows detectors")
         baseline = next(item for item in staged if item.variant.name == left.name)
-        options = GateOptions(size=GATE_FRAMES)
+        options = GateOptions(size=GATE_FRAMES, accept_undecided=True)
         outcome = gate_and_publish(staged, baseline, request.repository, options, on_progress=tell)
         if right.name in outcome.published:
             return Pair(baseline=left.name, optimised=right.name, repository=request.repository)

@@ -47,6 +47,7 @@ class ExportRequest:
     data: Path | None
     frames: str | None
     gate: bool
+    accept_undecided: bool
     gate_frames: int | None
     best: bool
     p95_ms: float | None
@@ -59,7 +60,13 @@ class ExportRequest:
     @property
     def gate_options(self) -> GateOptions:
         """What the gate looks at."""
-        return GateOptions(data=self.data, frames=self.frames, size=self.gate_frames, calibration=self.calibration)
+        return GateOptions(
+            data=self.data,
+            frames=self.frames,
+            size=self.gate_frames,
+            calibration=self.calibration,
+            accept_undecided=self.accept_undecided,
+        )
 
 
 def run_export(request: ExportRequest) -> None:
@@ -135,7 +142,7 @@ def baseline_of(staged: tuple[StagedVariant, ...], request: ExportRequest) -> St
 
 def finish_export(request: ExportRequest, staged: tuple[StagedVariant, ...], outcome: GateOutcome) -> None:
     """Name the best variant where that was asked for, print what the gate found, raise what is wrong with it."""
-    if outcome.report and outcome.report.refused and not outcome.published:
+    if outcome.report and not outcome.published and (outcome.report.refused or outcome.report.undecided):
         finish_with_report(outcome.report, request.gate_options)
     if request.p95_ms is not None:
         models = [item.variant.name for item in staged if item.variant.name in outcome.published and runs_here(item)]
@@ -148,9 +155,9 @@ def finish_export(request: ExportRequest, staged: tuple[StagedVariant, ...], out
 
 
 def finish_with_report(report: GateReport, options: GateOptions) -> None:
-    """Print the accuracy table; raise AccuracyGateError when a variant was refused."""
+    """Print the accuracy table; raise AccuracyGateError when a variant was refused, or left out as undecided."""
     from photofinish.perf.accuracy.report import table_from_report
 
     click.echo("\n" + table_from_report(report))
-    if report.refused:
+    if report.refused or (report.undecided and not options.accept_undecided):
         raise error_from_report(report, options.work)

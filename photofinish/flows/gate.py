@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from photofinish.export.publishing.staging import StagedVariant
     from photofinish.model_card import ModelCard
     from photofinish.perf.accuracy.data import Dataset
-    from photofinish.perf.accuracy.gate import GateReport
+    from photofinish.perf.accuracy.gate import GateReport, GateVerdict
 
 LOOKED_AT = 32
 """Frames whose shape is looked at where a variant's input is no square."""
@@ -31,7 +31,7 @@ class GateOptions:
     """What the gate looks at. data: a data.yaml; frames: a source without labels; neither: the synthetic camera.
 
     size: number of frames; None takes all labelled pictures, else DEFAULT_FRAMES. calibration: the folder that INT8 is
-    calibrated on, whose pictures the gate must not look at.
+    calibrated on, whose pictures the gate must not look at. accept_undecided: publish what nothing was decided on.
     """
 
     data: Path | None = None
@@ -39,6 +39,7 @@ class GateOptions:
     size: int | None = None
     work: Path = WORK
     calibration: Path | None = None
+    accept_undecided: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,10 @@ def gate_and_publish(
             rewrite_card(item.directory, item.card)
         if not verdict and item.card.accuracy.get("passed") is False:
             on_progress(f"{item.variant.name}: not published, an earlier gate refused it and it was not measured now")
+        elif verdict and verdict.undecided:
+            on_progress(_undecided_line(verdict, published=options.accept_undecided))
+            if options.accept_undecided:
+                passed.append(item)
         elif verdict and not verdict.passed:
             _keep_aside(item, verdict.reason, options.work)
             if withdraw_variant(item.variant.name, repository):
@@ -146,8 +151,16 @@ def _require_other_pictures(options: GateOptions, flag: str, paths: Iterable[Pat
         )
 
 
+def _undecided_line(verdict: GateVerdict, *, published: bool) -> str:
+    fate = "PUBLISHED, NOT DECIDED" if published else "not published, NOT DECIDED"
+    return f"{verdict.name}: {fate}: {verdict.reason}"
+
+
 def error_from_report(report: GateReport, work: Path) -> AccuracyGateError:
-    """The error for the refused variants: one line, each with its reason."""
+    """The error for what is not published: one line; each refused variant with its reason, else the undecided ones."""
+    if not report.refused:
+        names, reason = ", ".join(item.name for item in report.undecided), report.undecided[0].reason
+        return AccuracyGateError(f"not published: {names}: {reason}, or pass --accept-undecided")
     reasons = " | ".join(f"{verdict.name} {verdict.reason}" for verdict in report.refused)
     return AccuracyGateError(f"not published: {reasons} (kept in {work / 'refused'})")
 

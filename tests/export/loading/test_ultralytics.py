@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+import types
 import zipfile
 from pathlib import Path
 
@@ -150,3 +152,59 @@ def test_what_is_not_a_model_is_refused_in_one_line(tmp_path: Path, write: objec
 def test_a_description_of_no_detector_is_refused(description: str) -> None:
     with pytest.raises(ExportError, match=description):
         source_from_yaml(description, model="toy", sha256="", input_size=64)
+
+
+def _save(path: Path, network: torch.nn.Module) -> Path:
+    torch.save({"model": network, "train_args": {"imgsz": 64}, "epoch": -1}, path)
+    return path
+
+
+def _detector(*names: str, description: str = "yolov5nu.yaml", channels: int = 3) -> DetectionModel:
+    network = DetectionModel(description, ch=channels, nc=len(names), verbose=False)
+    network.names = dict(enumerate(names))
+    return network
+
+
+@pytest.mark.parametrize("name", ["yolov5n.pt", "it's mine.pt", " yolov5n.pt", "ünï.pt", "YOLOv5n.PT"])
+def test_the_file_that_was_named_is_the_file_that_is_served(tmp_path: Path, name: str) -> None:
+    """Ultralytics takes yolov5nu.pt where it is given yolov5n.pt, and drops quotes and spaces from names."""
+    _save(tmp_path / "yolov5nu.pt", _detector("the other"))
+    source = source_from_pt(_save(tmp_path / name, _detector("mine")), model="x", sha256="", input_size=64)
+    assert (source.class_names, source.weights) == (("mine",), name)
+
+
+def test_a_file_that_is_missing_is_not_another_one(tmp_path: Path) -> None:
+    _save(tmp_path / "yolov5nu.pt", _detector("the other"))
+    with pytest.raises(ExportError, match=r"yolov5n\.pt does not exist"):
+        _from_pt(tmp_path / "yolov5n.pt")
+
+
+def test_a_checkpoint_of_the_yolov5_repository_is_told_its_way_to_onnx(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, module = types.ModuleType("models"), types.ModuleType("models.yolo")
+    model = type("DetectionModel", (torch.nn.Module,), {"__module__": "models.yolo"})
+    module.DetectionModel = model  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "models", package)
+        patch.setitem(sys.modules, "models.yolo", module)
+        path = _save(tmp_path / "yolov5n.pt", model())
+    with pytest.raises(ExportError, match=r"`python export\.py --weights yolov5n\.pt --include onnx`") as caught:
+        _from_pt(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("channels", "words"), [(1, "1 channel;"), (4, "4 channels;")])
+def test_other_channels_than_three_are_refused(tmp_path: Path, channels: int, words: str) -> None:
+    path = _save(tmp_path / "grey.pt", _detector("mine", channels=channels))
+    with pytest.raises(ExportError, match=f"grey.pt takes pictures of {words} .* detectors of 3"):
+        _from_pt(path)
+
+
+def test_names_of_a_checkpoint_are_taken_by_number(tmp_path: Path) -> None:
+    names = [f"name{number}" for number in range(12)]
+    network = _detector(*names)
+    network.names = {key: names[int(key)] for key in sorted(map(str, range(12)))}
+    assert source_from_pt(_save(tmp_path / "a.pt", network), model="a", sha256="", input_size=64).class_names == (
+        *names,
+    )

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from photofinish.detections import Detections, empty_detections
-from photofinish.errors import ConfigError, SourceError
+from photofinish.errors import AccuracyGateError, ConfigError, SourceError
 from photofinish.export.publishing.staging import StagedVariant
 from photofinish.export.tensorrt.targets import Gpu
-from photofinish.flows.gate import DEFAULT_FRAMES, GateOptions, dataset_from_options, gate_and_publish, why_not_here
+from photofinish.flows.export import finish_with_report
+from photofinish.flows.gate import (
+    DEFAULT_FRAMES,
+    GateOptions,
+    dataset_from_options,
+    error_from_report,
+    gate_and_publish,
+    why_not_here,
+)
 from photofinish.perf.accuracy.answers import Answers, results_from_answers
 from photofinish.perf.accuracy.data import SourceDataset, SyntheticDataset
-from photofinish.perf.accuracy.gate import GateCandidate, verdict_from_result
+from photofinish.perf.accuracy.gate import GateCandidate, GateReport, GateVerdict, verdict_from_result
 from photofinish.synthetic import CLASS_NAMES
 from photofinish.variant import ServerKind, default_variants_path, variants_from_toml
 from tests.builders import build_card, build_detections
@@ -127,6 +137,15 @@ def test_empty_folder_is_named(tmp_path: Path) -> None:
 
 
 def judged(found: Detections, baseline: Detections, *, floor: float = 0.95) -> tuple[bool, str]:
+    verdict = verdict_on(found, baseline, floor=floor)
+    return verdict.passed, verdict.reason
+
+
+def undecided() -> GateVerdict:
+    return verdict_on(empty_detections(), empty_detections())
+
+
+def verdict_on(found: Detections, baseline: Detections, *, floor: float = 0.95) -> GateVerdict:
     dataset = SyntheticDataset(1, labelled=False)
     answers = {
         "toy_onnx_int8": Answers(detections=[found], request_p50_ns=1),
@@ -135,8 +154,7 @@ def judged(found: Detections, baseline: Detections, *, floor: float = 0.95) -> t
     results = results_from_answers(answers, dataset, build_card(), baseline="toy_torch")
     card = build_card(variant="toy_onnx_int8", precision="int8", calibration={"frames": 40, "origin": "yard"})
     candidate = GateCandidate(name="toy_onnx_int8", floor=floor, card=card, directory=Path())
-    verdict = verdict_from_result(results["toy_onnx_int8"], candidate, "")
-    return verdict.passed, verdict.reason
+    return verdict_from_result(results["toy_onnx_int8"], candidate, "")
 
 
 def test_without_labels_agreement_decides() -> None:
@@ -171,3 +189,46 @@ def test_classifiers_have_no_boxes_to_label() -> None:
     answers = {"toy_torch": Answers(detections=[empty_detections()], request_p50_ns=1)}
     with pytest.raises(ConfigError, match="is a classifier"):
         results_from_answers(answers, SyntheticDataset(1), build_card(task="classify"), baseline="toy_torch")
+
+
+def test_what_is_undecided_is_published_only_when_that_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variant = replace(variants_from_toml(default_variants_path(), model="toy")[0], suffix="onnx_int8")
+    report = GateReport(baseline="toy_torch", dataset="", kind="unlabelled", verdicts=(undecided(),), cached=0)
+    monkeypatch.setattr("photofinish.flows.gate._measure", lambda *args: report)
+    monkeypatch.setattr("photofinish.export.publishing.cards.rewrite_card", lambda *args: None)
+    monkeypatch.setattr(
+        "photofinish.export.publishing.publish.publish_variants",
+        lambda staged, repository: tuple(item.variant.name for item in staged),
+    )
+    item = StagedVariant(variant=variant, directory=tmp_path, card=build_card(variant=variant.name), rebuilt=False)
+    for accepted, published, fate in ((False, (), "not published"), (True, ("toy_onnx_int8",), "PUBLISHED")):
+        said: list[str] = []
+        options = GateOptions(size=1, accept_undecided=accepted)
+        outcome = gate_and_publish([item], item, tmp_path, options, on_progress=said.append)
+        assert outcome.published == published
+        assert said[0].startswith(f"toy_onnx_int8: {fate}, NOT DECIDED: nothing to decide on: neither it nor")
+    message = str(error_from_report(report, tmp_path))
+    assert message.startswith("not published: toy_onnx_int8: nothing to decide on")
+    assert message.endswith("pass --data or --frames, or pass --accept-undecided")
+    with pytest.raises(AccuracyGateError, match="toy_onnx_int8: nothing to decide on"):
+        finish_with_report(report, GateOptions())
+    finish_with_report(report, GateOptions(accept_undecided=True))
+
+
+def test_a_baseline_that_finds_next_to_nothing_is_no_measure() -> None:
+    """One of two hundred objects found: every share of that would be a share of chance."""
+    dataset = SyntheticDataset(12)
+    truth = [frame.truth for frame in dataset.frames()]
+    assert truth[0] is not None
+    found = [truth[0].select(np.arange(1)), *([empty_detections()] * 11)]
+    answers = {"toy_torch": Answers(detections=found, request_p50_ns=1)}
+    figures = results_or_error(answers, dataset)
+    assert re.search(r"finds next to none \(mAP50-95 0\.00\d+\) of the labelled objects .* --head .* --names", figures)
+
+
+def results_or_error(answers: dict[str, Answers], dataset: SyntheticDataset) -> str:
+    with pytest.raises(ConfigError) as caught:
+        results_from_answers(answers, dataset, build_card(class_names=CLASS_NAMES), baseline="toy_torch")
+    return str(caught.value)
