@@ -7,7 +7,7 @@ from html import escape
 from photofinish.perf.formatting import RangedText
 from photofinish.perf.judge.findings import Findings
 from photofinish.perf.record.record import Record
-from photofinish.perf.report.parts import ReportPart, headline, report_parts
+from photofinish.perf.report.order import ReportPart, headline, report_parts
 from photofinish.perf.report.tables import Table
 from photofinish.perf.report.words import Words
 

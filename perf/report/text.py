@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from photofinish.percentiles import min_samples
 from photofinish.perf.judge.findings import Findings, SectionFindings
-from photofinish.perf.report.parts import ReportPart, headline, text_parts
+from photofinish.perf.report.order import ReportPart, headline, text_parts
 from photofinish.perf.report.tables import comparison_rows
 from photofinish.perf.report.words import ENGLISH, Words
 

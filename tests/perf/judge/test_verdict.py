@@ -12,7 +12,7 @@ from photofinish.perf.judge.findings import findings_from_record
 from photofinish.perf.record.observation import POWER_CAP, GpuObservation
 from photofinish.perf.record.record import Harness, Record, Section
 from photofinish.perf.report.html import html_report
-from photofinish.perf.report.parts import headline, method_notes, verdict_parts
+from photofinish.perf.report.order import headline, method_notes, verdict_parts
 from photofinish.perf.report.words import ENGLISH, LANGUAGES, Words
 from tests.perf.records import build_comparison, build_ladder, build_record
 

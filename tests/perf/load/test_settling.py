@@ -24,7 +24,7 @@ from photofinish.perf.load.settling import (
 )
 from photofinish.perf.measure.comparison import contender_from_sender, run_comparison
 from photofinish.perf.record.record import Arm, Load
-from photofinish.perf.report.parts import method_notes
+from photofinish.perf.report.order import method_notes
 from photofinish.perf.report.words import LANGUAGES, Words
 from tests.conftest import CHECKOUT
 from tests.perf.records import build_record

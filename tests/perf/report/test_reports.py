@@ -19,7 +19,7 @@ from photofinish.perf.report.charts import distribution_chart, ladder_chart, loa
 from photofinish.perf.report.classic_table import classic_rows
 from photofinish.perf.report.files import csv_report, write_reports
 from photofinish.perf.report.html import _cell_html, html_report
-from photofinish.perf.report.parts import method_notes
+from photofinish.perf.report.order import method_notes
 from photofinish.perf.report.svg import log_ticks, nice_ticks
 from photofinish.perf.report.text import markdown_report, terminal_report, text_table
 from photofinish.perf.report.words import ENGLISH, LANGUAGES, Words

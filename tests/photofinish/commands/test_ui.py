@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -28,43 +29,48 @@ def served() -> Iterator[FakeTriton]:
         yield server
 
 
-def photofinish(*arguments: str, folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def photofinish(*arguments: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command in a process of its own, which does not outlive a test that fails."""
+    with subprocess.Popen(
         [sys.executable, "-m", "photofinish.cli", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def run_photofinish(*arguments: str, folder: Path) -> tuple[int, str, str]:
-    process = photofinish(*arguments, folder=folder)
-    out, err = process.communicate(timeout=120)
+    with photofinish(*arguments, folder=folder) as process:
+        out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_one_signal_stops_everything(served: FakeTriton, tmp_path: Path, number: signal.Signals) -> None:
     shared_before = set(Path("/dev/shm").iterdir())
-    process = photofinish(
-        "ui", "--url", served.url, "--port", "0", "--source", "synthetic?width=320&height=180", folder=tmp_path
-    )
-    assert process.stderr is not None
-    url = process.stderr.readline().rpartition(" ")[2].strip()
-    assert url.startswith("http://127.0.0.1:"), url
-    with urllib.request.urlopen(f"{url}/view/state", timeout=30) as answer:
-        assert answer.status == 200
-    wait_for(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 4, 30)
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert "Traceback" not in err
-    assert err.count("stopping;") == 1
-    wait_for(lambda: not any(member.is_running() for member in family), 10)
-    assert {path for path in Path("/dev/shm").iterdir() if str(process.pid) in path.name} <= shared_before
+    source = "synthetic?width=320&height=180"
+    with photofinish("ui", "--url", served.url, "--port", "0", "--source", source, folder=tmp_path) as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().rpartition(" ")[2].strip()
+        assert url.startswith("http://127.0.0.1:"), url
+        with urllib.request.urlopen(f"{url}/view/state", timeout=30) as answer:
+            assert answer.status == 200
+        wait_for(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 4, 30)
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert "Traceback" not in err
+        assert err.count("stopping;") == 1
+        wait_for(lambda: not any(member.is_running() for member in family), 10)
+        assert {path for path in Path("/dev/shm").iterdir() if str(process.pid) in path.name} <= shared_before
 
 
 @pytest.mark.parametrize(
