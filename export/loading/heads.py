@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 from onnx import ModelProto
 
 from photofinish.errors import ExportError
+from photofinish.export.graph.given_head import cells_from_anchors
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.loading.class_names import names_fit
 from photofinish.export.loading.layouts import (
@@ -24,6 +26,7 @@ from photofinish.export.loading.layouts import (
 )
 from photofinish.model_card import GivenHead
 
+SAME = 1e-3
 REMEDY = "pass a detector, not a segmentation, pose or classification model"
 
 
@@ -58,7 +61,7 @@ def read_head(model: ModelProto, photos: Images, given: Given) -> tuple[Reading,
         _refuse_shape(model, dims, photos, raw, given)
     reading = reading_of(model, dims, name, given.input_wh, photos, raw)
     _expect_names(reading, dims, given)
-    doubts = _doubts(reading, given)
+    doubts = _doubts(reading, raw, given)
     if not doubts:
         return reading, ()
     if (given.head or given.is_vouched) and not reading.answers.impossible:
@@ -72,12 +75,19 @@ def read_head(model: ModelProto, photos: Images, given: Given) -> tuple[Reading,
     )
 
 
-def _doubts(reading: Reading, given: Given) -> str:
+def _doubts(reading: Reading, raw: Images, given: Given) -> str:
     """What speaks against the reading, in words; "" where nothing does."""
     found = [f"on the reference photos {'; '.join(reading.answers.doubts)}"] if reading.answers.doubts else []
+    if reading.name == "yolo_raw_objectness" and not given.head and _is_like_yolox(raw, given.input_wh):
+        found.append("it has one box a cell as YOLOX, whose pictures are BGR in 0..255; YOLOv5 has three")
     if given.unread:
         found.append(f"nobody reads its other outputs ({', '.join(given.unread[:4])})")
     return " and ".join(found)
+
+
+def _is_like_yolox(raw: Images, input_wh: tuple[int, int]) -> bool:
+    """Whether there is one box a cell with an objectness of its own. YOLOv6 has one box a cell and objectness 1."""
+    return cells_from_anchors(raw.shape[1], input_wh) is not None and bool(np.abs(raw[..., 4] - 1).max() > SAME)
 
 
 def _guess(dims: Dims, given: Given) -> GivenHead | None:

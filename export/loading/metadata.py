@@ -17,6 +17,8 @@ from photofinish.export.loading.class_names import names_by_number
 DEFAULT_STRIDE = 32
 MAX_SIDE = 16_384
 """What metadata is believed: more is no detector's, and would be reserved in memory."""
+MAX_TASK = 80
+"""Characters of a task that are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,7 @@ def metadata_from_model(model: ModelProto, path: Path, *, with_names: bool = Tru
     values = {item.key: _value(item.value) for item in model.metadata_props}
     stride = _stride(values.get("stride"))
     return OnnxMetadata(
-        task=str(values.get("task") or "detect"),
+        task=" ".join(str(values.get("task") or "detect").split())[:MAX_TASK],
         names=names_by_number(values.get("names"), f"{path} in its metadata") if with_names else {},
         stride=stride or DEFAULT_STRIDE,
         tells_stride=bool(stride),
