@@ -35,6 +35,8 @@ def image_from_file(path: Path) -> npt.NDArray[np.uint8]:
         raise SourceError(f"{path} is a damaged JPEG: {damage}; copy it again")
     if content.startswith(_PNG_START) and _PNG_END not in content[-1024:]:
         raise SourceError(f"{path} is a damaged PNG: its end is missing, it has {len(content)} bytes; copy it again")
+    if content.startswith(_PNG_START) and _png_promises_too_much(content):
+        raise SourceError(f"{path} is a damaged PNG: {len(content)} bytes cannot hold the size it names; copy it again")
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     except cv2.error as exc:
@@ -42,6 +44,12 @@ def image_from_file(path: Path) -> npt.NDArray[np.uint8]:
     if image is None:
         raise SourceError(f"{path} is not a picture that can be decoded; expected a whole JPEG, PNG, BMP, TIFF or WebP")
     return np.asarray(image, dtype=np.uint8)
+
+
+def _png_promises_too_much(content: bytes) -> bool:
+    """Whether a PNG names more pixels than its bytes can hold: deflate makes at most 1032 bytes of one (RFC 1951)."""
+    width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
+    return height * (width // 8) > 1032 * len(content)
 
 
 def is_picture(path: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> bool:

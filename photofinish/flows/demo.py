@@ -45,6 +45,7 @@ class DemoRequest:
     host: str
     port: int | None
     share: bool
+    root_path: str = ""
 
 
 def run_demo(request: DemoRequest) -> None:
@@ -52,6 +53,7 @@ def run_demo(request: DemoRequest) -> None:
     frame_wh = check_source(request.source)
     if not request.headless:
         check_port(request.host, request.port)
+        check_root_path(request.root_path)
     tell_places(WORK / "staging", request.repository, tell)
     with alone_in(WORK / "staging", tell):
         pair = publish_pair(request, frame_wh=frame_wh)
@@ -68,7 +70,8 @@ def run_demo(request: DemoRequest) -> None:
         pace=request.pace,
         turns=request.turns,
     )
-    show_pair(pair, choice, Hosting(host=request.host, port=request.port, share=request.share))
+    hosting = Hosting(host=request.host, port=request.port, share=request.share, root_path=request.root_path)
+    show_pair(pair, choice, hosting)
 
 
 def check_source(source: str) -> tuple[int, int] | None:
@@ -84,6 +87,13 @@ def check_port(host: str, port: int | None) -> None:
     from photofinish.client.ui.page.server import open_listener
 
     open_listener(host, port).close()
+
+
+def check_root_path(text: str) -> None:
+    """Raise ConfigError now, not after minutes of exporting, when the page cannot be served under that path."""
+    from photofinish.client.ui.page.sub_path import root_path_from_text
+
+    root_path_from_text(text)
 
 
 def publish_pair(request: DemoRequest, *, frame_wh: tuple[int, int] | None = None) -> Pair:

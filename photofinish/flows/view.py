@@ -85,6 +85,7 @@ def show_server(
     turns: TurnMode,
     host: str,
     port: int | None,
+    root_path: str,
     share: bool,
     metrics_host: str,
     metrics_port: int | None,
@@ -92,9 +93,18 @@ def show_server(
     """Show two variants of a server that runs already, until Ctrl-C."""
     from photofinish.client.ui.page.app import Hosting, serve_view, stopped_by_signals
     from photofinish.client.ui.page.choosing import choice_from_server
+    from photofinish.client.ui.page.sub_path import root_path_from_text
 
+    root_path = root_path_from_text(root_path)
     choice = choice_from_server(url, source=source, baseline=baseline, optimised=optimised, pace=pace, turns=turns)
-    hosting = Hosting(host=host, port=port, share=share, metrics_host=metrics_host, metrics_port=metrics_port)
+    hosting = Hosting(
+        host=host,
+        port=port,
+        share=share,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+        root_path=root_path,
+    )
     with (
         stopped_by_signals() as stop,
         serve_view(url, choice, hosting, metrics_url=server_metrics_url, on_progress=tell),

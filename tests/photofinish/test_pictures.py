@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import cv2
@@ -56,3 +57,22 @@ def test_half_a_jpeg_is_no_picture(tmp_path: Path) -> None:
     assert cv2.imread(str(path)) is not None
     with pytest.raises(SourceError, match=r"half\.jpg is a damaged JPEG: its end is missing"):
         image_from_file(path)
+
+
+def test_a_png_that_names_more_pixels_than_it_can_hold_is_refused_at_once(tmp_path: Path) -> None:
+    done, content = cv2.imencode(".png", np.full((50, 100, 3), 90, np.uint8))
+    assert done
+    whole = content.tobytes()
+    header = b"IHDR" + (30_000).to_bytes(4, "big") + (30_000).to_bytes(4, "big") + whole[24:29]
+    path = tmp_path / "a.png"
+    path.write_bytes(whole[:12] + header + zlib.crc32(header).to_bytes(4, "big") + whole[33:])
+    with pytest.raises(SourceError, match="cannot hold the size it names"):
+        image_from_file(path)
+
+
+def test_a_large_png_of_one_colour_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    cv2.imwrite(
+        str(path), np.zeros((3000, 4000), np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 9, cv2.IMWRITE_PNG_BILEVEL, 1]
+    )
+    assert image_from_file(path).shape == (3000, 4000, 3)

@@ -16,19 +16,24 @@ from photofinish.client.pipeline.metrics import MetricsEndpoint
 from photofinish.client.ui.page.metrics import registry_of_boards
 from photofinish.client.ui.page.server import WebServer, add_view_routes, open_listener
 from photofinish.client.ui.page.split_view import Choice, SplitView
+from photofinish.client.ui.page.sub_path import SubPath, root_path_from_text
 from photofinish.errors import ServerError
 from photofinish.machine.addresses import LOOPBACK, is_loopback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hosting:
-    """How the page is reached. port None: the first free one from 7860; share: a public link through Gradio."""
+    """How the page is reached. port None: the first free one from 7860; share: a public link through Gradio.
+
+    root_path: the path under which a reverse proxy serves the page, such as /cam; "" for none.
+    """
 
     host: str = LOOPBACK
     port: int | None = None
     share: bool = False
     metrics_host: str = LOOPBACK
     metrics_port: int | None = None
+    root_path: str = ""
 
     @property
     def is_public(self) -> bool:
@@ -61,6 +66,7 @@ def serve_view(
     who may reach it. Nothing is left running or in shared memory after it.
     """
     stop = threading.Event()
+    root_path = root_path_from_text(hosting.root_path)
     with ExitStack() as stack:
         listener = open_listener(hosting.host, hosting.port)
         stack.callback(listener.close)
@@ -73,9 +79,9 @@ def serve_view(
 
         app = FastAPI(openapi_url=None)
         add_view_routes(app, view, stop)
-        mount_page(app, build_page(view, is_public=hosting.is_public))
-        web = stack.enter_context(WebServer(app, listener, stop))
-        on_progress(f"Split view: {web.address.url}")
+        mount_page(app, build_page(view, is_public=hosting.is_public), root_path=root_path)
+        web = stack.enter_context(WebServer(SubPath(app, root_path), listener, stop))
+        on_progress(f"Split view: {web.address.url}{root_path and f'{root_path}/'}")
         if not is_loopback(hosting.host):
             on_progress(
                 f"Anybody who reaches this machine on port {web.address.port} sees this page and can operate it"

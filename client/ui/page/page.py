@@ -84,8 +84,8 @@ def _with(names: list[str], chosen: str) -> list[str]:
     return names if chosen in names else [*names, chosen]
 
 
-def mount_page(app: Any, page: gr.Blocks) -> Any:
-    """`app` with the page at its root."""
+def mount_page(app: Any, page: gr.Blocks, *, root_path: str = "") -> Any:
+    """`app` with the page at its root. root_path: where a proxy serves it, such as /cam."""
     return gr.mount_gradio_app(
         app,
         page,
@@ -98,5 +98,6 @@ def mount_page(app: Any, page: gr.Blocks) -> Any:
         run_history=False,
         enable_monitoring=False,
         ssr_mode=False,
+        root_path=root_path or None,
         pwa=False,
     )

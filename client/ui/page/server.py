@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from photofinish.client.ui.page.composer import LAYOUTS, FrameHub, Layout
 from photofinish.client.ui.page.screen import screen_from_state
 from photofinish.client.ui.page.split_view import SplitView
+from photofinish.client.ui.page.sub_path import AsgiApp
 from photofinish.errors import ConfigError, ServerError
 from photofinish.machine.addresses import LOOPBACK
 
@@ -105,7 +106,7 @@ class Address:
 class WebServer:
     """uvicorn in a thread of its own."""
 
-    def __init__(self, app: FastAPI, listener: socket.socket, stop: threading.Event) -> None:
+    def __init__(self, app: AsgiApp, listener: socket.socket, stop: threading.Event) -> None:
         """stop: set on closing, so that endless streams end."""
         self._listener = listener
         self._stop = stop

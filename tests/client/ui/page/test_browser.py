@@ -17,27 +17,13 @@ import pytest
 from photofinish.client.ui.page.app import Hosting, RunningView, serve_view
 from photofinish.client.ui.page.split_view import Choice
 from tests.client.fake_triton import FakeTriton, wait_for
-from tests.client.ui.browser import Browser, find_chromium
+from tests.client.ui.browser import PIXELS, Browser, find_chromium
 from tests.client.ui.served import BASELINE, OPTIMISED, toy_models
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(find_chromium() is None, reason="no Chromium on PATH; on Debian: apt install chromium"),
 ]
-
-PIXELS = """(() => {
-  const image = document.querySelector('#pf-stream'), canvas = document.createElement('canvas');
-  canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
-  const context = canvas.getContext('2d');
-  context.drawImage(image, 0, 0);
-  return [[0, 640], [656, 640]].map(([left, width]) => {
-    const data = context.getImageData(left, 60, width, 280).data;
-    let sum = 0;
-    for (let i = 0; i < data.length; i += 4) sum = (sum * 31 + data[i] * (i % 1009)) % 2147483647;
-    return sum;
-  });
-})()"""
-"""A number for the picture inside each panel, as the page paints it now."""
 
 COUNT_PAINTED = """new Promise(resolve => {
   const image = document.querySelector('#pf-stream'), canvas = document.createElement('canvas');
