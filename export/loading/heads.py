@@ -14,8 +14,10 @@ from photofinish.errors import ExportError
 from photofinish.export.graph.given_head import cells_from_anchors
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.loading.class_names import names_fit
+from photofinish.export.loading.doubt import PIXEL
 from photofinish.export.loading.layouts import (
     GUESSED,
+    IN_SHARES,
     LAYOUTS,
     Dims,
     Images,
@@ -66,9 +68,10 @@ def read_head(model: ModelProto, photos: Images, given: Given) -> tuple[Reading,
         return reading, ()
     if (given.head or given.is_vouched) and not reading.answers.impossible:
         return reading, (f"{given.path} is served as --head {name} would say, although {doubts}",)
-    remedy = _remedy(model, dims, photos, raw, given, without=name)
-    if not remedy and not given.head and not reading.answers.impossible:
-        remedy = f"if that is what it is, and it looks for other things than people and buses, pass --head {name}"
+    own = ""
+    if not given.head and not reading.answers.impossible:
+        own = f"if that is what it is, and it looks for other things than people and buses, pass --head {name}"
+    remedy = _remedy(model, dims, photos, raw, given, without=name, otherwise=own)
     raise ExportError(
         f"{given.path} returns {list(dims)} per picture, as {LAYOUTS[name].words} does, but "
         f"{doubts}: {remedy or f'no layout that Photofinish knows fits, {REMEDY}'}"
@@ -111,7 +114,7 @@ def _expect_names(reading: Reading, dims: Dims, given: Given) -> None:
 
 def _refuse_shape(model: ModelProto, dims: Dims, photos: Images, raw: Images, given: Given) -> NoReturn:
     known = f" with {len(given.names)} class names" if given.names else ""
-    remedy = _remedy(model, dims, photos, raw, given, without=None)
+    remedy = _remedy(model, dims, photos, raw, given, without=None, otherwise="")
     if not remedy:
         words = [LAYOUTS[name].words for name in GUESSED]
         remedy = f"expected {', '.join(words[:-1])}, or {words[-1].removeprefix('a YOLO head ')}: {REMEDY}"
@@ -119,13 +122,26 @@ def _refuse_shape(model: ModelProto, dims: Dims, photos: Images, raw: Images, gi
 
 
 def _remedy(
-    model: ModelProto, dims: Dims, photos: Images, raw: Images, given: Given, *, without: GivenHead | None
+    model: ModelProto,
+    dims: Dims,
+    photos: Images,
+    raw: Images,
+    given: Given,
+    *,
+    without: GivenHead | None,
+    otherwise: str,
 ) -> str:
-    """The `--head` under which nothing is odd about the answers, "" where there is none."""
+    """The `--head` under which nothing is odd about the answers, or `otherwise`, or one that they do not exclude."""
+    possible = ""
     for name in fitting(dims, given.input_wh):
-        if name != without:
-            reading = reading_of(model, dims, name, given.input_wh, photos, raw)
-            named = reading.classes is None or not given.names or names_fit(given.names, reading.classes)
-            if named and not reading.answers.doubts:
-                return f"as {LAYOUTS[name].words} it shows {reading.answers.boxes} boxes there, so pass --head {name}"
-    return ""
+        if name == without or (name in IN_SHARES and np.abs(raw[..., :4]).max() > PIXEL):
+            continue
+        reading = reading_of(model, dims, name, given.input_wh, photos, raw)
+        if reading.classes is not None and given.names and not names_fit(given.names, reading.classes):
+            continue
+        words = LAYOUTS[name].words
+        if not reading.answers.doubts:
+            return f"as {words} it shows {reading.answers.boxes} boxes there, so pass --head {name}"
+        if not reading.answers.impossible:
+            possible = possible or f"if it is {words}, pass --head {name}"
+    return otherwise or possible

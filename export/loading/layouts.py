@@ -26,6 +26,8 @@ from photofinish.model_card import GivenHead, Head
 MAX_NMS_FREE_ROWS = 1000
 GUESSED: tuple[GivenHead, ...] = ("rows", "yolo_raw", "yolo_raw_objectness")
 """Layouts that an output's shape is taken for, unless the photos say otherwise; the others have to be asked for."""
+IN_SHARES: tuple[GivenHead, ...] = ("rows_normalised", "rtdetr")
+"""Layouts whose boxes are shares of the picture."""
 
 Images = npt.NDArray[np.float32]
 Dims = tuple[int, ...]

@@ -112,6 +112,7 @@ HEADS: dict[str, Callable[[], Array]] = {
     "YOLOX": yolox,
     "YOLOX, decoded": lambda: yolox(decoded=True),
     "RT-DETR": rtdetr,
+    "RT-DETR that finds nothing": lambda: np.minimum(rtdetr(), np.array([1] * 4 + [0.1] * 3, np.float32)),
     "RT-DETR of two classes": lambda: rtdetr(classes=2),
     "rows": rows,
     "rows in shares of the picture": lambda: rows(scale=1 / SIZE),

@@ -75,6 +75,7 @@ REFUSED: list[tuple[str, dict[str, str], GivenHead | None, str]] = [
     ("YOLOv8-obb", {}, None, r"confidences lie outside 0\.\.1, from -0\."),
     ("YOLOv8-seg", {}, None, r"confidences lie outside 0\.\.1"),
     ("YOLOX", {}, None, "so pass --head yolox"),
+    ("RT-DETR that finds nothing", YOLO, None, "with 3 class names; if it is RT-DETR queries .* pass --head rtdetr"),
     ("YOLOX, decoded", NAMES, None, "one box a cell as YOLOX, .* it shows 4 boxes there, so pass --head yolox"),
     ("YOLOX", YOLO, None, "all boxes are under a pixel.* so pass --head yolox"),
     ("YOLOX", {}, "yolo_raw_objectness", "all boxes are under a pixel.* so pass --head yolox"),
