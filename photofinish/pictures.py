@@ -18,7 +18,7 @@ IMAGE_SUFFIXES = (
 )
 COLLECTED_FOLDER = "frames"
 """Below its folder `photofinish calibrate` keeps pictures here, apart from its contact sheet."""
-JPEG_START, _PNG_START, _PNG_END = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"IEND"
+JPEG_START, _PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 _WITH_LENGTH = frozenset((*range(0xC0, 0xD0), *range(0xDA, 0xF0), 0xFE))
 _NEXT_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
@@ -33,10 +33,12 @@ def image_from_file(path: Path) -> npt.NDArray[np.uint8]:
         raise SourceError(f"{path} cannot be read: {exc.strerror or exc}") from exc
     if content.startswith(JPEG_START) and (damage := jpeg_damage(content)):
         raise SourceError(f"{path} is a damaged JPEG: {damage}; copy it again")
-    if content.startswith(_PNG_START) and _PNG_END not in content[-1024:]:
-        raise SourceError(f"{path} is a damaged PNG: its end is missing, it has {len(content)} bytes; copy it again")
-    if content.startswith(_PNG_START) and _png_promises_too_much(content):
-        raise SourceError(f"{path} is a damaged PNG: {len(content)} bytes cannot hold the size it names; copy it again")
+    if content.startswith(_PNG_START):
+        if damage := png_damage(content):
+            raise SourceError(f"{path} is a damaged PNG: {damage}; copy it again")
+        if _png_promises_too_much(content):
+            promise = f"{len(content)} bytes cannot hold the size it names"
+            raise SourceError(f"{path} is a damaged PNG: {promise}; copy it again")
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     except cv2.error as exc:
@@ -93,3 +95,19 @@ def jpeg_damage(content: bytes) -> str | None:
             if following is None:
                 return f"its end is missing, it has {len(content)} bytes"
             position = following.start()
+
+
+def png_damage(content: bytes) -> str | None:
+    """What is wrong with the structure of a PNG, or None: chunks with their length, up to IEND (ISO/IEC 15948).
+
+    OpenCV believes a length that the file does not have, and fills 2 GB for it.
+    """
+    position = len(_PNG_START)
+    while position + 12 <= len(content):
+        length, kind = int.from_bytes(content[position : position + 4], "big"), content[position + 4 : position + 8]
+        if position + 12 + length > len(content):
+            return f"it is cut short or overwritten at byte {position} of {len(content)}"
+        if kind == b"IEND":
+            return None
+        position += 12 + length
+    return f"its end is missing, it has {len(content)} bytes"

@@ -44,7 +44,20 @@ def test_half_a_png_is_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "half.png"
     content = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8))[1].tobytes()
     path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(SourceError, match=r"half\.png is a damaged PNG: it is cut short or overwritten at byte \d+"):
+        image_from_file(path)
+    path.write_bytes(content[:-12])
     with pytest.raises(SourceError, match=r"half\.png is a damaged PNG: its end is missing"):
+        image_from_file(path)
+
+
+def test_a_length_that_a_png_does_not_have_is_not_believed(tmp_path: Path) -> None:
+    """OpenCV fills 2 GB for it, which takes seconds."""
+    path = tmp_path / "long.png"
+    content = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    position = content.index(b"IDAT") - 4
+    path.write_bytes(content[:position] + (0x7FFFFFFF).to_bytes(4, "big") + content[position + 4 :])
+    with pytest.raises(SourceError, match=rf"it is cut short or overwritten at byte {position} of {len(content)}"):
         image_from_file(path)
 
 

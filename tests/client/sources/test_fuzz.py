@@ -15,7 +15,7 @@ from tests.client.sources.heif import write_heic
 
 CASES = int(os.environ.get("PHOTOFINISH_FUZZ_CASES", "500"))
 """Set it to 5000 for all of them."""
-SECONDS = CASES / 500 * 50
+SECONDS = CASES / 500 * 40
 
 
 def make_seeds(folder: Path) -> Path:
