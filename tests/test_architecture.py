@@ -39,7 +39,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ui/page",),
     ),
     "export": (
-        ("demo", "graph"),
+        ("demo", "graph", "kernels"),
         ("int8", "loading", "tensorrt"),
         ("publishing", "recipes"),
         ("build",),
@@ -107,6 +107,7 @@ SPEAKS_A_LANGUAGE = {f"perf/report/{name}.py" for name in ("words", "text", "htm
 MAX_LINES, MIN_LINES, MAX_MODULES = 300, 50, 14
 SHORT = {
     "perf/judge/best.py": "what `export --best` asks, apart from what a report is judged by",
+    "export/kernels/availability.py": "asked without importing Triton, which the rest of the folder does",
     "experiments/autocast.py": "runs in an environment of its own, without Photofinish",
     "photofinish/frame.py": "a value that every room uses",
     "photofinish/machine/lock.py": "a rule that several rooms use",

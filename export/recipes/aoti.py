@@ -11,13 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from photofinish.errors import reason_from_error
+from photofinish.errors import ExportError, reason_from_error
 from photofinish.export.graph.frames_torch import frames_network_from_source
+from photofinish.export.kernels.availability import FAULTS, kernels_problem, kernels_wanted
 from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError
 from photofinish.variant import Variant
 
 SIDECAR_NAME = "model.json"
 """Says which torch and which GPU the packages were compiled for; the server refuses to load them elsewhere."""
+PLAN_NAME = "kernels.json"
+"""Which kernels of ours the packages run, by batch size, and how long each took alone when it was chosen."""
+SEARCH_S = 240.0
+"""For the search of one batch size; on one H200 with 16 cores it takes half a minute."""
 
 
 def build_aoti_fp16(context: BuildContext, variant: Variant, out_path: Path) -> dict[str, Any]:
@@ -31,17 +36,35 @@ def build_aoti_fp16(context: BuildContext, variant: Variant, out_path: Path) -> 
             "will serve it"
         )
     network = frames_network_from_source(context.source, precision="fp16")
-    packages = compile_packages(
-        network,
-        context.source.input_wh,
-        variant.batch_buckets,
-        folder=out_path.parent,
-        device="cuda",
-        on_progress=lambda line: context.on_progress(f"{variant.name}: {line}"),
-    )
-    sidecar = {**this_gpu(), "batch_sizes": list(packages)}
-    (out_path.parent / SIDECAR_NAME).write_text(json.dumps(sidecar, indent=1), encoding="utf-8")
-    return worst_parity(context, variant, packages, device="cuda")
+
+    def build(search_s: float) -> dict[str, Any]:
+        packages = compile_packages(
+            network,
+            context.source.input_wh,
+            variant.batch_buckets,
+            folder=out_path.parent,
+            device="cuda",
+            on_progress=say,
+            search_s=search_s,
+        )
+        sidecar = {**this_gpu(), "batch_sizes": list(packages)}
+        (out_path.parent / SIDECAR_NAME).write_text(json.dumps(sidecar, indent=1), encoding="utf-8")
+        return worst_parity(context, variant, packages, device="cuda")
+
+    def say(line: str) -> None:
+        context.on_progress(f"{variant.name}: {line}")
+
+    if not kernels_wanted():
+        return build(0.0)
+    if problem := kernels_problem("cuda"):
+        say(f"compiled without kernels of ours: {problem}")
+        return build(0.0)
+    try:
+        return build(SEARCH_S)
+    except ExportError as exc:
+        say(f"compiled again without kernels of ours: {reason_from_error(exc)}")
+        (out_path.parent / PLAN_NAME).unlink(missing_ok=True)
+        return build(0.0)
 
 
 def worst_parity(
@@ -74,32 +97,71 @@ def compile_packages(
     folder: Path,
     device: str,
     on_progress: Callable[[str], None],
+    search_s: float = 0.0,
 ) -> dict[int, Path]:
-    """Compile the network for each batch size into `folder/model_b<size>.pt2`; the paths by batch size."""
-    from torch._inductor import aoti_compile_and_package
+    """Compile the network for each batch size into `folder/model_b<size>.pt2`; the paths by batch size.
 
+    search_s: for the search of kernels of ours for each size; 0 compiles the network as PyTorch does. The plan of what
+    was found is `folder/kernels.json`.
+    """
     width, height = input_wh
     # NHWC frames become channels-last images by a mere change of strides, and tensor cores want them so.
     network = network.to(device).to(memory_format=torch.channels_last)
     packages: dict[int, Path] = {}
+    plans: dict[int, dict[str, Any]] = {}
     logging.getLogger("torch._inductor").setLevel(logging.ERROR)
     for size in batch_sizes:
-        on_progress(f"compiling batch {size}")
         frames = torch.zeros((size, height, width, 3), dtype=torch.uint8, device=device)
+        path = folder / f"model_b{size}.pt2"
         with torch.no_grad():
             # Ultralytics' head keeps the anchors of the last shape it saw; seen before, they are constants here.
             network(frames)
             try:
                 program = torch.export.export(network, (frames,))
-                path = folder / f"model_b{size}.pt2"
-                aoti_compile_and_package(program, package_path=str(path))
+                plan = _package_of_kernels(program, frames, path, search_s, on_progress) if search_s else None
+                if plan is None:
+                    on_progress(f"compiling batch {size}")
+                    _package(program, path)
+                else:
+                    plans[size] = plan
             except (RuntimeError, TypeError, ValueError, OSError) as exc:
                 raise RecipeUnavailableError(
                     f"AOTInductor cannot compile batch {size} ({reason_from_error(exc)}); it needs a C++ compiler, "
                     "and a CUDA toolkit that fits this PyTorch"
                 ) from exc
         packages[size] = path
+    if plans:
+        (folder / PLAN_NAME).write_text(json.dumps(plans, indent=1), encoding="utf-8")
     return packages
+
+
+def _package_of_kernels(
+    program: Any, frames: torch.Tensor, path: Path, search_s: float, on_progress: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """Compile the traced network with kernels of ours; their plan, or None, with a line that says why, where not."""
+    size = len(frames)
+    try:
+        # Triton's language is imported here and below only.
+        from photofinish.export.kernels.lean import kernel_count, lean_network
+
+        module, plan = lean_network(
+            program.module(), limit_s=search_s, on_progress=lambda line: on_progress(f"batch {size}: {line}")
+        )
+        on_progress(
+            f"compiling batch {size} with {kernel_count(module)} kernels of ours, "
+            f"{len(plan.left)} convolutions left to PyTorch"
+        )
+        _package(torch.export.export(module, (frames,)), path)
+    except FAULTS as exc:
+        on_progress(f"batch {size} without kernels of ours: {reason_from_error(exc)}")
+        return None
+    return plan.to_json()
+
+
+def _package(program: Any, path: Path) -> None:
+    from torch._inductor import aoti_compile_and_package
+
+    aoti_compile_and_package(program, package_path=str(path))
 
 
 def output_from_package(

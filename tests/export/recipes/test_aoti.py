@@ -8,11 +8,19 @@ import pytest
 import torch
 
 from photofinish.errors import ExportError
-from photofinish.export.graph.frames_torch import frames_network_from_source
+from photofinish.export.graph.frames_torch import FramesDetector, frames_network_from_source
 from photofinish.export.graph.parity import TOLERANCES, parity_from_rows
 from photofinish.export.loading.ultralytics import source_from_pt, source_from_yaml
 from photofinish.export.loading.weights import find_weights, load_source
-from photofinish.export.recipes.aoti import SIDECAR_NAME, build_aoti_fp16, output_from_package, worst_parity
+from photofinish.export.recipes.aoti import (
+    PLAN_NAME,
+    SEARCH_S,
+    SIDECAR_NAME,
+    build_aoti_fp16,
+    compile_packages,
+    output_from_package,
+    worst_parity,
+)
 from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError, output_from_network
 from photofinish.server.backend.engines import torch_programs
 from photofinish.variant import Variant
@@ -88,3 +96,71 @@ def test_fp16_layers_of_other_families(weights: str) -> None:
     assert fp16.dtype == np.float32
     confidence = (..., 4) if source.task == "detect" else ...
     np.testing.assert_allclose(fp16[confidence], fp32[confidence], atol=0.01)
+
+
+def test_where_no_kernel_can_be_measured_the_network_is_compiled_as_it_is(
+    compiled_toy: CompiledToy, tmp_path: Path
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is here")
+    network = FramesDetector(compiled_toy.network.network, head="rows").eval()
+    frames = np.random.default_rng(0).integers(0, 256, (1, 16, 24, 3), dtype=np.uint8)
+    expected = output_from_network(network, frames)
+    said: list[str] = []
+    packages = compile_packages(
+        network, (24, 16), (1,), folder=tmp_path, device="cpu", on_progress=said.append, search_s=1.0
+    )
+    assert [line.partition(":")[0] for line in said] == ["batch 1 without kernels of ours", "compiling batch 1"]
+    assert not (tmp_path / PLAN_NAME).exists()
+    np.testing.assert_allclose(output_from_package(packages[1], frames, size=1, device="cpu"), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("asked", "problem"), [(False, ""), (True, "they need an NVIDIA GPU"), (True, "")])
+def test_kernels_are_searched_where_the_user_asks_and_they_can_be(
+    asked: bool, problem: str, variants: dict[str, Variant], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variant, context, said, searched = _prepared(variants, tmp_path, monkeypatch)
+    monkeypatch.setattr("photofinish.export.recipes.aoti.kernels_wanted", lambda: asked)
+    monkeypatch.setattr("photofinish.export.recipes.aoti.kernels_problem", lambda device: problem)
+    monkeypatch.setattr("photofinish.export.recipes.aoti.worst_parity", lambda *_, **__: {})
+    build_aoti_fp16(context, variant, tmp_path / "model.pt")
+    assert searched == [SEARCH_S if asked and not problem else 0.0]
+    assert [problem in line for line in said] == ([True] if problem else [])
+
+
+def test_kernels_that_disagree_are_left_out(
+    variants: dict[str, Variant], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variant, context, said, searched = _prepared(variants, tmp_path, monkeypatch)
+    monkeypatch.setattr("photofinish.export.recipes.aoti.kernels_wanted", lambda: True)
+    monkeypatch.setattr("photofinish.export.recipes.aoti.kernels_problem", lambda device: "")
+    (tmp_path / PLAN_NAME).write_text("{}", encoding="utf-8")
+
+    def parity(*_: object, **__: object) -> dict[str, float]:
+        if searched[-1]:
+            raise ExportError("the output disagrees with its source")
+        return {"boxes": 1.0}
+
+    monkeypatch.setattr("photofinish.export.recipes.aoti.worst_parity", parity)
+    assert build_aoti_fp16(context, variant, tmp_path / "model.pt") == {"boxes": 1.0}
+    assert searched == [SEARCH_S, 0.0]
+    assert "again without kernels of ours: the output disagrees" in said[-1]
+    assert not (tmp_path / PLAN_NAME).exists()
+
+
+def _prepared(
+    variants: dict[str, Variant], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Variant, BuildContext, list[str], list[float]]:
+    """A recipe that compiles nothing: what it says, and the time it gives to each search."""
+    said: list[str] = []
+    searched: list[float] = []
+
+    def packages(*_: object, search_s: float, **__: object) -> dict[int, Path]:
+        searched.append(search_s)
+        return {}
+
+    monkeypatch.setattr("photofinish.export.recipes.aoti.compile_packages", packages)
+    monkeypatch.setattr("photofinish.export.recipes.aoti.this_gpu", dict)
+    source = source_from_yaml("yolo26n.yaml", model="toy", sha256="", input_size=64)
+    context = BuildContext(source=source, device="cuda", work_dir=folder, on_progress=said.append)
+    return replace(variants["torch_fp32"], precision="fp16", recipe="aoti_fp16"), context, said, searched
