@@ -74,7 +74,7 @@ def lean_network(
     joins.join_chains(found, chosen)
     for step in found.steps:
         if isinstance(step, AttentionStep | PoolsStep | RowsStep):
-            name = type(step).__name__.removesuffix("Step").removesuffix("Graph").lower()
+            name = type(step).__name__.removesuffix("Step").lower()
             plan.others[name] = plan.others.get(name, 0) + 1
 
     def choose(layer: Layer) -> Tile:

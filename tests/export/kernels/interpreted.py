@@ -41,7 +41,7 @@ def rows() -> dict[str, bool]:
     """Whether the rows are the very same, by anchors, classes and the grid of scores: 0 has no ties, 9 only ties."""
     found = {}
     torch.manual_seed(0)
-    for anchors, classes, grid in ((700, 2, 0.0), (700, 6, 0.5), (600, 1, 9.0), (100, 3, 0.5), (300, 2, 0.0)):
+    for anchors, classes, grid in ((520, 6, 0.5), (600, 1, 9.0), (100, 3, 0.0)):
         scores = torch.randn(2, anchors, classes)
         if grid:
             scores = (scores / grid).round() * grid
