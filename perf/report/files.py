@@ -30,6 +30,7 @@ def write_reports(findings: Findings, json_path: Path, *, lang: str = "en") -> t
     }
     for path, text in texts.items():
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         except OSError as exc:
             raise ConfigError(f"{path} cannot be written: {exc}; choose another place with --out") from exc

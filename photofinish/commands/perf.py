@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from photofinish.commands.perf_options import (
+    RESULTS,
     SECONDS,
     bench_options,
     limit_options,
@@ -24,7 +25,7 @@ def perf() -> None:
 
 @perf.command()
 @bench_options
-@out_options("results/standard.json")
+@out_options("standard.json")
 @limit_options
 @click.option("--baseline", help="The side to beat. Default: the variant whose role is baseline.")
 @click.option("--optimised", help="The other side. Default: the fastest variant here.")
@@ -48,7 +49,7 @@ def standard(rates: str, concurrency: str, batch: str, transport: Any, no_perf_a
 
 @perf.command()
 @bench_options
-@out_options("results/comparison.json")
+@out_options("comparison.json")
 @limit_options
 @click.option("--baseline", help="The side to beat. Default: the variant whose role is baseline.")
 @click.option("--optimised", help="The other side. Default: the fastest variant here.")
@@ -75,7 +76,7 @@ def comparison(rates: str, arrivals: Any, rounds: int, seconds: float, transport
 
 @perf.command()
 @bench_options
-@out_options("results/ladder.json")
+@out_options("ladder.json")
 @click.option("--rounds", type=click.IntRange(2), default=16, show_default=True, help="Blocks a rung.")
 @click.option("--seconds", type=SECONDS, default=0.6, show_default=True, help="One block's length.")
 def ladder(rounds: int, seconds: float, transport: Any, **options: Any) -> None:
@@ -88,7 +89,7 @@ def ladder(rounds: int, seconds: float, transport: Any, **options: Any) -> None:
 
 @perf.command()
 @bench_options
-@out_options("results/sweep.json")
+@out_options("sweep.json")
 @click.option("--concurrency", default="1,4,8", show_default=True, help="Requests in flight, one row each.")
 @click.option("--batch", default="1", show_default=True, help="Pictures in a request, e.g. 1,32.")
 @click.option("--seconds", type=SECONDS, default=8.0, show_default=True, help="perf_analyzer's time per row, about.")
@@ -105,7 +106,7 @@ def sweep(concurrency: str, batch: str, seconds: float, no_perf_analyzer: bool, 
 
 @perf.command()
 @bench_options
-@out_options("results/trace.json")
+@out_options("trace.json")
 @click.option("--seconds", type=SECONDS, default=1.0, show_default=True, help="One block's length; ten blocks each.")
 def trace(seconds: float, transport: Any, **options: Any) -> None:
     """Where one request's time goes, in microseconds, for every variant."""
@@ -120,7 +121,7 @@ def trace(seconds: float, transport: Any, **options: Any) -> None:
 @click.option("--variant", "names", multiple=True, help="Only this variant (name or suffix); may be repeated.")
 @click.option("--batch", default="1", show_default=True, help="Batch sizes, e.g. 1,8,32.")
 @click.option("--seconds", type=SECONDS, default=4.0, show_default=True, help="Per artifact and batch size.")
-@out_options("results/engine.json")
+@out_options("engine.json")
 def engine(batch: str, **options: Any) -> None:
     """Each artifact in a bare loop in one process: the floor that serving is compared with."""
     from photofinish.flows.measure import measure_artifacts
@@ -130,15 +131,19 @@ def engine(batch: str, **options: Any) -> None:
 
 @perf.command()
 @click.argument("record", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Write Markdown, CSV and HTML beside this name.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help=f"Write Markdown, CSV and HTML beside this name. Default: beside the record; of a packed one in {RESULTS}.",
+)
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 def report(record: Path, out: Path | None, lang: str) -> None:
     """Draw every table and picture again from a record; print the tables."""
-    from photofinish.flows.bench import draw_reports
+    from photofinish.flows.bench import draw_reports, place_of_reports
     from photofinish.perf.record.record import read_record
     from photofinish.perf.report.text import terminal_report
 
-    findings = draw_reports(read_record(record), out or record, lang)
+    findings = draw_reports(read_record(record), out or place_of_reports(record, RESULTS), lang)
     click.echo(terminal_report(findings, lang=lang))
 
 

@@ -20,6 +20,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+RESULTS = Path(".photofinish/results")
+"""Where results of one's own go; `results/` holds the committed ones."""
 SECONDS = click.FloatRange(min=0, min_open=True)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -70,14 +72,14 @@ def bench_options(command: Command) -> Command:
     return command
 
 
-def out_options(default: str) -> Callable[[Command], Command]:
-    """Where the evidence goes, how long it takes, and the report's language."""
+def out_options(name: str) -> Callable[[Command], Command]:
+    """Where the evidence goes, how long it takes, and the report's language. name: of the file in RESULTS."""
 
     def decorate(command: Command) -> Command:
         for option in reversed(
             (
                 click.option("--quick", is_flag=True, help="A quarter of the time."),
-                click.option("--out", type=click.Path(path_type=Path), default=default, show_default=True),
+                click.option("--out", type=click.Path(path_type=Path), default=RESULTS / name, show_default=True),
                 click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True),
             )
         ):

@@ -14,7 +14,7 @@ from photofinish.flows import tell
 @click.command("train-demo")
 @click.option("--work", type=click.Path(path_type=Path), default=Path(".photofinish/train-demo"), show_default=True)
 @click.option("--weights", type=click.Path(path_type=Path), default=Path("export/weights/demo_traffic.pt"))
-@click.option("--results", type=click.Path(path_type=Path), default=Path("results/demo_training.json"))
+@click.option("--results", type=click.Path(path_type=Path), default=Path(".photofinish/results/demo_training.json"))
 @click.option("--minutes", type=float, default=6.0, show_default=True, help="Training time; 0: exactly --epochs.")
 @click.option("--epochs", type=click.IntRange(min=1), default=60, show_default=True)
 @click.option("--train-seeds", type=click.IntRange(min=1), default=220, show_default=True, help="Towns to train on.")

@@ -148,6 +148,14 @@ def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, client_memory: Cl
             raise VerdictError("the run is not valid or misses a limit; the reasons stand in the report above")
 
 
+def place_of_reports(record: Path, results: Path) -> Path:
+    """The name beside which a record's reports go when none is asked for.
+
+    That is the record's own, but of a packed one: it is evidence that was put away, so they go to our results.
+    """
+    return results / record.name.removesuffix(".gz") if record.suffix == ".gz" else record
+
+
 def draw_reports(record: Record, out: Path, lang: str) -> Findings:
     """Judge a record, write its reports beside `out`, and give what was found for printing."""
     from photofinish.perf.judge.findings import findings_from_record

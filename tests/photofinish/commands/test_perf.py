@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from photofinish.cli import cli
+from photofinish.commands.perf import perf
 from photofinish.commands.perf_options import positive_numbers, whole_numbers
 from photofinish.errors import ConfigError, PhotofinishError, ServerUnavailableError, VerdictError
 from photofinish.flows.bench import models_named, repeat_command
@@ -26,6 +27,7 @@ from photofinish.perf.record.record import read_record
 from photofinish.perf.report.words import ENGLISH
 from tests.builders import build_card, build_frame
 from tests.client.fake_triton import Arrays, FakeModel, FakeTriton, no_detections
+from tests.conftest import CHECKOUT
 from tests.perf.toy_repository import write_toy_repository
 
 
@@ -141,6 +143,27 @@ def test_report_redraws_and_compare_refuses_apples_with_pears(triton: FakeTriton
         ).exit_code
         == 0
     )
+
+
+def test_results_of_ones_own_stay_out_of_the_committed_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outs = {
+        name: option.default
+        for name, command in perf.commands.items()
+        for option in command.params
+        if option.name == "out" and isinstance(option.default, Path)
+    }
+    assert outs == {
+        name: Path(f".photofinish/results/{name}.json")
+        for name in ("standard", "comparison", "ladder", "sweep", "trace", "engine")
+    }
+    packed = tmp_path / "results" / "old.json.gz"
+    packed.parent.mkdir()
+    shutil.copy(CHECKOUT / "results/cpu2_int8.json.gz", packed)
+    monkeypatch.chdir(tmp_path)
+    assert _invoke("report", "results/old.json.gz").exit_code == 0
+    assert [path.name for path in packed.parent.iterdir()] == [packed.name]
+    drawn = sorted(path.name for path in (tmp_path / ".photofinish/results").iterdir())
+    assert drawn == ["old.csv", "old.html", "old.md"]
 
 
 def _with_default(words: list[str], default: list[str]) -> list[str]:
