@@ -34,9 +34,15 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "client": (
         ("triton", "sources"),
         ("pipeline", "calibrate"),
-        ("detect",),
+        ("detect", "cameras"),
         ("ui/processes",),
         ("ui/page",),
+    ),
+    "client/cameras": (
+        ("values",),
+        ("list", "rtsp", "account", "outputs"),
+        ("streams", "ingest", "decode", "schedule"),
+        ("supervise",),
     ),
     "export": (
         ("demo", "graph", "kernels"),
