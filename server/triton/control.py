@@ -46,7 +46,7 @@ def load_failures(http_url: str, models: Iterable[str], unread: Mapping[str, str
     try:
         connection.request("POST", "/v2/repository/index", body=b"{}")
         index = {item["name"]: item for item in json.loads(connection.getresponse().read())}
-    except (OSError, http.client.HTTPException, ValueError):
+    except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):  # a server that ends answers an error
         return {}
     finally:
         connection.close()

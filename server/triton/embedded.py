@@ -13,17 +13,15 @@ from photofinish.machine.addresses import LOOPBACK
 from photofinish.server.bridge.build import bridge_library
 from photofinish.server.triton.control import accepts_connections, is_ready, load_failures
 from photofinish.server.triton.files import TRITON_VERSION, find_triton
-from photofinish.server.triton.log import gpu_hint, loaded_models, read_log, unread_models
+from photofinish.server.triton.limits import DESCRIPTORS_REMEDY, shared_memory_scarcity
+from photofinish.server.triton.log import ServerLog, gpu_hint
 from photofinish.server.triton.ports import choose_ports
 from photofinish.server.triton.process import ServerProcess, default_log_path
 from photofinish.server.triton.run_folder import models_in
-from photofinish.server.triton.supervisor import SHARED_MEMORY
-from photofinish.wheels import free_bytes, print_progress
+from photofinish.wheels import print_progress
 
 POLL_S = 0.05
 REMINDER_S = 10.0
-SCARCE_BYTES = 64 << 20
-"""With less shared memory than this at the start, a failure is likely for want of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +94,7 @@ class EmbeddedServer:
             raise ModelRepositoryError(
                 f"{self._repository} has no model {', '.join(missing)}; it holds {', '.join(held)}"
             )
-        free = free_bytes(SHARED_MEMORY)
-        if free < SCARCE_BYTES:
-            self._scarcity = (
-                f"; {SHARED_MEMORY} had only {free / 2**20:.1f} MiB free: enlarge it (docker: --shm-size=1g) or "
-                "serve fewer models with --model"
-            )
+        self._scarcity = shared_memory_scarcity()
         ports = choose_ports(**self._ports_given)
         files = find_triton(self._on_progress)
         deadline = time.monotonic() + self._ready_timeout_s
@@ -139,21 +132,26 @@ class EmbeddedServer:
         """Triton answers once it has tried every model; until then its log tells which ones are loaded."""
         self._on_progress(f"tritonserver {TRITON_VERSION} is loading {', '.join(models)}")
         at = self.endpoint
-        told: set[str] = set()
+        log = ServerLog(self.log_path)
+        told = 0
         reminded = time.monotonic()
         while True:
             ready = is_ready(at.grpc_url, POLL_S) and all(map(accepts_connections, (at.http_url, at.metrics_url)))
-            log = read_log(self.log_path)
-            for name in loaded_models(log):
-                if name not in told:
-                    told.add(name)
-                    self._on_progress(f"loaded {name} ({len(told)} of {len(models)})")
+            log.read_on()
+            for name in log.loaded[told:]:
+                told += 1
+                self._on_progress(f"loaded {name} ({told} of {len(models)})")
             if ready:
                 return
-            waiting = ", ".join(name for name in models if name not in told) or "nothing"
+            waiting = ", ".join(name for name in models if name not in log.loaded) or "nothing"
             if not process.is_alive():
                 raise ServerError(f"tritonserver ended while loading {waiting}; {process.log_hint()}{self._scarcity}")
-            if failures := self._failures(models, unread_models(log)):
+            if log.lacks_descriptors:
+                raise ServerError(
+                    f"tritonserver can open no more files, still loading {waiting}: {DESCRIPTORS_REMEDY}; "
+                    f"see {self.log_path}"
+                )
+            if failures := self._failures(models, log.unread):
                 raise ModelRepositoryError(f"{failures}{gpu_hint(failures)}; see {self.log_path}{self._scarcity}")
             if time.monotonic() > deadline:
                 raise ServerError(

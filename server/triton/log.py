@@ -1,4 +1,4 @@
-"""What tritonserver's log tells while it starts."""
+"""What tritonserver's log tells while it starts, read on from where it was."""
 
 from __future__ import annotations
 
@@ -6,15 +6,62 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+READ_BYTES = 1 << 20
+"""What is read of the log at once; a log that grows faster than that is read at its end."""
+
 _LOADED = re.compile(r"successfully loaded '([^']+)'")
 _UNREAD = re.compile(r"Poll failed for model directory '([^']+)': (.*?)\"?$", re.MULTILINE)
 _PARSE_ERROR = re.compile(r"Error parsing text-format inference\.ModelConfig: (.*)")
+_NO_DESCRIPTORS = "Too many open files"
 
 
-def read_log(path: Path) -> str:
-    """The log's text so far; "" when there is none."""
+class ServerLog:
+    """The log of a server that starts. loaded: models that are ready, in that order. unread: models with a reason.
+
+    last_error: the text of the last error line. lacks_descriptors: whether the server could open no more files.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.loaded: list[str] = []
+        self.unread: dict[str, str] = {}
+        self.last_error = ""
+        self.lacks_descriptors = False
+        self._offset = 0
+        self._rest = ""
+
+    def read_on(self) -> None:
+        """Take in what was written since the last call, READ_BYTES at most; nothing when there is no log."""
+        try:
+            with self.path.open("rb") as file:
+                size = file.seek(0, 2)
+                if size < self._offset:  # it was shortened
+                    self._offset = 0
+                self._offset = max(self._offset, size - READ_BYTES)
+                file.seek(self._offset)
+                new = file.read(READ_BYTES)
+        except OSError:
+            return
+        self._offset += len(new)
+        text = self._rest + new.decode(errors="replace")
+        # A complaint is explained by the line before it: each piece begins with the last whole line seen.
+        whole = text.rfind("\n") + 1
+        self._rest = text[text.rfind("\n", 0, max(whole - 1, 0)) + 1 :][-READ_BYTES:]
+        self._take_in(text[:whole])
+
+    def _take_in(self, text: str) -> None:
+        self.loaded = list(dict.fromkeys([*self.loaded, *loaded_models(text)]))
+        self.unread = {**unread_models(text), **self.unread}
+        self.last_error = last_error(text) or self.last_error
+        self.lacks_descriptors = self.lacks_descriptors or _NO_DESCRIPTORS in text
+
+
+def read_end(path: Path) -> str:
+    """The last READ_BYTES of a log; "" when there is none."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            file.seek(max(file.seek(0, 2) - READ_BYTES, 0))
+            return file.read().decode(errors="replace")
     except OSError:
         return ""
 

@@ -16,7 +16,8 @@ from photofinish.errors import ServerError
 from photofinish.machine.processes import is_alive
 from photofinish.server.triton.command import tritonserver_command
 from photofinish.server.triton.files import TritonFiles
-from photofinish.server.triton.log import last_error, read_log
+from photofinish.server.triton.limits import descriptors_for
+from photofinish.server.triton.log import last_error, read_end
 from photofinish.server.triton.ports import Ports
 from photofinish.server.triton.run_folder import fill_run_folder, server_environment
 from photofinish.server.triton.supervisor import SHARED_MEMORY, remove_shared_memory
@@ -42,6 +43,7 @@ class ServerProcess:
 
         bridge: the compiled bridge to the model processes; without it Triton's Python backend runs the models.
         """
+        descriptors = descriptors_for(len(models))
         remove_leftovers()
         try:
             log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +59,7 @@ class ServerProcess:
         self._shm_prefix = prefix = f"{_SHM_PREFIX}{os.getpid()}_{secrets.token_hex(4)}_"
         plan = {
             "command": tritonserver_command(files, run_folder, ports, model_count=len(models), shm_prefix=prefix),
+            "descriptors": descriptors,
             "log_path": str(log_path),
             "parent_pid": os.getpid(),
             "run_folder": str(run_folder),
@@ -112,7 +115,7 @@ class ServerProcess:
 
     def log_hint(self) -> str:
         """The last error line of the log, and where the log is."""
-        error = last_error(read_log(self.log_path))
+        error = last_error(read_end(self.log_path))
         return f"its log says {error}; see {self.log_path}" if error else f"see {self.log_path}"
 
 

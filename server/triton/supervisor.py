@@ -3,7 +3,7 @@
 Started as a script, in a session of its own, with one JSON argument; it imports the standard library only. It prints
 one JSON line with the server's process id, then waits until the server ends, or its standard input closes (the parent
 asked, or died), or a signal comes. Then it stops the whole process group, and removes the server's shared memory and
-the run folder.
+the run folder. Meanwhile it keeps the log short.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -25,6 +26,9 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.2
 SHARED_MEMORY = Path("/dev/shm")
+MAX_LOG_BYTES = 32 << 20
+"""A log that grows beyond it loses its middle: its first and its last KEPT_LOG_BYTES stay."""
+KEPT_LOG_BYTES = 1 << 20
 
 
 def main() -> int:
@@ -35,9 +39,11 @@ def main() -> int:
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _stop)
-    run_folder = Path(plan["run_folder"])
+    # What is started later may have as many files open.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (plan["descriptors"], resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    run_folder, log_path = Path(plan["run_folder"]), Path(plan["log_path"])
     try:
-        with Path(plan["log_path"]).open("ab") as log:
+        with log_path.open("ab") as log:
             server = subprocess.Popen(
                 plan["command"],
                 stdin=subprocess.DEVNULL,
@@ -49,7 +55,7 @@ def main() -> int:
         try:
             sys.stdout.write(json.dumps({"pid": server.pid}) + "\n")
             sys.stdout.flush()
-            _wait(server, parent_pid)
+            _wait(server, parent_pid, log_path)
         finally:
             _stop_group(server, plan["stop_timeout_s"])
     except (_Stopped, BrokenPipeError):
@@ -74,11 +80,27 @@ def _die_with_supervisor(libc: ctypes.CDLL) -> None:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _wait(server: subprocess.Popen[bytes], parent_pid: int) -> None:
+def _wait(server: subprocess.Popen[bytes], parent_pid: int, log_path: Path) -> None:
     while server.poll() is None and os.getppid() == parent_pid:
+        shorten_log(log_path)
         readable, _, _ = select.select([sys.stdin], [], [], POLL_S)
         if readable:
             return
+
+
+def shorten_log(path: Path) -> None:
+    """Take the middle out of a log that has become too long; the server goes on writing at its end."""
+    with contextlib.suppress(OSError):
+        size = path.stat().st_size
+        if size <= MAX_LOG_BYTES:
+            return
+        with path.open("r+b") as log:
+            log.seek(size - KEPT_LOG_BYTES)
+            end = log.read(KEPT_LOG_BYTES)
+            log.truncate(KEPT_LOG_BYTES)
+        left_out = size - 2 * KEPT_LOG_BYTES
+        with path.open("ab") as log:
+            log.write(b"\n[%d MiB of this log were left out here: it grew too long]\n" % (left_out >> 20) + end)
 
 
 def _stop_group(server: subprocess.Popen[bytes], timeout_s: float) -> None:

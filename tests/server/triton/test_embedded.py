@@ -158,7 +158,7 @@ def test_too_short_a_deadline_names_what_was_awaited(repository: Path, tmp_path:
 
 
 def test_scarce_shared_memory_is_named(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("photofinish.server.triton.embedded.free_bytes", lambda folder: 5 << 20)
+    monkeypatch.setattr("photofinish.server.triton.limits.free_bytes", lambda folder: 5 << 20)
     with pytest.raises(ServerError, match=r"/dev/shm had only 5\.0 MiB free: enlarge it"):
         EmbeddedServer(repository, log_path=tmp_path / "log", ready_timeout_s=0.0).__enter__()
 
