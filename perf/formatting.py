@@ -55,6 +55,10 @@ class RangedText(str):
         return made
 
 
+class VoidText(str):
+    """A gain that nobody may claim, in brackets: `(4.01×)`; a page sets it grey."""
+
+
 def interval_text(interval: Interval | None) -> str:
     """A ratio with its interval, or only the ratio when there were no rounds to draw one from."""
     if interval is None:

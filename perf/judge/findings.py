@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from photofinish.perf.judge.claims import Claim, claim_of, claims_from_section
+from photofinish.perf.judge.reasons import Reason, is_overloaded, machine_reasons, reasons_from_section
 from photofinish.perf.judge.stages import StageRow, stage_rows
 from photofinish.perf.judge.summary import ArmSummary, summaries_from_section
-from photofinish.perf.judge.verdict import (
-    PartVerdict,
-    Reason,
-    Verdict,
-    is_overloaded,
-    limit_result,
-    machine_reasons,
-    primary_comparison,
-    reasons_from_section,
-)
-from photofinish.perf.record.record import Arm, Record, Section
+from photofinish.perf.judge.verdict import PartVerdict, Verdict, limit_result, primary_comparison
+from photofinish.perf.record.record import Arm, Harness, Record, Section
 
 MAX_DISAGREEMENT = 0.10
 """Where perf_analyzer and our own closed loop differ by more than this, the report says it."""
@@ -25,15 +18,15 @@ MAX_DISAGREEMENT = 0.10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One rung of a ladder against the rung before it. None for the first one, and where a median is missing.
+    """One rung of a ladder against the rung before it. None for the first one, and where a figure is missing.
 
-    bought_ns: what the median became shorter by. latency_gain, rate_gain: ratios, above 1 is better.
+    bought_ns: what the median became shorter by. latency, rate: what is claimed of the median and of frames a second.
     """
 
     summary: ArmSummary
     bought_ns: float | None
-    latency_gain: float | None
-    rate_gain: float | None
+    latency: Claim | None
+    rate: Claim | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +42,7 @@ class SectionFindings:
     """What one section amounts to. overloaded: keys of arms that could not keep the offered rate.
 
     steps: of a ladder. disagreements: of a sweep. disturbances: what disturbed the machine meanwhile.
+    claims: what it states, each with its verdict; at least one.
     """
 
     section: Section
@@ -58,6 +52,16 @@ class SectionFindings:
     overloaded: frozenset[str]
     disagreements: tuple[Disagreement, ...]
     disturbances: tuple[Reason, ...]
+    claims: tuple[Claim, ...]
+
+    @property
+    def is_void(self) -> bool:
+        """Whether nothing that it states about time may be believed."""
+        return all(claim.reasons for claim in self.claims if claim.is_timed)
+
+    def gain(self, arm: Arm, figure: str) -> Claim | None:
+        """What is claimed of an arm against the first one; None where nothing is."""
+        return claim_of(self.claims, "gain", figure, arm)
 
     @property
     def has_latency(self) -> bool:
@@ -79,53 +83,71 @@ class Findings:
         section = primary_comparison(self.record)
         return next((item for item in self.sections if item.section is section), None)
 
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """All that the record states, each with its own verdict, in the order of its sections."""
+        return self.verdict.claims
+
+    @property
+    def headline(self) -> Claim | None:
+        """The gain in median latency of the primary section's second arm; None where none can be stated."""
+        primary = self.primary
+        if primary is None or len(primary.summaries) < 2:
+            return None
+        return primary.gain(primary.summaries[1].arm, "p50")
+
 
 def findings_from_record(record: Record) -> Findings:
     """The judgement, computed from the raw samples alone. Raises ConfigError for a limit nobody knows."""
     cores = record.environment.get("cpu_cores") or 1
-    sections = tuple(findings_from_section(section, cores=cores) for section in record.sections)
     primary = primary_comparison(record)
+    sections = tuple(
+        findings_from_section(section, cores=cores, harness=record.harness, is_primary=section is primary)
+        for section in record.sections
+    )
     summaries = next((item.summaries for item in sections if item.section is primary), ())
     verdict = Verdict(
-        parts=tuple(_part_verdict(item, record) for item in sections),
+        parts=tuple(PartVerdict(section=item.section, claims=item.claims) for item in sections),
         limits=tuple(limit_result(name, limit, summaries) for name, limit in record.limits.items()),
     )
     return Findings(record=record, sections=sections, verdict=verdict)
 
 
-def _part_verdict(found: SectionFindings, record: Record) -> PartVerdict:
-    reasons = reasons_from_section(found.section, found.summaries, record)
-    return PartVerdict(section=found.section, reasons=(*reasons, *found.disturbances))
+def findings_from_section(
+    section: Section, *, cores: int, harness: Harness | None = None, is_primary: bool = False
+) -> SectionFindings:
+    """What a section amounts to by itself. cores: of the machine that it was measured on.
 
-
-def findings_from_section(section: Section, *, cores: int) -> SectionFindings:
-    """What a section amounts to by itself. cores: of the machine that it was measured on."""
+    harness: what the load generator costs there. is_primary: whether the headline is about it.
+    """
     summaries = summaries_from_section(section)
+    disturbances = tuple(machine_reasons(section, cores))
+    reasons = reasons_from_section(section, summaries, harness=harness, is_primary=is_primary)
+    claims = claims_from_section(section, summaries, (*reasons, *disturbances))
     return SectionFindings(
         section=section,
         summaries=summaries,
         stages=stage_rows(section),
-        steps=_steps(summaries) if section.kind == "ladder" else (),
+        steps=_steps(summaries, claims) if section.kind == "ladder" else (),
         overloaded=frozenset(item.arm.key for item in summaries if is_overloaded(section, item)),
         disagreements=_disagreements(summaries) if section.kind == "sweep" else (),
-        disturbances=tuple(machine_reasons(section, cores)),
+        disturbances=disturbances,
+        claims=claims,
     )
 
 
-def _steps(summaries: Sequence[ArmSummary]) -> tuple[Step, ...]:
+def _steps(summaries: Sequence[ArmSummary], claims: Sequence[Claim]) -> tuple[Step, ...]:
     steps = []
-    before: ArmSummary | None = None
-    for item in summaries:
+    for before, item in zip((None, *summaries), summaries, strict=False):
         old, new = before.latency["p50"] if before else None, item.latency["p50"]
         steps.append(
             Step(
                 summary=item,
                 bought_ns=old - new if old is not None and new is not None else None,
-                latency_gain=old / new if old and new else None,
-                rate_gain=item.frames_per_s / before.frames_per_s if before and before.frames_per_s else None,
+                latency=claim_of(claims, "step", "p50", item.arm),
+                rate=claim_of(claims, "step", "frames_per_s", item.arm),
             )
         )
-        before = item
     return tuple(steps)
 
 

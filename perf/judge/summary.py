@@ -109,7 +109,7 @@ def _summary(section: Section, arm: Arm, baseline: tuple[Block, ...]) -> ArmSumm
         gpu_utilisation=_mean([gpu.utilisation_mean for gpu in gpus if gpu.utilisation_mean is not None]),
         gpu_power_w=_mean([gpu.power_mean_w for gpu in gpus if gpu.power_mean_w is not None]),
         blocks=blocks,
-        gains={} if is_first else {key: _gain(key, baseline, blocks) for key in FIGURES},
+        gains={} if is_first else {key: gain_between(baseline, blocks, key) for key in FIGURES},
     )
 
 
@@ -130,8 +130,11 @@ def latency_statistic(key: str) -> BlockStatistic:
     return resampled_mean if key == "mean" else partial(resampled_nearest_rank, share=PERCENTILES[key])
 
 
-def _gain(key: str, baseline: tuple[Block, ...], blocks: tuple[Block, ...]) -> Interval | None:
-    """Over the rounds that both have."""
+def gain_between(baseline: tuple[Block, ...], blocks: tuple[Block, ...], key: str) -> Interval | None:
+    """The second blocks against the first in that figure, over the rounds that both have; above 1 is better.
+
+    None where either side cannot carry it.
+    """
     rounds = {block.round for block in baseline} & {block.round for block in blocks}
     before = [block for block in baseline if block.round in rounds]
     after = [block for block in blocks if block.round in rounds]

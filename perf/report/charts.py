@@ -6,6 +6,7 @@ import numpy as np
 
 from photofinish.percentiles import nearest_rank
 from photofinish.perf.formatting import milliseconds, number, tick_label, times
+from photofinish.perf.judge.claims import claim_of
 from photofinish.perf.judge.findings import SectionFindings
 from photofinish.perf.judge.stages import STAGES
 from photofinish.perf.judge.summary import ArmSummary, latency_ns_of
@@ -130,15 +131,16 @@ def ladder_chart(found: SectionFindings, say: Words) -> str:
     several = [item for item in summaries if item not in single]
     left = max((text_width(say.arm(item.arm)) for item in summaries), default=0) + 18
     bars = [(item, item.latency["p50"] or 0.0, milliseconds(item.latency["p50"]), "p50") for item in single]
-    parts, y = _bars(bars, say("axis_ms_per_frame"), left, 12.0, say, is_less_better=True)
+    parts, y = _bars(found, bars, say("axis_ms_per_frame"), left, 12.0, say, is_less_better=True)
     if several:
         rates = [(item, item.frames_per_s, number(item.frames_per_s), "frames_per_s") for item in single[-1:] + several]
-        more, y = _bars(rates, say("row_fps"), left, y + 22, say, is_less_better=False)
+        more, y = _bars(found, rates, say("row_fps"), left, y + 22, say, is_less_better=False)
         parts += more
     return picture(y, say("h_ladder"), parts)
 
 
 def _bars(
+    found: SectionFindings,
     bars: list[tuple[ArmSummary, float, str, str]],
     title: str,
     left: float,
@@ -147,22 +149,27 @@ def _bars(
     *,
     is_less_better: bool,
 ) -> tuple[list[str], float]:
-    """A titled group of bars, (summary, value, its text, key of the gain), and where it ends."""
+    """A titled group of bars, (summary, value, its text, key of the gain), and where it ends.
+
+    A rung whose step is not valid is grey; a gain stands beside a bar only where a difference was shown.
+    """
     parts = [text(left, y, title, faint=True)]
     across = linear(0, max((value for _, value, _, _ in bars), default=1.0), left, WIDTH - 108)
     y, before = y + 12, None
     for item, value, said, key in bars:
         is_better = before is None or (value <= before if is_less_better else value >= before)
-        colour = GREY if item.is_first else COLOURS[0] if is_better else COLOURS[1]
-        gain = None if item.is_first else item.gain(key)
+        gain, step = found.gain(item.arm, key), claim_of(found.claims, "step", key, item.arm)
+        is_void = item.is_first or (step is not None and bool(step.reasons))
+        is_worse = not is_better and (step is None or step.shows_difference)
+        colour = GREY if is_void else COLOURS[1] if is_worse else COLOURS[0]
         end = across(value)
         parts += [
             text(left - 8, y + 15, say.arm(item.arm), anchor="end"),
             rectangle(left, y, end - left, 20, colour),
             text(end + 6, y + 15, said, bold=True),
         ]
-        if gain:
-            parts.append(text(WIDTH, y + 15, times(gain.estimate), anchor="end", faint=True))
+        if gain and gain.shows_difference and not gain.reasons:
+            parts.append(text(WIDTH, y + 15, times(gain.value), anchor="end", faint=True))
         y, before = y + 28, value
     return parts, y + 4
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from photofinish.perf.formatting import milliseconds, number, times
+from photofinish.perf.formatting import VoidText, milliseconds, number, times
 from photofinish.perf.judge.findings import SectionFindings
 from photofinish.perf.judge.summary import ArmSummary
 from photofinish.perf.report.tables import Table
@@ -39,7 +39,7 @@ def classic_rows(found: SectionFindings, say: Words) -> Table | None:
     for size in sizes:
         same = [item for item in items if item.arm.batch_size == size]
         against = next((item for item in same if item.arm.model == reference), None)
-        rows += [_row(item, against) for item in sorted(same, key=lambda item: item.arm.model != reference)]
+        rows += [_row(found, item, against) for item in sorted(same, key=lambda item: item.arm.model != reference)]
     return header, rows
 
 
@@ -48,7 +48,7 @@ def _reference(items: list[ArmSummary]) -> str | None:
     return next((arm.model for arm in sorted(fp32, key=lambda arm: arm.backend != "pytorch")), None)
 
 
-def _row(item: ArmSummary, against: ArmSummary | None) -> list[str]:
+def _row(found: SectionFindings, item: ArmSummary, against: ArmSummary | None) -> list[str]:
     old, new = against.latency["p50"] if against else None, item.latency["p50"]
     rate = item.frames_per_s / against.frames_per_s if against and against.frames_per_s else None
     return [
@@ -58,6 +58,11 @@ def _row(item: ArmSummary, against: ArmSummary | None) -> list[str]:
         milliseconds(new),
         milliseconds(item.latency["p95"]),
         number(item.frames_per_s),
-        times(old / new if old and new else None),
-        times(rate),
+        _said(found, old / new if old and new else None),
+        _said(found, rate),
     ]
+
+
+def _said(found: SectionFindings, ratio: float | None) -> str:
+    """A ratio; in brackets where the section is not valid."""
+    return VoidText(f"({times(ratio)})") if found.is_void and ratio is not None else times(ratio)

@@ -16,7 +16,7 @@ from photofinish.perf.report.words import ENGLISH
 HEADER = (
     "section", "kind", "arm", "model", "backend", "precision", "contract", "transport", "generator", "concurrency",
     "batch_size", "requests", "errors", "frames_per_s", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "gpu_memory_bytes",
-    "queue_mean_ms", "compute_mean_ms", "gain_p50", "gain_p50_low", "gain_p50_high",
+    "queue_mean_ms", "compute_mean_ms", "gain_p50", "gain_p50_low", "gain_p50_high", "verdict_p50",
 )  # fmt: skip
 
 
@@ -45,7 +45,8 @@ def csv_report(findings: Findings) -> str:
     for found in findings.sections:
         section = found.section
         for item in found.summaries:
-            arm, gain = item.arm, None if item.is_first else item.gain("p50")
+            arm, claim = item.arm, found.gain(item.arm, "p50")
+            gain = item.gain("p50") if claim is not None and not claim.reasons else None
             writer.writerow(
                 [
                     *map(_text, (section.name, section.kind, ENGLISH.arm(arm), arm.model, arm.backend, arm.precision)),
@@ -57,6 +58,7 @@ def csv_report(findings: Findings) -> str:
                     _plain(item.queue_us, 1000),
                     _plain(item.compute_us, 1000),
                     *((_plain(gain.estimate), _plain(gain.low), _plain(gain.high)) if gain else ("", "", "")),
+                    claim.verdict if claim else "",
                 ]
             )
     return out.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from photofinish.perf.formatting import RangedText
+from photofinish.perf.formatting import RangedText, VoidText
 from photofinish.perf.judge.findings import Findings
 from photofinish.perf.record.record import Record
 from photofinish.perf.report.order import ReportPart, headline, report_parts
@@ -40,6 +40,7 @@ tr:last-child td { border-bottom: 0; }
 .wide th, .wide td { padding-left: 11px; }
 .wide th:first-child, .wide td:first-child { padding-left: 0; }
 .wide th { white-space: normal; word-break: keep-all; }
+.void { font-weight: 400; color: #8a949e; }
 .ci { font-weight: 400; color: var(--faint); white-space: nowrap; }
 .short { width: auto; } .short td:last-child, .short th:last-child { text-align: left; }
 .prose th:nth-child(2), .prose td:nth-child(2) { white-space: normal; text-align: left; min-width: 170px; }
@@ -73,12 +74,14 @@ def html_report(findings: Findings, *, lang: str = "en") -> str:
     """The whole page."""
     say, record, verdict = Words(lang), findings.record, findings.verdict
     said, sure = headline(findings, say)
-    pills = [(say(verdict.validity), verdict.validity == "INVALID")]
-    if verdict.validity == "INVALID" and len(verdict.parts) > 1:
+    pills = [(say(verdict.standing), verdict.standing == "INVALID")]
+    if verdict.standing == "PARTLY":
         pills += [
-            (say("in_part", part=say.section(part.section), verdict=say(part.validity)),
-             part.validity == "INVALID")
+            (say("in_part", part=f"{say.section(part.section)} {say.claims([claim])}", verdict=say(claim.verdict)),
+             claim.verdict == "INVALID")
             for part in verdict.parts
+            for claim in part.claims
+            if claim.reasons or claim is findings.headline
         ]  # fmt: skip
     if verdict.outcome:
         pills.append((say(verdict.outcome), verdict.outcome != "PASS"))
@@ -132,7 +135,9 @@ def _table_html(table: Table, css_class: str) -> str:
 
 
 def _cell_html(cell: str) -> str:
-    """A cell; the interval behind a figure is set fainter and kept together."""
+    """A cell; the interval behind a figure is set fainter and kept together, a void gain is grey."""
+    if isinstance(cell, VoidText):
+        return f'<span class="void">{escape(cell)}</span>'
     if isinstance(cell, RangedText):
         return f'{escape(cell.figure)} <span class="ci">{escape(cell.span)}</span>'
     return escape(cell)

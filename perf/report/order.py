@@ -83,30 +83,33 @@ def text_parts(findings: Findings, say: Words) -> list[ReportPart]:
 def headline(findings: Findings, say: Words) -> tuple[str, str]:
     """The one sentence a reader takes away, and its confidence; ("", "") without a comparison.
 
-    A comparison that is not valid claims nothing; whether the other parts are valid stands beside it.
+    A gain that is not valid is not claimed; whether the other claims are valid stands beside it.
     """
-    primary = findings.primary
-    if primary is None or len(primary.summaries) < 2 or (gain := primary.summaries[1].gain("p50")) is None:
+    claim = findings.headline
+    if claim is None or claim.value is None:
         return "", ""
-    if not findings.verdict.is_valid(primary.section.name):
+    if claim.reasons:
         return say("headline_invalid"), ""
-    sure = say("interval_note", low=number(gain.low), high=number(gain.high))
-    if gain.holds(1.0):
+    low, high = (claim.interval.low, claim.interval.high) if claim.interval else (claim.value, claim.value)
+    sure = say("interval_note", low=number(low), high=number(high))
+    if not claim.shows_difference:
         return say("headline_none"), sure
-    key = "headline" if gain.estimate > 1 else "headline_slower"
-    values = {"gain": times(gain.estimate), "plain": number(gain.estimate), "inverse": number(1 / gain.estimate)}
+    key = "headline" if claim.value > 1 else "headline_slower"
+    values = {"gain": times(claim.value), "plain": number(claim.value), "inverse": number(1 / claim.value)}
     return say(key, **values), sure
 
 
 def verdict_parts(verdict: Verdict, say: Words) -> list[ReportPart]:
-    """VALID or INVALID as a whole and part by part, reasons with advice, then the limits."""
-    judged = say.comma.join(say(key) for key in (verdict.validity, verdict.outcome) if key)
+    """VALID, INVALID or in part, as a whole and part by part; reasons with advice, then the limits."""
+    judged = say.comma.join(say(key) for key in (verdict.standing, verdict.outcome) if key)
     parts = [_heading("h_verdict", say), ReportPart(kind="text", text=judged + say.stop)]
     if len(verdict.parts) > 1:
         parts.append(ReportPart(kind="table", table=part_rows(verdict, say), style="short"))
     if not verdict.reasons:
         parts.append(ReportPart(kind="text", text=say("valid_note")))
     parts += [ReportPart(kind="text", text=say.reason(reason)) for reason in verdict.reasons]
+    if any(claim.reasons for claim in verdict.claims):
+        parts.append(ReportPart(kind="text", text=say("note_void")))
     if verdict.limits:
         parts.append(ReportPart(kind="table", table=limit_rows(verdict, say)))
     return parts

@@ -61,6 +61,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "dataset_frames": ("{dataset}, {frames} frames", "{dataset}，{frames} 帧"),
     # why a section is not valid, and what to do
     "valid_note": ("No reason was found to doubt these figures.", "未发现质疑这些数字的理由。"),
+    "note_void": ("A gain in brackets is not valid: do not quote it.", "括号中的提升无效，请勿引用。"),
     "reason_empty": ("nothing was measured", "没有任何测量"),
     "advice_empty": ("run it again", "请重新运行"),
     "reason_incomplete": ("{section} was stopped: {by}", "{section} 被中断：{by}"),

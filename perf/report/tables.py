@@ -5,6 +5,7 @@ from __future__ import annotations
 from photofinish.perf.formatting import (
     MISSING,
     RangedText,
+    VoidText,
     interval_text,
     mebibytes,
     milliseconds,
@@ -13,10 +14,11 @@ from photofinish.perf.formatting import (
     signed_ms,
     times,
 )
-from photofinish.perf.judge.findings import SectionFindings
+from photofinish.perf.judge.claims import Claim
+from photofinish.perf.judge.findings import SectionFindings, Step
 from photofinish.perf.judge.stages import STAGES
 from photofinish.perf.judge.summary import PERCENTILES, ArmSummary
-from photofinish.perf.judge.verdict import Verdict
+from photofinish.perf.judge.verdict import PartVerdict, Verdict
 from photofinish.perf.record.record import Arm, Record
 from photofinish.perf.report.words import Words
 
@@ -34,9 +36,9 @@ def headline_rows(found: SectionFindings, say: Words) -> Table:
         if (old, new) != (MISSING, MISSING):
             rows.append([say(f"row_{key}"), old, new, gain])
 
-    row("fps", number(before.frames_per_s), number(after.frames_per_s), gain_text(after, "frames_per_s", say))
+    row("fps", number(before.frames_per_s), number(after.frames_per_s), gain_text(found, after, "frames_per_s", say))
     for key in _LATENCIES:
-        row(key, milliseconds(before.latency[key]), milliseconds(after.latency[key]), gain_text(after, key, say))
+        row(key, milliseconds(before.latency[key]), milliseconds(after.latency[key]), gain_text(found, after, key, say))
     row("gpu_memory", _memory(before, say), _memory(after, say), _memory_gain(before, after))
     row("accuracy", *(_accuracy(item.arm, say) for item in (before, after)))
     row("bytes", *(number(item.arm.bytes_per_request / 1e6) for item in (before, after)))
@@ -72,7 +74,7 @@ def comparison_rows(found: SectionFindings, say: Words) -> Table:
         if is_late:
             latencies = [say("overloaded"), *[MISSING] * (len(_LATENCIES) - 1)]
         hides_latency = is_late or overloaded[0]
-        gains = [MISSING if hides_latency else gain_text(item, key, say) for key in ("p50", "p95")]
+        gains = [MISSING if hides_latency else gain_text(found, item, key, say) for key in ("p50", "p95")]
         rows.append(
             [
                 say.arm(item.arm),
@@ -81,7 +83,7 @@ def comparison_rows(found: SectionFindings, say: Words) -> Table:
                 *latencies,
                 _memory(item, say),
                 *gains,
-                gain_text(item, "frames_per_s", say),
+                gain_text(found, item, "frames_per_s", say),
             ]
         )
     return header, rows
@@ -107,10 +109,10 @@ def ladder_rows(found: SectionFindings, say: Words) -> Table:
             milliseconds(step.summary.latency["p50"]),
             milliseconds(step.summary.latency["p95"]),
             number(step.summary.frames_per_s),
-            signed_ms(step.bought_ns),
-            times(step.latency_gain),
-            times(step.rate_gain),
-            gain_text(step.summary, "p50", say),
+            _bought(step),
+            claim_text(step.latency, say),
+            claim_text(step.rate, say),
+            gain_text(found, step.summary, "p50", say),
         ]
         for step in found.steps
     ]
@@ -149,7 +151,7 @@ def sweep_rows(found: SectionFindings, say: Words) -> Table:
                 number(_ms(item.queue_us)),
                 number(_ms(item.compute_us)),
                 _memory(item, say),
-                times(item.frames_per_s / peer.frames_per_s if peer and peer.frames_per_s else None),
+                _ratio(found, item, peer),
             ]
         )
     return header, rows
@@ -190,8 +192,8 @@ def stage_table(found: SectionFindings, say: Words) -> Table:
 
 
 def part_rows(verdict: Verdict, say: Words) -> Table:
-    """One row per part: VALID or INVALID."""
-    rows = [[say.section(part.section), say(part.validity)] for part in verdict.parts]
+    """One row per part: VALID, INVALID, or which of its claims are INVALID."""
+    rows = [[say.section(part.section), _judged(part, say)] for part in verdict.parts]
     return [say("part"), say("judged")], rows
 
 
@@ -218,14 +220,46 @@ def fingerprint_rows(record: Record, say: Words) -> Table:
     return [say("key"), say("value")], rows
 
 
-def gain_text(item: ArmSummary, key: str, say: Words) -> str:
-    """`2.10× [1.95, 2.24]`; where the interval holds 1, that no difference was shown."""
-    if item.is_first:
-        return "1×"
-    interval = item.gain(key)
-    if interval is not None and interval.low != interval.high and interval.holds(1.0):
-        return RangedText(say("no_difference"), interval)
-    return interval_text(interval)
+def gain_text(found: SectionFindings, item: ArmSummary, key: str, say: Words) -> str:
+    """What is claimed of an arm against the first one in that figure."""
+    return "1×" if item.is_first else claim_text(found.gain(item.arm, key), say)
+
+
+def claim_text(claim: Claim | None, say: Words) -> str:
+    """`2.10× [1.95, 2.24]`; that no difference was shown where the interval holds 1; in brackets what is not valid."""
+    if claim is None:
+        return MISSING
+    if claim.reasons:
+        return VoidText(f"({times(claim.value)})")
+    if claim.interval is None:
+        return times(claim.value)
+    if not claim.shows_difference:
+        return RangedText(say("no_difference"), claim.interval)
+    return interval_text(claim.interval)
+
+
+def _bought(step: Step) -> str:
+    """The milliseconds that a rung bought, as far as they may be claimed."""
+    if step.latency is None or (not step.latency.shows_difference and not step.latency.reasons):
+        return MISSING
+    said = signed_ms(step.bought_ns)
+    return VoidText(f"({said})") if step.latency.reasons else said
+
+
+def _ratio(found: SectionFindings, item: ArmSummary, peer: ArmSummary | None) -> str:
+    """Throughput against another row of a section that claims no gain; in brackets where the section is not valid."""
+    if peer is None or not peer.frames_per_s:
+        return MISSING
+    said = times(item.frames_per_s / peer.frames_per_s)
+    return VoidText(f"({said})") if found.is_void else said
+
+
+def _judged(part: PartVerdict, say: Words) -> str:
+    timed = [claim for claim in part.claims if claim.is_timed]
+    void = [claim for claim in part.claims if claim.reasons]
+    if not void or all(claim.reasons for claim in timed):
+        return say(part.validity)
+    return f"{say('PARTLY')}{say.colon}{say.claims(void)} {say('INVALID')}"
 
 
 def _flattened(key: str, value: object) -> list[list[str]]:

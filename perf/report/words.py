@@ -8,7 +8,8 @@ from typing import Any
 
 from photofinish.errors import ConfigError
 from photofinish.perf.formatting import tick_label
-from photofinish.perf.judge.verdict import Reason
+from photofinish.perf.judge.claims import Claim
+from photofinish.perf.judge.reasons import Reason
 from photofinish.perf.record.changes import Change, NotRun
 from photofinish.perf.record.record import Arm, Section
 from photofinish.perf.report.labels import LABELS
@@ -68,6 +69,22 @@ class Words:
         values["throttles"] = ", ".join(self.named("throttle", item) for item in reason.throttles)
         said, advice = (self(f"{kind}_{reason.key}", **values, **reason.values) for kind in ("reason", "advice"))
         return f"{said}{self.semicolon}{advice}{self.stop}"
+
+    def claims(self, claims: Iterable[Claim]) -> str:
+        """What is claimed, each thing once: `P95`, `FP16 P50`."""
+        names = (
+            " ".join(
+                filter(
+                    None,
+                    (
+                        "" if claim.arm is None or claim.section.kind == "comparison" else self.arm(claim.arm),
+                        self.named("claim", claim.figure or "figures"),
+                    ),
+                )
+            )
+            for claim in claims
+        )
+        return self.comma.join(dict.fromkeys(names))
 
     def dataset(self, name: str, frames: Any) -> str:
         """A data set with its size."""

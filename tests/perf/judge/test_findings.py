@@ -33,13 +33,17 @@ def test_reports_compute_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_step_of_a_ladder_is_set_against_the_one_before() -> None:
     found = findings_from_section(build_ladder(), cores=16)
     first, second, *_ = found.steps
-    assert (first.bought_ns, first.latency_gain, first.rate_gain) == (None, None, None)
+    assert (first.bought_ns, first.latency, first.rate) == (None, None, None)
     before, after = (step.summary.latency["p50"] for step in (first, second))
     assert before is not None
     assert after is not None
     assert second.bought_ns == before - after
-    assert second.latency_gain == before / after
-    assert second.rate_gain == second.summary.frames_per_s / first.summary.frames_per_s
+    assert second.latency is not None
+    assert second.rate is not None
+    assert second.latency.value == before / after
+    assert second.rate.value == pytest.approx(second.summary.frames_per_s / first.summary.frames_per_s)
+    assert second.latency.interval is not None
+    assert not second.latency.interval.holds(1.0)
     assert findings_from_section(build_comparison(), cores=16).steps == ()
 
 

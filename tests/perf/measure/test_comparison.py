@@ -15,8 +15,8 @@ from photofinish.detections import empty_detections
 from photofinish.errors import ServerUnavailableError
 from photofinish.frame import Frame
 from photofinish.perf.judge.findings import SectionFindings, findings_from_section
+from photofinish.perf.judge.reasons import is_overloaded
 from photofinish.perf.judge.summary import summaries_from_section
-from photofinish.perf.judge.verdict import is_overloaded
 from photofinish.perf.measure.comparison import block_order, contender_from_sender, run_comparison
 from photofinish.perf.measure.demo import compare_pipelines
 from photofinish.perf.record.record import Arm, Load, Section

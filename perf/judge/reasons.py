@@ -1,0 +1,123 @@
+"""All that speaks against the figures of a section, and against which of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from photofinish.percentiles import min_samples
+from photofinish.perf.judge.doubts import MAX_OVERHEAD_NS, drift_of, is_sender_late
+from photofinish.perf.judge.summary import ArmSummary
+from photofinish.perf.record.observation import POWER_CAP, Throttle
+from photofinish.perf.record.record import MIN_ROUNDS, Arm, Harness, Section
+
+MAX_DRIFT = 0.10
+MAX_ERROR_SHARE = 0.001
+MAX_OTHER_CPU_SHARE = 0.15
+MIN_KEPT_RATE_SHARE = 0.97
+MAX_OVERHEAD_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why something is INVALID. key names the sentence and the advice that a report has for it.
+
+    They are filled with the section, the arms and throttles that it concerns, and the values.
+    arms, figures: what it speaks against; () for all arms, and for all figures, of the section.
+    """
+
+    key: str
+    section: Section | None = field(default=None, repr=False)
+    arms: tuple[Arm, ...] = ()
+    figures: tuple[str, ...] = ()
+    throttles: tuple[Throttle, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def concerns(self, arms: Sequence[Arm], figure: str) -> bool:
+        """Whether it speaks against that figure of any of these arms."""
+        hits_arm = not self.arms or any(item.key == arm.key for item in self.arms for arm in arms)
+        return hits_arm and (not self.figures or figure in self.figures)
+
+
+def is_overloaded(section: Section, summary: ArmSummary) -> bool:
+    """Whether an arm could not keep the offered rate: its latency then depends on how long one looked."""
+    rate = section.load.rate_rps * summary.arm.batch_size
+    return section.load.mode == "open" and summary.frames_per_s < MIN_KEPT_RATE_SHARE * rate
+
+
+def reasons_from_section(
+    section: Section, summaries: Sequence[ArmSummary], *, harness: Harness | None = None, is_primary: bool = False
+) -> tuple[Reason, ...]:
+    """All in a section that speaks against it, but what came from outside.
+
+    is_primary: whether the headline is about it; its samples must carry a P95. harness: what the load generator costs.
+    """
+    reasons: list[Reason] = []
+    if not section.complete and section.stopped_by:
+        reasons.append(Reason(key="incomplete", section=section, values={"by": section.stopped_by}))
+    elif not section.complete:
+        reasons.append(Reason(key="cut_off", section=section))
+    for summary in summaries:
+        if summary.errors > MAX_ERROR_SHARE * summary.requests:
+            values = {"errors": summary.errors, "requests": summary.requests}
+            reasons.append(Reason(key="errors", section=section, arms=(summary.arm,), values=values))
+    if section.kind in ("comparison", "ladder"):
+        reasons += _count_reasons(section, summaries, is_primary=is_primary)
+        reasons += _load_reasons(section, summaries, harness)
+    return tuple(reasons)
+
+
+def _count_reasons(section: Section, summaries: Sequence[ArmSummary], *, is_primary: bool) -> list[Reason]:
+    reasons = []
+    for summary in summaries:
+        arms, blocks = (summary.arm,), len(summary.blocks)
+        completed, needed = summary.requests - summary.errors, min_samples(0.95)
+        if section.complete and blocks < MIN_ROUNDS:
+            few = {"rounds": blocks, "needed": MIN_ROUNDS}
+            reasons.append(Reason(key="few_rounds", section=section, arms=arms, values=few))
+        if completed < needed and is_primary:
+            few = {"requests": completed, "needed": needed}
+            reasons.append(Reason(key="few_samples", section=section, arms=arms, figures=("p95", "p99"), values=few))
+    return reasons
+
+
+def _load_reasons(section: Section, summaries: Sequence[ArmSummary], harness: Harness | None) -> list[Reason]:
+    reasons = []
+    late = tuple(item.arm for item in summaries if any(is_sender_late(block.samples) for block in item.blocks))
+    if late and section.load.mode == "open":
+        reasons.append(Reason(key="late_sender", section=section, arms=late))
+    reasons += _drift_reasons(section, [item for item in summaries if not is_overloaded(section, item)])
+    medians = [median for item in summaries if (median := item.latency["p50"])]
+    if harness and medians:
+        overhead_ns = harness.open_loop_p95_ns if section.load.mode == "open" else harness.closed_loop_p95_ns
+        if overhead_ns > max(MAX_OVERHEAD_NS, MAX_OVERHEAD_SHARE * min(medians)):
+            reasons.append(Reason(key="harness", section=section, values={"us": round(overhead_ns / 1000)}))
+    return reasons
+
+
+def _drift_reasons(section: Section, steady: Sequence[ArmSummary]) -> list[Reason]:
+    """A drift that noise does not explain: of all arms that have one, the worst first."""
+    found = [(abs(drift_of(item.blocks, families=len(steady)) or 0.0), item.arm) for item in steady]
+    drifts = sorted((pair for pair in found if pair[0] > MAX_DRIFT), key=lambda pair: -pair[0])
+    if not drifts:
+        return []
+    values = {"percent": round(100 * drifts[0][0]), "limit": round(100 * MAX_DRIFT)}
+    return [Reason(key="unstable", section=section, arms=tuple(arm for _, arm in drifts), values=values)]
+
+
+def machine_reasons(section: Section, cores: int) -> list[Reason]:
+    """What disturbed this section from outside: the GPU held back, other programs. cores: of the machine."""
+    reasons = []
+    gpus = [gpu for block in section.blocks for gpu in block.observed.gpus]
+    # A power cap that changes clocks while measuring shows as drift; one that does not is the card as it is.
+    if held_back := sorted({reason for gpu in gpus for reason in gpu.throttle_reasons} - {POWER_CAP}):
+        reasons.append(Reason(key="throttled", section=section, throttles=tuple(held_back)))
+    if foreign := max((gpu.foreign_processes for gpu in gpus), default=0):
+        reasons.append(Reason(key="foreign_gpu", section=section, values={"count": foreign}))
+    others = [block.observed.other_cpu_cores for block in section.blocks if block.observed.other_cpu_cores is not None]
+    if others and (mean := float(np.mean(others))) > MAX_OTHER_CPU_SHARE * cores:
+        reasons.append(Reason(key="foreign_cpu", section=section, values={"cores": mean, "all": cores}))
+    return reasons

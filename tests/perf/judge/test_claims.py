@@ -1,0 +1,135 @@
+"""Each claim has a verdict of its own: what speaks against one arm or figure leaves the others alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from photofinish.perf.judge.findings import Findings, findings_from_record, findings_from_section
+from photofinish.perf.record.record import Block, Section
+from photofinish.perf.report.charts import ladder_chart
+from photofinish.perf.report.files import csv_report
+from photofinish.perf.report.html import html_report
+from photofinish.perf.report.tables import comparison_rows, ladder_rows, sweep_rows
+from photofinish.perf.report.text import markdown_report, terminal_report
+from photofinish.perf.report.words import ENGLISH
+from tests.perf.records import build_comparison, build_ladder, build_record, build_sweep
+
+
+def _busy(section: Section, cores: float = 9.0) -> Section:
+    """The section with other programs on as many of its 16 cores."""
+    seen = (replace(block, observed=replace(block.observed, other_cpu_cores=cores)) for block in section.blocks)
+    return replace(section, blocks=tuple(seen))
+
+
+def _judged(*sections: Section) -> Findings:
+    return findings_from_record(replace(build_record(sections=sections), limits={}))
+
+
+def _drifting_rung(key: str) -> Section:
+    """The ladder, one of whose rungs takes twice as long in its later rounds."""
+    ladder = build_ladder()
+
+    def slowed(block: Block) -> Block:
+        if block.arm != key or block.round < 2:
+            return block
+        pairs = zip(block.samples.scheduled_ns, block.samples.done_ns, strict=True)
+        done = tuple(due + 2 * (done - due) for due, done in pairs)
+        return replace(block, samples=replace(block.samples, done_ns=done))
+
+    return replace(ladder, blocks=tuple(map(slowed, ladder.blocks)))
+
+
+def test_every_gain_that_a_table_prints_is_a_claim() -> None:
+    findings = _judged(build_comparison(), build_ladder(), build_sweep())
+    assert findings.headline is not None
+    assert findings.headline.value == findings.sections[0].summaries[1].gains["p50"].estimate  # type: ignore[union-attr]
+    assert [(claim.kind, claim.figure) for claim in findings.sections[0].claims] == [
+        ("gain", figure) for figure in ("frames_per_s", "mean", "p50", "p95", "gpu_memory", "map50_95")
+    ]
+    steps = [claim for claim in findings.sections[1].claims if (claim.kind, claim.figure) == ("step", "p50")]
+    assert [(claim.against.rung, claim.arm.rung) for claim in steps if claim.arm and claim.against] == [
+        ("baseline", "contract"),
+        ("contract", "transport"),
+        ("transport", "engine"),
+        ("engine", "precision"),
+        ("precision", "cuda_graphs"),
+    ]
+    assert [claim.kind for claim in findings.sections[2].claims] == ["figures"]
+    assert findings.claims == tuple(claim for part in findings.verdict.parts for claim in part.claims)
+    assert (findings.verdict.standing, findings.verdict.validity) == ("VALID", "VALID")
+
+
+def test_what_speaks_against_one_rung_leaves_the_others_alone() -> None:
+    findings = _judged(build_comparison(), _drifting_rung("engine"))
+    void = {
+        (claim.kind, claim.arm.rung, claim.figure)
+        for claim in findings.sections[1].claims
+        if claim.reasons and claim.arm and claim.figure in ("p50", "frames_per_s")
+    }
+    figures = ("p50", "frames_per_s")
+    touching = [("gain", "engine"), ("step", "engine"), ("step", "precision")]
+    assert void == {(kind, rung, figure) for kind, rung in touching for figure in figures}
+    assert findings.headline is not None
+    assert findings.headline.verdict == "VALID"
+    assert (findings.verdict.standing, findings.verdict.falls_short) == ("PARTLY", True)
+    page = html_report(findings)
+    assert '<span class="verdict">VALID in part</span>' in page
+    assert '<span class="verdict">VALID: comparison P50</span>' in page
+    assert '<span class="verdict bad">INVALID: ladder ONNX Runtime P50</span>' in page
+    assert "VALID in part: ONNX Runtime FPS" in terminal_report(findings)
+
+
+def test_too_few_samples_for_a_p95_leave_the_median_alone() -> None:
+    findings = _judged(build_comparison(count=10, rounds=5))
+    assert findings.headline is not None
+    assert findings.headline.verdict == "VALID"
+    assert [reason.key for reason in findings.verdict.reasons] == ["few_samples", "few_samples"]
+    assert findings.verdict.standing == "PARTLY"
+
+
+def test_a_reason_that_touches_no_claim_is_not_lost() -> None:
+    section = build_comparison()
+    dead = tuple(
+        replace(block, samples=replace(block.samples, failed=tuple(range(block.samples.request_count))))
+        if block.arm == "optimised" else block
+        for block in section.blocks
+    )  # fmt: skip
+    findings = _judged(replace(section, blocks=dead))
+    assert "errors" in {reason.key for reason in findings.verdict.reasons}
+    assert findings.verdict.falls_short
+
+
+def test_other_programs_void_every_gain_in_every_report() -> None:
+    findings = _judged(_busy(build_comparison()), _busy(build_ladder()), _busy(build_sweep()))
+    assert findings.verdict.standing == "INVALID"
+    # Memory and accuracy are no times: other programs on the CPU change neither.
+    assert {claim.figure for claim in findings.claims if not claim.reasons} <= {"gpu_memory", "map50_95"}
+    for section in findings.sections[:2]:
+        table = comparison_rows(section, ENGLISH) if section.section.kind == "comparison" else ladder_rows(
+            section, ENGLISH
+        )  # fmt: skip
+        assert all(row[-1].startswith("(") for row in table[1][1:]), table
+    assert all(row[-1].startswith("(") for row in sweep_rows(findings.sections[2], ENGLISH)[1])
+    gain = f"{findings.headline.value:.1f}×"  # type: ignore[union-attr]
+    for text in (terminal_report(findings), markdown_report(findings)):
+        assert gain in text
+        assert text.count(gain) == text.count(f"({gain})")
+        assert "do not quote it" in text
+    page = html_report(findings)
+    assert page.count(gain) == page.count(f'<span class="void">({gain})</span>')
+    assert "lower median latency" not in page
+    assert not [line for line in csv_report(findings).splitlines()[1:] if line.rpartition(",")[2] == "VALID"]
+
+
+def test_a_rung_that_shows_no_difference_has_no_gain_beside_its_bar() -> None:
+    same = replace(build_comparison(medians=(5.0, 5.0)), kind="ladder", name="ladder")
+    arms = tuple(replace(arm, rung=rung) for arm, rung in zip(same.arms, ("baseline", "precision"), strict=True))
+    found = findings_from_section(replace(same, arms=arms), cores=16)
+    (step,) = [step for step in found.steps if step.latency]
+    assert step.latency is not None
+    assert not step.latency.shows_difference
+    assert "×" not in ladder_chart(found, ENGLISH)
+    row = ladder_rows(found, ENGLISH)[1][1]
+    assert (row[5], row[6].startswith("no difference shown"), row[8].startswith("no difference")) == ("–", True, True)
+    assert ladder_chart(findings_from_section(build_ladder(), cores=16), ENGLISH).count("×") == 5
+    assert "×" not in ladder_chart(findings_from_section(_busy(build_ladder()), cores=16), ENGLISH)
