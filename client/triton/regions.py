@@ -71,7 +71,8 @@ class SystemRegion:
 
     Its name is removed from /dev/shm as soon as the server holds it, so that nothing stays behind
     however this process or the server ends. Its descriptor stays open and locked: the embedded server's model processes
-    open the memory by it, and see by the lock whether it is still used.
+    open the memory by it, and see by the lock whether it is still used. Whoever names the memory to them must know
+    its random name, too.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class SystemRegion:
         finally:
             path.unlink()
         self._descriptor = descriptor
-        self.direct = f"{os.getpid()}/{descriptor}/{os.fstat(descriptor).st_ino}"
+        self.direct = f"{os.getpid()}/{descriptor}/{os.fstat(descriptor).st_ino}/{self.name}"
         self.array: npt.NDArray[Any] = np.frombuffer(memory, dtype=dtype).reshape(shape)
 
     def deliver(self, byte_size: int) -> None:
@@ -150,7 +151,7 @@ def unregister_when_idle(
 
 def region_name() -> str:
     """A name that no other region has, and that tells whose it is: process, then machine."""
-    return f"{_PREFIX}{os.getpid()}-{machine_key()}-{secrets.token_hex(6)}"
+    return f"{_PREFIX}{os.getpid()}-{machine_key()}-{secrets.token_hex(16)}"
 
 
 def is_orphaned(name: str) -> bool:

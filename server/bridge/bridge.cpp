@@ -5,15 +5,18 @@
 // there is one hop each way. What runs a model is the same Python as there, a process for each instance: its memory on
 // the GPU can be told apart, and a crash takes no other model along.
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "clock.h"
-#include "model_process.h"
 #include "gpu_copies.h"
+#include "guard.h"
+#include "model_process.h"
 #include "regions.h"
 #include "triton_api.h"
 
@@ -22,9 +25,13 @@ namespace {
 
 constexpr char kRegionParameter[] = "photofinish_region";
 constexpr char kPythonVariable[] = "PHOTOFINISH_PYTHON";
+constexpr char kGuard[] = "/libphotofinish_guard.so";
 constexpr char kScript[] = "/photofinish_backend/lane/process.py";
+constexpr char kShrunk[] =
+    " lies in shared memory that is shorter than the request says; register it with the size that it has";
 constexpr char kNoRegion[] =
-    ": a client's shared memory cannot be opened here (another user or container?); its pictures are copied once";
+    ": a client's shared memory cannot be read where it is (another user's or container's, or an odd offset in it?); "
+    "its pictures are copied once";
 constexpr uint64_t kRestartPauseNs = 10'000'000'000;
 constexpr uint64_t kAlignment = 256;
 
@@ -50,9 +57,23 @@ void say(int level, const std::string& text) {
   ignore(TRITONSERVER_LogMessage(level, "photofinish", 0, text.c_str()));
 }
 
-Regions& regions() {
-  static Regions all;
-  return all;
+// The clients' regions that all instances share; they go with the last of these.
+std::shared_ptr<Regions> shared_regions() {
+  static std::mutex mutex;
+  static std::weak_ptr<Regions> shared;
+  const std::lock_guard<std::mutex> lock(mutex);
+  std::shared_ptr<Regions> regions = shared.lock();
+  if (!regions) shared = regions = std::make_shared<Regions>();
+  return regions;
+}
+
+// What a tensor of this shape takes. Throws Failure where no memory could hold it.
+uint64_t bytes_of_shape(const std::string& name, int datatype, const int64_t* dims, uint32_t count) {
+  uint64_t bytes = TRITONSERVER_DataTypeByteSize(datatype);
+  for (uint32_t i = 0; i < count; ++i)
+    if (dims[i] < 0 || __builtin_mul_overflow(bytes, static_cast<uint64_t>(dims[i]), &bytes))
+      throw Failure(kErrorInvalidArgument, name + " has an impossible shape");
+  return bytes;
 }
 
 // The memory figures of one instance as Prometheus gauges, for as long as it lives.
@@ -111,8 +132,9 @@ class Instance {
   uint32_t place_requests(std::vector<Job>& jobs, uint32_t first);
   void place(Job& job, Request& slot, uint64_t& used, uint32_t rows_before);
   void place_input(const Job& job, size_t index, Tensor& tensor, uint64_t& used, uint32_t rows_before);
-  bool read_in_place(const Job& job, Tensor& tensor);
+  bool read_in_place(const Job& job, const void* source, Tensor& tensor);
   void run(std::vector<Job>& jobs, uint32_t first, uint32_t count);
+  void check_answer(const Tensor& tensor, const TensorSpec& spec);
   void fill_response(Job& job, const Request& slot);
   void send(Job& job);
   GpuCopies& gpu();
@@ -124,6 +146,7 @@ class Instance {
   std::unique_ptr<ModelProcess> process_;
   std::unique_ptr<Gauges> gauges_;
   std::unique_ptr<GpuCopies> gpu_;
+  std::shared_ptr<Regions> regions_ = shared_regions();
   std::vector<uint64_t> batch_addresses_;  // of the model process's input buffers on the GPU, once opened
   bool has_told_of_regions_ = false;
   uint64_t started_ns_ = 0;   // the model process
@@ -168,7 +191,9 @@ Instance::Instance(TRITONBACKEND_ModelInstance* instance) : instance_(instance) 
                 {"model_instance_device_id", std::to_string(device)},
                 {"model_repository", repository},
                 {"model_version", std::to_string(version)},
-                {"model_name", model_name_}};
+                {"model_name", model_name_},
+                // Beside what Triton gives: how the process survives memory that a client takes away.
+                {"guard_library", std::string(folder) + kGuard}};
   ignore(TRITONSERVER_MessageDelete(config));
   start_process();
 }
@@ -256,6 +281,8 @@ void Instance::place(Job& job, Request& slot, uint64_t& used, uint32_t rows_befo
   const size_t count = process_->layout().inputs.size();
   for (size_t index = 0; index < count; ++index) place_input(job, index, slot.inputs[index], used, rows_before);
   const bool is_batched = process_->layout().is_batched && slot.inputs[0].dims_count > 0;
+  if (is_batched && slot.inputs[0].dims[0] == 0)
+    throw Failure(kErrorInvalidArgument, model_name_ + ": a request holds at least one picture, this one holds none");
   job.rows = is_batched ? static_cast<uint32_t>(slot.inputs[0].dims[0]) : 1;
 }
 
@@ -269,21 +296,16 @@ void Instance::place_input(const Job& job, size_t index, Tensor& tensor, uint64_
   check(TRITONBACKEND_RequestInput(job.request, spec.name.c_str(), &input));
   check(TRITONBACKEND_InputProperties(input, nullptr, &datatype, &shape, &dims_count, &tensor.byte_size, &buffer_count));
   if (dims_count > kMaxDims) throw Failure(kErrorInvalidArgument, spec.name + " has too many dimensions");
-  uint64_t expected = TRITONSERVER_DataTypeByteSize(datatype);
+  const uint64_t expected = bytes_of_shape("input '" + spec.name + "'", datatype, shape, dims_count);
   tensor.dims_count = dims_count;
-  for (uint32_t i = 0; i < dims_count; ++i) {
-    tensor.dims[i] = shape[i];
-    expected *= static_cast<uint64_t>(shape[i]);
-  }
+  std::copy(shape, shape + dims_count, tensor.dims);
   if (datatype != spec.datatype || expected != tensor.byte_size)
     throw Failure(kErrorInvalidArgument, "input '" + spec.name + "' of " + model_name_ + " holds " +
                                              std::to_string(tensor.byte_size) + " bytes, its shape asks for " +
                                              std::to_string(expected));
-  if (layout.reads_regions && layout.inputs.size() == 1 && read_in_place(job, tensor)) return;
 
   const uint64_t row_bytes = dims_count > 0 && shape[0] > 0 ? expected / static_cast<uint64_t>(shape[0]) : expected;
   const uint64_t batch_offset = layout.is_batched ? rows_before * row_bytes : 0;
-  if (used + tensor.byte_size > layout.staging_size) throw NoRoom();
   tensor.place = kInLane;
   tensor.offset = layout.staging_offset + used;
   uint8_t* target = process_->memory() + tensor.offset;
@@ -295,9 +317,13 @@ void Instance::place_input(const Job& job, size_t index, Tensor& tensor, uint64_
     int memory_type = kMemoryCpu;
     int64_t memory_id = 0;
     check(TRITONBACKEND_InputBuffer(input, i, &source, &size, &memory_type, &memory_id));
-    if (filled + size > tensor.byte_size) throw Failure(kErrorInvalidArgument, spec.name + " is longer than it says");
+    if (size > tensor.byte_size - filled) throw Failure(kErrorInvalidArgument, spec.name + " is longer than it says");
+    const bool may_stay = layout.reads_regions && layout.inputs.size() == 1 && buffer_count == 1 && size == expected;
+    if (may_stay && memory_type != kMemoryGpu && read_in_place(job, source, tensor)) return;
+    if (used + tensor.byte_size > layout.staging_size) throw NoRoom();
     if (memory_type != kMemoryGpu) {
-      std::memcpy(target + filled, source, size);
+      if (!copy_guarded(target + filled, source, size))
+        throw Failure(kErrorInvalidArgument, "input '" + spec.name + "' of " + model_name_ + kShrunk);
     } else if (GpuCopies& copies = gpu(); batch_addresses_[index] != 0 && buffer_count == 1) {
       copies.to_gpu(batch_addresses_[index] + batch_offset, source, size);
       tensor.place = kInBatch;
@@ -314,8 +340,9 @@ void Instance::place_input(const Job& job, size_t index, Tensor& tensor, uint64_
   if (tensor.place == kInLane) used += (tensor.byte_size + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-// Point at the client's own memory when the request names it and it can be had.
-bool Instance::read_in_place(const Job& job, Tensor& tensor) {
+// Point at the client's own memory when the request names what lies at `source`, and it can be had.
+bool Instance::read_in_place(const Job& job, const void* source, Tensor& tensor) {
+  if (tensor.byte_size == 0) return false;
   uint32_t count = 0;
   ignore(TRITONBACKEND_RequestParameterCount(job.request, &count));
   for (uint32_t i = 0; i < count; ++i) {
@@ -324,16 +351,16 @@ bool Instance::read_in_place(const Job& job, Tensor& tensor) {
     int type = 0;
     check(TRITONBACKEND_RequestParameter(job.request, i, &key, &type, &value));
     if (type != kParameterString || std::strcmp(key, kRegionParameter) != 0) continue;
-    const auto region = regions().find(static_cast<const char*>(value), tensor.byte_size);
-    if (!region) {
+    const auto place = regions_->find(static_cast<const char*>(value), source, tensor.byte_size);
+    if (!place) {
       if (!has_told_of_regions_) say(kLogWarning, model_name_ + kNoRegion);
       has_told_of_regions_ = true;
       return false;
     }
     tensor.place = kInRegion;
-    tensor.offset = 0;
-    tensor.region = static_cast<uint64_t>(region->file);
-    tensor.inode = region->inode;
+    tensor.offset = place->offset;
+    tensor.region = static_cast<uint64_t>(place->file);
+    tensor.inode = place->inode;
     return true;
   }
   return false;
@@ -384,6 +411,15 @@ void Instance::run(std::vector<Job>& jobs, uint32_t first, uint32_t count) {
     ignore(TRITONBACKEND_ModelInstanceReportBatchStatistics(instance_, rows, executed_ns_, begun, computed, ended));
 }
 
+// What a model process wrote of its answer is believed only where the lane can hold it.
+void Instance::check_answer(const Tensor& tensor, const TensorSpec& spec) {
+  const uint64_t room = process_->layout().byte_size;
+  if (tensor.place != kInLane || tensor.dims_count > kMaxDims || tensor.offset > room ||
+      tensor.byte_size > room - tensor.offset ||
+      bytes_of_shape("output '" + spec.name + "'", spec.datatype, tensor.dims, tensor.dims_count) != tensor.byte_size)
+    throw Failure(kErrorInternal, model_name_ + ": its model process gave no answer that can be read");
+}
+
 // Make the response of one request and copy its outputs into it; the error that it gets instead stays in the job.
 void Instance::fill_response(Job& job, const Request& slot) {
   try {
@@ -398,7 +434,8 @@ void Instance::fill_response(Job& job, const Request& slot) {
       check(TRITONBACKEND_RequestOutputName(job.request, i, &name));
       for (size_t index = 0; index < outputs.size(); ++index) {
         if (outputs[index].name != name) continue;
-        const Tensor& tensor = slot.outputs[index];
+        const Tensor tensor = slot.outputs[index];
+        check_answer(tensor, outputs[index]);
         TRITONBACKEND_Output* output = nullptr;
         void* buffer = nullptr;
         int memory_type = kMemoryCpu;
@@ -408,7 +445,8 @@ void Instance::fill_response(Job& job, const Request& slot) {
         check(TRITONBACKEND_OutputBuffer(output, &buffer, tensor.byte_size, &memory_type, &memory_id));
         const uint8_t* source = process_->memory() + tensor.offset;
         if (memory_type != kMemoryGpu) {
-          std::memcpy(buffer, source, tensor.byte_size);
+          if (!copy_guarded(buffer, source, tensor.byte_size))
+            throw Failure(kErrorInvalidArgument, "output '" + outputs[index].name + "' of " + model_name_ + kShrunk);
         } else {
           gpu().from_host(buffer, source, tensor.byte_size);
           gpu().finish();

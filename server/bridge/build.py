@@ -17,7 +17,10 @@ from photofinish.wheels import user_cache_dir
 SWITCH = "PHOTOFINISH_BRIDGE"
 """Environment variable: "off" serves by Triton's own Python backend instead."""
 SOURCES = Path(__file__).resolve().parent
-FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread")
+GUARD = "libphotofinish_guard.so"
+"""The library beside the bridge's by which a model process survives clients' memory that goes while it is read."""
+FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread", "-Wl,-z,nodelete")
+"""Never unloaded: a handler of signals in it stays installed."""
 COMPILE_TIMEOUT_S = 120
 
 
@@ -66,15 +69,16 @@ def _key(compiler: str) -> str:
 
 
 def _compile(compiler: str, library: Path) -> None:
-    """Write the library whole or not at all."""
+    """Write the bridge's library, and the guard's before it, whole or not at all."""
+    every = sorted(str(path) for path in SOURCES.glob("*.cpp"))
     with tempfile.TemporaryDirectory(dir=library.parent) as name:
-        built = Path(name) / library.name
-        sources = sorted(str(path) for path in SOURCES.glob("*.cpp"))
-        subprocess.run(
-            [*shlex.split(compiler), *FLAGS, *sources, "-o", str(built), "-ldl"],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=COMPILE_TIMEOUT_S,
-        )
-        built.replace(library)
+        for target, sources in ((library.with_name(GUARD), [str(SOURCES / "guard.cpp")]), (library, every)):
+            built = Path(name) / target.name
+            subprocess.run(
+                [*shlex.split(compiler), *FLAGS, *sources, "-o", str(built), "-ldl"],
+                check=True,
+                capture_output=True,
+                text=True,
+                timeout=COMPILE_TIMEOUT_S,
+            )
+            built.replace(target)

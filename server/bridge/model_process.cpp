@@ -8,6 +8,7 @@
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -83,7 +84,7 @@ ModelProcess::ModelProcess(const std::string& python, const std::string& script,
 ModelProcess::~ModelProcess() { stop(); }
 
 void ModelProcess::start(const std::string& python, const std::string& script, const std::string& instance_name) {
-  memory_file_ = memfd_create("photofinish_lane", MFD_CLOEXEC);
+  memory_file_ = memfd_create("photofinish_lane", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (memory_file_ < 0) fail("no shared memory for the model process");
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail("no socket for the model process");
@@ -161,6 +162,13 @@ void ModelProcess::receive_layout() {
       layout_.reads_regions = words[5] == "1";
     }
   }
+  // Nobody takes it away any more, and it holds what the process says.
+  struct stat status {};
+  const bool is_sealed = fcntl(memory_file_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
+  if (!is_sealed || fstat(memory_file_, &status) != 0) fail("the model process's memory cannot be sealed");
+  if (layout_.byte_size < sizeof(Lane) || layout_.byte_size > static_cast<uint64_t>(status.st_size) ||
+      layout_.staging_offset > layout_.byte_size || layout_.staging_size > layout_.byte_size - layout_.staging_offset)
+    throw ProcessError("the model process describes memory that it does not have");
   void* memory = mmap(nullptr, layout_.byte_size, PROT_READ | PROT_WRITE, MAP_SHARED, memory_file_, 0);
   if (memory == MAP_FAILED) fail("the model process's memory cannot be mapped");
   lane_ = static_cast<Lane*>(memory);

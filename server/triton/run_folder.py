@@ -10,6 +10,7 @@ from pathlib import Path
 
 from photofinish.errors import ModelRepositoryError, ServerError
 from photofinish.server.backend.engine import ENGINES
+from photofinish.server.bridge.build import GUARD
 from photofinish.server.triton.files import TritonFiles
 
 BACKEND = Path(__file__).resolve().parent.parent / "backend"
@@ -63,6 +64,7 @@ def fill_run_folder(
             (backends / name / "model.py").write_text(STUB, encoding="utf-8")
             if bridge:
                 shutil.copy2(bridge, backends / name / f"libtriton_{name}.so")
+                shutil.copy2(bridge.with_name(GUARD), backends / name / GUARD)
         library = folder / "lib"
         library.mkdir()
         if files.libpython.is_absolute():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import mmap
 import os
 import struct
@@ -14,8 +15,19 @@ import numpy as np
 
 from ..batches import Array, Arrays, Part
 from ..model import ConfiguredModel
-from .layout import ERROR_BYTES, IN_BATCH, IN_LANE, IN_REGION, LaneHead, Request, Tensor, lane_sizes
-from .regions import Regions
+from .layout import (
+    ERROR_BYTES,
+    IN_BATCH,
+    IN_LANE,
+    IN_REGION,
+    MAX_DIMS,
+    MAX_REQUESTS,
+    LaneHead,
+    Request,
+    Tensor,
+    lane_sizes,
+)
+from .regions import LOOK_S, Guard, Regions
 
 LOOK_NS = 400_000
 """Where requests follow each other so closely, the next one is looked for: to wake from sleep takes tens of µs."""
@@ -34,22 +46,37 @@ _OUTPUTS = Request.outputs.offset
 _MAX_KEPT = 1024
 
 
+class _Timespec(ctypes.Structure):
+    """Linux's timespec."""
+
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+
+_LOOK = _Timespec(int(LOOK_S), 0)
+
+
 class LaneInput:
     """One input of one request, in the lane, in a client's region or in this process's own buffer on the GPU."""
 
-    __slots__ = ("_address", "_array", "_dtype", "_is_on_gpu", "shape")
+    __slots__ = ("_address", "_array", "_dtype", "_is_on_gpu", "region_address", "shape")
 
-    def __init__(self, address: int, dtype: np.dtype[Any], shape: tuple[int, ...], *, is_on_gpu: bool) -> None:
+    def __init__(
+        self, address: int, dtype: np.dtype[Any], shape: tuple[int, ...], *, is_on_gpu: bool, region_address: int = 0
+    ) -> None:
+        """region_address: where the client's region that holds it begins; 0 when it lies in none."""
         self._address = address
         self._dtype = dtype
         self._is_on_gpu = is_on_gpu
         self._array: Array | None = None
+        self.region_address = region_address
         self.shape = shape
 
     def array(self) -> Array:
         """The input as an array; it must be in host memory."""
         if self._array is None:
-            count = int(np.prod(self.shape))
+            count = math.prod(self.shape)
+            if count == 0:
+                return np.empty(self.shape, self._dtype)
             memory = (ctypes.c_ubyte * (count * self._dtype.itemsize)).from_address(self._address)
             self._array = np.frombuffer(memoryview(memory), self._dtype, count).reshape(self.shape)
         return self._array
@@ -63,7 +90,8 @@ class LaneEnd:
     """Waits for the bridge's requests and answers them.
 
     address: of the whole memory here. batch_addresses: of the input buffers on the GPU, in the order of
-    config.pbtxt; () without a GPU. on_unmap: told start and size of a region before it goes.
+    config.pbtxt; () without a GPU. on_unmap: told start and size of a region before it goes. guard: without it
+    no client's region is read.
     """
 
     def __init__(
@@ -73,6 +101,7 @@ class LaneEnd:
         *,
         batch_addresses: Sequence[int] = (),
         on_unmap: Callable[[int, int], None] = lambda start, size: None,
+        guard: Guard | None = None,
     ) -> None:
         self.sizes = lane_sizes(model)
         os.ftruncate(memory_file, self.sizes.total)
@@ -82,14 +111,19 @@ class LaneEnd:
         self._output_room = self.sizes.total - self.sizes.output_offset
         self._model = model
         self._batch_addresses = batch_addresses
-        self._regions = Regions(on_unmap)
+        rows = max(model.max_batch_size, 1)
+        self._batch_room = [math.prod(io.dims) * io.dtype.itemsize * rows for io in model.inputs]
+        self.is_guarded = guard is not None
+        self._regions = Regions(on_unmap, guard)
+        self._parts: list[Part | Exception] = []
         self._inputs: dict[tuple[int, bytes], LaneInput] = {}
         self._syscall = ctypes.CDLL(None).syscall
         self._syscall.argtypes = (
             *(ctypes.c_long, ctypes.c_size_t, ctypes.c_long, ctypes.c_uint32),
-            *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32),
+            *(ctypes.POINTER(_Timespec), ctypes.c_void_p, ctypes.c_uint32),
         )
         self._seen = 0
+        self._has_lost = False
         self._gap_ns = LOOK_NS
         self._may_look = len(os.sched_getaffinity(0)) >= CORES_TO_LOOK
 
@@ -102,12 +136,14 @@ class LaneEnd:
             while lane.asked == self._seen and time.perf_counter_ns() < until_ns:
                 pass
         while lane.asked == self._seen:
-            self._futex(0, _FUTEX_WAIT, self._seen)
+            # An idle process lets go of what its clients have left, too.
+            self._futex(0, _FUTEX_WAIT, self._seen, _LOOK if len(self._regions) else None)
+            self._drop_regions()
         self._gap_ns = (self._gap_ns + time.perf_counter_ns() - begun_ns) // 2
         self._seen = lane.asked
-        if self._regions.drop_abandoned_at_times():
-            self._inputs.clear()
-        return [self._request_inputs(index) for index in range(lane.request_count)]
+        self._drop_regions()
+        self._parts = [self._request_inputs(index) for index in range(min(lane.request_count, MAX_REQUESTS))]
+        return self._parts
 
     def report_copies(self, input_ns: int, output_ns: int) -> None:
         """How long the copies to the GPU and back take of late, for Triton's statistics."""
@@ -116,7 +152,12 @@ class LaneEnd:
     def answer(self, results: Sequence[Arrays | Exception]) -> None:
         """The outputs of each request, or the error that it gets; then the bridge is woken."""
         used = 0
+        lost = self._regions.lost()
         for index, result in enumerate(results):
+            if lost and _reads(self._parts[index], lost):
+                text = f"{self._model.name}: the shared memory of this request was shrunk while it was read"
+                _refuse(self._lane.requests[index], text)
+                continue
             if isinstance(result, Exception):
                 _refuse(self._lane.requests[index], f"{self._model.name} failed on this request: {result}")
                 continue
@@ -135,6 +176,7 @@ class LaneEnd:
                 ctypes.memmove(self.address + offset, source.__array_interface__["data"][0], size)
                 at += _TENSOR_BYTES
                 used += -(-size // 64) * 64
+        self._has_lost = bool(lost)
         self._lane.answered = self._seen
         if self._lane.bridge_sleeps:
             self._futex(4, _FUTEX_WAKE, 1)
@@ -152,23 +194,51 @@ class LaneEnd:
                     self._inputs[key] = self._input(number, Tensor.from_buffer_copy(key[1]))
                 found.append(self._inputs[key])
                 at += _TENSOR_BYTES
-        except OSError as exc:
+        except (OSError, ValueError, OverflowError) as exc:
             return exc
         return found
 
-    def _input(self, index: int, tensor: Tensor) -> LaneInput:
-        if tensor.place == IN_BATCH:
-            address = self._batch_addresses[index]
-        elif tensor.place == IN_REGION:
-            address = self._regions.address(tensor.region, tensor.inode)
-        else:
-            address = self.address
-        shape = tuple(tensor.dims[: tensor.dims_count])
-        dtype = self._model.inputs[index].dtype
-        return LaneInput(address + tensor.offset, dtype, shape, is_on_gpu=tensor.place == IN_BATCH)
+    def _drop_regions(self) -> None:
+        is_gone = self._regions.drop_abandoned_at_times()
+        if self._has_lost:
+            self._has_lost = False
+            is_gone = self._regions.drop_lost() or is_gone
+        if is_gone:
+            self._inputs.clear()
 
-    def _futex(self, offset: int, operation: int, value: int) -> None:
-        self._syscall(_SYS_FUTEX, self.address + offset, operation, value, None, None, 0)
+    def _input(self, index: int, tensor: Tensor) -> LaneInput:
+        """Where the tensor lies, if it lies where the lane can have it. Raises ValueError, or OSError of a region."""
+        io = self._model.inputs[index]
+        shape = tuple(tensor.dims[: tensor.dims_count])
+        rows = shape[0] if self._model.max_batch_size and shape else 0
+        wanted = io.shape(rows)
+        is_fitting = len(shape) == len(wanted) and all(b in (-1, a) for a, b in zip(shape, wanted, strict=True))
+        if tensor.dims_count > MAX_DIMS or not is_fitting or not 0 <= rows <= self._model.max_batch_size:
+            raise ValueError(f"shape {shape} of input {io.name!r}")
+        if min(shape, default=0) < 0 or math.prod(shape) * io.dtype.itemsize != tensor.byte_size:
+            raise ValueError(f"{tensor.byte_size} bytes of input {io.name!r} for shape {shape}")
+        region_address = 0
+        if tensor.place == IN_REGION:
+            region = self._regions.find(tensor.region, tensor.inode, tensor.offset, tensor.byte_size)
+            address = region_address = region.address
+        elif tensor.place == IN_BATCH and index < len(self._batch_addresses):
+            address, room = self._batch_addresses[index], self._batch_room[index]
+        elif tensor.place == IN_LANE:
+            address, room = self.address, self.sizes.output_offset
+        else:
+            raise ValueError(f"input {io.name!r} lies nowhere")
+        if not region_address and tensor.offset + tensor.byte_size > room:
+            raise ValueError(f"input {io.name!r} lies outside of its memory")
+        is_on_gpu = tensor.place == IN_BATCH
+        return LaneInput(address + tensor.offset, io.dtype, shape, is_on_gpu=is_on_gpu, region_address=region_address)
+
+    def _futex(self, offset: int, operation: int, value: int, limit: _Timespec | None = None) -> None:
+        self._syscall(_SYS_FUTEX, self.address + offset, operation, value, limit, None, 0)
+
+
+def _reads(part: Part | Exception, regions: set[int]) -> bool:
+    """Whether a request's input lies in one of these regions."""
+    return not isinstance(part, Exception) and any(getattr(item, "region_address", 0) in regions for item in part)
 
 
 def _refuse(request: Request, text: str) -> None:

@@ -9,6 +9,7 @@ from ..engine import Engine, open_model
 from ..memory import memory_figures
 from ..model import DTYPES, ConfiguredModel
 from .end import LaneEnd
+from .regions import open_guard
 
 
 def open_lane(arguments: dict[str, str], memory_file: int) -> tuple[LaneEnd, ConfiguredModel, Engine]:
@@ -16,9 +17,12 @@ def open_lane(arguments: dict[str, str], memory_file: int) -> tuple[LaneEnd, Con
     model, engine = open_model(arguments)
     check_outputs(model, engine.run_arrays)
     batch = engine.batch
+    # Last, so that no library takes its place as the handler of SIGBUS.
+    guard = open_guard(arguments["guard_library"])
     if batch is None:
-        return LaneEnd(memory_file, model), model, engine
-    lane = LaneEnd(memory_file, model, batch_addresses=batch.input_addresses, on_unmap=batch.forget_pages)
+        return LaneEnd(memory_file, model, guard=guard), model, engine
+    addresses = batch.input_addresses
+    lane = LaneEnd(memory_file, model, batch_addresses=addresses, on_unmap=batch.forget_pages, guard=guard)
     batch.lock_pages(lane.address, lane.sizes.total)
     return lane, model, engine
 
@@ -28,7 +32,7 @@ def describe(lane: LaneEnd, model: ConfiguredModel, engine: Engine, *, reads_reg
     numbers = {dtype: number for number, dtype in enumerate(DTYPES.values(), start=1)}
     shared = engine.batch.shared_inputs() if engine.batch is not None else [("", 0)] * len(model.inputs)
     sizes = lane.sizes
-    flags = f"{int(model.max_batch_size > 0)}\t{int(reads_regions)}"
+    flags = f"{int(model.max_batch_size > 0)}\t{int(reads_regions and lane.is_guarded)}"
     lines = [f"memory\t{sizes.total}\t{sizes.staging_offset}\t{sizes.staging}\t{flags}"]
     for io, (handle, offset) in zip(model.inputs, shared, strict=True):
         lines.append(f"input\t{io.name}\t{numbers[io.dtype]}\t{handle}\t{offset}")
