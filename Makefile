@@ -1,6 +1,7 @@
 # make demo    the split view at http://127.0.0.1:7860 (ARGS="--headless" prints the comparison instead)
 # make test    the whole test suite
 # make check   ruff, mypy strict
+# make figures the figures of the pages against their records (ARGS="--write" draws stale ones again)
 # make clean   removes what was built here, not the downloads in the user's cache
 # Variables: WEIGHTS=file.pt  SOURCE=video.mp4  ARGS="more options"  PYTHON=python3.11
 
@@ -10,7 +11,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.photofinish-ready
 
-.PHONY: demo test check clean setup
+.PHONY: demo test check figures clean setup
 
 demo: setup
 	$(BIN)/photofinish demo $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(SOURCE),--source "$(SOURCE)") $(ARGS)
@@ -22,6 +23,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+figures: setup
+	$(BIN)/python -m tests.docs.figures $(ARGS)
 
 setup: $(READY)
 

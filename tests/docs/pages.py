@@ -32,14 +32,21 @@ def read(page: str) -> str:
 
 
 def without_code(text: str) -> list[tuple[int, str]]:
-    """The lines outside fences with their numbers from 1."""
-    lines, fenced = [], False
+    """The lines outside fences, and outside the comments that name records, with their numbers from 1."""
+    lines, fenced, hidden = [], False, False
     for number, line in enumerate(text.splitlines(), 1):
+        hidden = hidden or line == "<!-- figures"
         if line.lstrip().startswith("```"):
             fenced = not fenced
-        elif not fenced:
+        elif not fenced and not hidden:
             lines.append((number, line))
+        hidden = hidden and line != "-->"
     return lines
+
+
+def without_comments(text: str) -> str:
+    """What a reader of the page sees: no comments that name the records of figures."""
+    return re.sub(r"^<!-- figures\n.*?^-->\n", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def is_table_row(line: str) -> bool:
