@@ -17,15 +17,18 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from re import escape, findall, search, sub
-from typing import Any
+from typing import Any, Literal
 
 from photofinish.percentiles import nearest_rank
 from photofinish.perf.formatting import MISSING, number
+from photofinish.perf.judge.claims import claim_of
 from photofinish.perf.judge.findings import Findings, SectionFindings, findings_from_record
 from photofinish.perf.judge.summary import ArmSummary
 from photofinish.perf.record.record import read_record
 from photofinish.perf.statistics import Interval
 
+NO_DIFFERENCE = "no difference shown"
+"""What stands in the place of a gain whose interval holds 1."""
 _NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -68,20 +71,15 @@ class _Arm:
 
     def figure(self, name: str) -> Any:
         item = self.summary
-        if name.startswith("gain_") and item.is_first:
-            return 1.0
-        if name.startswith("gain_"):
-            key = {"fps": "frames_per_s"}.get(name[5:], name[5:])
-            return _memory_gain(self.found, item) if key == "memory" else item.gain(key)
+        kind, _, key = name.partition("_")
+        if kind in ("gain", "step"):
+            return self._claimed(kind, {"fps": "frames_per_s", "memory": "gpu_memory"}.get(key, key))
         if name in item.latency:
             return _divided(item.latency[name], 1e6)
         if name.startswith("stage_"):
             return next(row for row in self.found.stages if row.arm is item.arm).stage_us[name[6:]]
         if name == "total":
             return next(row for row in self.found.stages if row.arm is item.arm).total_us
-        if name.startswith("step_"):
-            step = next(step for step in self.found.steps if step.summary is item)
-            return step.rate_gain if name == "step_fps" else step.latency_gain
         plain: dict[str, Callable[[], Any]] = {
             "fps": lambda: item.frames_per_s,
             "memory": lambda: _divided(item.gpu_memory_bytes, 2**20),
@@ -96,10 +94,16 @@ class _Arm:
         }
         return plain[name]()
 
-
-def _memory_gain(found: SectionFindings, item: ArmSummary) -> float | None:
-    first, own = found.summaries[0].gpu_memory_bytes, item.gpu_memory_bytes
-    return first / own if first and own else None
+    def _claimed(self, kind: Literal["gain", "step"], figure: str) -> Any:
+        """What may be claimed: its interval, or only the ratio; a sentence where no difference was shown."""
+        if self.summary.is_first:
+            return 1.0 if kind == "gain" else None
+        claim = claim_of(self.found.claims, kind, figure, self.summary.arm)
+        if claim is None or claim.value is None:
+            return None
+        if claim.reasons:
+            raise ValueError(f"the {figure} of {self.summary.arm.key} is INVALID in its record: do not quote it")
+        return claim.interval or claim.value if claim.shows_difference else NO_DIFFERENCE
 
 
 def _first_median_ms(item: ArmSummary) -> float:
@@ -185,8 +189,8 @@ def shown(figure: str, value: Any) -> str:
 
     An interval fills three numbers: `2.10× [1.95, 2.24]`; one number of it is its estimate. A pair fills two.
     """
-    if value is None:
-        return MISSING
+    if value is None or isinstance(value, str):
+        return value or MISSING
     texts = findall(_NUMBER, figure)
     if not texts:
         return number(value.estimate if isinstance(value, Interval) else value)

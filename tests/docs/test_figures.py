@@ -112,3 +112,9 @@ def test_an_expression_reads_and_runs_nothing_else(evidence: Evidence) -> None:
     for expression in ("__import__('os')", "open('x')", "[1 for _ in (1,)]", "old.rows.__class__"):
         with pytest.raises((LookupError, AttributeError, TypeError, FileNotFoundError)):
             evidence.value(expression, {})
+
+
+def test_a_gain_that_is_not_valid_is_not_quoted() -> None:
+    with pytest.raises(ValueError, match="INVALID in its record"):
+        RECORDS.value("h100_yolo26n.paced_5.optimised.gain_p50", {})
+    assert RECORDS.value("h100_bridge_yolo26n.comparison.baseline.gain_p50", {}) == 1.0
