@@ -78,6 +78,26 @@ def save_doubling_torchscript(path: Path) -> None:
     torch.jit.trace(Doubling(), torch.zeros(1, 8, 8, 3, dtype=torch.uint8)).save(str(path))
 
 
+def save_mean(repository: Path, name: str, instances: int = 1) -> None:
+    """Pictures of 64 × 64 → six numbers, the mean of each channel twice."""
+    frames = helper.make_tensor_value_info("frames", TensorProto.UINT8, ["n", 64, 64, 3])
+    means = helper.make_tensor_value_info("detections", TensorProto.FLOAT, ["n", 1, 6])
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["numbers"], ["mean"], axes=[1, 2], keepdims=0),
+        helper.make_node("Concat", ["mean", "mean"], ["twice"], axis=1),
+        helper.make_node("Unsqueeze", ["twice", "axis"], ["detections"]),
+    ]
+    config = config_text(
+        name,
+        "onnxruntime",
+        inputs='{name: "frames" data_type: TYPE_UINT8 dims: [64, 64, 3]}',
+        outputs='{name: "detections" data_type: TYPE_FP32 dims: [1, 6]}',
+    ).replace("count: 1", f"count: {instances}")
+    path = write_model(repository, name, config)
+    save_graph(path, nodes, [frames], [means], [helper.make_tensor("axis", TensorProto.INT64, [1], [1])])
+
+
 def random_frames(seed: int, batch_size: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (batch_size, 8, 8, 3), dtype=np.uint8)
 
