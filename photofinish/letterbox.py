@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -10,6 +11,12 @@ import numpy.typing as npt
 
 PAD_VALUE = 114
 """Grey level of the padding; what Ultralytics models are trained with."""
+
+Shrink = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], bool]
+"""Writes a smaller picture, (height, width, 3) uint8 with red and blue exchanged, from a larger one into the second.
+
+False where it cannot, for these sizes or this layout; then nothing was written.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +94,12 @@ def write_letterboxed(
     out_hwc: npt.NDArray[np.uint8],
     *,
     swap_channels: bool = False,
+    shrink: Shrink | None = None,
 ) -> None:
     """Draw the picture, resized and padded, into `out_hwc` (target height, target width, 3) uint8.
 
     swap_channels writes RGB from BGR (and the reverse) in the same pass. `out_hwc` may be a view of shared memory.
+    shrink: tried before OpenCV where channels are swapped.
     """
     target_w, target_h = letterbox.target_wh
     if out_hwc.shape != (target_h, target_w, 3) or out_hwc.dtype != np.uint8:
@@ -105,6 +114,8 @@ def write_letterboxed(
     out_hwc[top : top + resized_h, :left] = PAD_VALUE
     out_hwc[top : top + resized_h, left + resized_w :] = PAD_VALUE
     inside = out_hwc[top : top + resized_h, left : left + resized_w]
+    if swap_channels and shrink is not None and shrink(image_hwc, inside):
+        return
     if letterbox.source_wh != letterbox.resized_wh:
         _in_place(cv2.resize(image_hwc, letterbox.resized_wh, inside, interpolation=cv2.INTER_LINEAR), inside)
         if swap_channels:

@@ -18,8 +18,8 @@ from typing import Literal
 from photofinish import __version__
 from photofinish.errors import ServerError
 from photofinish.machine.addresses import LOOPBACK
+from photofinish.machine.compiler import find_compiler
 from photofinish.machine.gpu import gpu_lines_from_nvidia_smi
-from photofinish.server.bridge.build import find_compiler
 from photofinish.server.triton.files import (
     TRITON_DIR_VARIABLE,
     TRITON_REQUIREMENT,

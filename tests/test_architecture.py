@@ -32,7 +32,7 @@ COMPOSERS = ("commands", "flows")
 """Folders of `photofinish/` that put the rooms together, so that they may import all of them."""
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "client": (
-        ("triton", "sources"),
+        ("native", "triton", "sources"),
         ("pipeline", "calibrate"),
         ("detect", "cameras"),
         ("ui/processes",),
@@ -114,6 +114,7 @@ MAX_LINES, MIN_LINES, MAX_MODULES = 300, 50, 14
 SHORT = {
     "perf/judge/best.py": "what `export --best` asks, apart from what a report is judged by",
     "export/kernels/availability.py": "asked without importing Triton, which the rest of the folder does",
+    "server/bridge/build.py": "the bridge's own switch and words; `photofinish.machine.compiler` compiles",
     "experiments/autocast.py": "runs in an environment of its own, without Photofinish",
     "photofinish/frame.py": "a value that every room uses",
     "photofinish/machine/lock.py": "a rule that several rooms use",

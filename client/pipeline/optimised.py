@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 
+from photofinish.client.native.shrinking import native_shrink
 from photofinish.client.pipeline.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
 from photofinish.client.pipeline.reader import FrameReader
 from photofinish.client.pipeline.workers import OrderedWorkers
@@ -56,6 +57,7 @@ class OptimisedPipeline:
         self._on_notice = on_notice
         self._unfit_wh: set[tuple[int, int]] = set()
         self._account = FrameAccount(observer)
+        self._shrink = native_shrink(on_notice)
         self._session = Session(
             self.url,
             self.model,
@@ -143,7 +145,9 @@ class OptimisedPipeline:
         if not self.card.is_square:
             self._tell_unfit(frame.size_wh)
         begun_ns = time.perf_counter_ns()
-        letterbox = write_input(frame.image_hwc_bgr, self.card.contract, self.card.input_wh, slot.input_array[0])
+        letterbox = write_input(
+            frame.image_hwc_bgr, self.card.contract, self.card.input_wh, slot.input_array[0], shrink=self._shrink
+        )
         prepared_ns = time.perf_counter_ns()
         output = self._session.infer(slot)
         received_ns = time.perf_counter_ns()

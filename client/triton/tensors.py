@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.letterbox import Letterbox, letterbox_from_image, letterboxed_from_image, write_letterboxed
+from photofinish.letterbox import Letterbox, Shrink, letterbox_from_image, letterboxed_from_image, write_letterboxed
 
 DTYPES: Mapping[str, type[np.generic]] = {
     "UINT8": np.uint8,
@@ -54,15 +54,21 @@ def require_rows(output: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.
 
 
 def write_input(
-    image_hwc_bgr: npt.NDArray[np.uint8], contract: str, input_wh: tuple[int, int], out: npt.NDArray[Any]
+    image_hwc_bgr: npt.NDArray[np.uint8],
+    contract: str,
+    input_wh: tuple[int, int],
+    out: npt.NDArray[Any],
+    *,
+    shrink: Shrink | None = None,
 ) -> Letterbox:
     """Write one letterboxed RGB picture into `out`, as the contract lays it out, and give its letterbox.
 
     out: uint8 (height, width, 3) for frames; float32 or float16 (3, height, width), 0 to 1, for tensor.
+    shrink: for frames, in place of OpenCV where it can.
     """
     letterbox = letterbox_from_image(image_hwc_bgr, input_wh)
     if contract == "frames":
-        write_letterboxed(image_hwc_bgr, letterbox, out, swap_channels=True)
+        write_letterboxed(image_hwc_bgr, letterbox, out, swap_channels=True, shrink=shrink)
     else:
         pixels, _ = letterboxed_from_image(image_hwc_bgr, input_wh, swap_channels=True)
         np.divide(pixels.transpose(2, 0, 1), 255, out=out, casting="same_kind", dtype=np.float32)

@@ -87,7 +87,8 @@ def graph_of_package(path: Path, batch: int, pictures: Any) -> tuple[Callable[[]
     import torch
     from torch._inductor import aoti_load_package
 
-    run = aoti_load_package(str(path))
+    # One thread: its other way asks for events of earlier runs, which a recording forbids.
+    run = aoti_load_package(str(path), run_single_threaded=True)
     frames = torch.from_numpy(np.resize(pictures, (batch, *pictures.shape[1:]))).cuda()
     stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
     with torch.cuda.stream(stream):

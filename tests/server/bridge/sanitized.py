@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.server.bridge.build import SOURCES, find_compiler
+from photofinish.machine.compiler import find_compiler
+from photofinish.server.bridge.build import SOURCES
 
 HERE = Path(__file__).resolve().parent
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
