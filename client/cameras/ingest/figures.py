@@ -1,0 +1,66 @@
+"""What is counted and measured of one camera's stream."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from photofinish.client.cameras.values.status import IngestProblem
+
+FPS_WINDOW_S = 5.0
+MIN_WINDOW_S = 2.0
+
+
+class StreamFigures:
+    """Rate, keyframe interval, sizes. The rate is of capture times, so that bursts on the network do not change it."""
+
+    def __init__(self) -> None:
+        self.pictures = self.received_bytes = self.lost_packets = self.connections = self.stalls = 0
+        self.last_picture_ns: int | None = None
+        self.keyframe_interval_s: float | None = None
+        self._captured: deque[int] = deque()
+        self._keyframe_ns: int | None = None
+
+    def begin_connection(self) -> None:
+        """A new connection: what was measured is of another one."""
+        self.connections += 1
+        self._captured.clear()
+        self._keyframe_ns = None
+        self.keyframe_interval_s = None
+
+    def add(self, captured_ns: int, arrived_ns: int, size: int, *, is_keyframe: bool) -> None:
+        """A picture came."""
+        self.pictures += 1
+        self.received_bytes += size
+        self.last_picture_ns = arrived_ns
+        if self._captured and captured_ns < self._captured[-1]:
+            self._captured.clear()
+        self._captured.append(captured_ns)
+        while captured_ns - self._captured[0] > FPS_WINDOW_S * 1e9:
+            self._captured.popleft()
+        if is_keyframe:
+            if self._keyframe_ns is not None and captured_ns > self._keyframe_ns:
+                self.keyframe_interval_s = (captured_ns - self._keyframe_ns) / 1e9
+            self._keyframe_ns = captured_ns
+
+    @property
+    def fps(self) -> float | None:
+        """Pictures a second over the last 5 s; None before 2 s have come."""
+        if len(self._captured) < 2 or (span_ns := self._captured[-1] - self._captured[0]) < MIN_WINDOW_S * 1e9:
+            return None
+        return (len(self._captured) - 1) * 1e9 / span_ns
+
+
+class IngestError(Exception):
+    """An attempt failed, or a connection ended. The text is for people: what was found, what to do. No secrets."""
+
+    def __init__(self, problem: IngestProblem, message: str) -> None:
+        super().__init__(message)
+        self.problem = problem
+
+
+class UnsuitableError(IngestError):
+    """Our own reader cannot do this camera, FFmpeg may. use_udp: over UDP only."""
+
+    def __init__(self, message: str, *, use_udp: bool = False) -> None:
+        super().__init__(IngestProblem.CODEC, message)
+        self.use_udp = use_udp

@@ -1,0 +1,112 @@
+"""What the processes of a cell tell each other, beside the values of `values/`.
+
+owner → ingest: WatchCamera, ForgetCamera. ingest → owner: tuples of IngestReport.
+ingest → decoder: OpenStream, AccessUnit, ForgetCamera. owner → decoder: DecodeCamera, ForgetCamera, WriteFrame.
+decoder → owner: DueFrame, FrameWritten, tuples of DecodeReport. Each process begins with Hello to the owner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from photofinish.client.cameras.values.access_unit import StreamInfo
+from photofinish.client.cameras.values.camera import Camera
+from photofinish.client.cameras.values.outcome import DueFrame
+from photofinish.letterbox import Letterbox
+
+ProcessKind = Literal["ingest", "decode"]
+DecodeState = Literal["ok", "waiting", "before_keyframe", "not_decodable", "behind"]
+"""waiting: nothing came yet. behind: more came than this decoder can do; it begins again at the next keyframe."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """The first word of a process to its owner."""
+
+    kind: ProcessKind
+    number: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchCamera:
+    """Watch this camera, or watch it in this changed way. decoder: the socket that its pictures go to."""
+
+    camera: Camera
+    decoder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetCamera:
+    """Have nothing to do with this camera any more."""
+
+    camera: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenStream:
+    """What a camera's pictures are from now on."""
+
+    camera: str
+    connection: int
+    info: StreamInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeCamera:
+    """How much of a camera to decode. frames_per_s: how often a picture is wanted; 0 is never.
+
+    keyframes_only: nothing but keyframes, whatever is wanted.
+    """
+
+    camera: str
+    frames_per_s: float
+    keyframes_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteFrame:
+    """Write the camera's newest picture, letterboxed for a model, at `position` of a region.
+
+    region: "process/descriptor/inode" of memory of this machine; shape: of the whole region, batch first; datatype:
+    numpy's name. contract: frames or tensor. request: comes back in FrameWritten.
+    """
+
+    request: int
+    camera: str
+    region: str
+    shape: tuple[int, ...]
+    datatype: str
+    position: int
+    contract: str
+    input_wh: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameWritten:
+    """The picture `frame` lies in the region; None when there was none, and then `message` says why."""
+
+    request: int
+    camera: str
+    frame: DueFrame | None
+    letterbox: Letterbox | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeReport:
+    """What a decoder knows of one camera. Counts since the camera was given to this process.
+
+    passed_over: units that were not decoded because nobody needed them; sampling: all, reference, keyframes.
+    """
+
+    camera: str
+    state: DecodeState = "waiting"
+    message: str = ""
+    size_wh: tuple[int, int] | None = None
+    sampling: str = "all"
+    decoded: int = 0
+    passed_over: int = 0
+    failed: int = 0
+    late: int = 0
