@@ -17,6 +17,7 @@ from photofinish.errors import PhotofinishError
 
 COMMANDS: Mapping[str, str] = {
     "calibrate": "photofinish.commands.calibrate:calibrate",
+    "cameras": "photofinish.commands.cameras:cameras",
     "demo": "photofinish.commands.demo:demo",
     "detect": "photofinish.commands.detect:detect",
     "doctor": "photofinish.commands.doctor:doctor",

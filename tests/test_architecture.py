@@ -40,7 +40,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "client/cameras": (
         ("values",),
-        ("list", "rtsp", "account", "outputs"),
+        ("account", "list", "outputs", "rtsp", "wire"),
         ("streams", "ingest", "decode", "schedule"),
         ("supervise",),
     ),

@@ -44,8 +44,10 @@ class CaptureClock:
 
     def hear(self, report: SenderReport) -> None:
         """A sender report came."""
-        if report.unix_ns <= 0 or self._last_timestamp is None:
+        if report.unix_ns <= 0:
             return
+        if self._last_timestamp is None:  # it came before the first picture
+            self._last_timestamp = report.timestamp
         ticks = self._media_ticks + _signed(report.timestamp - self._last_timestamp)
         zero_ns = report.unix_ns - self._ns(ticks)
         if self._report is not None:

@@ -8,6 +8,8 @@ from photofinish.client.cameras.values.status import IngestProblem
 
 FPS_WINDOW_S = 5.0
 MIN_WINDOW_S = 2.0
+STEP_S = 1.0
+"""Capture times step a little when the camera's own clock becomes known; a larger step is another stream."""
 
 
 class StreamFigures:
@@ -32,9 +34,10 @@ class StreamFigures:
         self.pictures += 1
         self.received_bytes += size
         self.last_picture_ns = arrived_ns
-        if self._captured and captured_ns < self._captured[-1]:
+        last_ns = self._captured[-1] if self._captured else captured_ns
+        if not -STEP_S * 1e9 < captured_ns - last_ns < FPS_WINDOW_S * 1e9:
             self._captured.clear()
-        self._captured.append(captured_ns)
+        self._captured.append(captured_ns if not self._captured else max(captured_ns, last_ns))
         while captured_ns - self._captured[0] > FPS_WINDOW_S * 1e9:
             self._captured.popleft()
         if is_keyframe:

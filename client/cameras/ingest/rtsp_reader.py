@@ -70,7 +70,7 @@ async def read_rtsp(
         address = host_and_port(url)
         if address is None:
             raise IngestError(IngestProblem.UNREACHABLE, "the address has no host that can be read; check it")
-        reading = _Reading(camera, listener, clock_ns)
+        reading = _TrackReading(camera, listener, clock_ns)
         connection = await open_connection(url, address, reading.on_packet, listener.on_line)
         try:
             answer = await connection.request(
@@ -86,7 +86,7 @@ async def read_rtsp(
             connection.abort()
 
 
-class _Reading:
+class _TrackReading:
     """What is known of one connection while it is read."""
 
     def __init__(self, camera: Camera, listener: StreamListener, clock_ns: Callable[[], int]) -> None:

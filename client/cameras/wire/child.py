@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import threading
@@ -28,11 +29,19 @@ def run_child(main: Callable[[Path, int], Awaitable[None]]) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_owner, name="owner-watch", daemon=True).start()
-    asyncio.run(_run(main, Path(sys.argv[1]), int(sys.argv[2])))
+    _allow_many_files()
+
+    async def run() -> None:
+        await main(Path(sys.argv[1]), int(sys.argv[2]))
+
+    asyncio.run(run())
 
 
-async def _run(main: Callable[[Path, int], Awaitable[None]], folder: Path, number: int) -> None:
-    await main(folder, number)
+def _allow_many_files() -> None:
+    """Each camera has a connection, and the usual limit is 1024 files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def greet_owner(folder: Path, kind: ProcessKind, number: int, on_value: Handler) -> Link:

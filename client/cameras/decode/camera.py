@@ -1,0 +1,148 @@
+"""One camera in a decode process: its waiting units, its decoder, and the newest picture that is wanted."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from av.video.frame import VideoFrame
+
+from photofinish.client.cameras.decode.codec import UnitDecoder
+from photofinish.client.cameras.decode.sampling import Sampler
+from photofinish.client.cameras.values.access_unit import AccessUnit
+from photofinish.client.cameras.values.outcome import DueFrame
+from photofinish.client.cameras.wire.messages import DecodeCamera, DecodeReport, DecodeState, OpenStream
+from photofinish.client.sources.converting import BgrConverter
+from photofinish.errors import SourceError
+
+LATE_S = 0.5
+"""With units older than this waiting, decoding begins again at the newest keyframe."""
+HOPELESS_S = 2.0
+"""With units older than this and no keyframe behind them, the next one is waited for."""
+STALE_S = 1.0
+"""Pictures older than this are decoded for those behind them, and not told of."""
+
+
+class DecodedCamera:
+    """Takes units as they come; `step` decodes one. held: the newest wanted picture, with what is told of it."""
+
+    def __init__(self, wish: DecodeCamera, clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
+        self.name = wish.camera
+        self.held: tuple[VideoFrame, DueFrame] | None = None
+        self.converter = BgrConverter()
+        self._wish = wish
+        self._clock_ns = clock_ns
+        self._units: deque[AccessUnit] = deque()
+        self._decoder: UnitDecoder | None = None
+        self._sampler = Sampler(wish.frames_per_s, codec="", keyframes_only=wish.keyframes_only)
+        self._connection = 0
+        self._sequence = 0
+        self._needs_keyframe = True
+        self._state: DecodeState = "waiting"
+        self._message = ""
+        self._decoded = self._passed_over = self._failed = self._late = 0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a unit waits."""
+        return bool(self._units)
+
+    def change(self, wish: DecodeCamera) -> None:
+        """The owner wants another rate. A step back up begins at a keyframe, since units between were left out."""
+        was = self._sampler.sampling
+        self._wish = wish
+        self._sampler.change(wish.frames_per_s, keyframes_only=wish.keyframes_only)
+        if self._sampler.sampling != was:
+            self._needs_keyframe = True
+
+    def open_stream(self, opened: OpenStream) -> None:
+        """A connection begins."""
+        self._units.clear()
+        self._connection = opened.connection
+        self._needs_keyframe = True
+        self._sampler = Sampler(
+            self._wish.frames_per_s, codec=opened.info.codec, keyframes_only=self._wish.keyframes_only
+        )
+        try:
+            self._decoder = UnitDecoder(opened.info)
+            self._state, self._message = "before_keyframe", ""
+        except SourceError as exc:
+            self._decoder = None
+            self._state, self._message = "not_decodable", str(exc)
+
+    def push(self, unit: AccessUnit) -> None:
+        """A unit came."""
+        if unit.connection != self._connection or self._decoder is None:
+            return
+        if self._units:
+            waited_s = (self._clock_ns() - self._units[0].arrived_ns) / 1e9
+            if (unit.is_keyframe and waited_s > LATE_S) or waited_s > HOPELESS_S:
+                self._late += len(self._units)
+                self._units.clear()
+                self._needs_keyframe, self._state = True, "behind"
+        self._units.append(unit)
+
+    def step(self) -> DueFrame | None:
+        """Decode the oldest waiting unit, if it must be; what to tell the owner."""
+        unit = self._units.popleft()
+        if self._decoder is None:
+            return None
+        if unit.is_after_loss and not unit.is_keyframe:
+            self._fail("packets of it were lost on the way")
+        if self._needs_keyframe and not unit.is_keyframe:
+            self._passed_over += 1
+            return None
+        before = self._sampler.sampling
+        to_decode, is_wanted = self._sampler.decide(unit)
+        if before == "keyframes" != self._sampler.sampling and not unit.is_keyframe:
+            self._needs_keyframe = True
+            return None
+        if not to_decode:
+            self._passed_over += 1
+            return None
+        self._needs_keyframe = False
+        try:
+            frame = self._decoder.decode(unit)
+        except SourceError as exc:
+            self._fail(str(exc))
+            return None
+        if frame is None:
+            return None
+        self._decoded += 1
+        self._state, self._message = "ok", ""
+        now_ns = self._clock_ns()
+        if not is_wanted or now_ns - unit.arrived_ns > STALE_S * 1e9:
+            return None
+        self._sequence += 1
+        told = DueFrame(
+            camera=self.name,
+            sequence=self._sequence,
+            captured_ns=unit.captured_ns,
+            arrived_ns=unit.arrived_ns,
+            decoded_ns=now_ns,
+            clock=unit.clock,
+            size_wh=(frame.width, frame.height),
+        )
+        self.held = (frame, told)
+        return told
+
+    def report(self) -> DecodeReport:
+        """The camera now."""
+        return DecodeReport(
+            camera=self.name,
+            state=self._state,
+            message=self._message,
+            size_wh=self.held[1].size_wh if self.held else None,
+            sampling=self._sampler.sampling,
+            decoded=self._decoded,
+            passed_over=self._passed_over,
+            failed=self._failed,
+            late=self._late,
+        )
+
+    def _fail(self, why: str) -> None:
+        """A picture cannot be had: those that need it would be wrong, so the next keyframe begins anew."""
+        self._failed += 1
+        self._needs_keyframe = True
+        self._state, self._message = "not_decodable", why

@@ -1,0 +1,68 @@
+"""A decoded picture into memory of another process, letterboxed as the model wants it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from photofinish.client.cameras.decode.camera import DecodedCamera
+from photofinish.client.cameras.wire.messages import FrameWritten, WriteFrame
+from photofinish.client.triton.tensors import write_input
+from photofinish.errors import SourceError, reason_from_error
+
+MAX_MAPPED = 32
+
+
+class RegionMaps:
+    """Memory of other processes, mapped once and found by its name "process/descriptor/inode"."""
+
+    def __init__(self) -> None:
+        self._mapped: OrderedDict[str, mmap.mmap] = OrderedDict()
+
+    def array(self, region: str, shape: tuple[int, ...], datatype: str) -> npt.NDArray[Any]:
+        """The region as an array of this shape. Raises SourceError when it cannot be had."""
+        memory = self._mapped.get(region)
+        if memory is None:
+            memory = self._mapped[region] = _memory_from_region(region)
+            if len(self._mapped) > MAX_MAPPED:
+                self._mapped.popitem(last=False)
+        else:
+            self._mapped.move_to_end(region)
+        count = int(np.prod(shape))
+        return np.frombuffer(memory, dtype=np.dtype(datatype), count=count).reshape(shape)
+
+
+def _memory_from_region(region: str) -> mmap.mmap:
+    try:
+        process, descriptor, inode = (int(word) for word in region.split("/"))
+        opened = os.open(Path(f"/proc/{process}/fd/{descriptor}"), os.O_RDWR | os.O_CLOEXEC)
+    except (OSError, ValueError) as exc:
+        raise SourceError(f"the memory for pictures cannot be opened: {reason_from_error(exc)}") from exc
+    try:
+        found = os.fstat(opened)
+        if found.st_ino != inode:
+            raise SourceError("the memory for pictures is another one by now")
+        return mmap.mmap(opened, found.st_size)
+    finally:
+        os.close(opened)
+
+
+def write_held_frame(camera: DecodedCamera | None, wish: WriteFrame, maps: RegionMaps) -> FrameWritten:
+    """Write the newest picture of the camera where the owner wants it, and say which it was."""
+    if camera is None or camera.held is None:
+        return FrameWritten(request=wish.request, camera=wish.camera, frame=None, message="no picture is held")
+    frame, told = camera.held
+    try:
+        out = maps.array(wish.region, wish.shape, wish.datatype)[wish.position]
+        image = camera.converter.image_from_frame(frame)
+        letterbox = write_input(image, wish.contract, wish.input_wh, out)
+    except (SourceError, av.FFmpegError, ValueError, MemoryError, IndexError) as exc:
+        return FrameWritten(request=wish.request, camera=wish.camera, frame=None, message=reason_from_error(exc))
+    return FrameWritten(request=wish.request, camera=wish.camera, frame=told, letterbox=letterbox)

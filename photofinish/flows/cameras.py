@@ -1,0 +1,52 @@
+"""What `photofinish cameras` does: the list, the cell, the server and the terminal put together."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from photofinish.errors import ConfigError, SourceError
+from photofinish.flows import tell
+
+if TYPE_CHECKING:
+    from photofinish.client.cameras.list.reading import CameraList
+
+
+def _needs_client(exc: ModuleNotFoundError) -> ConfigError:
+    return ConfigError(f"cameras needs {exc.name}; install it with `pip install 'photofinish[client]'`")
+
+
+def read_list(file: Path) -> CameraList:
+    """The list, its problems told. Raises ConfigError when there is no camera in it."""
+    from photofinish.client.cameras.list.reading import cameras_from_file
+
+    found = cameras_from_file(file)
+    for problem in found.problems:
+        tell(f"{file}: {problem}")
+    if not found.cameras:
+        raise ConfigError(f"{file} has no camera that can be watched; write one address a line, or [[camera]] rows")
+    return found
+
+
+def run_check(file: Path, *, watch_s: float) -> None:
+    """A table of the list's cameras on stdout. Raises SourceError when something is to be done about some of them."""
+    try:
+        from photofinish.client.cameras.supervise.check import check_cameras
+        from photofinish.client.cameras.supervise.tables import check_table
+    except ModuleNotFoundError as exc:
+        raise _needs_client(exc) from exc
+    found = read_list(file)
+    tell(f"reaching {len(found.cameras)} cameras, at most {watch_s:g} s each, 16 at once")
+    rows = asyncio.run(check_cameras(found.cameras, watch_s=watch_s))
+    for line in check_table(rows):
+        click.echo(line)
+    reachable = sum(row.is_reachable for row in rows)
+    tell(f"{reachable} of {len(rows)} cameras send pictures")
+    lacking = [row.camera.name for row in rows if row.advice]
+    if lacking or found.problems:
+        names = ", ".join(lacking[:5]) + (", …" if len(lacking) > 5 else "")
+        rest = f"; {len(found.problems)} rows cannot be used" if found.problems else ""
+        raise SourceError(f"something is to be done about {len(lacking)} cameras{': ' if names else ''}{names}{rest}")

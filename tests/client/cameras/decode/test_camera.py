@@ -1,0 +1,194 @@
+"""One camera's decoding: at once, as little as possible, from a keyframe on, and never a picture that is wrong."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from photofinish.client.cameras.decode.camera import DecodedCamera
+from photofinish.client.cameras.decode.sampling import RateBucket
+from photofinish.client.cameras.decode.writing import RegionMaps, write_held_frame
+from photofinish.client.cameras.rtsp.assembly import PictureAssembler
+from photofinish.client.cameras.rtsp.rtp import RtpPacket
+from photofinish.client.cameras.streams.clip import Clip
+from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
+from photofinish.client.cameras.values.outcome import DueFrame
+from photofinish.client.cameras.wire.messages import DecodeCamera, OpenStream, WriteFrame
+from photofinish.errors import SourceError
+from tests.client.cameras.streams.test_server import moving_clip
+
+CLIPS = {codec: moving_clip(codec, count=40) for codec in ("h264", "hevc")}
+
+
+def units_of(clip: Clip, fps: float = 25, connection: int = 1) -> Iterator[AccessUnit]:
+    assembler = PictureAssembler(clip.codec)
+    sequence = 0
+    now_ns = time.perf_counter_ns()
+    for number, picture in enumerate(clip.pictures):
+        for at, payload in enumerate(picture.payloads):
+            packet = RtpPacket(at == len(picture.payloads) - 1, 96, sequence, number, 1, payload)
+            sequence += 1
+            for coded in assembler.push(packet):
+                yield AccessUnit(
+                    camera="door",
+                    connection=connection,
+                    data=coded.data,
+                    captured_ns=now_ns + round(number * 1e9 / fps),
+                    arrived_ns=now_ns,
+                    clock="arrival",
+                    is_keyframe=coded.is_keyframe,
+                    is_reference=coded.is_reference,
+                )
+
+
+def camera_for(clip: Clip, fps: float = 25, *, keyframes_only: bool = False) -> DecodedCamera:
+    camera = DecodedCamera(DecodeCamera(camera="door", frames_per_s=fps, keyframes_only=keyframes_only))
+    camera.open_stream(OpenStream(camera="door", connection=1, info=StreamInfo(codec=clip.codec)))
+    return camera
+
+
+def told(camera: DecodedCamera, units: Iterator[AccessUnit]) -> list[DueFrame | None]:
+    found = []
+    for unit in units:
+        camera.push(unit)
+        while camera.has_work:
+            found.append(camera.step())
+    return found
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_each_picture_is_there_with_its_own_unit(codec: str) -> None:
+    camera = camera_for(CLIPS[codec])
+    found = told(camera, units_of(CLIPS[codec]))
+    assert len(found) == 40
+    assert all(found), "none may wait for the next one"
+    assert [item.sequence for item in found if item] == list(range(1, 41))
+    assert {item.size_wh for item in found if item} == {(160, 96)}
+    assert camera.report().state == "ok"
+
+
+@pytest.mark.parametrize(("fps", "wanted", "decoded", "sampling"), [(5, 8, 40, "all"), (2.5, 4, 4, "keyframes")])
+def test_no_more_is_decoded_than_is_needed(fps: float, wanted: int, decoded: int, sampling: str) -> None:
+    """A keyframe comes every 0.4 s: 2.5 pictures a second are had from those alone, but for the first group."""
+    camera = camera_for(CLIPS["h264"], fps)
+    found = [item for item in told(camera, units_of(CLIPS["h264"])) if item]
+    assert len(found) == pytest.approx(wanted, abs=1)
+    assert camera.report().sampling == sampling
+    assert camera.report().decoded <= decoded + 10
+
+
+def test_pictures_that_nobody_needs_are_passed_over() -> None:
+    camera = camera_for(CLIPS["h264"], 5)
+    units = [
+        replace(unit, is_reference=False) if number % 2 else unit for number, unit in enumerate(units_of(CLIPS["h264"]))
+    ]
+    told(camera, iter(units))
+    assert camera.report().sampling == "reference"
+    assert camera.report().passed_over >= 12
+
+
+def test_a_pause_ends_at_a_keyframe() -> None:
+    camera = camera_for(CLIPS["h264"])
+    units = list(units_of(CLIPS["h264"]))
+    assert all(told(camera, iter(units[:5])))
+    camera.change(DecodeCamera(camera="door", frames_per_s=0))
+    assert not any(told(camera, iter(units[5:15])))
+    assert camera.report().decoded == 5
+    camera.change(DecodeCamera(camera="door", frames_per_s=25))
+    found = told(camera, iter(units[15:25]))
+    assert [item is not None for item in found] == [False] * 5 + [True] * 5
+
+
+def test_nothing_before_the_first_keyframe_and_nothing_after_a_loss() -> None:
+    camera = camera_for(CLIPS["h264"])
+    units = list(units_of(CLIPS["h264"]))
+    assert not any(told(camera, iter(units[3:10])))
+    assert camera.report().state == "before_keyframe"
+    assert all(told(camera, iter(units[10:13])))
+    assert not any(told(camera, iter([replace(units[13], is_after_loss=True), *units[14:20]])))
+    assert camera.report().state == "not_decodable"
+    assert camera.report().message == "packets of it were lost on the way"
+    assert all(told(camera, iter(units[20:25])))
+
+
+def test_garbage_is_one_camera_that_cannot_be_decoded() -> None:
+    camera = camera_for(CLIPS["h264"])
+    rng = np.random.default_rng(0)
+    spoilt = [replace(unit, data=b"\0\0\0\1\x65" + rng.bytes(400)) for unit in units_of(CLIPS["h264"])]
+    assert not any(told(camera, iter(spoilt)))
+    assert camera.report().state in ("not_decodable", "before_keyframe")
+    assert camera.report().failed > 0
+    later = (replace(unit, captured_ns=unit.captured_ns + 2 * 10**9) for unit in units_of(CLIPS["h264"]))
+    assert all(told(camera, later))
+
+
+def test_a_new_connection_may_have_another_size_and_coding() -> None:
+    camera = camera_for(CLIPS["h264"])
+    told(camera, units_of(CLIPS["h264"]))
+    other = moving_clip("hevc", (96, 64), 5)
+    camera.open_stream(OpenStream(camera="door", connection=2, info=StreamInfo(codec="hevc")))
+    assert told(camera, iter(list(units_of(CLIPS["h264"]))[:3])) == [], "of the connection before"
+    found = told(camera, units_of(other, connection=2))
+    assert {item.size_wh for item in found if item} == {(96, 64)}
+    camera.open_stream(OpenStream(camera="door", connection=3, info=StreamInfo(codec="nonsense")))
+    assert "no decoder for nonsense" in camera.report().message
+
+
+def test_what_waits_too_long_is_left_out_up_to_the_next_keyframe() -> None:
+    clip = CLIPS["h264"]
+    camera = camera_for(clip)
+    units = list(units_of(clip))
+    old = [replace(unit, arrived_ns=unit.arrived_ns - 700_000_000) for unit in units[:10]]
+    for unit in [*old, *units[10:12]]:
+        camera.push(unit)
+    found = told(camera, iter(units[12:13]))
+    assert camera.report().late == 10
+    assert [item is not None for item in found] == [True] * 3
+
+
+def test_the_newest_picture_is_written_where_it_is_wanted() -> None:
+    clip = CLIPS["h264"]
+    camera = camera_for(clip)
+    descriptor = os.memfd_create("region")
+    os.truncate(descriptor, 2 * 96 * 160 * 3)
+    region = f"{os.getpid()}/{descriptor}/{os.fstat(descriptor).st_ino}"
+    wish = WriteFrame(
+        request=7,
+        camera="door",
+        region=region,
+        shape=(2, 96, 160, 3),
+        datatype="uint8",
+        position=1,
+        contract="frames",
+        input_wh=(160, 96),
+    )
+    maps = RegionMaps()
+    assert write_held_frame(camera, wish, maps).message == "no picture is held"
+    told(camera, iter(list(units_of(clip))[:5]))
+    written = write_held_frame(camera, wish, maps)
+    assert (written.request, written.frame.sequence if written.frame else 0) == (7, 5)
+    assert written.letterbox is not None
+    with mmap.mmap(descriptor, 0) as memory:
+        pictures = np.frombuffer(bytes(memory), np.uint8).reshape(wish.shape)
+    assert not pictures[0].any()
+    assert pictures[1, 30, 20].min() > 200
+    for spoilt in (f"{os.getpid()}/{descriptor}/1", "1/2", "0/999/1"):
+        assert "memory for pictures" in write_held_frame(camera, replace(wish, region=spoilt), maps).message
+    os.close(descriptor)
+    with pytest.raises(SourceError):
+        RegionMaps().array(region, (1,), "uint8")
+
+
+@pytest.mark.parametrize(("camera_fps", "wanted_fps"), [(25, 5), (5, 5), (15, 4), (5, 25)])
+def test_a_rate_is_kept_with_jitter(camera_fps: float, wanted_fps: float) -> None:
+    rng = np.random.default_rng(0)
+    bucket = RateBucket(wanted_fps)
+    times = (np.arange(camera_fps * 60) / camera_fps + rng.uniform(-0.3, 0.3, camera_fps * 60) / camera_fps) * 1e9
+    taken = sum(bucket.is_wanted(int(time_ns)) for time_ns in np.sort(times))
+    assert taken == pytest.approx(60 * min(camera_fps, wanted_fps), rel=0.05)

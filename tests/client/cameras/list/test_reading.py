@@ -1,0 +1,95 @@
+"""The list of cameras: both kinds of files, secrets from every place, and rows that are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from photofinish.client.cameras.list.reading import CameraList, cameras_from_file
+from photofinish.errors import ConfigError
+
+ROWS = """
+[defaults]
+frames_per_s = 2
+
+[[camera]]
+name = "door"
+url = "rtsp://10.0.0.5/live"
+user = "admin"
+password_env = "DOOR_PASSWORD"
+priority = 3
+zones = [{name = "step", points = [[0, 0], [1, 0], [1, 1]]}]
+
+[[camera]]
+url = "rtsp://ad%40min:p@w@10.0.0.6:8554/live?token=1"
+frames_per_s = 10
+classes = ["person"]
+"""
+
+
+def read(tmp_path: Path, text: str, name: str = "cameras.toml", **environment: str) -> CameraList:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    return cameras_from_file(tmp_path / name, environment)
+
+
+def test_toml(tmp_path: Path) -> None:
+    found = read(tmp_path, ROWS, DOOR_PASSWORD="p/w", PHOTOFINISH_SOURCE_PASSWORD="of all")
+    assert not found.problems
+    door, other = found.cameras
+    assert (door.user, door.password, door.frames_per_s, door.priority) == ("admin", "p/w", 2, 3)
+    assert door.zones[0].points_xy[2] == (1, 1)
+    assert (other.name, other.url) == ("10.0.0.6:8554/live", "rtsp://10.0.0.6:8554/live?token=1")
+    assert (other.user, other.password, other.frames_per_s, other.classes) == ("ad@min", "p@w", 10, ("person",))
+    assert "p@w" not in repr(found)
+    assert "p/w" not in repr(found)
+
+
+def test_a_line_for_each_camera(tmp_path: Path) -> None:
+    text = "# three cameras\n\nrtsp://cam/live\ndoor rtsp://admin:a:b@cam/other\nrtsp://cam/live\nclips/My clip.mp4\n"
+    found = read(tmp_path, text, "cameras.txt", PHOTOFINISH_SOURCE_USER="all", PHOTOFINISH_SOURCE_PASSWORD="pw")
+    assert not found.problems
+    assert [camera.name for camera in found.cameras] == ["cam/live", "door", "cam/live 2", "My clip.mp4"]
+    assert [(camera.user, camera.password) for camera in found.cameras] == [
+        ("all", "pw"),
+        ("admin", "a:b"),
+        ("all", "pw"),
+        ("", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ('url = "rtsp://cam"\nfps = 5', "unknown field fps; a camera has"),
+        ("name = 'x'", "a camera needs a url"),
+        ('url = "rtsp://a:hunter2@cam"\npassword = "hunter2"', "the password is given by password and by its address"),
+        ('url = "rtsp://cam"\npassword_env = "NOT_THERE"', "has no such variable"),
+        ('url = "rtsp://cam"\npassword = 1234', "a number stands in quotes"),
+        ('url = "rtsp://cam"\nframes_per_s = "5"', "frames_per_s must be a number"),
+        ('url = "rtsp://cam"\nframes_per_s = 0', "frames_per_s must be above 0"),
+        ('url = "rtsp://cam"\nclasses = "person"', "classes must be a list"),
+        ('url = "rtsp://cam"\nzones = [1]', "zones must be a list of"),
+        ('url = "rtsp://cam"\nname = "good"', "the name 'good' is taken"),
+        ('url = "rtsp://cam"\ntransport = "ip"', "transport must be tcp or udp"),
+    ],
+)
+def test_a_wrong_row_is_one_message_and_leaves_the_others_alone(tmp_path: Path, row: str, problem: str) -> None:
+    text = f'[[camera]]\nname = "good"\nurl = "rtsp://good"\n[[camera]]\n{row}\n[[camera]]\nurl = "rtsp://last"\n'
+    found = read(tmp_path, text)
+    assert [camera.name for camera in found.cameras] == ["good", "last"]
+    (message,) = found.problems
+    assert message.startswith("camera 2")
+    assert problem in message
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("[[camera]\n", "is no TOML"), ("[[cam]]\n", "unknown part cam"), ("camera = 1\n", "write \\[defaults\\]")],
+)
+def test_a_file_that_is_none_is_one_error(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        read(tmp_path, text)
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        cameras_from_file(tmp_path / "none.toml")
