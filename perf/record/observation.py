@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-MemoryMethod = Literal["model", "server", "difference", "device", "none"]
-"""How a GPU's memory was found: by NVML of the model's own processes or of the whole server, as the device's memory in
-use less what was in use before the server, or as that of the whole device."""
+MemoryMethod = Literal["model", "server", "process", "difference", "device", "none"]
+"""How a GPU's memory was found: by NVML of the model's own processes, of the whole server, or of a program that needs
+none; as the device's memory in use less what was in use before the server, or as that of the whole device."""
 Throttle = Literal["power_cap", "slowdown", "thermal", "hardware_thermal", "brake"]
 """What held a GPU's clocks back."""
 POWER_CAP: Throttle = "power_cap"

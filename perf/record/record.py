@@ -1,7 +1,7 @@
 """The evidence: one JSON file that every table and picture is redrawn from.
 
 Record
-└── sections            one measured thing each: comparison, ladder, sweep, engine, trace
+└── sections            one measured thing each: comparison, rivals, ladder, sweep, engine, trace
     ├── arms            what was measured: model, transport, concurrency, batch
     └── blocks          when it was measured: raw samples and what was observed meanwhile
 """
@@ -29,7 +29,7 @@ SCHEMA_VERSION = 2
 MIN_ROUNDS = 5
 """Blocks a side below which no interval is trusted."""
 
-SectionKind = Literal["comparison", "ladder", "sweep", "engine", "trace"]
+SectionKind = Literal["comparison", "rivals", "ladder", "sweep", "engine", "trace"]
 LoadMode = Literal["closed", "open", "pipeline", "loop"]
 Generator = Literal["photofinish", "perf_analyzer"]
 
@@ -41,7 +41,8 @@ class Arm:
     It goes by its label where it has one, else by its rung of the ladder, else by its model and load. changes: what
     differs from the rung before. span: "frame" when letterbox and decoding are inside, "request" when prepared tensors
     were sent, "engine" without a server. untrained: the weights are random, speed only. accuracy: the gate's figures,
-    {} when not measured. input_wh: of the model in pixels, (0, 0) in older records.
+    {} when not measured. input_wh: of the model in pixels, (0, 0) in older records. agreement: how far its boxes are
+    those of another arm, {} where nobody looked.
     """
 
     key: str
@@ -66,6 +67,7 @@ class Arm:
     bytes_per_request: int = 0
     input_wh: tuple[int, int] = (0, 0)
     accuracy: dict[str, Any] = field(default_factory=dict)
+    agreement: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

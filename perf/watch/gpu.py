@@ -38,7 +38,8 @@ class GpuWatch:
     """Samples every GPU while the block runs; `observations` afterwards.
 
     idle_bytes: memory in use on each GPU before the server was started, for the device difference where the processes
-    on the GPU cannot be told apart (containers hide them).
+    on the GPU cannot be told apart (containers hide them). client: a process that computes by itself where no model is
+    given.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class GpuWatch:
         *,
         model: str = "",
         server: ProcessTree | None = None,
+        client: ProcessTree | None = None,
         idle_bytes: Mapping[int, int] | None = None,
         interval_s: float = DEFAULT_INTERVAL_S,
     ) -> None:
         self._nvml = nvml
         self._model = model
         self._server = server
+        self._client = client
         self._idle_bytes = dict(idle_bytes or {})
         self._interval_s = interval_s
         self._stopping = threading.Event()
@@ -123,6 +126,8 @@ class GpuWatch:
 
     def _memory(self, index: int, by_process: Mapping[int, int], device: list[int]) -> tuple[int | None, MemoryMethod]:
         """The memory of the model, and how it was found."""
+        if self._client and not self._model and (own := self._client.pids() & set(by_process)):
+            return sum(by_process[pid] for pid in own), "process"
         if self._server and (own := self._server.pids_of_model(self._model) & set(by_process)):
             return sum(by_process[pid] for pid in own), "model"
         if self._server and (all_pids := self._server.pids() & set(by_process)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from photofinish.errors import ServerUnavailableError
 from photofinish.machine.processes import CpuMeter, ProcessTree, machine_cpu_s, own_cpu_s
@@ -14,6 +14,19 @@ from photofinish.perf.watch.gpu import GpuWatch
 from photofinish.perf.watch.server_metrics import Counters, means_between, read_counters
 
 T = TypeVar("T")
+
+
+class ClientProcess(Protocol):
+    """A client in a process of its own. cpu_s: processor seconds it has used so far for what is measured."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        ...
+
+    def cpu_s(self) -> float:
+        """Processor seconds so far."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,19 +42,30 @@ class Watcher:
     no_server: bool = False
     idle_gpu_bytes: Mapping[int, int] = field(default_factory=dict)
 
-    def watch(self, model: str, work: Callable[[], T]) -> tuple[T, Observation]:
-        """The result of `work()`, and what was seen while it ran."""
+    def watch(
+        self, model: str, work: Callable[[], T], *, client: ClientProcess | None = None
+    ) -> tuple[T, Observation]:
+        """The result of `work()`, and what was seen while it ran. client: where it is not this process."""
         server = ProcessTree(self.server_pid) if self.server_pid else None
         before = self._counters(model)
-        client_meter = CpuMeter(ProcessTree(os.getpid()).cpu_s if self.no_server else own_cpu_s)
+        own_meter = CpuMeter(ProcessTree(os.getpid()).cpu_s if self.no_server else own_cpu_s)
+        client_meter = CpuMeter(client.cpu_s) if client else None
         server_meter = CpuMeter(server.cpu_s) if server else None
         machine_meter = CpuMeter(machine_cpu_s)
-        with GpuWatch(self.nvml, model=model, server=server, idle_bytes=self.idle_gpu_bytes) as gpus:
+        with GpuWatch(
+            self.nvml,
+            model=model,
+            server=server,
+            client=ProcessTree(client.pid) if client else None,
+            idle_bytes=self.idle_gpu_bytes,
+        ) as gpus:
             result = work()
-            client_cores = client_meter.cores()
+            own_cores = own_meter.cores()
+            client_cores = client_meter.cores() if client_meter else own_cores
             server_cores = server_meter.cores() if server_meter else None
             known = server_cores is not None or self.no_server
-            other_cores = machine_meter.cores() - client_cores - (server_cores or 0.0) if known else None
+            ours = (server_cores or 0.0) + own_cores + (client_cores if client else 0.0)
+            other_cores = machine_meter.cores() - ours if known else None
         return result, Observation(
             gpus=gpus.observations,
             client_cpu_cores=client_cores,
