@@ -2,8 +2,9 @@
 
     python -m photofinish.export.rival_child JOB
 
-JOB is JSON: `weights` (a .pt or .yaml, or `grpc://HOST:PORT/MODEL`), `device`, `imgsz`, `frames` (a .npy file), `headers` of the
-requests to a server that asks for a token, `keeps_memory`. All other settings of `predict` are Ultralytics' own.
+JOB is JSON: `weights` (a .pt or .yaml, or `grpc://HOST:PORT/MODEL`), `device`, `imgsz`, `frames` (a .npy file),
+`headers` of the requests to a server that asks for a token, `keeps_memory`. All other settings of `predict` are
+Ultralytics' own.
 
 Where its habits would make it slower than PyTorch by itself they are undone: it gives PyTorch one thread less than
 there are cores, and OpenMP one.
@@ -11,6 +12,7 @@ there are cores, and OpenMP one.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -54,16 +56,17 @@ def main() -> None:
 
 def send_headers(headers: dict[str, str]) -> None:
     """Make every client of tritonclient send these headers: its own plug-in, since Ultralytics' client knows none."""
-    import tritonclient.grpc as triton_grpc
-    from tritonclient.grpc import InferenceServerClient, InferenceServerClientPlugin
+    triton_grpc: Any = importlib.import_module("tritonclient.grpc")  # Ultralytics' choice, none of ours
+    plugin: Any = triton_grpc.InferenceServerClientPlugin
+    original: Any = triton_grpc.InferenceServerClient
 
-    class Headers(InferenceServerClientPlugin):  # type: ignore[misc]
+    class Headers(plugin):  # type: ignore[misc]
         """Adds them to each request."""
 
         def __call__(self, request: Any) -> None:
             request.headers.update(headers)
 
-    class Client(InferenceServerClient):  # type: ignore[misc]
+    class Client(original):  # type: ignore[misc]
         """A client that has the plug-in from its first request on."""
 
         def __init__(self, *arguments: Any, **options: Any) -> None:

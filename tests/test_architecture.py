@@ -48,12 +48,12 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("demo", "graph", "kernels"),
         ("int8", "loading", "tensorrt"),
         ("publishing", "recipes"),
-        ("build",),
+        ("build", "rival_child"),
     ),
     "perf": (
         ("statistics",),
         ("record",),
-        ("formatting", "load", "watch"),
+        ("formatting", "load", "rivals", "watch"),
         ("measure", "engine", "accuracy"),
         ("judge",),
         ("report",),
@@ -113,6 +113,7 @@ SPEAKS_A_LANGUAGE = {f"perf/report/{name}.py" for name in ("words", "text", "htm
 MAX_LINES, MIN_LINES, MAX_MODULES = 300, 50, 14
 SHORT = {
     "perf/judge/best.py": "what `export --best` asks, apart from what a report is judged by",
+    "perf/rivals/agreement.py": "what two programs find, apart from how they are run",
     "export/kernels/availability.py": "asked without importing Triton, which the rest of the folder does",
     "server/bridge/build.py": "the bridge's own switch and words; `photofinish.machine.compiler` compiles",
     "experiments/autocast.py": "runs in an environment of its own, without Photofinish",

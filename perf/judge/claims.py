@@ -27,8 +27,9 @@ Other figures have none: their interval stands beside them.
 class Claim:
     """One statement, and whether it may be believed.
 
-    kind: `gain` of an arm against the first of its section, `step` of a rung against the rung before, `figures` for
-    what stands in a section without a gain (then there are no arms, no figure and no value).
+    kind: `gain` of an arm against the first of its section (among rivals: of the last against each other), `step` of a
+    rung against the rung before, `figures` for what stands in a section without a gain (then there are no arms, no
+    figure and no value).
     figure: one of FIGURES, `gpu_memory` or `map50_95`. value: a ratio, above 1 is better; of
     `map50_95` the share of the reference's mAP. interval: None where there were no rounds to draw one from.
     reasons: all that speaks against it.
@@ -66,6 +67,8 @@ def claims_from_section(
     claims: list[Claim] = []
     if section.kind in ("comparison", "ladder"):
         claims += [claim for item in summaries[1:] for claim in _gains(section, summaries[0], item)]
+    if section.kind == "rivals":
+        claims += [claim for item in summaries[:-1] for claim in _gains_over(section, item, summaries[-1])]
     if section.kind == "ladder":
         claims += [claim for pair in itertools.pairwise(summaries) for claim in _steps(section, *pair)]
     judged = [replace(claim, reasons=_reasons_against(claim, reasons)) for claim in claims]
@@ -80,6 +83,15 @@ def claim_of(claims: Iterable[Claim], kind: ClaimKind, figure: str, arm: Arm) ->
     """The claim of that kind about that figure of that arm; None where it is not made."""
     found = (item for item in claims if (item.kind, item.figure) == (kind, figure) and item.arm is not None)
     return next((item for item in found if item.arm is not None and item.arm.key == arm.key), None)
+
+
+def claim_of_pair(claims: Iterable[Claim], figure: str, arm: Arm, against: Arm) -> Claim | None:
+    """The claim of a gain in that figure of one arm against another; None where it is not made."""
+    for item in claims:
+        if (item.kind, item.figure) == ("gain", figure) and item.arm is not None and item.against is not None:
+            if (item.arm.key, item.against.key) == (arm.key, against.key):
+                return item
+    return None
 
 
 def merged_reasons(claims: Iterable[Claim]) -> tuple[Reason, ...]:
@@ -105,6 +117,11 @@ def _gains(section: Section, first: ArmSummary, item: ArmSummary) -> list[Claim]
             if value is not None
         ]
     return claims
+
+
+def _gains_over(section: Section, other: ArmSummary, ours: ArmSummary) -> list[Claim]:
+    found = ((key, gain_between(other.blocks, ours.blocks, key)) for key in FIGURES)
+    return [_claim(section, "gain", key, other, ours, interval) for key, interval in found if interval]
 
 
 def _steps(section: Section, before: ArmSummary, item: ArmSummary) -> list[Claim]:

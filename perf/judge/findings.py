@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from photofinish.perf.judge.claims import Claim, claim_of, claims_from_section
 from photofinish.perf.judge.reasons import Reason, is_overloaded, machine_reasons, reasons_from_section
+from photofinish.perf.judge.speedups import SpeedUp, speed_ups
 from photofinish.perf.judge.stages import StageRow, stage_rows
 from photofinish.perf.judge.summary import ArmSummary, summaries_from_section
 from photofinish.perf.judge.verdict import PartVerdict, Verdict, limit_result, primary_comparison
@@ -71,17 +72,30 @@ class SectionFindings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """A record and all that follows from it."""
+    """A record and all that follows from it. speed_ups: engine, server, transport and end to end of the primary
+    comparison, as far as they are known."""
 
     record: Record
     sections: tuple[SectionFindings, ...]
     verdict: Verdict
+    speed_ups: tuple[SpeedUp, ...] = ()
 
     @property
     def primary(self) -> SectionFindings | None:
         """The section the headline and the limits are about."""
         section = primary_comparison(self.record)
         return next((item for item in self.sections if item.section is section), None)
+
+    @property
+    def rivals(self) -> SectionFindings | None:
+        """The section in which ours stands beside what a user would run instead."""
+        return next((item for item in self.sections if item.section.kind == "rivals" and item.summaries), None)
+
+    @property
+    def rival_headlines(self) -> tuple[Claim, ...]:
+        """Our gain in median latency over each program of others, plain PyTorch first."""
+        found = self.rivals.claims if self.rivals else ()
+        return tuple(item for item in found if item.figure == "p50" and item.against and not item.against.role)
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -110,7 +124,8 @@ def findings_from_record(record: Record) -> Findings:
         parts=tuple(PartVerdict(section=item.section, claims=item.claims) for item in sections),
         limits=tuple(limit_result(name, limit, summaries) for name, limit in record.limits.items()),
     )
-    return Findings(record=record, sections=sections, verdict=verdict)
+    speeds = speed_ups(primary, summaries) if primary is not None else ()
+    return Findings(record=record, sections=sections, verdict=verdict, speed_ups=speeds)
 
 
 def findings_from_section(

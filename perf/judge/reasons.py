@@ -19,6 +19,8 @@ MAX_ERROR_SHARE = 0.001
 MAX_OTHER_CPU_SHARE = 0.15
 MIN_KEPT_RATE_SHARE = 0.97
 MAX_OVERHEAD_SHARE = 0.02
+MIN_MATCHED_SHARE = 0.8
+"""Of a rival's boxes, how many ours must find too: a comparison of two things that see differently is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,12 @@ def reasons_from_section(
         if summary.errors > MAX_ERROR_SHARE * summary.requests:
             values = {"errors": summary.errors, "requests": summary.requests}
             reasons.append(Reason(key="errors", section=section, arms=(summary.arm,), values=values))
-    if section.kind in ("comparison", "ladder"):
+    reasons += [
+        Reason(key="other_boxes", section=section, arms=(item.arm,), values=item.arm.agreement)
+        for item in summaries
+        if item.arm.agreement.get("matched", 0) < MIN_MATCHED_SHARE * item.arm.agreement.get("boxes", 0)
+    ]
+    if section.kind in ("comparison", "rivals", "ladder"):
         reasons += _count_reasons(section, summaries, is_primary=is_primary)
         reasons += _load_reasons(section, summaries, harness)
     return tuple(reasons)

@@ -59,6 +59,13 @@ class ArmSummary:
         return self.gains.get(key)
 
     @property
+    def client_cpu_ms(self) -> float | None:
+        """Processor time of the client for one frame, all its threads together."""
+        if self.client_cpu_cores is None or not self.frames_per_s:
+            return None
+        return 1000 * self.client_cpu_cores / self.frames_per_s
+
+    @property
     def outside_server_us(self) -> float | None:
         """Mean latency less the server's own mean: network, marshalling, client.
 

@@ -14,7 +14,7 @@ from photofinish.perf.load.settling import STRETCH_S, lead_in, warm_until_steady
 from photofinish.perf.record.changes import NotRun, reason_to_stop
 from photofinish.perf.record.record import Arm, Block, Load, Section, SectionKind
 from photofinish.perf.record.samples import Samples
-from photofinish.perf.watch.watcher import Watcher
+from photofinish.perf.watch.watcher import ClientProcess, Watcher
 
 Stages = dict[str, list[int]]
 Progress = Callable[[str], None]
@@ -25,7 +25,7 @@ class Contender:
     """An arm and how one block of it is run: seconds and the round's seed in, samples out.
 
     warm_up runs once, lead_in before each block; neither is counted. stages: lists that the sender appends a request's
-    stages to, in nanoseconds; emptied before and after each block.
+    stages to, in nanoseconds; emptied before and after each block. process: the client's, where it is one of its own.
     """
 
     arm: Arm
@@ -33,6 +33,7 @@ class Contender:
     warm_up: Callable[[], None] = lambda: None
     lead_in: Callable[[], None] = lambda: None
     stages: Stages = field(default_factory=dict)
+    process: ClientProcess | None = None
 
 
 def contender_from_sender(arm: Arm, sender: Sender, load: Load, *, stages: Stages | None = None) -> Contender:
@@ -128,7 +129,9 @@ def block_order(keys: Sequence[str], *, rounds: int, seed: int) -> tuple[tuple[s
 
 def _run_block(contender: Contender, load: Load, number: int, began_ns: int, watcher: Watcher) -> Block:
     arm = contender.arm
-    samples, observed = watcher.watch(arm.model, lambda: contender.run_block(load.block_s, load.seed + number))
+    samples, observed = watcher.watch(
+        arm.model, lambda: contender.run_block(load.block_s, load.seed + number), client=contender.process
+    )
     stages = {key: tuple(values) for key, values in contender.stages.items()}
     _empty(contender.stages)
     return Block(arm=arm.key, round=number, began_ns=began_ns, samples=samples, observed=observed, stages_ns=stages)

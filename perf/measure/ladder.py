@@ -173,6 +173,7 @@ def changes_between(before: Setup, after: Setup) -> tuple[Change, ...]:
     """What differs between two rungs."""
     old, new = before.model.require_card(), after.model.require_card()
     pairs = (
+        ("triton", "triton"),
         (old.contract, new.contract),
         (old.backend, new.backend),
         (old.precision, new.precision),

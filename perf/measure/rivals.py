@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,11 +22,14 @@ from photofinish.client.triton.transport import TransportChoice
 from photofinish.percentiles import nearest_rank
 from photofinish.perf.load.settling import LEAD_IN_REQUESTS, MAX_STRETCHES, STEADY, STRETCH_S
 from photofinish.perf.measure.bench import Bench, Progress, arm_from_model
-from photofinish.perf.measure.comparison import Contender
-from photofinish.perf.record.changes import Change, NotRun, NotRunError
+from photofinish.perf.measure.comparison import Contender, run_comparison
+from photofinish.perf.record.changes import Change, NotRun, NotRunError, text_of_error
 from photofinish.perf.record.record import Arm, Load
 from photofinish.perf.rivals.agreement import agreement_of
 from photofinish.perf.rivals.process import RivalProcess
+
+if TYPE_CHECKING:
+    from photofinish.perf.measure.runs import Run
 
 PLAIN, ULTRALYTICS = "plain", "ultralytics"
 RIVAL_MODULE, OWN_MODULE = "photofinish.export.rival_child", "photofinish.perf.rivals.own_child"
@@ -73,12 +76,14 @@ class RivalArms:
 
         Why a rival does not run stands in `not_run`. Their boxes are compared with the last one's.
         """
+        if {PLAIN, ULTRALYTICS} <= set(self.not_run):
+            return []
         jobs = self._jobs(optimised, transport)
         for key, (arm, module, job) in jobs.items():
             if key not in self._running and key not in self.not_run:
                 self._on_progress(f"rivals: starting {arm.name}")
-                process = RivalProcess(module, job, environment=self._environment())
-                self._running[key] = self._stack.enter_context(process)
+                started = RivalProcess(module, job, environment=self._environment())
+                self._running[key] = self._stack.enter_context(started)
         found = []
         for key, (arm, _, _) in jobs.items():
             if key in self._running and (process := self._ready(key)):
@@ -105,9 +110,7 @@ class RivalArms:
         found = {item.arm.key: self._running[item.arm.key].boxes() for item in contenders}
         ours = contenders[-1].arm.key
         return [
-            replace(
-                item, arm=replace(item.arm, agreement=agreement_of(found[item.arm.key], found[ours], against=ours))
-            )
+            replace(item, arm=replace(item.arm, agreement=agreement_of(found[item.arm.key], found[ours], against=ours)))
             for item in contenders
         ]
 
@@ -163,19 +166,59 @@ def contender_from_process(arm: Arm, process: RivalProcess, load: Load) -> Conte
                 return
             before_ns = median_ns
 
+    def lead_in() -> None:
+        process.block(0.0, lead_in=LEAD_IN_REQUESTS - 1)  # a block of no length is one frame
+
     return Contender(
         arm=arm,
-        run_block=lambda seconds, seed: process.block(seconds, lead_in=LEAD_IN_REQUESTS),
+        run_block=lambda seconds, seed: process.block(seconds),
         warm_up=warm_up,
+        lead_in=lead_in,
         process=process,
     )
 
 
-def rival_changes(key: str, before: str) -> tuple[Change, ...]:
-    """What the ladder's rung `key` changes against the rung `before`, where either is a rival's."""
-    served = (Change(noun="server", was="none", now="triton"), Change(noun="engine", was="eager", now="torchscript"))
+def rival_changes(before: str) -> tuple[Change, ...]:
+    """What a ladder's rung changes against the rung `before` it, a rival's: the server, or only who asks it."""
     if before == PLAIN:
-        return served
-    return (Change(noun="client", was="ultralytics", now="baseline"),) if before == ULTRALYTICS else ()
+        return (
+            Change(noun="server", was="none", now="triton"),
+            Change(noun="engine", was="eager", now="torchscript"),
+        )
+    return (Change(noun="client", was="ultralytics", now="baseline"),)
 
 
+def with_rival_changes(contenders: Sequence[Contender]) -> list[Contender]:
+    """The rivals as the first rungs of a ladder, each with what it changes against the one before."""
+    changed = [()] + [rival_changes(item.arm.key) for item in contenders[:-1]] if contenders else []
+    return [replace(item, arm=replace(item.arm, changes=now)) for item, now in zip(contenders, changed, strict=True)]
+
+
+def compare_rivals(run: Run, optimised: ServedModel) -> None:
+    """Plain PyTorch, Ultralytics' Triton client and both our pipelines, each in a process of its own, in turn.
+
+    Where neither of the first two runs here nothing is measured, and the reason is told.
+    """
+    if run.rivals is None:
+        return
+    plan = run.plan
+    load = Load(mode="closed", block_s=plan.rival_block_s, rounds=plan.rival_rounds, seed=plan.seed)
+    contenders = run.rivals.contenders(load, optimised, plan.transport)
+    not_run = tuple(run.rivals.not_run.values())
+    for item in not_run:
+        run.on_progress(f"rivals: {item.rung} is left out: {text_of_error(item)}")
+    if not any(item.arm.key in (PLAIN, ULTRALYTICS) for item in contenders):
+        return
+    try:
+        run_comparison(
+            contenders,
+            load=load,
+            name="rivals",
+            kind="rivals",
+            not_run=not_run,
+            watcher=run.bench.watcher,
+            on_progress=run.on_progress,
+            on_section=run.keep,
+        )
+    except NotRunError as exc:  # one of the processes died: the section says so, what comes after needs none of them
+        run.on_progress(f"rivals: {exc}")

@@ -24,6 +24,7 @@ from photofinish.perf.measure.bench import Bench, Progress
 from photofinish.perf.measure.comparison import Contender, run_comparison
 from photofinish.perf.measure.ladder import changes_between, ladder_setups
 from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer
+from photofinish.perf.measure.rivals import RivalArms, rival_changes, with_rival_changes
 from photofinish.perf.measure.setups import Setup, open_contender
 from photofinish.perf.measure.sweep import run_sweep
 from photofinish.perf.record.changes import NotRun, not_run_from_error
@@ -50,6 +51,8 @@ class Plan:
     paced_block_s: float = 1.0
     ladder_rounds: int = 16
     ladder_block_s: float = 0.3
+    rival_rounds: int = 16
+    rival_block_s: float = 0.5
     sweep_s: float = 4.0
     concurrencies: tuple[int, ...] = (1, 4, 8)
     batch_sizes: tuple[int, ...] = (1,)
@@ -64,19 +67,24 @@ class Plan:
             block_s=self.block_s * factor,
             paced_block_s=self.paced_block_s * factor,
             ladder_block_s=self.ladder_block_s * factor,
+            rival_block_s=self.rival_block_s * factor,
             sweep_s=self.sweep_s * factor,
         )
 
 
 @dataclass(slots=True)
 class Run:
-    """A record that grows while it is measured. Every step leaves the file readable."""
+    """A record that grows while it is measured. Every step leaves the file readable.
+
+    rivals: what a user would run instead; None where they are not asked for.
+    """
 
     bench: Bench
     plan: Plan
     out: Path
     on_progress: Progress
     record: Record
+    rivals: RivalArms | None = None
     clock: Callable[[], float] = time.monotonic
     written_s: float = -math.inf
 
@@ -140,7 +148,11 @@ def climb_ladder(run: Run, best: ServedModel | None = None, *, required: bool = 
             raise ConfigError(f"{reason}; run `photofinish export`")
         run.on_progress(f"{reason}; not run")
         return
-    run.keep(_measured(run, setups, load, name="ladder", not_run=not_run))
+    before: list[Contender] = []
+    if run.rivals is not None:
+        before = run.rivals.contenders(load, None, plan.transport)
+        not_run = (*run.rivals.not_run.values(), *not_run)
+    run.keep(_measured(run, setups, load, name="ladder", not_run=not_run, before=before))
 
 
 def trace_stages(run: Run) -> None:
@@ -186,9 +198,9 @@ def choose_pair(
     bench: Bench, baseline_name: str | None, optimised_name: str | None, on_progress: Progress
 ) -> tuple[ServedModel, ServedModel]:
     """The two models to compare, by full name or suffix; without a name the baseline by role, and the fastest other."""
-    baseline = _named(bench, baseline_name) if baseline_name else bench.baseline
+    baseline = model_named(bench, baseline_name) if baseline_name else bench.baseline
     if optimised_name:
-        return baseline, _named(bench, optimised_name)
+        return baseline, model_named(bench, optimised_name)
     others = [model for model in fitting_models(bench, on_progress) if model.name != baseline.name]
     if not others:
         raise ConfigError(f"only {baseline.name} is served; a comparison needs two variants: run `photofinish export`")
@@ -213,9 +225,18 @@ def fitting_models(bench: Bench, on_progress: Progress) -> tuple[ServedModel, ..
     return tuple(fitting)
 
 
-def _measured(run: Run, setups: Sequence[Setup], load: Load, *, name: str, not_run: tuple[NotRun, ...] = ()) -> Section:
+def _measured(
+    run: Run,
+    setups: Sequence[Setup],
+    load: Load,
+    *,
+    name: str,
+    not_run: tuple[NotRun, ...] = (),
+    before: Sequence[Contender] = (),
+) -> Section:
+    """before: contenders that stand ahead of the set-ups: where a ladder begins."""
     with ExitStack() as stack:
-        contenders: list[Contender] = []
+        contenders = with_rival_changes(before)
         opened: list[Setup] = []
         for setup in setups:
             try:
@@ -232,6 +253,8 @@ def _measured(run: Run, setups: Sequence[Setup], load: Load, *, name: str, not_r
             # Against the rung that really ran before this one, over the transports that were really taken.
             opened.append(replace(setup, transport=transport))
             changes = changes_between(*opened[-2:]) if setup.rung and len(opened) > 1 else ()
+            if len(opened) == 1 and before:
+                changes = rival_changes(before[-1].arm.key)
             contenders.append(replace(contender, arm=replace(contender.arm, changes=changes)))
         return run_comparison(
             contenders,
@@ -249,7 +272,8 @@ def _left_out(setup: Setup, reason: NotRun) -> NotRun:
     return replace(reason, rung=setup.rung, batch_size=setup.batch_size, concurrency=setup.in_flight)
 
 
-def _named(bench: Bench, name: str) -> ServedModel:
+def model_named(bench: Bench, name: str) -> ServedModel:
+    """The one served model of that full name or suffix."""
     chosen = chosen_by_name((model.name for model in bench.models), name, where=bench.url)
     return next(model for model in bench.models if model.name == chosen)
 

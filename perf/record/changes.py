@@ -8,7 +8,9 @@ from typing import Any, Literal, get_args
 
 from photofinish.errors import PhotofinishError
 
-Noun = Literal["contract", "engine", "precision", "input", "cuda_graphs", "client", "transport", "in_flight", "batch"]
+Noun = Literal[
+    "server", "contract", "engine", "precision", "input", "cuda_graphs", "client", "transport", "in_flight", "batch"
+]
 NOUNS: tuple[Noun, ...] = get_args(Noun)
 """What a rung can change."""
 
@@ -28,6 +30,12 @@ ERRORS: Mapping[str, str] = {
     "answers": "perf_analyzer answered {count} requests, needed more than {least}",
     "profile": "perf_analyzer's profile cannot be read ({said}); use the pinned version: take yours off PATH",
     "rows": "perf_analyzer's CSV has {count} rows, expected 1",
+    "ended": "its process ended with exit code {code}, saying: {said}",
+    "silent": "its process gave no answer in {seconds} s; is the machine busy?",
+    "no_ultralytics": "Ultralytics is not installed here; run `pip install 'photofinish[export]'`",
+    "weights": "the weights {name} are not here; give them with --weights FILE",
+    "other_weights": "{name} is not what {model} was made of; give those weights with --weights FILE",
+    "no_torch": "{name} is no network in PyTorch that Ultralytics runs",
     "error": "{said}",
 }
 """The keys of a NotRun that an error can carry, and what the error says. said: the words of somebody else."""

@@ -10,11 +10,13 @@ from typing import Literal
 from photofinish.percentiles import min_samples
 from photofinish.perf.formatting import number, tick_label, times
 from photofinish.perf.judge.findings import Findings, SectionFindings
+from photofinish.perf.judge.speedups import USUALLY_PRINTED
 from photofinish.perf.judge.verdict import Verdict
 from photofinish.perf.record.observation import POWER_CAP
 from photofinish.perf.record.record import Arm, Record
 from photofinish.perf.report.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
 from photofinish.perf.report.classic_table import classic_rows
+from photofinish.perf.report.rival_table import rival_rows, speed_up_rows
 from photofinish.perf.report.tables import (
     Table,
     comparison_rows,
@@ -48,6 +50,7 @@ def report_parts(findings: Findings, say: Words) -> list[ReportPart]:
     if primary is not None and len(primary.summaries) >= 2:
         parts.append(ReportPart(kind="table", table=headline_rows(primary, say)))
     parts += verdict_parts(findings.verdict, say)
+    parts += _speed_up_parts(findings, say) + _rival_parts(findings, say)
     if primary is not None and primary.has_latency:
         parts += [_heading("h_distribution", say), _chart(distribution_chart, primary, say)]
     for found in _measured(findings, "sweep"):
@@ -96,7 +99,16 @@ def headline(findings: Findings, say: Words) -> tuple[str, str]:
         return say("headline_none"), sure
     key = "headline" if claim.value > 1 else "headline_slower"
     values = {"gain": times(claim.value), "plain": number(claim.value), "inverse": number(1 / claim.value)}
-    return say(key, **values), sure
+    return say.semicolon.join([say(key, **values), *_rival_headlines(findings, say)]), sure
+
+
+def _rival_headlines(findings: Findings, say: Words) -> list[str]:
+    """The gain over what a user would run instead, in the same breath as that over the tutorials' way."""
+    return [
+        say("headline_rival", gain=times(claim.value), rival=say.arm(claim.against))
+        for claim in findings.rival_headlines
+        if claim.against and claim.value and not claim.reasons and claim.shows_difference
+    ]
 
 
 def verdict_parts(verdict: Verdict, say: Words) -> list[ReportPart]:
@@ -163,6 +175,29 @@ def _rectangular(arms: Iterable[Arm]) -> dict[tuple[int, int], set[str]]:
 
 def _measured(findings: Findings, kind: str) -> list[SectionFindings]:
     return [found for found in findings.sections if found.section.kind == kind and found.section.blocks]
+
+
+def _speed_up_parts(findings: Findings, say: Words) -> list[ReportPart]:
+    if not findings.speed_ups:
+        return []
+    is_void = findings.headline is None or bool(findings.headline.reasons)
+    printed = say(f"speed_up_{USUALLY_PRINTED}")
+    return [
+        _heading("h_speed_ups", say),
+        ReportPart(kind="table", table=speed_up_rows(findings.speed_ups, say, is_void=is_void), style="short"),
+        ReportPart(kind="text", text=say("note_speed_ups", printed=printed)),
+    ]
+
+
+def _rival_parts(findings: Findings, say: Words) -> list[ReportPart]:
+    if (found := findings.rivals) is None:
+        return []
+    return [
+        _heading("h_rivals", say),
+        ReportPart(kind="table", table=rival_rows(found, say)),
+        ReportPart(kind="text", text=say("note_rivals")),
+        *_not_run_parts(found, say),
+    ]
 
 
 def _paced_parts(findings: Findings, say: Words) -> list[ReportPart]:

@@ -20,6 +20,12 @@ _ERRORS_IN_CHINESE: Mapping[str, str] = {
     "answers": "perf_analyzer 只完成 {count} 个请求，需要多于 {least} 个",
     "profile": "无法读取 perf_analyzer 的结果（{said}）；请使用固定版本：把您的从 PATH 移除",
     "rows": "perf_analyzer 的 CSV 有 {count} 行，应为 1 行",
+    "ended": "其进程以 {code} 退出：{said}",
+    "silent": "其进程在 {seconds} 秒内没有应答：机器繁忙？",
+    "no_ultralytics": "此处未安装 Ultralytics，请运行 `pip install 'photofinish[export]'`",
+    "weights": "此处没有权重 {name}，请用 --weights FILE 指定",
+    "other_weights": "{name} 不是导出 {model} 所用的权重，请用 --weights FILE 指定",
+    "no_torch": "{name} 不是 Ultralytics 能运行的 PyTorch 网络",
     "error": "{said}",
 }
 
@@ -68,6 +74,14 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "reason_cut_off": ("{section} was cut off before its end", "{section} 未完成即中断"),
     "advice_cut_off": ("run it again to its end", "请重新完整运行"),
     "advice_incomplete": ("run it again to its end", "请重新完整运行"),
+    "reason_other_boxes": (
+        "{section}, {arm}: ours finds {matched} of its {boxes} boxes, the two do not see the same",
+        "{section}，{arm}：其 {boxes} 个框中我们只找到 {matched} 个，两者所见不同",
+    ),
+    "advice_other_boxes": (
+        "check that --weights and --source are right, or choose a more exact variant with --optimised",
+        "请检查 --weights 与 --source，或用 --optimised 选择更精确的变体",
+    ),
     "reason_errors": (
         "{section}, {arm}: {errors} of {requests} requests failed",
         "{section}，{arm}：{requests} 个请求中 {errors} 个失败",
@@ -160,6 +174,19 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "note_accuracy": (
         "Accuracy: {kind}, {dataset}, measured by the gate at export.",
         "精度：{kind}，{dataset}，由导出时的精度门测得。",
+    ),
+    "note_speed_ups": (
+        "Means of one comparison: the engine is what Triton counts as inference, the server all of its own time, the "
+        "transport what is left of the client's waiting. Other projects usually print one figure, that of {printed}; "
+        "a user feels the last one.",
+        "同一次对比的均值：引擎为 Triton 计入推理的时间，服务器为其全部时间，传输为客户端等待的其余部分。"
+        "其他项目通常只给出一个数字，即“{printed}”；用户感受到的是最后一个。",
+    ),
+    "note_rivals": (
+        "Every program ran in a process of its own, ours too, in turn on the same frames: Ultralytics with its own "
+        "settings, but with as many threads as there are cores, and TF32 as the baseline has it.",
+        "每个程序（包括我们的）都在各自的进程中对同样的帧轮流运行：Ultralytics 使用其默认设置，"
+        "但线程数等于核数，TF32 与基线一致。",
     ),
     "note_tf32": ("The baseline's FP32 may run as TF32.", "基线的 FP32 可能以 TF32 运行。"),
     "note_power_cap": (

@@ -34,3 +34,12 @@ def agreement_of(found: Sequence[Detections], ours: Sequence[Detections], *, aga
         "matched": len(overlaps),
         "mean_iou": round(float(np.mean(overlaps)), 4) if overlaps else None,
     }
+
+
+def detections_from_rows(rows: Sequence[Sequence[float]]) -> Detections:
+    """Boxes from rows of x1 y1 x2 y2 confidence class."""
+    table = np.asarray(rows, np.float32).reshape(-1, 6)
+    order = np.argsort(-table[:, 4], kind="stable")
+    return Detections(
+        boxes_xyxy=table[order, :4], confidence=table[order, 4], class_id=table[order, 5].astype(np.int32)
+    )

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-import numpy as np
-
 from photofinish.detections import Detections
 from photofinish.perf.record.changes import NotRun, NotRunError
 from photofinish.perf.record.samples import NS_PER_S, Samples
+from photofinish.perf.rivals.agreement import detections_from_rows
 
 READY_TIMEOUT_S = 120.0
 """Importing PyTorch and Ultralytics takes seconds, and a first call on a GPU some more."""
@@ -36,7 +36,7 @@ class RivalProcess:
     def __init__(self, module: str, job: Mapping[str, Any], *, environment: Mapping[str, str] | None = None) -> None:
         self.about: dict[str, Any] = {}
         self._cpu_ns = 0
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115: closed in `close`
+        self._errors: IO[bytes] = tempfile.TemporaryFile()
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, json.dumps(dict(job))],
@@ -81,7 +81,8 @@ class RivalProcess:
     def close(self) -> None:
         """End it; a second call does nothing."""
         if self._process.stdin and not self._process.stdin.closed:
-            self._process.stdin.close()  # the end of its orders
+            with contextlib.suppress(BrokenPipeError):  # it has died with an order unread
+                self._process.stdin.close()  # the end of its orders
             try:
                 self._process.wait(_END_TIMEOUT_S)
             except subprocess.TimeoutExpired:
@@ -122,12 +123,3 @@ class RivalProcess:
         lines = self._errors.read().decode(errors="replace").splitlines()
         said = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
         return NotRun(key="ended", values={"code": code, "said": said[:300]})
-
-
-def detections_from_rows(rows: Sequence[Sequence[float]]) -> Detections:
-    """Boxes from rows of x1 y1 x2 y2 confidence class."""
-    table = np.asarray(rows, np.float32).reshape(-1, 6)
-    order = np.argsort(-table[:, 4], kind="stable")
-    return Detections(
-        boxes_xyxy=table[order, :4], confidence=table[order, 4], class_id=table[order, 5].astype(np.int32)
-    )

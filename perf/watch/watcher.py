@@ -42,9 +42,7 @@ class Watcher:
     no_server: bool = False
     idle_gpu_bytes: Mapping[int, int] = field(default_factory=dict)
 
-    def watch(
-        self, model: str, work: Callable[[], T], *, client: ClientProcess | None = None
-    ) -> tuple[T, Observation]:
+    def watch(self, model: str, work: Callable[[], T], *, client: ClientProcess | None = None) -> tuple[T, Observation]:
         """The result of `work()`, and what was seen while it ran. client: where it is not this process."""
         server = ProcessTree(self.server_pid) if self.server_pid else None
         before = self._counters(model)

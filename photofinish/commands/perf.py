@@ -14,6 +14,7 @@ from photofinish.commands.perf_options import (
     limit_options,
     out_options,
     positive_numbers,
+    rival_options,
     whole_numbers,
 )
 
@@ -27,6 +28,7 @@ def perf() -> None:
 @bench_options
 @out_options("standard.json")
 @limit_options
+@rival_options
 @click.option("--baseline", help="The side to beat. Default: the variant whose role is baseline.")
 @click.option("--optimised", help="The other side. Default: the fastest variant here.")
 @click.option("--rates", default="30,5", show_default=True, help="Frames a second of the paced comparisons.")
@@ -51,6 +53,7 @@ def standard(rates: str, concurrency: str, batch: str, transport: Any, no_perf_a
 @bench_options
 @out_options("comparison.json")
 @limit_options
+@rival_options
 @click.option("--baseline", help="The side to beat. Default: the variant whose role is baseline.")
 @click.option("--optimised", help="The other side. Default: the fastest variant here.")
 @click.option("--rates", default="", help="Also at these frame rates, e.g. 30,5.")
@@ -70,6 +73,8 @@ def comparison(rates: str, arrivals: Any, rounds: int, seconds: float, transport
         paced_rounds=rounds,
         block_s=seconds,
         paced_block_s=seconds,
+        rival_rounds=rounds,
+        rival_block_s=seconds,
     )
     measure_comparison(plan, **options)
 
@@ -77,6 +82,7 @@ def comparison(rates: str, arrivals: Any, rounds: int, seconds: float, transport
 @perf.command()
 @bench_options
 @out_options("ladder.json")
+@rival_options
 @click.option("--rounds", type=click.IntRange(2), default=16, show_default=True, help="Blocks a rung.")
 @click.option("--seconds", type=SECONDS, default=0.6, show_default=True, help="One block's length.")
 def ladder(rounds: int, seconds: float, transport: Any, **options: Any) -> None:

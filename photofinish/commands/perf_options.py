@@ -89,6 +89,21 @@ def out_options(name: str) -> Callable[[Command], Command]:
     return decorate
 
 
+def rival_options(command: Command) -> Command:
+    """Whether what a user would run instead is measured too."""
+    for option in (
+        click.option("--weights", metavar="FILE", help="What the variants were made of, for plain PyTorch."),
+        click.option(
+            "--rivals/--no-rivals",
+            default=True,
+            show_default=True,
+            help="Plain PyTorch without a server, and Ultralytics' own Triton client, beside ours.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The limits a run is judged by; the command gets them as `limits`."""
     names = ("p95_ms", "p99_ms", "min_fps", "min_speedup", "min_map", "max_gpu_memory_mib")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,40 +13,70 @@ from photofinish.flows import tell
 from photofinish.flows.bench import artifacts_in, draw_reports, find_program, open_run, repeat_command
 
 if TYPE_CHECKING:
-    from photofinish.perf.measure.runs import Plan
+    from photofinish.perf.measure.runs import Plan, Run
 
 
 def measure_standard(
-    plan: Plan, *, baseline: str | None, optimised: str | None, perf_analyzer: bool, **options: Any
+    plan: Plan,
+    *,
+    baseline: str | None,
+    optimised: str | None,
+    perf_analyzer: bool,
+    rivals: bool,
+    weights: str | None,
+    **options: Any,
 ) -> None:
-    """Comparison flat out and paced, ladder and sweep. options: those of `open_run`, here and below."""
+    """Comparison flat out and paced, rivals, ladder and sweep. options: those of `open_run`, here and below."""
+    from photofinish.perf.measure.rivals import compare_rivals
     from photofinish.perf.measure.runs import choose_pair, climb_ladder, compare_flat_out, compare_paced, sweep_variants
 
     program = find_program() if perf_analyzer else None
-    with open_run(plan=plan, **options) as run:
+    with open_run(plan=plan, **options) as run, rivals_of(run, rivals, weights, baseline):
         pair = choose_pair(run.bench, baseline, optimised, tell)
         compare_flat_out(run, *pair)
+        compare_rivals(run, pair[1])
         compare_paced(run, *pair)
         climb_ladder(run, pair[1])
         sweep_variants(run, program)
 
 
-def measure_comparison(plan: Plan, *, baseline: str | None, optimised: str | None, **options: Any) -> None:
-    """Two variants in alternating blocks, flat out and at the plan's rates."""
+def measure_comparison(
+    plan: Plan, *, baseline: str | None, optimised: str | None, rivals: bool, weights: str | None, **options: Any
+) -> None:
+    """Two variants in alternating blocks, flat out and at the plan's rates, and beside the rivals."""
+    from photofinish.perf.measure.rivals import compare_rivals
     from photofinish.perf.measure.runs import choose_pair, compare_flat_out, compare_paced
 
-    with open_run(plan=plan, **options) as run:
+    with open_run(plan=plan, **options) as run, rivals_of(run, rivals, weights, baseline):
         pair = choose_pair(run.bench, baseline, optimised, tell)
         compare_flat_out(run, *pair)
+        compare_rivals(run, pair[1])
         compare_paced(run, *pair)
 
 
-def measure_ladder(plan: Plan, **options: Any) -> None:
-    """Every step from the baseline on."""
+def measure_ladder(plan: Plan, *, rivals: bool, weights: str | None, **options: Any) -> None:
+    """Every step from plain PyTorch on, where it runs here, else from the baseline."""
     from photofinish.perf.measure.runs import climb_ladder
 
-    with open_run(plan=plan, **options) as run:
+    with open_run(plan=plan, **options) as run, rivals_of(run, rivals, weights, None):
         climb_ladder(run, required=True)
+
+
+@contextmanager
+def rivals_of(run: Run, wanted: bool, weights: str | None, baseline: str | None) -> Iterator[None]:
+    """The rivals of a run's baseline, if they are wanted, until the block ends."""
+    if not wanted:
+        yield
+        return
+    from photofinish.flows.rivals import rivals_for
+    from photofinish.perf.measure.rivals import RivalArms
+    from photofinish.perf.measure.runs import model_named
+
+    model = model_named(run.bench, baseline) if baseline else run.bench.baseline
+    keeps_memory = run.record.environment["client_memory"] == "kept"
+    known = rivals_for(model.require_card(), weights, keeps_memory=keeps_memory)
+    with RivalArms(known, run.bench, model, tell) as run.rivals:
+        yield
 
 
 def measure_sweep(plan: Plan, *, perf_analyzer: bool, **options: Any) -> None:
