@@ -60,13 +60,13 @@ def send_headers(headers: dict[str, str]) -> None:
     plugin: Any = triton_grpc.InferenceServerClientPlugin
     original: Any = triton_grpc.InferenceServerClient
 
-    class Headers(plugin):  # type: ignore[misc]
+    class Headers(plugin):
         """Adds them to each request."""
 
         def __call__(self, request: Any) -> None:
             request.headers.update(headers)
 
-    class Client(original):  # type: ignore[misc]
+    class Client(original):
         """A client that has the plug-in from its first request on."""
 
         def __init__(self, *arguments: Any, **options: Any) -> None:
