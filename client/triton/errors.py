@@ -44,6 +44,12 @@ RULES: tuple[Rule, ...] = (
         sentence="{url} answers HTTP, not gRPC; Triton's gRPC port is needed (8001 by default)",
     ),
     Rule(
+        status="",
+        pattern=r"a model process ended; it is starting again",
+        error=ServerUnavailableError,
+        sentence="{url} could not answer: {detail}; the server's log has more",
+    ),
+    Rule(
         status="UNAVAILABLE",
         pattern=r"unknown model|not at ready state",
         error=ModelNotFoundError,

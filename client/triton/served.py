@@ -196,8 +196,10 @@ class TritonClient:
 
     def _not_found(self, name: str) -> ModelNotFoundError:
         index = self._index()
-        ready = ", ".join(sorted(key for key, reason in index.items() if reason is None)) or "nothing"
-        found = f"is not ready ({index[name]})" if index.get(name) else "is not served"
+        ready = ", ".join(sorted(key for key, reason in index.items() if reason is None and key != name)) or "nothing"
+        found = "is not served"
+        if name in index:  # Triton calls it ready, whatever became of its process
+            found = f"is not ready ({index[name] or 'a model process ended; it is starting again'})"
         return ModelNotFoundError(f"{name} {found} at {self.url}; ready there: {ready}", model=name, url=self.url)
 
     def _call(self, method: str, *args: str, timeout_s: float | None = None) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -55,19 +56,34 @@ class CpuEngine(ABC):
 
 @dataclass(frozen=True)
 class Opener:
-    """Where a backend's engine is opened. module: has `open_engine(model)`. file_name: the artifact's usual name."""
+    """Where a backend's engine is opened. module: has `open_engine(model)`. file_name: the artifact's usual name.
+
+    libraries: the module imports one of them when it knows the model.
+    """
 
     module: str
     file_name: str
+    libraries: tuple[str, ...] = ()
 
 
 ENGINES: Mapping[str, Opener] = {
     "onnxruntime": Opener(".engines.onnxruntime", "model.onnx"),
     "openvino": Opener(".engines.openvino", "model.onnx"),
     "pytorch": Opener(".engines.pytorch", "model.pt"),
-    "tensorrt": Opener(".engines.tensorrt", "model.plan"),
+    "tensorrt": Opener(".engines.tensorrt", "model.plan", ("tensorrt", "tensorrt_rtx")),
 }
 """By the backend's name in config.pbtxt. Imported when it is opened: no process loads another backend's libraries."""
+
+
+def import_engine(backend: str) -> None:
+    """Import what every model of the backend needs; no GPU is used. Raises what the imports raise."""
+    if (opener := ENGINES.get(backend)) is None:
+        return
+    importlib.import_module(opener.module, __package__)
+    # Two of them in one process may disagree, and which one it is only the model says.
+    installed = [name for name in opener.libraries if importlib.util.find_spec(name)]
+    if len(installed) == 1:
+        importlib.import_module(installed[0])
 
 
 def open_model(arguments: dict[str, str]) -> tuple[ConfiguredModel, Engine]:

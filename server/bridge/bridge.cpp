@@ -13,9 +13,11 @@
 #include <string>
 #include <vector>
 
+#include "blame.h"
 #include "clock.h"
 #include "gpu_copies.h"
 #include "guard.h"
+#include "keeper.h"
 #include "model_process.h"
 #include "regions.h"
 #include "triton_api.h"
@@ -32,7 +34,6 @@ constexpr char kShrunk[] =
 constexpr char kNoRegion[] =
     ": a client's shared memory cannot be read where it is (another user's or container's, or an odd offset in it?); "
     "its pictures are copied once";
-constexpr uint64_t kRestartPauseNs = 10'000'000'000;
 constexpr uint64_t kAlignment = 256;
 
 // An error on its way to Triton.
@@ -128,29 +129,31 @@ class Instance {
   void execute(TRITONBACKEND_Request** requests, uint32_t count);
 
  private:
-  void start_process();
+  void adopt(ModelProcess* process);
   uint32_t place_requests(std::vector<Job>& jobs, uint32_t first);
   void place(Job& job, Request& slot, uint64_t& used, uint32_t rows_before);
   void place_input(const Job& job, size_t index, Tensor& tensor, uint64_t& used, uint32_t rows_before);
   bool read_in_place(const Job& job, const void* source, Tensor& tensor);
-  void run(std::vector<Job>& jobs, uint32_t first, uint32_t count);
+  void run(std::vector<Job>& jobs, uint32_t first, uint32_t count, bool is_served);
   void check_answer(const Tensor& tensor, const TensorSpec& spec);
+  std::string shape_of(const Request& slot) const;
+  void blame(uint32_t slots, bool has_ended);
   void fill_response(Job& job, const Request& slot);
   void send(Job& job);
   GpuCopies& gpu();
 
   TRITONBACKEND_ModelInstance* instance_;
-  std::string name_, model_name_, python_, script_;
-  Arguments arguments_;
+  std::string model_name_;
   int device_ = 0;
-  std::unique_ptr<ModelProcess> process_;
+  ModelProcess* process_ = nullptr;
   std::unique_ptr<Gauges> gauges_;
   std::unique_ptr<GpuCopies> gpu_;
   std::shared_ptr<Regions> regions_ = shared_regions();
   std::vector<uint64_t> batch_addresses_;  // of the model process's input buffers on the GPU, once opened
   bool has_told_of_regions_ = false;
-  uint64_t started_ns_ = 0;   // the model process
   uint64_t executed_ns_ = 0;  // this round of requests
+  std::shared_ptr<Blame> blame_;
+  std::unique_ptr<Keeper> keeper_;  // ends before what it calls
 };
 
 // The staging area has no room left for this request in this round.
@@ -176,36 +179,36 @@ Instance::Instance(TRITONBACKEND_ModelInstance* instance) : instance_(instance) 
   check(TRITONBACKEND_BackendArtifacts(backend, &artifact_type, &folder));
   check(TRITONBACKEND_ModelConfig(model, 1, &config));
   check(TRITONSERVER_MessageSerializeToJson(config, &json, &json_size));
-  name_ = name;
   model_name_ = model_name;
   device_ = device;
   const char* python = std::getenv(kPythonVariable);
   if (python == nullptr)
     throw Failure(kErrorInternal, std::string(kPythonVariable) + " is not set; use photofinish serve");
-  python_ = python;
-  script_ = std::string(folder) + kScript;
   // The names that Triton's Python backend gives to `initialize`.
-  arguments_ = {{"model_config", std::string(json, json_size)},
-                {"model_instance_kind", kind == kKindGpu ? "GPU" : "CPU"},
-                {"model_instance_name", name_},
-                {"model_instance_device_id", std::to_string(device)},
-                {"model_repository", repository},
-                {"model_version", std::to_string(version)},
-                {"model_name", model_name_},
-                // Beside what Triton gives: how the process survives memory that a client takes away.
-                {"guard_library", std::string(folder) + kGuard}};
+  Arguments arguments = {{"model_config", std::string(json, json_size)},
+                         {"model_instance_kind", kind == kKindGpu ? "GPU" : "CPU"},
+                         {"model_instance_name", name},
+                         {"model_instance_device_id", std::to_string(device)},
+                         {"model_repository", repository},
+                         {"model_version", std::to_string(version)},
+                         {"model_name", model_name_},
+                         // Beside what Triton gives: how the process survives memory that a client takes away.
+                         {"guard_library", std::string(folder) + kGuard}};
   ignore(TRITONSERVER_MessageDelete(config));
-  start_process();
+  blame_ = shared_blame(model_name_);
+  keeper_ = std::make_unique<Keeper>(
+      model_name_, name, std::move(arguments), shared_spares(python, std::string(folder) + kScript),
+      Keeper::Hooks{[this](ModelProcess* process) { adopt(process); },
+                    [](bool is_bad, const std::string& news) { say(is_bad ? kLogError : kLogWarning, news); }});
 }
 
-void Instance::start_process() {
-  started_ns_ = now_ns();
+// From now on this process serves; nullptr: none does.
+void Instance::adopt(ModelProcess* process) {
   gauges_.reset();
-  process_.reset();
   batch_addresses_.clear();
   gpu_.reset();
-  process_ = std::make_unique<ModelProcess>(python_, script_, name_, arguments_);
-  gauges_ = std::make_unique<Gauges>(model_name_, *process_);
+  process_ = process;
+  if (process != nullptr) gauges_ = std::make_unique<Gauges>(model_name_, *process);
 }
 
 GpuCopies& Instance::gpu() {
@@ -220,28 +223,22 @@ GpuCopies& Instance::gpu() {
 void Instance::execute(TRITONBACKEND_Request** requests, uint32_t count) {
   std::vector<Job> jobs(count);
   for (uint32_t i = 0; i < count; ++i) jobs[i].request = requests[i];
+  auto lock = keeper_->lock();
   for (uint32_t first = 0; first < count;) {
     uint32_t taken = count - first;
+    std::string why;
+    const bool is_served = keeper_->process(lock, why) != nullptr;
     executed_ns_ = now_ns();
-    if (!process_ && executed_ns_ - started_ns_ > kRestartPauseNs) {
-      try {
-        start_process();
-        say(kLogWarning, model_name_ + ": a new model process has been started");
-      } catch (const std::exception& error) {
-        say(kLogError, model_name_ + ": no new model process: " + error.what());
-      }
-    }
-    if (!process_) {
+    if (is_served) {
+      taken = place_requests(jobs, first);
+    } else {
       for (uint32_t i = first; i < count; ++i) {
         jobs[i].has_failed = true;
         jobs[i].code = kErrorUnavailable;
-        jobs[i].error = model_name_ + " has lost its model process; it is started again in a few seconds";
+        jobs[i].error = why;
       }
-      run(jobs, first, taken);
-    } else {
-      taken = place_requests(jobs, first);
-      run(jobs, first, taken);
     }
+    run(jobs, first, taken, is_served);
     first += taken;
   }
 }
@@ -280,6 +277,10 @@ void Instance::place(Job& job, Request& slot, uint64_t& used, uint32_t rows_befo
   slot.error[0] = '\0';
   const size_t count = process_->layout().inputs.size();
   for (size_t index = 0; index < count; ++index) place_input(job, index, slot.inputs[index], used, rows_before);
+  if (!blame_->is_empty())
+    if (const std::string shape = shape_of(slot); blame_->refuses(shape))
+      throw Failure(kErrorInvalidArgument, model_name_ + " ended twice on requests of the shape " + shape +
+                                               ", which are refused for a minute; the server's log has the cause");
   const bool is_batched = process_->layout().is_batched && slot.inputs[0].dims_count > 0;
   if (is_batched && slot.inputs[0].dims[0] == 0)
     throw Failure(kErrorInvalidArgument, model_name_ + ": a request holds at least one picture, this one holds none");
@@ -367,28 +368,29 @@ bool Instance::read_in_place(const Job& job, const void* source, Tensor& tensor)
 }
 
 // Run what stands in the lane, answer every request of this round, and let go of them.
-void Instance::run(std::vector<Job>& jobs, uint32_t first, uint32_t count) {
+void Instance::run(std::vector<Job>& jobs, uint32_t first, uint32_t count, bool is_served) {
   uint64_t begun = now_ns(), computed = begun;
   uint32_t rows = 0;
   for (uint32_t i = first; i < first + count; ++i) rows += jobs[i].has_failed ? 0 : jobs[i].rows;
-  if (process_ && process_->lane().request_count > 0) {
+  if (const uint32_t slots = is_served ? process_->lane().request_count : 0; slots > 0) {
     try {
       process_->run(rows);
       computed = now_ns();
+      keeper_->worked();
+      if (!blame_->is_empty()) blame(slots, false);
       // What the copies took belongs to Triton's input and output times.
       const uint64_t spent = computed - begun, input = process_->lane().input_ns, output = process_->lane().output_ns;
       if (input + output < spent) begun += input, computed -= output;
     } catch (const ProcessError& error) {
-      const std::string text = model_name_ + ": " + error.what();
-      say(kLogError, text);
+      blame(slots, true);
       for (uint32_t i = first; i < first + count; ++i) {
         if (jobs[i].has_failed) continue;
         jobs[i].has_failed = true;
-        jobs[i].code = kErrorUnavailable;
-        jobs[i].error = text + "; it is started again in a few seconds";
+        // Not "unavailable", which is sent again by itself here and there: it may have been this request.
+        jobs[i].code = kErrorInternal;
+        jobs[i].error = model_name_ + ": a model process ended; it is starting again (" + error.what() + ")";
       }
-      gauges_.reset();
-      process_.reset();
+      keeper_->lost(error.what());
     }
   }
   uint32_t slot = 0;
@@ -418,6 +420,27 @@ void Instance::check_answer(const Tensor& tensor, const TensorSpec& spec) {
       tensor.byte_size > room - tensor.offset ||
       bytes_of_shape("output '" + spec.name + "'", spec.datatype, tensor.dims, tensor.dims_count) != tensor.byte_size)
     throw Failure(kErrorInternal, model_name_ + ": its model process gave no answer that can be read");
+}
+
+// What a request of this model asks for, as far as its shapes tell.
+std::string Instance::shape_of(const Request& slot) const {
+  std::string text;
+  const auto& inputs = process_->layout().inputs;
+  for (size_t index = 0; index < inputs.size(); ++index) {
+    const Tensor& tensor = slot.inputs[index];
+    text += (index > 0 ? ", " : "") + inputs[index].name + " [";
+    for (uint32_t i = 0; i < tensor.dims_count; ++i) text += (i > 0 ? ", " : "") + std::to_string(tensor.dims[i]);
+    text += "]";
+  }
+  return text;
+}
+
+// The shapes of this execution ended their process, or did not.
+void Instance::blame(uint32_t slots, bool has_ended) {
+  for (uint32_t i = 0; i < slots; ++i) {
+    const std::string shape = shape_of(process_->lane().requests[i]);
+    has_ended ? blame_->ended(shape) : blame_->answered(shape);
+  }
 }
 
 // Make the response of one request and copy its outputs into it; the error that it gets instead stays in the job.

@@ -4,13 +4,10 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,17 +20,15 @@
 
 #include "clock.h"
 
-extern char** environ;
-
 namespace photofinish {
 namespace {
 
-constexpr int kChildMemory = 3;  // the model process's descriptors, by agreement with its script
-constexpr int kChildSocket = 4;
-constexpr uint64_t kLookNs = 200'000'000;  // how often a wait looks whether the process still lives
+constexpr uint64_t kLookNs = 50'000'000;  // how often a wait looks whether the process still lives
+constexpr int kLookMs = 50;
+constexpr uint64_t kFirstLimitNs = 60'000'000'000;  // for an execution, when nobody knows yet how long they take
+constexpr uint64_t kLimitNs = 10'000'000'000;
 constexpr uint64_t kEarlyNs = 150'000;     // before the usual end the bridge stops sleeping, and after it begins again
 constexpr int kCoresToLook = 4;            // with fewer cores the model needs them all
-constexpr int kStopTimeoutMs = 5000;
 
 [[noreturn]] void fail(const std::string& what) { throw ProcessError(what + ": " + std::strerror(errno)); }
 
@@ -59,6 +54,12 @@ std::vector<std::string> split(const std::string& line, char separator) {
   return parts;
 }
 
+std::string in_seconds(uint64_t ns) {
+  std::ostringstream text;
+  text << static_cast<double>(ns) / 1e9 << " s";
+  return text.str();
+}
+
 std::string from_hex(const std::string& digits) {
   std::string bytes;
   for (size_t i = 0; i + 1 < digits.size(); i += 2)
@@ -68,79 +69,50 @@ std::string from_hex(const std::string& digits) {
 
 }  // namespace
 
-ModelProcess::ModelProcess(const std::string& python, const std::string& script, const std::string& instance_name,
-                             const Arguments& arguments) {
-  try {
-    may_look_ = has_cores_to_look();
-    start(python, script, instance_name);
-    send(arguments);
-    receive_layout();
-  } catch (...) {
-    stop();
-    throw;
-  }
+ModelProcess::ModelProcess(std::unique_ptr<Child> child, const Arguments& arguments, uint64_t limit_ns, int stop_event)
+    : child_(std::move(child)), may_look_(has_cores_to_look()) {
+  send(arguments);
+  receive_layout(limit_ns, stop_event);
 }
 
-ModelProcess::~ModelProcess() { stop(); }
-
-void ModelProcess::start(const std::string& python, const std::string& script, const std::string& instance_name) {
-  memory_file_ = memfd_create("photofinish_lane", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (memory_file_ < 0) fail("no shared memory for the model process");
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail("no socket for the model process");
-  socket_ = ends[0];
-  // The copies lie above the numbers that the child gets, so that none of its own is overwritten.
-  const int memory = fcntl(memory_file_, F_DUPFD_CLOEXEC, 16), socket = fcntl(ends[1], F_DUPFD_CLOEXEC, 16);
-  close(ends[1]);
-
-  posix_spawn_file_actions_t files;
-  posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_adddup2(&files, memory, kChildMemory);
-  posix_spawn_file_actions_adddup2(&files, socket, kChildSocket);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  // -I: neither the environment nor the working directory adds to what the process imports.
-  const char* command[] = {python.c_str(), "-I", script.c_str(), instance_name.c_str(), nullptr};
-  const int error = posix_spawn(&pid_, python.c_str(), &files, &attributes, const_cast<char**>(command), environ);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&files);
-  close(memory);
-  close(socket);
-  if (error != 0) {
-    pid_ = -1;
-    errno = error;
-    fail(python + " cannot be started");
-  }
+ModelProcess::~ModelProcess() {
+  if (lane_ != nullptr) munmap(lane_, layout_.byte_size);
 }
 
 void ModelProcess::send(const Arguments& arguments) {
   std::string text;
   for (const auto& [key, value] : arguments) text += key + '\0' + value + '\0';
   // With it the model process finds out whether it may open what this process has open.
-  text += std::string("bridge_descriptor") + '\0' + std::to_string(memory_file_) + '\0';
+  text += std::string("bridge_descriptor") + '\0' + std::to_string(child_->memory_file()) + '\0';
   const uint32_t size = static_cast<uint32_t>(text.size());
   text.insert(0, reinterpret_cast<const char*>(&size), sizeof size);
   for (size_t sent = 0; sent < text.size();) {
-    const ssize_t done = ::send(socket_, text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
+    const ssize_t done = ::send(child_->socket(), text.data() + sent, text.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) throw ProcessError("the model process " + how_it_ended());
+    // A socket's buffer holds any model's configuration; a process that does not read is stopped, or gone.
+    if (done <= 0) throw ProcessError("the model process " + child_->how_it_ended());
     sent += static_cast<size_t>(done);
   }
 }
 
-void ModelProcess::receive_layout() {
+void ModelProcess::receive_layout(uint64_t limit_ns, int stop_event) {
   std::string text;
   char buffer[4096];
+  const uint64_t until_ns = now_ns() + limit_ns;
   while (text.find("\nend\n") == std::string::npos) {
-    const ssize_t count = recv(socket_, buffer, sizeof buffer, 0);
+    pollfd news[] = {{child_->socket(), POLLIN, 0}, {stop_event, POLLIN, 0}};
+    if (poll(news, 2, kLookMs) < 0 && errno != EINTR) fail("the model process cannot be waited for");
+    if (news[1].revents != 0) throw ProcessError("the server ends");
+    if (news[0].revents == 0) {
+      if (child_->look() == Child::State::kStopped) throw ProcessError("the model process " + child_->how_it_ended());
+      if (now_ns() > until_ns)
+        throw ProcessError("the model process has not loaded its model within " + in_seconds(limit_ns));
+      continue;
+    }
+    const ssize_t count = recv(child_->socket(), buffer, sizeof buffer, 0);
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) throw ProcessError("the model process " + how_it_ended() + "; its last words are in the log");
+    if (count <= 0)
+      throw ProcessError("the model process " + child_->how_it_ended() + "; its last words are in the log");
     text.append(buffer, static_cast<size_t>(count));
   }
   for (const std::string& line : split(text, '\n')) {
@@ -164,19 +136,20 @@ void ModelProcess::receive_layout() {
   }
   // Nobody takes it away any more, and it holds what the process says.
   struct stat status {};
-  const bool is_sealed = fcntl(memory_file_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
-  if (!is_sealed || fstat(memory_file_, &status) != 0) fail("the model process's memory cannot be sealed");
+  const bool is_sealed = fcntl(child_->memory_file(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
+  if (!is_sealed || fstat(child_->memory_file(), &status) != 0) fail("the model process's memory cannot be sealed");
   if (layout_.byte_size < sizeof(Lane) || layout_.byte_size > static_cast<uint64_t>(status.st_size) ||
       layout_.staging_offset > layout_.byte_size || layout_.staging_size > layout_.byte_size - layout_.staging_offset)
     throw ProcessError("the model process describes memory that it does not have");
-  void* memory = mmap(nullptr, layout_.byte_size, PROT_READ | PROT_WRITE, MAP_SHARED, memory_file_, 0);
+  void* memory = mmap(nullptr, layout_.byte_size, PROT_READ | PROT_WRITE, MAP_SHARED, child_->memory_file(), 0);
   if (memory == MAP_FAILED) fail("the model process's memory cannot be mapped");
   lane_ = static_cast<Lane*>(memory);
 }
 
 void ModelProcess::run(uint32_t rows) {
-  uint64_t& usual_ns = usual_ns_[std::min<size_t>(std::numeric_limits<uint32_t>::digits - __builtin_clz(rows | 1),
-                                                  usual_ns_.size() - 1)];
+  const size_t digits = std::min<size_t>(std::numeric_limits<uint32_t>::digits - __builtin_clz(rows | 1),
+                                         usual_ns_.size() - 1);
+  uint64_t& usual_ns = usual_ns_[digits];
   const uint64_t begun_ns = now_ns();
   const uint32_t number = __atomic_add_fetch(&lane_->asked, 1, __ATOMIC_RELEASE);
   wake(&lane_->asked);
@@ -184,11 +157,37 @@ void ModelProcess::run(uint32_t rows) {
   // looking.
   const bool is_done = may_look_ && ((usual_ns > kEarlyNs && sleep(number, usual_ns - kEarlyNs)) ||
                                      look(number, std::max(begun_ns + usual_ns, now_ns()) + kEarlyNs));
-  while (!is_done && !sleep(number, kLookNs)) {
-    pollfd end{socket_, POLLIN, 0};  // the process never speaks again: what can be read is its end
-    if (poll(&end, 1, 0) > 0) throw ProcessError("its model process " + how_it_ended());
+  // Looks are counted, not the time between them: a machine that stood still for a while is no fault of the process.
+  for (uint64_t waited_ns = 0; !is_done && !sleep(number, kLookNs); waited_ns += kLookNs) {
+    if (const std::string end = look(); !end.empty()) throw ProcessError(end);
+    if (waited_ns < limit_ns(digits)) continue;
+    child_->kill();
+    throw ProcessError("gave no answer within " + in_seconds(limit_ns(digits)) + " and was ended");
   }
-  usual_ns = (usual_ns * 7 + (now_ns() - begun_ns)) / 8;
+  const uint64_t taken_ns = now_ns() - begun_ns;
+  usual_ns = (usual_ns * 7 + taken_ns) / 8;
+  slowest_ns_[digits] = std::max(slowest_ns_[digits], taken_ns);
+}
+
+std::string ModelProcess::look() {
+  pollfd end{child_->socket(), POLLIN, 0};  // the process never speaks again: what can be read is its end
+  const bool is_closed = poll(&end, 1, 0) > 0;
+  if (!is_closed && child_->look() == Child::State::kRuns) return "";
+  const std::string how = child_->how_it_ended();
+  child_->kill();  // where it only stands still
+  return how;
+}
+
+void ModelProcess::hang_up() {
+  child_->kill();
+  shutdown(child_->socket(), SHUT_RDWR);
+}
+
+// How long an execution may take: far longer than any before. The variable is for models that need more.
+uint64_t ModelProcess::limit_ns(size_t digits) const {
+  if (const char* chosen = std::getenv("PHOTOFINISH_EXECUTION_LIMIT_S"); chosen && std::atof(chosen) > 0)
+    return static_cast<uint64_t>(std::atof(chosen) * 1e9);
+  return slowest_ns_[digits] == 0 ? kFirstLimitNs : std::max(kLimitNs, 20 * slowest_ns_[digits]);
 }
 
 bool ModelProcess::has_answered(uint32_t number) const {
@@ -212,40 +211,6 @@ bool ModelProcess::look(uint32_t number, uint64_t until_ns) {
     for (int i = 0; i < 16; ++i) __builtin_ia32_pause();
   }
   return true;
-}
-
-std::string ModelProcess::how_it_ended() {
-  int status = 0;
-  for (int waited = 0; waited < kStopTimeoutMs; ++waited) {
-    if (waitpid(pid_, &status, WNOHANG) == pid_) {
-      pid_ = -1;
-      if (WIFSIGNALED(status)) return std::string("was ended by ") + strsignal(WTERMSIG(status));
-      return "ended with exit code " + std::to_string(WEXITSTATUS(status));
-    }
-    usleep(1000);
-  }
-  return "no longer answers";
-}
-
-void ModelProcess::stop() {
-  if (socket_ >= 0) close(socket_);  // the process ends when it sees this
-  socket_ = -1;
-  if (pid_ > 0) {
-    int status = 0;
-    for (int waited = 0; pid_ > 0 && waited < kStopTimeoutMs; ++waited) {
-      if (waitpid(pid_, &status, WNOHANG) != 0) pid_ = -1;
-      if (pid_ > 0) usleep(1000);
-    }
-    if (pid_ > 0) {
-      kill(pid_, SIGKILL);
-      waitpid(pid_, &status, 0);
-      pid_ = -1;
-    }
-  }
-  if (lane_ != nullptr) munmap(lane_, layout_.byte_size);
-  lane_ = nullptr;
-  if (memory_file_ >= 0) close(memory_file_);
-  memory_file_ = -1;
 }
 
 }  // namespace photofinish

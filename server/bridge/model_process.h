@@ -5,11 +5,13 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "child.h"
 #include "lane.h"
 
 namespace photofinish {
@@ -51,39 +53,41 @@ using Arguments = std::vector<std::pair<std::string, std::string>>;
 
 class ModelProcess {
  public:
-  // Starts the script and waits until the model is loaded and warm. Throws ProcessError.
-  ModelProcess(const std::string& python, const std::string& script, const std::string& instance_name,
-                const Arguments& arguments);
+  // Gives the process its model and waits until that is loaded and warm, no longer than the limit or until
+  // `stop_event` can be read. Throws ProcessError.
+  ModelProcess(std::unique_ptr<Child> child, const Arguments& arguments, uint64_t limit_ns, int stop_event);
   ~ModelProcess();
   ModelProcess(const ModelProcess&) = delete;
   ModelProcess& operator=(const ModelProcess&) = delete;
 
   const ModelLayout& layout() const { return layout_; }
-  pid_t pid() const { return pid_; }
+  pid_t pid() const { return child_->pid(); }
+  int socket() const { return child_->socket(); }
   Lane& lane() { return *lane_; }
   uint8_t* memory() { return reinterpret_cast<uint8_t*>(lane_); }
 
   // Runs the requests that stand in the lane, `rows` pictures in all, and waits for their outputs. Throws ProcessError
-  // when the process ended.
+  // when the process ended, stands still, or takes much longer than ever before; then it is of no use any more.
   void run(uint32_t rows);
+  // Why it can serve no longer, "" while it can.
+  std::string look();
+  // Ends it where it runs, and lets `socket` be read.
+  void hang_up();
 
  private:
   bool has_answered(uint32_t number) const;
   bool sleep(uint32_t number, uint64_t limit_ns);
   bool look(uint32_t number, uint64_t until_ns);
-  void start(const std::string& python, const std::string& script, const std::string& instance_name);
   void send(const Arguments& arguments);
-  void receive_layout();
-  void stop();
-  std::string how_it_ended();
+  void receive_layout(uint64_t limit_ns, int stop_event);
+  uint64_t limit_ns(size_t digits) const;
 
-  pid_t pid_ = -1;
-  int socket_ = -1;
-  int memory_file_ = -1;
+  std::unique_ptr<Child> child_;
   Lane* lane_ = nullptr;
   ModelLayout layout_;
   bool may_look_ = false;
-  std::array<uint64_t, 9> usual_ns_{};  // how long executions take of late, by the binary digits of their rows
+  // How long executions take of late, and took at most, by the binary digits of their rows.
+  std::array<uint64_t, 9> usual_ns_{}, slowest_ns_{};
 };
 
 }  // namespace photofinish

@@ -19,7 +19,7 @@ from photofinish.server.triton.files import TritonFiles
 from photofinish.server.triton.limits import descriptors_for
 from photofinish.server.triton.log import last_error, read_end
 from photofinish.server.triton.ports import Ports
-from photofinish.server.triton.run_folder import fill_run_folder, server_environment
+from photofinish.server.triton.run_folder import fill_run_folder, preloaded, server_environment
 from photofinish.server.triton.supervisor import SHARED_MEMORY, remove_shared_memory
 
 STOP_TIMEOUT_S = 10.0
@@ -63,6 +63,7 @@ class ServerProcess:
             "log_path": str(log_path),
             "parent_pid": os.getpid(),
             "run_folder": str(run_folder),
+            "server_environment": preloaded(bridge, os.environ),
             "shm_prefix": prefix,
             "stop_timeout_s": STOP_TIMEOUT_S,
         }

@@ -88,3 +88,13 @@ def server_environment(folder: Path, files: TritonFiles, inherited: Mapping[str,
         "PYTHONDONTWRITEBYTECODE": "1",
         "PHOTOFINISH_PYTHON": sys.executable,
     }
+
+
+def preloaded(bridge: Path | None, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What the server's program alone gets beside: the bridge before Triton's library, to say which models are ready.
+
+    The bridge takes it out of the environment again, so that no model process has it.
+    """
+    if bridge is None:
+        return {}
+    return {"LD_PRELOAD": ":".join(filter(None, [str(bridge), inherited.get("LD_PRELOAD", "")]))}

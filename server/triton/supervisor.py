@@ -50,6 +50,7 @@ def main() -> int:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=run_folder,
+                env={**os.environ, **plan["server_environment"]},
                 preexec_fn=lambda: _die_with_supervisor(libc),
             )
         try:

@@ -1,7 +1,8 @@
 """One model instance in a process of its own: a script that tritonserver's bridge starts.
 
 Descriptor 3 is the memory shared with the bridge, 4 a socket that brings the model's arguments and whose end is this
-process's end. Nothing but the standard library is imported before both are taken care of.
+process's end. Nothing but the standard library is imported before both are taken care of. Libraries are imported before
+the arguments come: the bridge keeps a spare process that waits for them, in case that another ends.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import ctypes
 import importlib
 import os
+import queue
 import socket
 import struct
 import sys
@@ -19,6 +21,10 @@ from pathlib import Path
 
 MEMORY_FILE = 3
 SOCKET_FILE = 4
+SPARE = b"spare____"
+"""How the name begins that a spare process is started with; spares.cpp has it longer, as room for the model's."""
+ARGUMENTS_FIELD = 45
+"""Where /proc/self/stat says, behind the program's name, at which address the command line lies."""
 
 
 def main() -> None:
@@ -29,9 +35,12 @@ def main() -> None:
     with contextlib.suppress(OSError):
         ctypes.CDLL("libstdc++.so.6", mode=ctypes.RTLD_GLOBAL)
     bridge = socket.socket(fileno=SOCKET_FILE)
-    arguments = receive_arguments(bridge)
-    # Ends a load that the bridge has given up as well.
-    threading.Thread(target=end_with_bridge, args=(bridge,), daemon=True).start()
+    received: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
+    # Ends imports and a load that the bridge has given up as well.
+    threading.Thread(target=attend_bridge, args=(bridge, received), daemon=True).start()
+    import_libraries()
+    arguments = received.get()
+    show_name(arguments["model_instance_name"])
     from ..model import RefusedModelError
     from .serving import describe, open_lane, serve
 
@@ -66,11 +75,31 @@ def receive_exactly(bridge: socket.socket, size: int) -> bytes:
     return bytes(parts)
 
 
-def end_with_bridge(bridge: socket.socket) -> None:
-    """Wait for the socket's end: the server is gone or wants this process gone."""
+def attend_bridge(bridge: socket.socket, received: queue.SimpleQueue[dict[str, str]]) -> None:
+    """Hand on the arguments, then wait for the socket's end: the server is gone or wants this process gone."""
     with contextlib.suppress(OSError):
+        received.put(receive_arguments(bridge))
         bridge.recv(1)
     os._exit(0)
+
+
+def import_libraries() -> None:
+    """Import what any model of this backend needs; the folder that the package lies in has the backend's name."""
+    from ..engine import import_engine
+
+    # Whatever a library raises now it raises again when the model is loaded, where somebody is told.
+    with contextlib.suppress(Exception):
+        import_engine(Path(__file__).resolve().parents[2].name)
+
+
+def show_name(instance_name: str) -> None:
+    """Let `ps` and our own lists show the model's name, where this process was started as a spare without one."""
+    words = Path("/proc/self/cmdline").read_bytes()
+    spare = next((word for word in words.split(b"\0") if word.startswith(SPARE)), b"")
+    if spare:
+        begin = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[ARGUMENTS_FIELD])
+        name = instance_name.encode()[: len(spare)].ljust(len(spare), b"\0")
+        ctypes.memmove(begin + words.index(spare), name, len(name))
 
 
 def send_lines(bridge: socket.socket, lines: list[str]) -> None:

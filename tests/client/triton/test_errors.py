@@ -14,6 +14,7 @@ from photofinish.errors import (
 
 WORDS = {
     r"http1\.x server|HTTP proxy": "Trying to connect an http1.x server",
+    r"a model process ended; it is starting again": "toy: a model process ended; it is starting again (was ended by X)",
     r"unknown model|not at ready state": "Request for unknown model: 'toy' has no available versions",
     r"maximum queue size": "Exceeds maximum queue size",
     r"DNS|name resolution|resolve": "DNS resolution failed for nowhere:8001",
@@ -46,6 +47,7 @@ def test_every_rule_is_reached_and_says_where_and_what(rule):
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", RequestTimeoutError),
         ("INVALID_ARGUMENT", "unexpected shape for input 'frames'", RequestRejectedError),
         ("INTERNAL", "onnx runtime error 2", RequestRejectedError),
+        ("INTERNAL", "toy: a model process ended; it is starting again (was ended by X)", ServerUnavailableError),
         ("UNKNOWN", "", RequestRejectedError),
     ],
 )

@@ -64,11 +64,13 @@ def server_processes(repository: Path) -> list[int]:
 
 
 def model_processes(repository: Path) -> list[int]:
+    """Those that have a model; the bridge's spare waits for one."""
     programs = (b"triton_python_backend_stub", b"photofinish_backend/lane/process.py")
     return [
         pid
         for pid in server_processes(repository)
         if any(word.endswith(programs) for word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:3])
+        and b"\0spare____" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
 
 
@@ -229,7 +231,7 @@ def test_nobody_can_send_a_model_with_code(toy_server: EmbeddedServer, tmp_path:
         client.unload_model("doubling_onnx")
 
 
-def test_a_crashed_model_fails_its_request_and_leaves_nothing(
+def test_a_crashed_model_leaves_nothing(
     repository: Path, tmp_path: Path, shared_before: set[Path], has_bridge: bool
 ) -> None:
     with (
@@ -239,13 +241,13 @@ def test_a_crashed_model_fails_its_request_and_leaves_nothing(
         (process,) = model_processes(repository)
         os.kill(process, signal.SIGKILL)
         wait_until(lambda: not Path(f"/proc/{process}/exe").exists(), "the process is dead")
-        with pytest.raises(InferenceServerException) as caught:
-            infer(client, "toy", frames=random_frames(0, 1))
-        assert server.is_alive()
         if has_bridge:
-            assert "toy: its model process was ended by Killed; it is started again" in str(caught.value)
             wait_until(lambda: answers(client), "the model has a new process")
             assert process not in model_processes(repository)
+        else:
+            with pytest.raises(InferenceServerException):
+                infer(client, "toy", frames=random_frames(0, 1))
+        assert server.is_alive()
     assert server_processes(repository) == []
     assert shared_memory_of(os.getpid()) == shared_before
 

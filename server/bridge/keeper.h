@@ -1,0 +1,63 @@
+// Keeps one model process at work: notices its end, also while nobody asks, and starts the next one.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "model_process.h"
+#include "spares.h"
+
+namespace photofinish {
+
+class Keeper {
+ public:
+  struct Hooks {
+    std::function<void(ModelProcess*)> adopt;             // under the lock: the new process, or that it goes (nullptr)
+    std::function<void(bool, const std::string&)> tell;   // for the log: whether it is bad news, and the news
+  };
+
+  // Starts the first process. Throws ProcessError where the model is refused.
+  Keeper(std::string model, std::string instance, Arguments arguments, std::shared_ptr<Spares> spares, Hooks hooks);
+  ~Keeper();
+  Keeper(const Keeper&) = delete;
+  Keeper& operator=(const Keeper&) = delete;
+
+  // Hold it for as long as the process is used.
+  std::unique_lock<std::mutex> lock() { return std::unique_lock<std::mutex>(mutex_); }
+  // The process, once there is one. Waits for it for a few seconds from the last one's end; then nullptr, and `why`.
+  ModelProcess* process(std::unique_lock<std::mutex>& lock, std::string& why);
+  // Under the lock: the process did its work, or is of no use any more.
+  void worked() { has_worked_ = true; }
+  void lost(const std::string& how);
+
+ private:
+  void start();
+  void keep();
+  void drop();
+  void replace();
+  bool wait_for_news(int timeout_ms);
+  uint64_t pause_ns() const;
+
+  const std::string model_, instance_;
+  const Arguments arguments_;
+  const std::shared_ptr<Spares> spares_;
+  const Hooks hooks_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::unique_ptr<ModelProcess> process_;
+  bool is_lost_ = false;          // the process is there and of no use
+  bool has_worked_ = false;       // since it was started
+  int failures_ = 0;              // ends and failed starts since one worked
+  uint64_t lost_ns_ = 0;          // when the last one ended
+  uint64_t next_ns_ = 0;          // when the next one is started
+  std::string reason_;            // why there is none
+  int stop_event_ = -1;
+  std::thread thread_;
+};
+
+}  // namespace photofinish
