@@ -31,6 +31,7 @@ class ModelCard:
     accelerator: what ONNX Runtime hands the graph to on a GPU; "none" is its own CUDA kernels.
     engines: TensorRT engines by GPU architecture: their file, and the library and version that built them.
     weights: file name of the weights; weights_sha256: their hash.
+    published_ns: when the variant came into its repository, since the epoch; 0 where that is not known.
     """
 
     variant: str
@@ -56,6 +57,7 @@ class ModelCard:
     accuracy: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     engines: dict[str, Any] = field(default_factory=dict)
+    published_ns: int = 0
     schema_version: int = CARD_SCHEMA_VERSION
 
     def to_parameter(self) -> str:

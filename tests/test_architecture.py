@@ -61,7 +61,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "photofinish": (
         ("errors", "letterbox", "percentiles", "source_hash"),
         ("address", "detections", "engine_record", "machine", "model_card", "names", "pictures"),
-        ("frame", "heads", "variant", "wheels"),
+        ("frame", "heads", "networks", "variant", "wheels"),
         ("synthetic",),
         ("flows",),
         ("commands",),

@@ -10,13 +10,15 @@ from photofinish.client.pipeline.baseline import BaselinePipeline
 from photofinish.client.pipeline.frame_result import DropCause, FrameCount, FrameResult, PipelineObserver
 from photofinish.client.pipeline.metrics import ClientMetrics
 from photofinish.client.pipeline.optimised import OptimisedPipeline
+from photofinish.client.pipeline.preference import candidates
 from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.session import ignore_notice
 from photofinish.client.triton.transport import Transport, TransportChoice
 from photofinish.errors import ConfigError, ModelNotFoundError
 from photofinish.frame import Frame
 from photofinish.model_card import ModelCard
-from photofinish.names import chosen_by_name
+from photofinish.names import chosen_by_name, names_meant
+from photofinish.networks import choose_network
 
 __all__ = [
     "BaselinePipeline",
@@ -81,18 +83,22 @@ def open_pipeline(
     timeout_s: float = 10.0,
     on_notice: Callable[[str], None] = ignore_notice,
     metrics: ClientMetrics | None = None,
+    model: str | None = None,
+    frame_wh: tuple[int, int] | None = None,
 ) -> Pipeline:
     """The pipeline that fits the role of a served variant: the textbook one for a baseline, else the optimised one.
 
-    variant: full name or suffix; the first optimised one without. transport, drop_late and http_url, the server's HTTP
+    variant, model, frame_wh: which one, as `choose_model` says. transport, drop_late and http_url, the server's HTTP
     endpoint where it is known, concern the optimised only. metrics: where its frames are counted for Prometheus.
     """
     with TritonClient(url, timeout_s=timeout_s) as client:
         models = client.models()
-    roles = {model.name: model.card.role if model.card else "" for model in models}
-    name = choose_model(roles, variant, where=url)
-    observer = metrics.observer(side=roles[name] or "optimised", variant=name) if metrics else None
-    if roles[name] == "baseline":
+    cards = {item.name: item.card for item in models}
+    name = choose_model(cards, variant, where=url, model=model, frame_wh=frame_wh, on_notice=on_notice)
+    card = cards[name]
+    role = card.role if card else ""
+    observer = metrics.observer(side=role or "optimised", variant=name) if metrics else None
+    if role == "baseline":
         return BaselinePipeline(url, name, min_confidence=min_confidence, timeout_s=timeout_s, observer=observer)
     return OptimisedPipeline(
         url,
@@ -107,17 +113,34 @@ def open_pipeline(
     )
 
 
-def choose_model(roles: Mapping[str, str], wanted: str | None, *, where: str) -> str:
-    """A model's name from its full name or suffix (`onnx_fp16`); without one the first whose role is optimised.
+def choose_model(
+    cards: Mapping[str, ModelCard | None],
+    wanted: str | None,
+    *,
+    where: str,
+    model: str | None = None,
+    frame_wh: tuple[int, int] | None = None,
+    on_notice: Callable[[str], None] = ignore_notice,
+) -> str:
+    """A variant's name: the one wanted, by full name or suffix (`onnx_fp16`), else the best for detection here.
 
-    roles: model name to role ("" where unknown), in the order of preference. where: the server or repository, for
-    the ModelNotFoundError that lists what there is.
+    model: of which model; without it of the one exported last. frame_wh: size of the pictures, which it must fit.
+    cards: None for what this client cannot use, which can be named all the same to be told why. where: the server or
+    repository, for the ModelNotFoundError or ConfigError that lists what there is.
     """
-    if wanted is None:
-        if not roles:
-            raise ModelNotFoundError(f"{where} has no model; run `photofinish export` first", url=where)
-        return next((name for name, role in roles.items() if role == "optimised"), next(iter(roles)))
-    try:
-        return chosen_by_name(roles, wanted, where=where)
-    except ConfigError as exc:
-        raise ModelNotFoundError(str(exc), model=wanted, url=where) from exc
+    if not cards:
+        raise ModelNotFoundError(f"{where} has no model; run `photofinish export` first", url=where)
+    usable = {name: card for name, card in cards.items() if card is not None}
+    if wanted is not None and not names_meant(usable, wanted):
+        try:
+            return chosen_by_name(cards, wanted, where=where)
+        except ConfigError as exc:
+            raise ModelNotFoundError(str(exc), model=wanted, url=where) from exc
+    if not usable:
+        return next(iter(cards))
+    named = [wanted] if wanted else []
+    names = choose_network(
+        usable, where=where, model=model, named=named, task=None if wanted else "detect", on_notice=on_notice
+    )
+    same = {name: usable[name] for name in names}
+    return chosen_by_name(same, wanted, where=where) if wanted else candidates(same, frame_wh=frame_wh)[0]

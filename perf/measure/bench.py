@@ -13,6 +13,7 @@ from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame
 from photofinish.names import all_chosen_by_name
+from photofinish.networks import choose_network
 from photofinish.perf.record.environment import environment_fingerprint, frames_fingerprint
 from photofinish.perf.record.record import Arm
 from photofinish.perf.watch.watcher import Watcher
@@ -71,8 +72,19 @@ def frames_from_source(spec: str, *, count: int = 16, stride: int = 10) -> tuple
     return tuple(frames)
 
 
-def served_models(url: str, names: Sequence[str] = ()) -> tuple[ServedModel, ...]:
-    """The models to measure, by full name or suffix, the baseline first. All that are served when none is named."""
+def served_models(
+    url: str,
+    names: Sequence[str] = (),
+    *,
+    model: str | None = None,
+    also: Sequence[str] = (),
+    on_notice: Progress = lambda line: None,
+) -> tuple[ServedModel, ...]:
+    """The variants to measure, the baseline first: all of one network, the one called `model` or that exported last.
+
+    names: only these of them, by full name or suffix. also: variants that must be of the same network.
+    Raises ConfigError where they are not, or where it is not clear which network is meant.
+    """
     with TritonClient(url) as client:
         client.wait_until_ready(timeout_s=READY_TIMEOUT_S)
         served = client.models()
@@ -82,9 +94,11 @@ def served_models(url: str, names: Sequence[str] = ()) -> tuple[ServedModel, ...
         raise ConfigError(
             f"the server at {url} serves no model this client can use, found {found}; run `photofinish export`"
         )
-    chosen = all_chosen_by_name((model.name for model in usable), names, where=url)
-    usable = [model for model in usable if model.name in chosen]
-    return tuple(sorted(usable, key=lambda model: (model.require_card().role != "baseline", model.name)))
+    cards = {item.name: item.require_card() for item in usable}
+    network = choose_network(cards, where=url, model=model, named=(*names, *also), on_notice=on_notice)
+    chosen = all_chosen_by_name(network, names, where=url)
+    usable = [item for item in usable if item.name in chosen]
+    return tuple(sorted(usable, key=lambda item: (item.require_card().role != "baseline", item.name)))
 
 
 def arm_from_model(model: ServedModel, **changes: Any) -> Arm:

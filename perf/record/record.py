@@ -69,6 +69,11 @@ class Arm:
     accuracy: dict[str, Any] = field(default_factory=dict)
     agreement: dict[str, Any] = field(default_factory=dict)
 
+    def is_of_same_network(self, other: Arm) -> bool:
+        """Whether weights and size of input agree, as far as both are known: else a gain is one between networks."""
+        pairs = ((self.weights_sha256, other.weights_sha256), (max(self.input_wh), max(other.input_wh)))
+        return all(not one or not two or one == two for one, two in pairs)
+
     @property
     def name(self) -> str:
         """What a line of progress calls it."""

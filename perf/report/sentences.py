@@ -72,6 +72,11 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "advice_empty": ("run it again", "请重新运行"),
     "reason_incomplete": ("{section} was stopped: {by}", "{section} 被中断：{by}"),
     "reason_cut_off": ("{section} was cut off before its end", "{section} 未完成即中断"),
+    "reason_networks": (
+        "{section}: {models} are different networks, so a gain would be one between networks",
+        "{section}：{models} 是不同的网络，所得提升只是网络之间的差别",
+    ),
+    "advice_networks": ("measure one of them, chosen with --model", "请用 --model 选定其中一个重新测量"),
     "advice_cut_off": ("run it again to its end", "请重新完整运行"),
     "advice_incomplete": ("run it again to its end", "请重新完整运行"),
     "reason_other_boxes": (

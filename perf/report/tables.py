@@ -272,7 +272,11 @@ def _flattened(key: str, value: object) -> list[list[str]]:
 
 def _is_baseline_of(other: Arm, arm: Arm) -> bool:
     same = (arm.concurrency, arm.batch_size, arm.generator)
-    return other.role == "baseline" and (other.concurrency, other.batch_size, other.generator) == same
+    return (
+        other.role == "baseline"
+        and other.is_of_same_network(arm)
+        and (other.concurrency, other.batch_size, other.generator) == same
+    )
 
 
 def _counts(item: ArmSummary, say: Words) -> str:

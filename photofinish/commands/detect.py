@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from photofinish.commands.perf_options import transport_option
+from photofinish.commands.perf_options import model_option, transport_option
 from photofinish.commands.source_options import source_credentials
 from photofinish.errors import ConfigError
 
@@ -15,7 +15,8 @@ from photofinish.errors import ConfigError
 @click.command()
 @click.argument("source")
 @click.option("--url", help="host:port of a Triton gRPC endpoint; without it a server is started on --repository.")
-@click.option("--variant", help="Full name or suffix, e.g. onnx_fp16; default: the first optimised one.")
+@click.option("--variant", help="Full name or suffix, e.g. onnx_fp16; default: the best one here.")
+@model_option
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
 @click.option("--confidence", type=click.FloatRange(0, 1), default=0.25, show_default=True)
 @click.option("--save", "save_folder", type=click.Path(path_type=Path), metavar="DIR", help="Keep annotated copies.")

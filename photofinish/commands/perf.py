@@ -12,6 +12,7 @@ from photofinish.commands.perf_options import (
     SECONDS,
     bench_options,
     limit_options,
+    model_option,
     out_options,
     positive_numbers,
     rival_options,
@@ -125,6 +126,7 @@ def trace(seconds: float, transport: Any, **options: Any) -> None:
 @perf.command()
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
 @click.option("--variant", "names", multiple=True, help="Only this variant (name or suffix); may be repeated.")
+@model_option
 @click.option("--batch", default="1", show_default=True, help="Batch sizes, e.g. 1,8,32.")
 @click.option("--seconds", type=SECONDS, default=4.0, show_default=True, help="Per artifact and batch size.")
 @out_options("engine.json")

@@ -38,6 +38,9 @@ def transport_option(help_text: str | None = None) -> Callable[[Command], Comman
     )
 
 
+model_option = click.option("--model", help="Which model, by its name in the repository. Default: that exported last.")
+
+
 def bench_options(command: Command) -> Command:
     """The options that say what is measured."""
     command = source_credentials(command)
@@ -57,6 +60,7 @@ def bench_options(command: Command) -> Command:
             click.option(
                 "--variant", "names", multiple=True, help="Only this variant (name or suffix); may be repeated."
             ),
+            model_option,
             click.option("--source", default="synthetic", show_default=True, help="Where the frames come from."),
             transport_option("How pictures reach the server."),
             click.option(

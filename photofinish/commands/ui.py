@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from photofinish.commands.perf_options import model_option
 from photofinish.commands.source_options import source_credentials
 from photofinish.machine.addresses import LOOPBACK
 
@@ -14,6 +15,7 @@ from photofinish.machine.addresses import LOOPBACK
 @click.option("--url", default="127.0.0.1:8001", show_default=True, help="The server's gRPC address.")
 @click.option("--server-metrics-url", help="The server's metrics address, host:port, for GPU memory.")
 @click.option("--source", default="synthetic", show_default=True, help="synthetic, a file, a camera number, rtsp://…")
+@model_option
 @click.option("--baseline", help="Variant on the left; default: the server's baseline.")
 @click.option("--optimised", help="Variant on the right; default: the best of the same model.")
 @click.option(

@@ -15,9 +15,11 @@ from photofinish.address.command_line import public_arguments
 from photofinish.errors import ConfigError, VerdictError
 from photofinish.flows import tell
 from photofinish.machine.addresses import is_loopback
-from photofinish.names import all_chosen_by_name
+from photofinish.names import all_chosen_by_name, names_meant
+from photofinish.networks import choose_network
 
 if TYPE_CHECKING:
+    from photofinish.model_card import ModelCard
     from photofinish.perf.engine.loops import Artifact
     from photofinish.perf.judge.findings import Findings
     from photofinish.perf.load.settling import ClientMemory
@@ -34,9 +36,14 @@ def open_bench(
     metrics_url: str | None,
     repository: Path,
     names: tuple[str, ...],
+    model: str | None,
     source: str,
+    also: tuple[str, ...] = (),
 ) -> Iterator[Bench]:
-    """The bench on a server of our own or the given one; a server of our own is stopped afterwards."""
+    """The bench on a server of our own or the given one; a server of our own is stopped afterwards.
+
+    names, model, also: which variants are measured, as `served_models` says.
+    """
     from photofinish.machine.gpu import bytes_in_use, load_nvml
     from photofinish.perf.measure.bench import Bench, frames_from_source, served_models
     from photofinish.perf.watch.watcher import Watcher
@@ -48,7 +55,7 @@ def open_bench(
         watcher = Watcher(metrics_url=metrics, nvml=nvml if is_loopback(url) else None)
         yield Bench(
             url=url,
-            models=served_models(url, names),
+            models=served_models(url, names, model=model, also=also, on_notice=tell),
             frames=frames_from_source(source),
             source=source,
             server={"kind": "external", "version": server_version(url)},
@@ -59,12 +66,13 @@ def open_bench(
 
     frames = frames_from_source(source)
     idle_bytes = bytes_in_use(nvml)
-    with EmbeddedServer(repository, models=models_named(repository, names), on_progress=tell) as server:
+    held = models_named(repository, names, model=model, also=also)
+    with EmbeddedServer(repository, models=held, on_progress=tell) as server:
         at = server.endpoint
         yield Bench(
             url=at.grpc_url,
             http_url=at.http_url,
-            models=served_models(at.grpc_url, names),
+            models=served_models(at.grpc_url, names, model=model, also=also, on_notice=tell),
             frames=frames,
             source=source,
             server={"kind": at.kind, "version": at.version},
@@ -72,10 +80,30 @@ def open_bench(
         )
 
 
-def models_named(repository: Path, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The models of a repository by name or suffix, so that no other one is loaded; () for all of them."""
-    held = sorted(path.parent.name for path in repository.glob("*/config.pbtxt"))
-    return all_chosen_by_name(held, names, where=str(repository)) if names else ()
+def models_named(
+    repository: Path, names: tuple[str, ...], *, model: str | None = None, also: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """The variants of a repository that are measured, so that no other one is loaded; () for all of them.
+
+    Those of one network: the one called `model`, the one that `names` and `also` belong to, else that exported last.
+    What was not made by Photofinish is loaded where it is named, or where nothing else is there.
+    """
+    cards, others = cards_in(repository)
+    if not cards or any(not names_meant(cards, name) and names_meant(others, name) for name in (*names, *also)):
+        held = (*cards, *others)
+        return all_chosen_by_name(held, (*names, *also), where=str(repository)) if names else ()
+    network = choose_network(cards, where=str(repository), model=model, named=(*names, *also), on_notice=tell)
+    wanted = (*names, *also) if names else ()
+    return all_chosen_by_name(network, wanted, where=str(repository))
+
+
+def cards_in(repository: Path) -> tuple[dict[str, ModelCard], tuple[str, ...]]:
+    """The cards of a repository's variants by name, and the names of the models without one of ours."""
+    from photofinish.export.publishing.cards import card_from_directory
+
+    directories = sorted(path.parent for path in repository.glob("*/config.pbtxt"))
+    found = {directory.name: card_from_directory(directory) for directory in directories}
+    return {name: card for name, card in found.items() if card}, tuple(name for name, card in found.items() if not card)
 
 
 def server_version(url: str) -> str:
@@ -86,21 +114,20 @@ def server_version(url: str) -> str:
         return client.server_version()
 
 
-def artifacts_in(repository: Path, names: tuple[str, ...]) -> list[Artifact]:
-    """The variants of a repository on disk, by name or suffix; all of them when none is named."""
-    from photofinish.export.publishing.cards import card_from_directory
+def artifacts_in(repository: Path, names: tuple[str, ...], model: str | None = None) -> list[Artifact]:
+    """The variants of one network of a repository on disk, by name or suffix; all of them when none is named."""
     from photofinish.perf.engine.loops import Artifact
     from photofinish.server.triton.run_folder import BACKEND
 
-    directories = sorted(path.parent for path in repository.glob("*/config.pbtxt"))
-    cards = {card.variant: (card, directory) for directory in directories if (card := card_from_directory(directory))}
+    cards, _ = cards_in(repository)
     if not cards:
         raise ConfigError(f"{repository} holds no variant; run `photofinish export`")
+    network = choose_network(cards, where=str(repository), model=model, named=names, on_notice=tell)
     found = []
-    for name in all_chosen_by_name(cards, names, where=str(repository)):
-        card, directory = cards[name]
+    for name in all_chosen_by_name(network, names, where=str(repository)):
+        directory = repository / name
         version = max((path for path in directory.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
-        found.append(Artifact(card=card, directory=version, backend_package=BACKEND))
+        found.append(Artifact(card=cards[name], directory=version, backend_package=BACKEND))
     return found
 
 

@@ -24,6 +24,7 @@ def run_detect(
     *,
     url: str | None,
     variant: str | None,
+    model: str | None,
     repository: Path,
     confidence: float,
     save_folder: Path | None,
@@ -38,18 +39,19 @@ def run_detect(
 
     Raises SourceError at the end when pictures had to be skipped, and at the first of them when `strict`.
     """
-    server = contextlib.nullcontext((url, None)) if url else _embedded(repository, variant)
     metrics = ClientMetrics()
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     line_from_result = functools.partial(json_from_result, ascii_only=not is_utf8) if as_json else text_from_result
     with (
         _metrics_served(metrics, metrics_port),
         open_source(source, strict=strict, on_notice=tell) as frames,
-        server as (address, http_url),
+        _server(url, repository, variant, model, frames.size_wh) as (address, http_url),
     ):
         pipeline = open_pipeline(
             address,
             variant,
+            model=model,
+            frame_wh=frames.size_wh,
             http_url=http_url,
             transport=transport,
             drop_late=frames.is_live,
@@ -85,15 +87,18 @@ def _metrics_served(metrics: ClientMetrics, port: int | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _embedded(repository: Path, variant: str | None) -> Iterator[tuple[str, str]]:
-    """The gRPC and HTTP addresses of a server of our own that serves just the chosen variant."""
+def _server(
+    url: str | None, repository: Path, variant: str | None, model: str | None, frame_wh: tuple[int, int] | None
+) -> Iterator[tuple[str, str | None]]:
+    """The gRPC and HTTP addresses of the server given, else of one of our own that serves just the chosen variant."""
+    if url is not None:
+        yield url, None
+        return
     from photofinish.export.publishing.cards import card_from_directory
     from photofinish.server.triton.embedded import EmbeddedServer
     from photofinish.server.triton.run_folder import models_in
 
     cards = {name: card_from_directory(repository / name) for name in models_in(repository)}
-    chosen = choose_model(
-        {name: card.role if card else "" for name, card in cards.items()}, variant, where=str(repository)
-    )
+    chosen = choose_model(cards, variant, where=str(repository), model=model, frame_wh=frame_wh, on_notice=tell)
     with EmbeddedServer(repository, models=(chosen,), on_progress=tell) as server:
         yield server.endpoint.grpc_url, server.endpoint.http_url

@@ -31,7 +31,8 @@ def measure_standard(
     from photofinish.perf.measure.runs import choose_pair, climb_ladder, compare_flat_out, compare_paced, sweep_variants
 
     program = find_program() if perf_analyzer else None
-    with open_run(plan=plan, **options) as run, rivals_of(run, rivals, weights, baseline):
+    also = _named(baseline, optimised)
+    with open_run(plan=plan, also=also, **options) as run, rivals_of(run, rivals, weights, baseline):
         pair = choose_pair(run.bench, baseline, optimised, tell)
         compare_flat_out(run, *pair)
         compare_rivals(run, pair[1])
@@ -47,7 +48,8 @@ def measure_comparison(
     from photofinish.perf.measure.rivals import compare_rivals
     from photofinish.perf.measure.runs import choose_pair, compare_flat_out, compare_paced
 
-    with open_run(plan=plan, **options) as run, rivals_of(run, rivals, weights, baseline):
+    also = _named(baseline, optimised)
+    with open_run(plan=plan, also=also, **options) as run, rivals_of(run, rivals, weights, baseline):
         pair = choose_pair(run.bench, baseline, optimised, tell)
         compare_flat_out(run, *pair)
         compare_rivals(run, pair[1])
@@ -96,10 +98,15 @@ def measure_trace(plan: Plan, **options: Any) -> None:
         trace_stages(run)
 
 
+def _named(*names: str | None) -> tuple[str, ...]:
+    return tuple(name for name in names if name)
+
+
 def measure_artifacts(
     repository: Path,
     names: tuple[str, ...],
     *,
+    model: str | None,
     batch_sizes: tuple[int, ...],
     seconds: float,
     quick: bool,
@@ -116,7 +123,7 @@ def measure_artifacts(
     nvml = load_nvml()
     record = engine_record(command=repeat_command(), nvml=nvml)
     section = measure_engines(
-        artifacts_in(repository, names),
+        artifacts_in(repository, names, model),
         batch_sizes=batch_sizes,
         seconds=seconds / 4 if quick else seconds,
         nvml=nvml,

@@ -79,6 +79,7 @@ def show_server(
     *,
     server_metrics_url: str | None,
     source: str,
+    model: str | None,
     baseline: str | None,
     optimised: str | None,
     pace: Pace,
@@ -96,7 +97,16 @@ def show_server(
     from photofinish.client.ui.page.sub_path import root_path_from_text
 
     root_path = root_path_from_text(root_path)
-    choice = choice_from_server(url, source=source, baseline=baseline, optimised=optimised, pace=pace, turns=turns)
+    choice = choice_from_server(
+        url,
+        source=source,
+        model=model,
+        baseline=baseline,
+        optimised=optimised,
+        pace=pace,
+        turns=turns,
+        on_notice=tell,
+    )
     hosting = Hosting(
         host=host,
         port=port,

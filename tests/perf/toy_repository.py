@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,9 +30,15 @@ def toy_cards() -> dict[str, ModelCard]:
     return {baseline.variant: baseline, "toy_onnx_fp32": build_card()}
 
 
-def write_toy_repository(folder: Path) -> Path:
-    """`toy_onnx_fp32` in the frames contract and `toy_torch_fp32_tensor` in the tensor contract, 64 by 64 pixels."""
-    for name, card in toy_cards().items():
+def write_toy_repository(folder: Path, **changes: Any) -> Path:
+    """`toy_onnx_fp32` in the frames contract and `toy_torch_fp32_tensor` in the tensor contract, 64 by 64 pixels.
+
+    changes: of both cards; another `model` names the folders too.
+    """
+    model = changes.get("model", "toy")
+    for suffix, toy in toy_cards().items():
+        name = suffix.replace("toy_", f"{model}_", 1)
+        card = replace(toy, **{"variant": name, **changes})
         tensor = card.contract == "tensor"
         dims = [3, 64, 64] if tensor else [64, 64, 3]
         names = ("images", "output0") if tensor else ("frames", "detections")

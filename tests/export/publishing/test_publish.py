@@ -15,13 +15,16 @@ from tests.export.tensorrt.variants import build, engine_variant, file_size_limi
 
 
 def test_publishing_copies_all_but_the_record(tiny_staging: Tiny, tmp_path: Path) -> None:
-    names = publish_variants(tiny_staging[1], tmp_path / "repository")
+    names = publish_variants(tiny_staging[1], tmp_path / "repository", clock_ns=lambda: 17)
     assert names == tuple(f"yolo26n_{suffix}" for suffix in SUFFIXES)
     for item in tiny_staging[1]:
         published = tmp_path / "repository" / item.variant.name
         assert sorted(path.name for path in published.iterdir()) == ["1", "config.pbtxt"]
-        assert card_from_directory(published) == item.card
+        assert card_from_directory(published) == replace(item.card, published_ns=17), "the card says when"
     assert publish_variants(tiny_staging[1], tmp_path / "repository") == names
+    last = card_from_directory(tmp_path / "repository" / names[0])
+    assert last is not None
+    assert last.published_ns > 17
 
 
 def test_variants_of_other_weights_are_withdrawn(tiny_staging: Tiny, tmp_path: Path) -> None:

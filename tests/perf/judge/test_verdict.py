@@ -73,6 +73,12 @@ CASES: dict[str, Callable[[], Record]] = {
     "empty": lambda: build_record(sections=()),
     "cut_off": lambda: _with_section(replace(build_comparison(), complete=False)),
     "incomplete": lambda: _with_section(replace(build_comparison(), complete=False, stopped_by="Ctrl-C")),
+    "networks": lambda: _with_section(
+        replace(
+            build_comparison(),
+            arms=(build_comparison().arms[0], replace(build_comparison().arms[1], weights_sha256="ef" * 32)),
+        )
+    ),
     "errors": lambda: _failing(0.1),
     "few_rounds": lambda: _with_section(build_comparison(rounds=4, count=60)),
     "few_samples": lambda: _with_section(build_comparison(count=10)),

@@ -21,7 +21,7 @@ from photofinish.cli import cli
 from photofinish.commands.perf import perf
 from photofinish.commands.perf_options import positive_numbers, whole_numbers
 from photofinish.errors import ConfigError, PhotofinishError, ServerUnavailableError, VerdictError
-from photofinish.flows.bench import models_named, repeat_command
+from photofinish.flows.bench import artifacts_in, models_named, repeat_command
 from photofinish.perf.judge.findings import findings_from_record
 from photofinish.perf.record.record import read_record
 from photofinish.perf.report.words import ENGLISH
@@ -218,7 +218,7 @@ def test_a_time_that_is_none_is_refused(command: str, seconds: str) -> None:
 
 def test_only_the_named_variants_are_loaded(tmp_path: Path) -> None:
     repository = write_toy_repository(tmp_path)
-    assert models_named(repository, ()) == ()
+    assert models_named(repository, ()) == ("toy_onnx_fp32", "toy_torch_fp32_tensor")
     assert models_named(repository, ("onnx_fp32",)) == ("toy_onnx_fp32",)
     assert models_named(repository, ("toy_torch_fp32_tensor", "onnx_fp32")) == (
         "toy_onnx_fp32",
@@ -228,6 +228,24 @@ def test_only_the_named_variants_are_loaded(tmp_path: Path) -> None:
         ConfigError, match=f"unknown variant trt_fp16; {repository} has toy_onnx_fp32, toy_torch_fp32_tensor"
     ):
         models_named(repository, ("trt_fp16",))
+
+
+def test_of_two_models_in_a_repository_one_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_toy_repository(tmp_path, published_ns=1)
+    write_toy_repository(tmp_path, model="other", weights="other.pt", weights_sha256="ef" * 32, published_ns=2)
+    others, toys = (
+        tuple(f"{model}_{name}" for name in ("onnx_fp32", "torch_fp32_tensor")) for model in ("other", "toy")
+    )
+    assert models_named(tmp_path, ()) == others
+    assert "model: other (other.pt, detect, 64 pixels), exported last; there is also toy (" in capsys.readouterr().err
+    assert models_named(tmp_path, (), model="toy") == toys
+    assert models_named(tmp_path, (), also=("toy_onnx_fp32",)) == toys
+    assert [item.card.variant for item in artifacts_in(tmp_path, ())] == list(others)
+    assert [item.card.variant for item in artifacts_in(tmp_path, ("onnx_fp32",), "toy")] == ["toy_onnx_fp32"]
+    with pytest.raises(ConfigError, match=r"are not one network: other_onnx_fp32.* of other .* of toy"):
+        models_named(tmp_path, (), also=("other_onnx_fp32", "toy_torch_fp32_tensor"))
+    result = _invoke("comparison", "--repository", str(tmp_path), "--model", "wrong", "--out", str(tmp_path / "c.json"))
+    assert "unknown model wrong" in str(result.exception)
 
 
 def test_no_server_there_and_no_repository(tmp_path: Path) -> None:

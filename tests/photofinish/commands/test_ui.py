@@ -113,7 +113,8 @@ def test_the_two_sides_start_with_the_same_weights(served: FakeTriton) -> None:
 
 
 def test_a_rectangular_input_is_chosen_for_pictures_of_its_shape() -> None:
-    from photofinish.client.ui.page.choosing import candidates, frame_size
+    from photofinish.client.pipeline.preference import candidates
+    from photofinish.client.ui.page.choosing import frame_size
 
     cards = {
         "square": build_card(input_wh=(640, 640)),
