@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from photofinish.machine.processes import CpuMeter, machine_cpu_s
 from photofinish.machine.processor import usable_cores
 from photofinish.percentiles import nearest_rank
@@ -119,7 +121,7 @@ def main() -> None:
     """Measure and print one line a cell; the file holds every round."""
     if sys.argv[1:2] == ["--here"]:
         directory, mode, seconds = sys.argv[2:5]
-        print(json.dumps(measured_here(Path(directory), mode, float(seconds))))
+        click.echo(json.dumps(measured_here(Path(directory), mode, float(seconds))))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
@@ -138,10 +140,12 @@ def main() -> None:
                 if directory is not None:
                     row = measured_apart(directory, cell.mode, options.seconds)
                     rows.setdefault(f"{cell.suffix} {cell.mode}", []).append(row)
-    print(f"load {options.load} on {usable_cores()} cores, middle of {options.rounds} rounds of {options.seconds:g} s")
+    click.echo(
+        f"load {options.load} on {usable_cores()} cores, middle of {options.rounds} rounds of {options.seconds:g} s"
+    )
     for name, taken in rows.items():
         figures = ", ".join(f"{key} {middle([row[key] for row in taken]):.1f}" for key in taken[0])
-        print(f"{name}: {figures}")
+        click.echo(f"{name}: {figures}")
     if options.out:
         content = {"load": options.load, "cores": usable_cores(), "seconds": options.seconds, "rows": rows}
         options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
