@@ -140,9 +140,7 @@ def main() -> None:
                 if directory is not None:
                     row = measured_apart(directory, cell.mode, options.seconds)
                     rows.setdefault(f"{cell.suffix} {cell.mode}", []).append(row)
-    click.echo(
-        f"load {options.load} on {usable_cores()} cores, middle of {options.rounds} rounds of {options.seconds:g} s"
-    )
+    click.echo(f"load {options.load} on {usable_cores()} cores, {options.rounds} rounds of {options.seconds:g} s")
     for name, taken in rows.items():
         figures = ", ".join(f"{key} {middle([row[key] for row in taken]):.1f}" for key in taken[0])
         click.echo(f"{name}: {figures}")
