@@ -120,8 +120,8 @@ def middle(values: list[float]) -> float:
 def main() -> None:
     """Measure and print one line a cell; the file holds every round."""
     if sys.argv[1:2] == ["--here"]:
-        directory, mode, seconds = sys.argv[2:5]
-        click.echo(json.dumps(measured_here(Path(directory), mode, float(seconds))))
+        here, mode, seconds = sys.argv[2:5]
+        click.echo(json.dumps(measured_here(Path(here), mode, float(seconds))))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
