@@ -32,7 +32,7 @@ COMPOSERS = ("commands", "flows")
 """Folders of `photofinish/` that put the rooms together, so that they may import all of them."""
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "client": (
-        ("native", "triton", "sources"),
+        ("choosing", "native", "triton", "sources"),
         ("pipeline", "calibrate"),
         ("detect", "cameras"),
         ("ui/processes",),
@@ -61,7 +61,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "photofinish": (
         ("errors", "letterbox", "percentiles", "source_hash"),
         ("address", "detections", "engine_record", "machine", "model_card", "names", "pictures"),
-        ("frame", "heads", "networks", "variant", "wheels"),
+        ("frame", "heads", "variant", "wheels"),
         ("synthetic",),
         ("flows",),
         ("commands",),

@@ -6,11 +6,12 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Protocol
 
+from photofinish.client.choosing.networks import choose_network
+from photofinish.client.choosing.preference import candidates
 from photofinish.client.pipeline.baseline import BaselinePipeline
 from photofinish.client.pipeline.frame_result import DropCause, FrameCount, FrameResult, PipelineObserver
 from photofinish.client.pipeline.metrics import ClientMetrics
 from photofinish.client.pipeline.optimised import OptimisedPipeline
-from photofinish.client.pipeline.preference import candidates
 from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.session import ignore_notice
 from photofinish.client.triton.transport import Transport, TransportChoice
@@ -18,7 +19,6 @@ from photofinish.errors import ConfigError, ModelNotFoundError
 from photofinish.frame import Frame
 from photofinish.model_card import ModelCard
 from photofinish.names import chosen_by_name, names_meant
-from photofinish.networks import choose_network
 
 __all__ = [
     "BaselinePipeline",

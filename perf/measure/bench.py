@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from photofinish.address.hiding import public_address
+from photofinish.client.choosing.networks import choose_network
 from photofinish.client.sources.opening import open_source
 from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame
 from photofinish.names import all_chosen_by_name
-from photofinish.networks import choose_network
 from photofinish.perf.record.environment import environment_fingerprint, frames_fingerprint
 from photofinish.perf.record.record import Arm
 from photofinish.perf.watch.watcher import Watcher

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from photofinish.perf.formatting import (
     MISSING,
-    RangedText,
-    VoidText,
-    interval_text,
     mebibytes,
     milliseconds,
     number,
     plain_interval,
-    signed_ms,
     times,
 )
-from photofinish.perf.judge.claims import Claim
-from photofinish.perf.judge.findings import SectionFindings, Step
+from photofinish.perf.judge.findings import SectionFindings
 from photofinish.perf.judge.stages import STAGES
 from photofinish.perf.judge.summary import PERCENTILES, ArmSummary
-from photofinish.perf.judge.verdict import PartVerdict, Verdict
+from photofinish.perf.judge.verdict import Verdict
 from photofinish.perf.record.record import Arm, Record
+from photofinish.perf.report.gains import bought_text, claim_text, gain_text, judged_text, ratio_text
 from photofinish.perf.report.words import Words
 
 Table = tuple[list[str], list[list[str]]]
@@ -109,7 +105,7 @@ def ladder_rows(found: SectionFindings, say: Words) -> Table:
             milliseconds(step.summary.latency["p50"]),
             milliseconds(step.summary.latency["p95"]),
             number(step.summary.frames_per_s),
-            _bought(step),
+            bought_text(step),
             claim_text(step.latency, say),
             claim_text(step.rate, say),
             gain_text(found, step.summary, "p50", say),
@@ -151,7 +147,7 @@ def sweep_rows(found: SectionFindings, say: Words) -> Table:
                 number(_ms(item.queue_us)),
                 number(_ms(item.compute_us)),
                 _memory(item, say),
-                _ratio(found, item, peer),
+                ratio_text(found, item, peer),
             ]
         )
     return header, rows
@@ -193,7 +189,7 @@ def stage_table(found: SectionFindings, say: Words) -> Table:
 
 def part_rows(verdict: Verdict, say: Words) -> Table:
     """One row per part: VALID, INVALID, or which of its claims are INVALID."""
-    rows = [[say.section(part.section), _judged(part, say)] for part in verdict.parts]
+    rows = [[say.section(part.section), judged_text(part, say)] for part in verdict.parts]
     return [say("part"), say("judged")], rows
 
 
@@ -218,48 +214,6 @@ def fingerprint_rows(record: Record, say: Words) -> Table:
     for key, value in {**record.environment, "source": record.source}.items():
         rows += _flattened(key, value)
     return [say("key"), say("value")], rows
-
-
-def gain_text(found: SectionFindings, item: ArmSummary, key: str, say: Words) -> str:
-    """What is claimed of an arm against the first one in that figure."""
-    return "1×" if item.is_first else claim_text(found.gain(item.arm, key), say)
-
-
-def claim_text(claim: Claim | None, say: Words) -> str:
-    """`2.10× [1.95, 2.24]`; that no difference was shown where the interval holds 1; in brackets what is not valid."""
-    if claim is None:
-        return MISSING
-    if claim.reasons:
-        return VoidText(f"({times(claim.value)})")
-    if claim.interval is None:
-        return times(claim.value)
-    if not claim.shows_difference:
-        return RangedText(say("no_difference"), claim.interval)
-    return interval_text(claim.interval)
-
-
-def _bought(step: Step) -> str:
-    """The milliseconds that a rung bought, as far as they may be claimed."""
-    if step.latency is None or (not step.latency.shows_difference and not step.latency.reasons):
-        return MISSING
-    said = signed_ms(step.bought_ns)
-    return VoidText(f"({said})") if step.latency.reasons else said
-
-
-def _ratio(found: SectionFindings, item: ArmSummary, peer: ArmSummary | None) -> str:
-    """Throughput against another row of a section that claims no gain; in brackets where the section is not valid."""
-    if peer is None or not peer.frames_per_s:
-        return MISSING
-    said = times(item.frames_per_s / peer.frames_per_s)
-    return VoidText(f"({said})") if found.is_void else said
-
-
-def _judged(part: PartVerdict, say: Words) -> str:
-    timed = [claim for claim in part.claims if claim.is_timed]
-    void = [claim for claim in part.claims if claim.reasons]
-    if not void or all(claim.reasons for claim in timed):
-        return say(part.validity)
-    return f"{say('PARTLY')}{say.colon}{say.claims(void)} {say('INVALID')}"
 
 
 def _flattened(key: str, value: object) -> list[list[str]]:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from photofinish.address.command_line import public_arguments
+from photofinish.client.choosing.networks import choose_network
 from photofinish.errors import ConfigError, VerdictError
 from photofinish.flows import tell
 from photofinish.machine.addresses import is_loopback
 from photofinish.names import all_chosen_by_name, names_meant
-from photofinish.networks import choose_network
 
 if TYPE_CHECKING:
     from photofinish.model_card import ModelCard

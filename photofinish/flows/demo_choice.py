@@ -36,7 +36,7 @@ def default_candidates(
 
     INT8 is among them on a CPU for weights that are calibrated without the user; otherwise it must be named, as FP8.
     """
-    from photofinish.client.pipeline.preference import fits, rank
+    from photofinish.client.choosing.preference import fits, rank
     from photofinish.export.loading.weights import RESHAPED
     from photofinish.export.recipes.table import BF16_FLAGS
 

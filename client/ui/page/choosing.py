@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from photofinish.client.pipeline.preference import baselines, candidates
+from photofinish.client.choosing.networks import choose_network
+from photofinish.client.choosing.preference import baselines, candidates
 from photofinish.client.sources.opening import open_source
 from photofinish.client.triton.served import TritonClient
 from photofinish.client.ui.page.split_view import Choice
@@ -13,7 +14,6 @@ from photofinish.client.ui.processes.turns import TurnMode
 from photofinish.errors import ConfigError, SourceError
 from photofinish.model_card import ModelCard
 from photofinish.names import chosen_by_name
-from photofinish.networks import choose_network
 
 
 def served_cards(url: str, *, timeout_s: float = 5.0) -> dict[str, ModelCard]:
@@ -51,7 +51,9 @@ def choice_from_server(
     if not cards:
         raise ConfigError(f"{url} serves no detector; export a repository first: `photofinish export`")
     named = [name for name in (baseline, optimised) if name]
-    names = choose_network(cards, where=url, model=model, named=named, task="detect", on_notice=on_notice)
+    names = choose_network(
+        cards, where=url, model=model, named=named, task="detect", for_pair=True, on_notice=on_notice
+    )
     same = {name: cards[name] for name in names}
     left = chosen_by_name(same, baseline, where=url) if baseline else baselines(same)[0]
     if optimised:

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from photofinish.address.hiding import public_address
-from photofinish.client.pipeline.preference import baselines, candidates
+from photofinish.client.choosing.preference import baselines, candidates
 from photofinish.client.ui.page.choosing import served_cards
 from photofinish.client.ui.page.split_view import SplitView
 from photofinish.client.ui.processes.side import SIDES

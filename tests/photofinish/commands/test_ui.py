@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from photofinish.errors import ConfigError
 from tests.builders import build_card
 from tests.client.fake_triton import FakeModel, FakeTriton, wait_for
 from tests.client.ui.served import BASELINE, OPTIMISED, toy_models
@@ -22,10 +23,7 @@ from tests.client.ui.served import BASELINE, OPTIMISED, toy_models
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[FakeTriton]:
-    baseline, optimised = toy_models()
-    with FakeTriton(
-        baseline, optimised, FakeModel(name="other_onnx_fp32", card=build_card(weights_sha256="1" * 64))
-    ) as server:
+    with FakeTriton(*toy_models()) as server:
         yield server
 
 
@@ -104,16 +102,24 @@ def test_a_taken_port_is_one_line(served: FakeTriton, tmp_path: Path) -> None:
     assert err == f"photofinish: port {port} is taken; give another with --port, or none to take the next free one\n"
 
 
-def test_the_two_sides_start_with_the_same_weights(served: FakeTriton) -> None:
+def test_the_two_sides_start_with_the_same_weights() -> None:
     from photofinish.client.ui.page.choosing import choice_from_server
 
-    choice = choice_from_server(served.url, source="synthetic")
-    assert (choice.baseline, choice.optimised) == (BASELINE, OPTIMISED)
-    assert choice_from_server(served.url, source="0", optimised="toy_onnx_fp32").optimised == OPTIMISED
+    told: list[str] = []
+    card = build_card(model="other", weights_sha256="1" * 64)
+    with FakeTriton(*toy_models(), FakeModel(name="other_onnx_fp32", card=card)) as served:
+        choice = choice_from_server(served.url, source="synthetic", on_notice=told.append)
+        assert (choice.baseline, choice.optimised) == (BASELINE, OPTIMISED)
+        assert len(told) == 1
+        assert "there is also other (" in told[0]
+        assert choice_from_server(served.url, source="0", optimised="toy_onnx_fp32").optimised == OPTIMISED
+        with pytest.raises(ConfigError, match="are not one network: toy_.* other_onnx_fp32 of other"):
+            choice_from_server(served.url, source="0", baseline=BASELINE, optimised="other_onnx_fp32")
+        assert choice_from_server(served.url, source="0", model="other").optimised == "other_onnx_fp32"
 
 
 def test_a_rectangular_input_is_chosen_for_pictures_of_its_shape() -> None:
-    from photofinish.client.pipeline.preference import candidates
+    from photofinish.client.choosing.preference import candidates
     from photofinish.client.ui.page.choosing import frame_size
 
     cards = {

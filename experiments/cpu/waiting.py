@@ -1,6 +1,6 @@
 """What it costs each CPU engine to wait passively for its other threads, alone and beside other programs.
 
-    python -m experiments.waiting --repository model_repository --load 0 --out waiting.json
+    python -m experiments.cpu.waiting --repository model_repository --load 0 --out waiting.json
 
 A bare loop in a process of its own for each engine and each way to wait, in turn, so many rounds. PyTorch computes in
 threads of OpenMP: they look for work for a while before they sleep (active), a little (bounded, GOMP_SPINCOUNT=10000)
@@ -40,7 +40,7 @@ _BURN = "while True: pass"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class WaitingCell:
     """One engine and one way to wait."""
 
     suffix: str
@@ -101,7 +101,7 @@ def _loop(directory: Path, *, spins: bool) -> Loop:
 def measured_apart(directory: Path, mode: str, seconds: float) -> dict[str, float]:
     """The same in a new process, started with the variables of the mode; how many cores others used beside it."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
-    command = [sys.executable, "-m", "experiments.waiting", "--here", str(directory), mode, str(seconds)]
+    command = [sys.executable, "-m", "experiments.cpu.waiting", "--here", str(directory), mode, str(seconds)]
     meter, before = CpuMeter(machine_cpu_s), os.times()
     done = subprocess.run(command, env={**environment, **MODES[mode]}, capture_output=True, text=True, timeout=600)
     if done.returncode:
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     found = {suffix: next(iter(sorted(options.repository.glob(f"*_{suffix}"))), None) for suffix in SUFFIXES}
-    cells = [cell for suffix in SUFFIXES for mode in MODES if (cell := Cell(suffix=suffix, mode=mode)).is_known]
+    cells = [cell for suffix in SUFFIXES for mode in MODES if (cell := WaitingCell(suffix=suffix, mode=mode)).is_known]
     rows: dict[str, list[dict[str, float]]] = {}
     with burning(options.load):
         for number in range(options.rounds):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from photofinish.client.choosing.networks import choose_network
 from photofinish.errors import ConfigError
 from photofinish.model_card import ModelCard
-from photofinish.networks import choose_network
 from tests.builders import build_card
 
 DEMO, LAST = "aa" * 32, "bb" * 32
@@ -64,6 +64,14 @@ def test_named_variants_decide_and_must_be_of_one_network() -> None:
 def test_several_are_a_list_where_nobody_knows_which_came_last() -> None:
     with pytest.raises(ConfigError, match=r"several models: class \(.*demo \(.*; choose with --model"):
         choose_network(cards(demo_ns=0, last_ns=0), where="here")
+
+
+def test_where_nobody_knows_the_one_that_can_be_compared_is_taken_for_a_comparison() -> None:
+    told: list[str] = []
+    known = cards(demo_ns=0, last_ns=0)
+    assert choose_network(known, where="here", for_pair=True, on_notice=told.append) == DETECTORS
+    assert "the only one with a baseline and another variant; there is also class (" in told[0]
+    assert choose_network(cards(), where="here", for_pair=True) == ("class_onnx_fp32",)
 
 
 def test_another_size_of_input_is_another_network_and_one_without_padding_is_not() -> None:

@@ -59,13 +59,15 @@ def choose_network(
     model: str | None = None,
     named: Sequence[str] = (),
     task: str | None = None,
+    for_pair: bool = False,
     on_notice: Callable[[str], None] = lambda line: None,
 ) -> tuple[str, ...]:
     """The variants of one network, in the order of `cards`.
 
     model: its name. named: variants, by full name or suffix, that must all belong to it. task: what it must do.
-    Where these leave several, the one exported last, which on_notice is told; where that cannot be told, and where
-    none fits, a ConfigError with what was found and the flag that chooses.
+    Where these leave several, the one exported last, which on_notice is told; where that is not known, and where none
+    fits, a ConfigError with what was found and the flag that chooses. for_pair: where it is not known, one that alone
+    has a baseline and another variant is taken.
     """
     networks = networks_from_cards(cards)
     fitting = [item for item in networks if task in (None, item.task)]
@@ -83,7 +85,11 @@ def choose_network(
         if not within:
             return _unknown_together(fitting, named)
         fitting = within
-    if len(fitting) > 1 and fitting[0].published_ns == fitting[1].published_ns:
+    last = [item for item in fitting if item.published_ns == fitting[0].published_ns]
+    pairs = [item for item in last if len({cards[name].role == "baseline" for name in item.names}) == 2]
+    if for_pair and len(pairs) == 1:
+        fitting = [*pairs, *(item for item in fitting if item not in pairs)]
+    elif len(last) > 1:
         listed = ", ".join(item.text for item in fitting)
         raise ConfigError(
             f"{where} has several models: {listed}; {_remedy(fitting)} (a run has one network, and which of these was "
@@ -92,7 +98,8 @@ def choose_network(
     chosen = fitting[0]
     if len(fitting) > 1:
         others = ", ".join(item.text for item in fitting[1:])
-        on_notice(f"model: {chosen.text}, exported last; there is also {others}: {_remedy(fitting)}")
+        why = "exported last" if len(last) == 1 else "the only one with a baseline and another variant"
+        on_notice(f"model: {chosen.text}, {why}; there is also {others}: {_remedy(fitting)}")
     return chosen.names
 
 
