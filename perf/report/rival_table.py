@@ -9,7 +9,8 @@ from photofinish.perf.judge.claims import claim_of_pair
 from photofinish.perf.judge.findings import SectionFindings
 from photofinish.perf.judge.speedups import SpeedUp
 from photofinish.perf.judge.summary import ArmSummary
-from photofinish.perf.report.tables import Table, claim_text
+from photofinish.perf.report.gains import claim_text
+from photofinish.perf.report.tables import Table
 from photofinish.perf.report.words import Words
 
 
