@@ -51,6 +51,7 @@ class _ExportRequest:
     calibration: Path | None
     targets: tuple[str, ...]
     told: Told
+    kernels: bool
     named: bool
     on_progress: Progress
 
@@ -78,6 +79,7 @@ def stage_variants(
     calibration: Path | None = None,
     targets: Sequence[str] = (),
     told: Told | None = None,
+    kernels: bool = False,
 ) -> tuple[StagedVariant, ...]:
     """Every chosen variant, made or found fresh in `staging/<model>/<variant>`, in the order of variants.toml.
 
@@ -85,7 +87,7 @@ def stage_variants(
     so an interrupted run leaves the earlier state. Variants that this machine cannot make are announced and left out;
     naming one makes that an error. gpus: which GPUs get instances, all when empty. calibration: folder of pictures
     for INT8. targets: GPU architectures that TensorRT engines are built for, the GPU at hand when empty.
-    told: what the user says about an ONNX file.
+    told: what the user says about an ONNX file. kernels: FP16 packages for the GPU at hand get kernels of ours.
     """
     found = find_weights(weights, model_name=model_name)
     if found.notice:
@@ -103,6 +105,7 @@ def stage_variants(
         calibration=calibration,
         targets=targets_from_texts(targets),
         told=told or Told(),
+        kernels=kernels,
         named=bool(names),
         on_progress=on_progress,
     )
@@ -151,6 +154,7 @@ def _job_from_variant(variant: Variant, request: _ExportRequest, staging: Path) 
         from photofinish.export.recipes.aoti import this_gpu
 
         settings["gpu"] = this_gpu()
+        settings["kernels"] = request.kernels
     if variant.is_quantised and request.calibration:
         settings["calibration"] = folder_fingerprint(request.calibration)
     return _Job(
@@ -211,6 +215,7 @@ def _stage_jobs(jobs: list[_Job], request: _ExportRequest) -> dict[str, ModelCar
                 model_name=request.model_name,
                 input_size=request.input_size,
                 told=request.told,
+                kernels=request.kernels,
             )
             for job in (job for job in jobs if job.variant.aspect == aspect):
                 if source.frames_contract and job.variant.contract == "tensor":

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 
 import torch
 
 LEAST_CAPABILITY = (8, 0)
 """Triton makes no tensor-core products for GPUs before Ampere."""
-SWITCH = "PHOTOFINISH_KERNELS"
-"""Set to `on`, FP16 networks are compiled with kernels of ours where they can be."""
 FAULTS = (
     RuntimeError,
     TypeError,
@@ -24,11 +21,6 @@ FAULTS = (
     SyntaxError,
 )
 """What PyTorch's tracing and Triton raise for a network or a GPU that they cannot do."""
-
-
-def kernels_wanted() -> bool:
-    """Whether the user asked for them."""
-    return os.environ.get(SWITCH, "").lower() == "on"
 
 
 def kernels_problem(device: str) -> str:

@@ -13,7 +13,7 @@ import torch
 
 from photofinish.errors import ExportError, reason_from_error
 from photofinish.export.graph.frames_torch import frames_network_from_source
-from photofinish.export.kernels.availability import FAULTS, kernels_problem, kernels_wanted
+from photofinish.export.kernels.availability import FAULTS, kernels_problem
 from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError
 from photofinish.variant import Variant
 
@@ -54,7 +54,7 @@ def build_aoti_fp16(context: BuildContext, variant: Variant, out_path: Path) -> 
     def say(line: str) -> None:
         context.on_progress(f"{variant.name}: {line}")
 
-    if not kernels_wanted():
+    if not context.kernels:
         return build(0.0)
     if problem := kernels_problem("cuda"):
         say(f"compiled without kernels of ours: {problem}")

@@ -50,9 +50,9 @@ class BuildContext:
     device: what the server will run on; artifacts are made and compared on the CPU unless a recipe says otherwise.
     calibration: the user's folder of calibration pictures. calibration_cards: by variant name, what a recipe did with
     it, for the card. targets: GPU architectures to build engines for, the GPU at hand when empty. engine_cards: by
-    variant name, the engines that were built. weights_spec, model_name, input_size, told: as the user gave them. memo:
-    costly intermediates of recipes, by the recipe module's own key. work_dir: a folder for intermediate files,
-    deleted after the run.
+    variant name, the engines that were built. weights_spec, model_name, input_size, told, kernels: as the user gave
+    them. memo: costly intermediates of recipes, by the recipe module's own key. work_dir: a folder for intermediate
+    files, deleted after the run.
     """
 
     source: ModelSource
@@ -67,6 +67,7 @@ class BuildContext:
     model_name: str | None = None
     input_size: int | None = None
     told: Told = field(default_factory=Told)
+    kernels: bool = False
     memo: dict[str, object] = field(default_factory=dict)
     picture_paths: tuple[Path, ...] = field(default_factory=reference_picture_paths)
 

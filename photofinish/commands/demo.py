@@ -17,6 +17,9 @@ from photofinish.commands.source_options import source_credentials
 @click.option("--baseline", help="Variant on the left, such as torch_fp32_tensor; default: the baseline.")
 @click.option("--optimised", help="Variant on the right, such as onnx_fp16; default: the best this machine can make.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--kernels/--no-kernels", envvar="PHOTOFINISH_KERNELS", help="As in `export`: minutes of search, then faster."
+)
 @click.option("--headless", is_flag=True, help="No page: measure both pipelines in turn, print their table, end.")
 @click.option("--seconds", type=click.FloatRange(2, 600), default=30.0, show_default=True, help="For --headless.")
 @click.option("--pace", type=click.Choice(["free", "camera"]), default="free", show_default=True, help="As in `ui`.")

@@ -55,6 +55,11 @@ from photofinish.model_card import GIVEN_HEADS
 @click.option(
     "--gate-frames", type=click.IntRange(min=1), help="Frames the gate looks at. Default: 120, or all of --data."
 )
+@click.option(
+    "--kernels/--no-kernels",
+    envvar="PHOTOFINISH_KERNELS",
+    help="FP16 compiled for this NVIDIA GPU with kernels of Photofinish's own: some minutes of search, then faster.",
+)
 @click.option("--best", is_flag=True, help="Measure what was published and name the variant with the most FPS.")
 @click.option("--p95-ms", type=click.FloatRange(min=0, min_open=True), help="The P95 that --best has to keep.")
 def export(**options: Any) -> None:

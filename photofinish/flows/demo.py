@@ -46,6 +46,7 @@ class DemoRequest:
     port: int | None
     share: bool
     root_path: str = ""
+    kernels: bool = False
 
 
 def run_demo(request: DemoRequest) -> None:
@@ -114,6 +115,7 @@ def publish_pair(request: DemoRequest, *, frame_wh: tuple[int, int] | None = Non
                 device=request.device,
                 staging=WORK / "staging",
                 on_progress=tell,
+                kernels=request.kernels,
             )
         except PhotofinishError as exc:
             if position == len(rights):

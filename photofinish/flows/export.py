@@ -47,6 +47,7 @@ class ExportRequest:
     data: Path | None
     frames: str | None
     gate: bool
+    kernels: bool
     accept_undecided: bool
     gate_frames: int | None
     best: bool
@@ -113,6 +114,7 @@ def stage(request: ExportRequest, names: tuple[str, ...]) -> tuple[StagedVariant
         gpus=gpus_from_text(request.gpus),
         targets=request.targets,
         calibration=request.calibration,
+        kernels=request.kernels,
         told=told_from_options(request.weights, request.head, request.names_file, request.data),
     )
 

@@ -7,17 +7,28 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
-from photofinish.export.kernels.availability import SWITCH, kernels_problem, kernels_wanted
+from photofinish.commands.export import export
+from photofinish.export.kernels.availability import kernels_problem
+from photofinish.flows.export import ExportRequest
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 
-def test_they_are_used_where_the_user_asks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(SWITCH, raising=False)
-    assert not kernels_wanted()
-    monkeypatch.setenv(SWITCH, "on")
-    assert kernels_wanted()
+@pytest.mark.parametrize(
+    ("words", "variable", "asked"),
+    [([], "", False), ([], "on", True), (["--kernels"], "", True), (["--no-kernels"], "on", False)],
+)
+def test_they_are_used_where_the_user_asks_for_them(
+    words: list[str], variable: str, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHOTOFINISH_KERNELS", variable)
+    requests: list[ExportRequest] = []
+    monkeypatch.setattr("photofinish.flows.export.run_export", requests.append)
+    result = CliRunner().invoke(export, words)
+    assert result.exit_code == 0, result.output
+    assert [request.kernels for request in requests] == [asked]
 
 
 def test_why_not_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

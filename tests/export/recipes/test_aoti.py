@@ -120,7 +120,7 @@ def test_kernels_are_searched_where_the_user_asks_and_they_can_be(
     asked: bool, problem: str, variants: dict[str, Variant], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variant, context, said, searched = _prepared(variants, tmp_path, monkeypatch)
-    monkeypatch.setattr("photofinish.export.recipes.aoti.kernels_wanted", lambda: asked)
+    context.kernels = asked
     monkeypatch.setattr("photofinish.export.recipes.aoti.kernels_problem", lambda device: problem)
     monkeypatch.setattr("photofinish.export.recipes.aoti.worst_parity", lambda *_, **__: {})
     build_aoti_fp16(context, variant, tmp_path / "model.pt")
@@ -132,7 +132,7 @@ def test_kernels_that_disagree_are_left_out(
     variants: dict[str, Variant], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variant, context, said, searched = _prepared(variants, tmp_path, monkeypatch)
-    monkeypatch.setattr("photofinish.export.recipes.aoti.kernels_wanted", lambda: True)
+    context.kernels = True
     monkeypatch.setattr("photofinish.export.recipes.aoti.kernels_problem", lambda device: "")
     (tmp_path / PLAN_NAME).write_text("{}", encoding="utf-8")
 
