@@ -12,6 +12,9 @@
 
 #define EXPORTED extern "C" __attribute__((visibility("default")))
 
+EXPORTED uint32_t photofinish_lost_count;
+uint32_t photofinish_lost_count = 0;
+
 namespace photofinish {
 namespace {
 
@@ -33,7 +36,6 @@ __attribute__((tls_model("initial-exec"))) thread_local Copy* running = nullptr;
 __attribute__((tls_model("initial-exec"))) thread_local bool is_unblocked = false;
 
 Watched watched[kMaxWatched];
-std::atomic<uint32_t> lost_count{0};
 std::mutex changes;
 struct sigaction before {};
 
@@ -46,7 +48,7 @@ bool replace(uintptr_t address) {
     if (start == 0 || address < start || address >= end) continue;
     const uintptr_t page = address & ~(static_cast<uintptr_t>(sysconf(_SC_PAGESIZE)) - 1);
     range.is_lost = 1;
-    ++lost_count;
+    __atomic_add_fetch(&photofinish_lost_count, 1, __ATOMIC_SEQ_CST);
     return mmap(reinterpret_cast<void*>(page), end - page, PROT_READ | PROT_WRITE,
                 MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED;
   }
@@ -138,5 +140,3 @@ EXPORTED int photofinish_is_lost(uint64_t start) {
     if (range.start == start && start != 0) return static_cast<int>(range.is_lost.load());
   return 0;
 }
-
-EXPORTED uint32_t photofinish_lost_count() { return photofinish::lost_count; }

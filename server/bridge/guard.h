@@ -24,5 +24,5 @@ void photofinish_unwatch(uint64_t start);
 // Whether a part of the range was gone.
 int photofinish_is_lost(uint64_t start);
 // How often that happened in this process.
-uint32_t photofinish_lost_count();
+extern uint32_t photofinish_lost_count;
 }

@@ -30,6 +30,7 @@ class DeviceBatch:
 
     def __init__(self, cuda: Cuda, model: ConfiguredModel) -> None:
         rows = max(model.max_batch_size, 1)
+        self._rows = rows
         self._cuda = cuda
         self._model = model
         self._pages = SharedPages(cuda)
@@ -50,9 +51,12 @@ class DeviceBatch:
         """Start copying the inputs of all parts to the GPU, one after the other; return the rows of each part.
 
         From Triton's shared memory and from CUDA memory there is one copy; other memory goes by the staging buffer.
+        Raises ValueError for more rows than there is room for.
         """
         self._cuda.make_current()
         sizes = [part[0].shape[0] if self._model.max_batch_size else 1 for part in parts]
+        if sum(sizes) > self._rows:
+            raise ValueError(f"a batch of {sum(sizes)} is larger than the buffers, which hold {self._rows}")
         for index, row_bytes in enumerate(self._input_row_bytes):
             offset = 0
             for part, rows in zip(parts, sizes, strict=True):

@@ -52,7 +52,7 @@ class _Timespec(ctypes.Structure):
     _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
 
 
-_LOOK = _Timespec(int(LOOK_S), 0)
+_LOOK = ctypes.pointer(_Timespec(int(LOOK_S), 0))
 
 
 class LaneInput:
@@ -137,8 +137,9 @@ class LaneEnd:
                 pass
         while lane.asked == self._seen:
             # An idle process lets go of what its clients have left, too.
-            self._futex(0, _FUTEX_WAIT, self._seen, _LOOK if len(self._regions) else None)
-            self._drop_regions()
+            self._futex(0, _FUTEX_WAIT, self._seen, _LOOK if self._regions.known else None)
+            if lane.asked == self._seen:
+                self._drop_regions()
         self._gap_ns = (self._gap_ns + time.perf_counter_ns() - begun_ns) // 2
         self._seen = lane.asked
         self._drop_regions()
@@ -232,7 +233,7 @@ class LaneEnd:
         is_on_gpu = tensor.place == IN_BATCH
         return LaneInput(address + tensor.offset, io.dtype, shape, is_on_gpu=is_on_gpu, region_address=region_address)
 
-    def _futex(self, offset: int, operation: int, value: int, limit: _Timespec | None = None) -> None:
+    def _futex(self, offset: int, operation: int, value: int, limit: Any = None) -> None:
         self._syscall(_SYS_FUTEX, self.address + offset, operation, value, limit, None, 0)
 
 

@@ -32,8 +32,8 @@ class Guard(Protocol):
     def photofinish_is_lost(self, start: int) -> int:
         """Whether a part of the range was gone when it was read."""
 
-    def photofinish_lost_count(self) -> int:
-        """How often that happened."""
+    lost_count: ctypes.c_uint32
+    """How often that happened; photofinish_lost_count itself, for looking at it costs least."""
 
 
 def open_guard(library: str) -> Guard | None:
@@ -46,8 +46,8 @@ def open_guard(library: str) -> Guard | None:
     guard.photofinish_watch.argtypes = (ctypes.c_uint64, ctypes.c_uint64)
     guard.photofinish_unwatch.argtypes = guard.photofinish_is_lost.argtypes = (ctypes.c_uint64,)
     guard.photofinish_unwatch.restype = None
-    guard.photofinish_lost_count.restype = ctypes.c_uint32
-    found: Guard = guard
+    guard.lost_count = ctypes.c_uint32.in_dll(guard, "photofinish_lost_count")  # type: ignore[attr-defined]
+    found: Guard = guard  # type: ignore[assignment]
     return found
 
 
@@ -64,25 +64,21 @@ class MappedRegion:
 class Regions:
     """Clients' regions, mapped from the bridge's descriptors, by inode; let go when their client no longer locks them.
 
-    on_unmap: told start and size before a mapping goes. guard: without it no region is mapped.
+    on_unmap: told start and size before a mapping goes. guard: without it no region is mapped. known: what is mapped.
     """
 
     def __init__(self, on_unmap: Callable[[int, int], None], guard: Guard | None) -> None:
         self._on_unmap = on_unmap
         self._guard = guard
-        self._known: dict[int, MappedRegion] = {}
+        self.known: dict[int, MappedRegion] = {}
         self._lost_count = 0
         self._looked_s = time.monotonic()
 
-    def __len__(self) -> int:
-        """How many are mapped."""
-        return len(self._known)
-
     def find(self, descriptor: int, inode: int, offset: int, byte_size: int) -> MappedRegion:
         """The region, mapped at least so far. Raises OSError when it is gone, or holds less."""
-        if inode not in self._known:
-            self._known[inode] = self._map(descriptor, inode)
-        region = self._known[inode]
+        if inode not in self.known:
+            self.known[inode] = self._map(descriptor, inode)
+        region = self.known[inode]
         if offset + byte_size > region.byte_size:
             # Mapped anew it would lie elsewhere, and another request of this execution may be reading it.
             raise OSError(f"its shared memory held {region.byte_size} bytes, {offset + byte_size} are asked for")
@@ -90,10 +86,10 @@ class Regions:
 
     def lost(self) -> set[int]:
         """Addresses of regions of which a part was gone when an engine read it."""
-        if self._guard is None or (count := self._guard.photofinish_lost_count()) == self._lost_count:
+        if self._guard is None or (count := self._guard.lost_count.value) == self._lost_count:
             return set()
         self._lost_count = count
-        addresses = (region.address for region in self._known.values())
+        addresses = (region.address for region in self.known.values())
         return {address for address in addresses if self._guard.photofinish_is_lost(address)}
 
     def drop_lost(self) -> bool:
@@ -131,9 +127,9 @@ class Regions:
         return MappedRegion(file, memory, address, status.st_size)
 
     def _drop(self, goes: Callable[[MappedRegion], bool]) -> bool:
-        gone = [(inode, region) for inode, region in self._known.items() if goes(region)]
+        gone = [(inode, region) for inode, region in self.known.items() if goes(region)]
         for inode, region in gone:
-            del self._known[inode]
+            del self.known[inode]
             self._on_unmap(region.address, region.byte_size)
             if self._guard is not None:
                 self._guard.photofinish_unwatch(region.address)

@@ -191,6 +191,14 @@ def test_rows_that_move_down_survive_their_overlap(skipped: int) -> None:
     np.testing.assert_array_equal(device_rows(batch)[:18], wanted)
 
 
+def test_more_rows_than_there_is_room_for_are_not_copied() -> None:
+    cuda = HostCuda()
+    batch = DeviceBatch(cuda, build_model())
+    with pytest.raises(ValueError, match="a batch of 9 is larger than the buffers, which hold 8"):
+        batch.load([[HostInput(pictures(0, 5))], [HostInput(pictures(0, 4))]])
+    assert not cuda.waiting
+
+
 def test_page_locks_go_before_their_memory() -> None:
     class Driver(HostCuda):
         def __init__(self) -> None:

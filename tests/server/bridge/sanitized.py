@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -14,16 +15,26 @@ from photofinish.server.bridge.build import SOURCES
 
 HERE = Path(__file__).resolve().parent
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
-Compile = Callable[..., Path]
-"""Compile(program of this folder, sources of the bridge...) -> the program."""
+SANITIZED_SECONDS = 120.0
 
 
-def compile_program(folder: Path, program: str, *sources: str) -> Path:
-    """The program, which ends with an error at the first fault that a sanitizer finds."""
+class Compile(Protocol):
+    """`compile_program` into a folder of the test session's."""
+
+    def __call__(self, program: str, *sources: str, beside: Sequence[str] = ()) -> Path:
+        """The program."""
+
+
+def compile_program(folder: Path, program: str, sources: Sequence[str], beside: Sequence[str] = ()) -> Path:
+    """The program of this folder, with others `beside` it, and the bridge's sources, by pattern.
+
+    It ends with an error at the first fault that a sanitizer finds.
+    """
     if (compiler := find_compiler()) is None:
         pytest.skip("no C++ compiler here")
-    paths = [str(HERE / program), *(str(SOURCES / source) for source in sources)]
+    own = [str(path) for pattern in sources for path in sorted(SOURCES.glob(pattern))]
+    paths = [*(str(HERE / name) for name in (program, *beside)), *own]
     built = folder / Path(program).stem
-    line = [*shlex.split(compiler), "-std=c++17", "-O1", "-g", *SANITIZE, f"-I{SOURCES}", *paths, "-pthread", "-ldl"]
+    line = [*shlex.split(compiler), "-std=c++17", "-O0", "-g1", *SANITIZE, f"-I{SOURCES}", *paths, "-pthread", "-ldl"]
     subprocess.run([*line, "-o", str(built)], check=True, timeout=300)
     return built

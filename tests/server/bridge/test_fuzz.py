@@ -1,0 +1,72 @@
+"""The whole bridge under sanitizers: requests that no client should make, and a model process that answers nonsense."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from photofinish.server.bridge.build import GUARD, bridge_library
+from photofinish.server.triton.run_folder import BACKEND, PACKAGE
+from tests.server.bridge.sanitized import SANITIZED_SECONDS, Compile
+from tests.server.models import save_mean
+
+REQUESTS = int(os.environ.get("PHOTOFINISH_FUZZ_REQUESTS", "1000"))
+"""Set it to any number; CONTRIBUTING.md has the command for other seeds."""
+SEED = int(os.environ.get("PHOTOFINISH_FUZZ_SEED", "1"))
+CONFIG = {
+    "name": "mean",
+    "backend": "onnxruntime",
+    "max_batch_size": 8,
+    "input": [{"name": "frames", "data_type": "TYPE_UINT8", "dims": [64, 64, 3]}],
+    "output": [{"name": "detections", "data_type": "TYPE_FP32", "dims": [1, 6]}],
+    "instance_group": [{"count": 1, "kind": "KIND_CPU"}],
+}
+
+
+@pytest.fixture(scope="module")
+def program(compile_sanitized: Compile) -> Path:
+    return compile_sanitized("bridge_fuzz.cpp", "*.cpp", beside=["fake_triton.cpp"])
+
+
+def fuzz(program: Path, folder: Path, mode: str) -> dict[str, int]:
+    """The counts that the program ends with; a fault that a sanitizer finds ends it before."""
+    save_mean(folder / "models", "mean")
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    repository = folder / "models" / "mean"
+    words = [program, folder / "backend", repository, folder / "config.json", SEED, REQUESTS, mode]
+    environment = {**os.environ, "PHOTOFINISH_PYTHON": sys.executable}
+    done = subprocess.run(
+        [*map(str, words)], capture_output=True, text=True, timeout=SANITIZED_SECONDS + REQUESTS / 10, env=environment
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
+    assert "wrong:" not in done.stdout, done.stdout[-3000:]
+    return {name: int(number) for name, number in re.findall(r"(\w+) (\d+)", done.stdout.splitlines()[-1])}
+
+
+def test_honest_requests_beside_hostile_ones_are_answered_rightly(program: Path, tmp_path: Path) -> None:
+    shutil.copytree(BACKEND, tmp_path / "backend" / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    library = bridge_library(lambda line: None)
+    assert library is not None
+    shutil.copy2(library.with_name(GUARD), tmp_path / "backend" / GUARD)
+    counts = fuzz(program, tmp_path, "clients")
+    assert counts["asked"] >= REQUESTS
+    assert counts["honest"] == counts["right"] > REQUESTS // 2
+    assert counts["refused"] > REQUESTS // 10
+    assert counts["strange"] == 0, "a request was answered, or let go of, not once"
+
+
+def test_a_model_process_is_not_believed(program: Path, tmp_path: Path) -> None:
+    script = tmp_path / "backend" / PACKAGE / "lane" / "process.py"
+    script.parent.mkdir(parents=True)
+    shutil.copy2(Path(__file__).with_name("hostile_process.py"), script)
+    counts = fuzz(program, tmp_path, "process")
+    assert counts["asked"] >= REQUESTS
+    assert counts["refused"] > REQUESTS // 2
+    assert counts["strange"] == 0
