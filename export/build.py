@@ -15,6 +15,7 @@ from photofinish.export.loading.weights import RESHAPED, WeightsFile, find_weigh
 from photofinish.export.publishing.cards import CONFIG_NAME, card_from_source, ultralytics_metadata
 from photofinish.export.publishing.config import config_from_variant, io_from_variant
 from photofinish.export.publishing.staging import (
+    WORK_NAME,
     StagedVariant,
     fingerprint,
     folder_fingerprint,
@@ -24,6 +25,7 @@ from photofinish.export.publishing.staging import (
     write_record,
 )
 from photofinish.export.tensorrt.targets import engine_settings, targets_from_texts
+from photofinish.machine.scratch import scratch_folder
 from photofinish.model_card import ModelCard
 from photofinish.source_hash import sha256_from_file
 from photofinish.variant import SQUARE, Device, Variant, select_variants, variants_from_toml
@@ -40,7 +42,10 @@ GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ExportRequest:
-    """One export as asked for. named: the variants were asked for by name, so leaving one out is an error."""
+    """One export as asked for.
+
+    named: the variants were asked for by name, so leaving one out is an error. work: where unfinished things lie.
+    """
 
     weights: str
     model_name: str | None
@@ -53,6 +58,7 @@ class _ExportRequest:
     told: Told
     kernels: bool
     named: bool
+    work: Path
     on_progress: Progress
 
 
@@ -107,6 +113,7 @@ def stage_variants(
         told=told or Told(),
         kernels=kernels,
         named=bool(names),
+        work=staging / WORK_NAME,
         on_progress=on_progress,
     )
     jobs = [_job_from_variant(variant, request, staging) for variant in _runnable(chosen, request)]
@@ -198,7 +205,8 @@ def _stage_jobs(jobs: list[_Job], request: _ExportRequest) -> dict[str, ModelCar
     from photofinish.export.recipes.context import BuildContext, RecipeUnavailableError
 
     made: dict[str, ModelCard] = {}
-    with tempfile.TemporaryDirectory(prefix="photofinish-export-") as work:
+    request.work.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(request.work) as work:
         # One network for each shape of input, and one context, in the order of their first variants.
         for aspect in dict.fromkeys(job.variant.aspect for job in jobs):
             source = load_source(request.found, input_size=request.input_size, aspect=aspect, told=request.told)
@@ -222,13 +230,13 @@ def _stage_jobs(jobs: list[_Job], request: _ExportRequest) -> dict[str, ModelCar
                     _leave_out(job.variant, "the ONNX file speaks the frames contract only", request)
                     continue
                 try:
-                    made[job.variant.name] = _stage(job, context, request.gpus)
+                    made[job.variant.name] = _stage(job, context, request)
                 except RecipeUnavailableError as exc:
                     _leave_out(job.variant, str(exc), request)
     return made
 
 
-def _stage(job: _Job, context: BuildContext, gpus: Sequence[int]) -> ModelCard:
+def _stage(job: _Job, context: BuildContext, request: _ExportRequest) -> ModelCard:
     from photofinish.export.recipes.table import RECIPES
 
     variant, source = job.variant, context.source
@@ -237,7 +245,7 @@ def _stage(job: _Job, context: BuildContext, gpus: Sequence[int]) -> ModelCard:
         raise ConfigError(f"{variant.name}: unknown recipe {variant.recipe!r}; there are {sorted(RECIPES)}")
     context.on_progress(f"{variant.name}: building ({variant.recipe})")
     begun = time.perf_counter()
-    with replaced_directory(job.directory) as directory:
+    with replaced_directory(job.directory, request.work) as directory:
         (directory / "1").mkdir()
         parity = builder(context, variant, directory / "1" / variant.artifact_name)
         card = card_from_source(
@@ -255,7 +263,7 @@ def _stage(job: _Job, context: BuildContext, gpus: Sequence[int]) -> ModelCard:
             variant,
             card,
             io,
-            gpus=gpus,
+            gpus=request.gpus,
             ultralytics_metadata=metadata,
             artifact_sha256=sha256_from_file(artifact) if artifact.is_file() else "",
         )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import io
 import logging
 import sys
 from collections.abc import Mapping
+from typing import NoReturn
 
 import click
 
 from photofinish import __version__
 from photofinish.address.command_line import hide_passwords_in_process_title
 from photofinish.errors import PhotofinishError
+from photofinish.machine.signals import StopSignal, exit_code, stop_as_ctrl_c_does
 
 COMMANDS: Mapping[str, str] = {
     "calibrate": "photofinish.commands.calibrate:calibrate",
@@ -66,7 +69,11 @@ def cli(verbose: int) -> None:
 
 
 def main() -> None:
-    """Run the command line; a PhotofinishError becomes one line on stderr and its exit code."""
+    """Run the command line; a PhotofinishError becomes one line on stderr and its exit code.
+
+    SIGTERM and SIGHUP end a command as Ctrl-C does: what it made is whole or gone, and what it started has ended.
+    """
+    stop_as_ctrl_c_does()
     hide_passwords_in_process_title(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the run
@@ -76,17 +83,22 @@ def main() -> None:
     except click.ClickException as exc:
         exc.show()
         sys.exit(exc.exit_code)
-    except click.Abort:
-        click.echo("stopped", err=True)
-        sys.exit(130)
+    except click.Abort as exc:  # click's own word for Ctrl-C
+        end_by_signal(exc.__cause__)
     except PhotofinishError as exc:
         click.echo(f"photofinish: {exc}", err=True)
         sys.exit(exc.exit_code)
-    except KeyboardInterrupt:
-        click.echo("stopped", err=True)
-        sys.exit(130)
+    except KeyboardInterrupt as exc:
+        end_by_signal(exc)
     except BrokenPipeError:
         sys.exit(1)
+
+
+def end_by_signal(exc: BaseException | None) -> NoReturn:
+    """Say that the command was stopped, by which signal where it was none of Ctrl-C, and end with a shell's code."""
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        click.echo(f"stopped by {exc}" if isinstance(exc, StopSignal) else "stopped", err=True)
+    sys.exit(exit_code(exc))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from photofinish.errors import ExportError, reason_from_error
 from photofinish.export.graph.model import STANDARD_DOMAINS
+from photofinish.machine.scratch import scratch_folder
 
 ORT_ERRORS = (
     ort_errors.Fail,
@@ -53,8 +53,8 @@ def folded_model(model: onnx.ModelProto) -> onnx.ModelProto:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    with tempfile.TemporaryDirectory(prefix="photofinish-fold-") as folder:
-        path = Path(folder) / "folded.onnx"
+    with scratch_folder() as folder:
+        path = folder / "folded.onnx"
         options.optimized_model_filepath = str(path)
         try:
             ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import pickle
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from photofinish.detections import MAX_ROWS
 from photofinish.errors import ExportError, reason_from_error
 from photofinish.export.graph.source import DEFAULT_INPUT_SIZE, ModelSource
 from photofinish.export.loading.class_names import names_by_number, names_of_classes
+from photofinish.machine.scratch import scratch_folder
 from photofinish.variant import SQUARE, input_wh_from_aspect
 from photofinish.wheels import user_cache_dir
 
@@ -119,8 +119,8 @@ def _loaded_network(path: Path) -> Any:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
-    with tempfile.TemporaryDirectory(prefix="photofinish-weights-") as folder:
-        link = Path(folder) / "weights.pt"
+    with scratch_folder() as folder:
+        link = folder / "weights.pt"
         link.symlink_to(path.resolve())
         network, _ = load_checkpoint(str(link))
     return network

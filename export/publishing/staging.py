@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,13 +17,16 @@ from typing import Any
 from photofinish.engine_record import require_engines
 from photofinish.errors import ExportError, ModelRepositoryError
 from photofinish.export.publishing.cards import RECORD_NAME
+from photofinish.export.publishing.exchange import put_in_place
+from photofinish.machine.scratch import scratch_folder
 from photofinish.model_card import ModelCard, card_from_parameter
 from photofinish.source_hash import ROOT, source_files, source_hash
 from photofinish.variant import Variant
 
 EXPORTERS = ("torch", "ultralytics", "onnx", "onnxruntime", "onnxruntime-gpu", "torchvision")
 """Packages whose version decides what an artifact is."""
-RENAME_TRIES = 100
+WORK_NAME = ".work"
+"""The folder in the staging folder where everything unfinished lies; its owner empties it before it begins."""
 FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 """What the system calls a full disk. By text: shutil gathers several errors into one without a number."""
 CODE = ("export", "photofinish")
@@ -107,36 +108,28 @@ def write_record(directory: Path, made_fingerprint: str, card: ModelCard) -> Non
 
 
 @contextmanager
-def replaced_directory(target: Path) -> Iterator[Path]:
-    """A new empty folder that takes `target`'s place when the block ends, and vanishes when it raises."""
+def replaced_directory(target: Path, work: Path) -> Iterator[Path]:
+    """A new empty folder that takes `target`'s place when the block ends, and vanishes when it raises.
+
+    work: where it is made, on the same file system; made where it is missing.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
-        made = Path(folder) / target.name
+    work.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(work) as folder:
+        made = folder / target.name
         made.mkdir()
         yield made
-        _put_in_place(made, target, Path(folder))
+        put_in_place(made, target, folder / "replaced")
 
 
-def _put_in_place(made: Path, target: Path, aside: Path) -> None:
-    """Two renames: a reader sees the old folder, for an instant none, then the whole new one; the last export wins."""
-    for attempt in range(RENAME_TRIES):
-        with contextlib.suppress(FileNotFoundError):
-            target.rename(aside / f"replaced-{attempt}")
-        try:
-            made.rename(target)
-            return
-        except OSError as exc:  # between the two another export was quicker
-            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt == RENAME_TRIES - 1:
-                raise
-
-
-def copy_variant(source: Path, target: Path) -> None:
+def copy_variant(source: Path, target: Path, on_step: Callable[[str], None] = lambda step: None) -> None:
     """Copy a staged variant's config and versions (not its record) into an empty folder."""
     for item in sorted(source.iterdir()):
         if item.is_dir():
             shutil.copytree(item, target / item.name)
         elif item.name != RECORD_NAME:
             shutil.copy2(item, target / item.name)
+        on_step(f"{item.name} of {target.name} copied")
 
 
 @contextmanager

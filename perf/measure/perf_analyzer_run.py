@@ -7,7 +7,6 @@ import csv
 import json
 import signal
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from photofinish.machine.scratch import scratch_folder
 from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError
 from photofinish.perf.record.changes import NotRun
 from photofinish.perf.record.samples import Samples
@@ -64,8 +64,8 @@ def run_perf_analyzer(
     here from its request times. These exist with shared memory only: without it perf_analyzer writes every picture
     into its profile, and there the figures of its CSV are all there is.
     """
-    with tempfile.TemporaryDirectory(prefix="photofinish-perf-") as folder:
-        csv_path, profile_path = Path(folder) / "summary.csv", Path(folder) / "profile.json"
+    with scratch_folder() as folder:
+        csv_path, profile_path = folder / "summary.csv", folder / "profile.json"
         command = [str(program.path), "-m", model, "-u", url, "-i", "grpc", "-b", str(batch_size)]
         command += ["--input-data", str(input_data), "--concurrency-range", str(concurrency)]
         command += ["--request-count", str(warm_up + requests), "-f", str(csv_path)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from photofinish.client.triton.served import ServedModel
 from photofinish.client.triton.session import Session
 from photofinish.client.triton.transport import GRPC, SYSTEM_SHM, Transport, TransportChoice, transport_from_text
 from photofinish.errors import InferenceError, PhotofinishError
+from photofinish.machine.scratch import scratch_folder
 from photofinish.perf.load.loops import run_closed_loop
 from photofinish.perf.load.senders import inputs_from_frames, request_sender
 from photofinish.perf.load.settling import LEAD_IN_REQUESTS
@@ -97,13 +97,13 @@ def run_sweep(
     not_run = tuple(NotRun(key="small", model=name, batch_size=size) for name, size in too_large)
     section = Section(kind="sweep", name="sweep", load=load, arms=(), blocks=(), not_run=not_run, complete=False)
     try:
-        with tempfile.TemporaryDirectory(prefix="photofinish-perf-") as folder:
+        with scratch_folder() as folder:
             for position, cell in enumerate(cells):
                 on_progress(f"sweep {position + 1}/{len(cells)}: {cell.text}")
                 own, own_block = _run_own(bench, cell, own_seconds, own_requests, transport)
                 section = _with_block(section, own, own_block)
                 if program is not None:
-                    input_data = _input_file(bench, cell.model, Path(folder))
+                    input_data = _input_file(bench, cell.model, folder)
                     section = _with_perf_analyzer(
                         section, bench, program, cell, own, own_block.samples, seconds, input_data, on_progress
                     )

@@ -91,5 +91,7 @@ def not_run_from_error(exc: Exception) -> NotRun:
 
 
 def reason_to_stop(exc: BaseException) -> str:
-    """What ended a measurement before its time: `Ctrl-C`, or the words of the error."""
-    return "Ctrl-C" if isinstance(exc, KeyboardInterrupt) else f"{type(exc).__name__}: {exc}"
+    """What ended a measurement before its time: `Ctrl-C`, `SIGTERM`, `SIGHUP`, or the words of the error."""
+    if isinstance(exc, KeyboardInterrupt):
+        return str(exc) or "Ctrl-C"
+    return f"{type(exc).__name__}: {exc}"

@@ -85,7 +85,7 @@ def run_export(request: ExportRequest) -> None:
     with alone_in(request.staging, tell):
         staged = stage(request, request.names)
         if not request.gate:
-            publish_variants(staged, request.repository)
+            publish_variants(staged, request.repository, on_progress=tell)
             tell(f"published to {request.repository}, accuracy not measured")
             click.echo(table_from_staged(staged))
             return

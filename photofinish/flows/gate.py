@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from photofinish.errors import AccuracyGateError, ConfigError, ServerError
 from photofinish.machine.lock import locked
+from photofinish.machine.scratch import remove, remove_stale
 
 if TYPE_CHECKING:
     from photofinish.export.publishing.staging import StagedVariant
@@ -58,7 +59,12 @@ def tell_places(staging: Path, repository: Path, on_progress: Callable[[str], No
 
 @contextmanager
 def alone_in(staging: Path, on_progress: Callable[[str], None]) -> Iterator[None]:
-    """The staging folder for this export alone, so that what is published is what the gate saw."""
+    """The staging folder for this export alone, so that what is published is what the gate saw.
+
+    What exports that were killed left in it, and in the system's temporary folder, is removed.
+    """
+    from photofinish.export.publishing.staging import WORK_NAME
+
     with ExitStack() as stack:
         try:
             waiting = f"waiting for another export that works in {staging}"
@@ -68,6 +74,9 @@ def alone_in(staging: Path, on_progress: Callable[[str], None]) -> Iterator[None
                 f"{staging} cannot be written ({exc.strerror}); correct its permissions, or choose another folder with "
                 "`photofinish export --staging`"
             ) from exc
+        remove_stale()
+        remove(staging / WORK_NAME)
+        stack.callback(remove, staging / WORK_NAME)
         yield
 
 
@@ -86,7 +95,7 @@ def gate_and_publish(
     without measurement, and said so.
     """
     from photofinish.export.publishing.cards import rewrite_card
-    from photofinish.export.publishing.publish import publish_variants, withdraw_variant
+    from photofinish.export.publishing.publish import publish_variants
 
     report = None
     if baseline.card.untrained:
@@ -96,7 +105,7 @@ def gate_and_publish(
         staged = [item for item in staged if item.card.is_square or fits_frames(item, dataset, on_progress)]
         report = _measure(staged, baseline, dataset, options.work, on_progress)
     verdicts = {verdict.name: verdict for verdict in report.verdicts} if report else {}
-    passed = []
+    passed, refused = [], []
     for item in staged:
         verdict = verdicts.get(item.variant.name)
         if verdict and item.card.accuracy != verdict.to_card():
@@ -110,11 +119,11 @@ def gate_and_publish(
                 passed.append(item)
         elif verdict and not verdict.passed:
             _keep_aside(item, verdict.reason, options.work)
-            if withdraw_variant(item.variant.name, repository):
-                on_progress(f"{item.variant.name}: its earlier version was withdrawn from {repository}")
+            refused.append(item.variant.name)
         else:
             passed.append(item)
-    return GateOutcome(published=publish_variants(passed, repository), report=report)
+    published = publish_variants(passed, repository, withdraw=refused, on_progress=on_progress)
+    return GateOutcome(published=published, report=report)
 
 
 def dataset_from_options(options: GateOptions, card: ModelCard) -> Dataset:
@@ -258,9 +267,9 @@ def why_not_here(item: StagedVariant) -> str:
 
 
 def _keep_aside(item: StagedVariant, reason: str, work: Path) -> None:
-    target = work / "refused" / item.variant.name
-    if target.exists():
-        shutil.rmtree(target)
-    shutil.copytree(item.directory, target)
+    from photofinish.export.publishing.staging import WORK_NAME, replaced_directory
+
     document = {"variant": item.variant.name, "reason": reason, "accuracy": item.card.accuracy}
-    (target / "report.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    with replaced_directory(work / "refused" / item.variant.name, work / WORK_NAME) as folder:
+        shutil.copytree(item.directory, folder, dirs_exist_ok=True)
+        (folder / "report.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from photofinish.errors import ExportError, ModelRepositoryError
 from photofinish.export.build import StagedVariant
 from photofinish.export.publishing.cards import card_from_directory, rewrite_card
-from photofinish.export.publishing.publish import publish_variants, withdraw_variant
+from photofinish.export.publishing.publish import publish_variants
 from tests.builders import build_card
 from tests.export.conftest import SUFFIXES, Tiny
 from tests.export.tensorrt.variants import build, engine_variant, file_size_limit
@@ -46,7 +46,8 @@ def test_a_strangers_directory_is_never_replaced(tiny_staging: Tiny, tmp_path: P
     with pytest.raises(ModelRepositoryError, match="was not made by Photofinish; move it away"):
         publish_variants(tiny_staging[1], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["yolo26n_onnx_fp16"]
-    assert not withdraw_variant("yolo26n_onnx_fp16", tmp_path)
+    assert publish_variants([], tmp_path, withdraw=("yolo26n_onnx_fp16",)) == ()
+    assert [path.name for path in tmp_path.iterdir()] == ["yolo26n_onnx_fp16"]
 
 
 @pytest.mark.usefixtures("rtx")

@@ -11,6 +11,7 @@ from photofinish.export.build import stage_variants
 from photofinish.export.publishing.staging import (
     CODE,
     WITHOUT,
+    WORK_NAME,
     fingerprint,
     folder_fingerprint,
     replaced_directory,
@@ -55,30 +56,30 @@ def test_two_exports_into_one_folder_leave_a_whole_one(tmp_path: Path) -> None:
 
     def export(name: str) -> None:
         for _ in range(100):
-            with replaced_directory(target) as made:
+            with replaced_directory(target, target.parent / WORK_NAME) as made:
                 for part in ("a", "b"):
                     (made / part).write_text(name)
 
     with ThreadPoolExecutor(4) as pool:
         for running in [pool.submit(export, str(number)) for number in range(4)]:
             running.result()
-    assert list(tmp_path.iterdir()) == [target]
+    assert [path for path in tmp_path.rglob("*") if path.is_dir()] == [target, tmp_path / WORK_NAME]
     assert (target / "a").read_text() == (target / "b").read_text()
 
 
 def _interrupt_a_replacement(target: Path) -> None:
-    with replaced_directory(target) as made:
+    with replaced_directory(target, target.parent / WORK_NAME) as made:
         (made / "file").write_text("half")
         raise KeyboardInterrupt
 
 
 def test_an_interrupted_build_leaves_the_earlier_state(tmp_path: Path) -> None:
     target = tmp_path / "variant"
-    with replaced_directory(target) as first:
+    with replaced_directory(target, target.parent / WORK_NAME) as first:
         (first / "file").write_text("old")
     with pytest.raises(KeyboardInterrupt):
         _interrupt_a_replacement(target)
-    assert [path.name for path in tmp_path.iterdir()] == ["variant"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [WORK_NAME, "file", "variant"]
     assert (target / "file").read_text() == "old"
 
 

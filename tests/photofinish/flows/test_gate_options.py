@@ -112,7 +112,7 @@ def test_a_variant_that_an_earlier_gate_refused_is_not_published_unmeasured(
     published: list[str] = []
     monkeypatch.setattr(
         "photofinish.export.publishing.publish.publish_variants",
-        lambda staged, repository: published.extend(item.card.variant for item in staged),
+        lambda staged, repository, **options: published.extend(item.card.variant for item in staged),
     )
     (variant, *_) = variants_from_toml(default_variants_path(), model="toy")
     outcomes: dict[str, dict[str, object]] = {"new": {}, "passed": {"passed": True}, "refused": {"passed": False}}
@@ -200,7 +200,7 @@ def test_what_is_undecided_is_published_only_when_that_is_accepted(
     monkeypatch.setattr("photofinish.export.publishing.cards.rewrite_card", lambda *args: None)
     monkeypatch.setattr(
         "photofinish.export.publishing.publish.publish_variants",
-        lambda staged, repository: tuple(item.variant.name for item in staged),
+        lambda staged, repository, **options: tuple(item.variant.name for item in staged),
     )
     item = StagedVariant(variant=variant, directory=tmp_path, card=build_card(variant=variant.name), rebuilt=False)
     for accepted, published, fate in ((False, (), "not published"), (True, ("toy_onnx_int8",), "PUBLISHED")):

@@ -1,0 +1,82 @@
+"""What asks a command to end: Ctrl-C, SIGTERM and SIGHUP, all of them answered alike."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+REPEATED_WITHIN_S = 2.0
+"""A closing terminal sends SIGHUP twice, systemd SIGTERM and SIGHUP together: they ask once."""
+
+
+class StopSignal(KeyboardInterrupt):
+    """SIGTERM or SIGHUP came: as KeyboardInterrupt, so that whatever cleans up after Ctrl-C cleans up after these."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def stop_as_ctrl_c_does(clock: Callable[[], float] = time.monotonic) -> None:
+    """Let SIGTERM and SIGHUP raise StopSignal in the main thread from now on; for the beginning of a command.
+
+    A signal that is ignored stays so: `nohup` starts programs with SIGHUP ignored, and means it. Processes that this
+    one forks end by these signals as they would have without it.
+    """
+    owner, last_s = os.getpid(), -REPEATED_WITHIN_S
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal last_s
+        if os.getpid() != owner:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+            return
+        before_s, last_s = last_s, clock()
+        if last_s - before_s >= REPEATED_WITHIN_S:
+            raise StopSignal(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, stop)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """A few renames that a signal must not come between: the first of ENDING takes effect when the block has ended.
+
+    Only the main thread is ever interrupted, so that the block is nothing special in another one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    held = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
+    try:
+        for number in held:
+            signal.signal(number, lambda number, frame: came.append(number))
+        yield
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
+
+
+def exit_code(exc: BaseException | None) -> int:
+    """What a shell calls the end by that signal: 143 for SIGTERM, 129 for SIGHUP, 130 for Ctrl-C."""
+    return 128 + (exc.number if isinstance(exc, StopSignal) else signal.SIGINT)
+
+
+def name_of_signal(number: int) -> str:
+    """`SIGKILL`, or `signal 34` for one that has no name here."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
