@@ -64,9 +64,18 @@ class SoakTally:
 
 
 def send_until(
-    stop: threading.Event, url: str, model: ServedModel, index: int, session_s: float, tally: SoakTally
+    stop: threading.Event,
+    url: str,
+    model: ServedModel,
+    index: int,
+    session_s: float,
+    tally: SoakTally,
+    pause_s: float = 0.0,
 ) -> None:
-    """One client: session after session, each over another transport, with batches of random size."""
+    """One client: session after session, each over another transport, with batches of random size.
+
+    pause_s: between two requests, for a machine that others work on too.
+    """
     generator = np.random.default_rng(index)
     transports = ON_GPU if model.require_card().device == "cuda" else ON_CPU
     largest = max(1, min(LARGEST_BATCH, model.max_batch_size))
@@ -85,6 +94,7 @@ def send_until(
                     count = int(generator.integers(1, largest + 1))
                     session.infer(slot, count)
                     images += count
+                    stop.wait(pause_s)
         except PhotofinishError as exc:
             with tally.lock:
                 tally.errors.append(f"{transport}: {exc}")

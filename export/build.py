@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,6 +125,8 @@ def stage_variants(
     stale = [job for job in jobs if cards[job.variant.name] is None]
     with told_when_full(staging, Path(tempfile.gettempdir())):
         made = _stage_jobs(stale, request) if stale else {}
+    with suppress(OSError):  # another export works in it as well
+        request.work.rmdir()
     cards.update(made)
     return tuple(
         StagedVariant(variant=job.variant, directory=job.directory, card=card, rebuilt=job.variant.name in made)

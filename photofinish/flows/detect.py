@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from photofinish.client.detect.detecting import detect_in_source, json_from_result, text_from_result
+from photofinish.client.detect.detecting import DetectSummary, detect_in_source, json_from_result, text_from_result
 from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.pipeline.metrics import ClientMetrics, MetricsEndpoint
 from photofinish.client.pipeline.opening import choose_model, open_pipeline
@@ -37,7 +37,8 @@ def run_detect(
 ) -> None:
     """Detect in a source: lines on stdout, progress and a summary on stderr. Without url a server is started.
 
-    Raises SourceError at the end when pictures had to be skipped, and at the first of them when `strict`.
+    The summary comes however the run ends, Ctrl-C and errors included. Raises SourceError at the end when pictures had
+    to be skipped, and at the first of them when `strict`.
     """
     metrics = ClientMetrics()
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
@@ -68,10 +69,19 @@ def run_detect(
                 progress.update()
                 tqdm.write(line_from_result(result, name, pipeline.card.class_names), file=sys.stdout)
 
-            summary = detect_in_source(
-                frames, pipeline, save_folder=save_folder, frame_limit=frame_limit, on_result=report, on_notice=tell
+            def end(summary: DetectSummary) -> None:
+                progress.close()
+                tell(summary.sentence())
+
+            detect_in_source(
+                frames,
+                pipeline,
+                save_folder=save_folder,
+                frame_limit=frame_limit,
+                on_result=report,
+                on_notice=tell,
+                on_end=end,
             )
-    tell(summary.sentence())
     frames.require_all_read()
 
 

@@ -7,7 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from photofinish.percentiles import binomial_cdf, carried_percentile, min_samples, missing_samples, nearest_rank
+from photofinish.percentiles import (
+    DurationHistogram,
+    binomial_cdf,
+    carried_percentile,
+    min_samples,
+    missing_samples,
+    nearest_rank,
+)
 
 
 @pytest.mark.parametrize(
@@ -66,3 +73,24 @@ def test_no_value_and_no_share_are_refused() -> None:
 def test_how_many_samples_are_missing(count: int, share: float, expected: int) -> None:
     assert missing_samples(count, share) == expected
     assert (carried_percentile(np.arange(count), share) is None) == (expected > 0)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.95, 0.999, 1.0])
+def test_a_histogram_is_off_by_its_error_at_most(share: float) -> None:
+    durations_ns = np.random.default_rng(7).lognormal(math.log(20e6), 2.0, 20_000).astype(np.int64)
+    histogram = DurationHistogram()
+    for duration_ns in durations_ns:
+        histogram.add(int(duration_ns))
+    assert histogram.count == len(durations_ns)
+    exact = nearest_rank(durations_ns, share)
+    assert histogram.percentile_ns(share) == pytest.approx(exact, rel=DurationHistogram.RELATIVE_ERROR * 1.001)
+
+
+def test_a_histogram_takes_any_duration_and_tells_nothing_of_none() -> None:
+    histogram = DurationHistogram()
+    with pytest.raises(ValueError, match="needs durations"):
+        histogram.percentile_ns(0.5)
+    for duration_ns in (-5, 0, 10**15):
+        histogram.add(duration_ns)
+    assert histogram.percentile_ns(0.5) == pytest.approx(1_000, rel=0.01)
+    assert histogram.percentile_ns(1) == pytest.approx(1e12, rel=0.01)

@@ -1,7 +1,8 @@
 """A real RTSP server on loopback for the tests; runs with the system's Python, which has GStreamer.
 
-Usage: python3 rtsp_server.py [PORT [udp|basic|digest [PASSWORD]]]. Prints the port once it serves
+Usage: python3 rtsp_server.py [PORT [udp|basic|digest|CODEC:WIDTHxHEIGHT [PASSWORD]]]. Prints the port once it serves
 rtsp://127.0.0.1:PORT/cam, ends with its stdin. udp: refuses TCP. basic, digest: asks admin for the password.
+CODEC: h264, h265 or mjpeg.
 """
 
 import sys
@@ -13,10 +14,18 @@ gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
-LAUNCH = (
-    "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1 "
-    "! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0 pt=96 )"
-)
+CODECS = {
+    "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0 pt=96",
+    "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph265pay name=pay0 pt=96",
+    "mjpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26",
+}
+
+
+def launch(kind):
+    codec, _, size = kind.partition(":") if ":" in kind else ("h264", "", "320x240")
+    width, height = size.split("x")
+    picture = f"video/x-raw,format=I420,width={width},height={height},framerate=25/1"
+    return f"( videotestsrc is-live=true pattern=ball ! {picture} ! {CODECS[codec]} )"
 
 
 def main() -> None:
@@ -26,12 +35,12 @@ def main() -> None:
     server.set_address("127.0.0.1")
     server.set_service(sys.argv[1] if len(sys.argv) > 1 else "0")
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(LAUNCH)
-    factory.set_shared(True)
     kind = sys.argv[2] if len(sys.argv) > 2 else ""
+    factory.set_launch(launch(kind))
+    factory.set_shared(True)
     if kind == "udp":
         factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP)
-    elif kind:
+    elif kind in ("basic", "digest"):
         require_password(server, factory, kind, sys.argv[3])
     server.get_mount_points().add_factory("/cam", factory)
     if not server.attach(None):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -125,9 +127,47 @@ def test_ctrl_c_finishes_the_file(server, tmp_path):
         process.kill()
     assert process.returncode == 130
     assert err.splitlines()[-1] == "stopped"
+    assert re.search(r"^\d+ frames, \d+ boxes in .*; saved to .*synthetic-0\.mp4$", err, re.MULTILINE), err
     saved = cv2.VideoCapture(str(tmp_path / "synthetic-0.mp4"))
     assert saved.read()[0]
     saved.release()
+
+
+def test_a_run_that_an_error_ends_accounts_for_its_frames(server):
+    process = start("synthetic?width=96&height=64", "--url", server.url)
+    try:
+        assert process.stdout
+        for _ in range(5):
+            process.stdout.readline()
+        server.vanish()
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    summary, complaint = err.splitlines()[-2:]
+    assert complaint.startswith("photofinish: ")
+    done, failed = re.fullmatch(r"(\d+) frames, .* dropped \((\d+) failed\)", summary).groups()
+    assert int(done) == len(out.splitlines()) + 5
+    assert int(failed) >= 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_is_answered_as_ctrl_c(server, number, code):
+    server.delay_s = 0.02
+    process = start("synthetic?width=96&height=64", "--url", server.url)
+    try:
+        assert process.stdout
+        process.stdout.readline()
+        begun = time.monotonic()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert time.monotonic() - begun < 10
+    assert process.returncode == code
+    summary, stopped = [line for line in err.splitlines() if line][-2:]  # click's own empty line for ^C
+    assert stopped == f"stopped by {number.name}"
+    assert re.match(r"\d+ frames, \d+ boxes in ", summary)
 
 
 def test_metrics_can_be_scraped_meanwhile(server):

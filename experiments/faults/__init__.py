@@ -1,0 +1,1 @@
+"""Faults on purpose: a soak with one a minute, and signals at random moments of every command."""
