@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import psutil
 
+from photofinish.percentiles import nearest_rank
+
 KINDS = ("own_bytes", "descriptors", "threads")
 """own_bytes: anonymous memory, which belongs to this process alone; shared regions come and go with clients."""
 LIMITS = {"own_bytes": 32 << 20, "descriptors": 8.0, "threads": 8.0}
@@ -93,7 +95,7 @@ def slope_per_s(seconds: list[float], values: list[float]) -> float:
     x, y = np.array(seconds[::step]), np.array(values[::step])
     first, second = np.triu_indices(len(x), k=1)
     apart = x[second] - x[first]
-    return float(np.median((y[second] - y[first])[apart > 0] / apart[apart > 0])) if (apart > 0).any() else 0.0
+    return nearest_rank((y[second] - y[first])[apart > 0] / apart[apart > 0], 0.5) if (apart > 0).any() else 0.0
 
 
 def judge(life: Life, *, warm_up_s: float, least_s: float) -> dict[str, Any] | None:
@@ -110,7 +112,7 @@ def judge(life: Life, *, warm_up_s: float, least_s: float) -> dict[str, Any] | N
     for column, kind in enumerate(KINDS, start=1):
         values = [float(reading[column]) for reading in kept]
         added = slope_per_s([reading[0] for reading in kept], values) * span_s
-        median = float(np.median(values))
+        median = nearest_rank(np.array(values), 0.5)
         document[kind] = {"median": median, "largest": max(values), "added_by_slope": round(added, 1)}
         if added > LIMITS[kind] and added > SHARE * median:
             document["grew"].append(kind)
