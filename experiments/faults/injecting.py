@@ -54,7 +54,7 @@ class Fault:
     strike: Callable[[], str]
 
 
-class Camera:
+class RestartedCamera:
     """An RTSP server on one port whose size and codec change."""
 
     def __init__(self, python: str) -> None:
@@ -128,7 +128,7 @@ def is_model(process: psutil.Process) -> bool:
 
 
 def faults(
-    serve: Kept, view: Kept, viewed: dict[str, int], detectors: dict[str, Kept], camera: Camera,
+    serve: Kept, view: Kept, viewed: dict[str, int], detectors: dict[str, Kept], camera: RestartedCamera,
     places: tuple[Path, Path], generator: random.Random,
 ) -> tuple[Fault, ...]:  # fmt: skip
     """All kinds. viewed: ids of the sides' processes. places: the staged variants, and the repository."""

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from experiments.faults.injecting import Camera, Fault, faults
+from experiments.faults.injecting import RestartedCamera, Fault, faults
 from experiments.faults.load import Channel, Kept, photofinish, probe_until, watch_stream, watch_view
 from experiments.faults.watching import Watch, judge
 from experiments.soak import SoakTally, send_until
@@ -81,7 +81,7 @@ class Soak:
         staged, repository = export(self.folder, self.options.input_size)
         grpc, http, metrics, page = free_ports(4)
         self.url = f"127.0.0.1:{grpc}"
-        camera = Camera(self.options.rtsp_python)
+        camera = RestartedCamera(self.options.rtsp_python)
         with contextlib.ExitStack() as stack:
             camera.start()
             stack.callback(camera.kill)
