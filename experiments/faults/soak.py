@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from experiments.faults.injecting import RestartedCamera, Fault, faults
+from experiments.faults.injecting import Fault, RestartedCamera, faults
 from experiments.faults.load import Channel, Kept, photofinish, probe_until, watch_stream, watch_view
 from experiments.faults.watching import Watch, judge
 from experiments.soak import SoakTally, send_until
