@@ -1,6 +1,6 @@
 """Mixed load with a fault a minute: does anything grow, and how long until everything works again?
 
-    python -m experiments.faults.soak --minutes 30 --out results/cpu2_soak_faults.json
+    python -m experiments.faults.soak --minutes 30 --out .photofinish/soak_faults.json
 
 `photofinish serve`, `photofinish ui` and two `photofinish detect` run as users start them, beside clients that
 reconnect over every transport and a probe that asks each model ten times a second. Memory, descriptors and threads of
