@@ -23,7 +23,7 @@ def publish_variants(
     on_step: Callable[[str], None] = lambda step: None,
     clock_ns: Callable[[], int] = time.time_ns,
 ) -> tuple[str, ...]:
-    """Copy the staged variants, then put all of them into the repository at once; the published names. Their cards say when.
+    """Copy the staged variants, put all into the repository at once, and give their names. Their cards say when.
 
     Variants of the same model that other weights made are withdrawn: comparing them with these would be wrong; so are
     those of ours in `withdraw`. However this is interrupted, the repository holds what it held or all that is new, and

@@ -65,7 +65,7 @@ class Case:
         self.is_old = state_of(self.repository)
 
     def publish(self, staged: list[StagedVariant], on_step: Callable[[str], None] = lambda step: None) -> None:
-        publish_variants(staged, self.repository, on_step=on_step)
+        publish_variants(staged, self.repository, on_step=on_step, clock_ns=lambda: 1)
 
     def steps(self) -> list[str]:
         seen: list[str] = []
@@ -240,7 +240,7 @@ def test_what_older_releases_left_in_the_repository_goes(case: Case) -> None:
 def test_a_repository_that_is_a_mount_is_told(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repository_module.os, "access", lambda path, mode: False)
     said: list[str] = []
-    publish_variants(case.new, case.repository, on_progress=said.append)
+    publish_variants(case.new, case.repository, on_progress=said.append, clock_ns=lambda: 1)
     assert len(said) == 1
     assert "is a file system of its own" in said[0]
     assert state_of(case.repository) == case.is_new
