@@ -62,7 +62,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("errors", "letterbox", "percentiles", "source_hash"),
         ("address", "detections", "engine_record", "machine", "model_card", "names", "pictures"),
         ("frame", "heads", "variant", "wheels"),
-        ("synthetic",),
+        ("access", "synthetic"),
         ("flows",),
         ("commands",),
         ("cli",),

@@ -11,6 +11,7 @@ import numpy as np
 import tritonclient.grpc as triton_grpc
 from tritonclient.utils import InferenceServerException
 
+from photofinish.access.token import access_to
 from photofinish.client.pipeline.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
 from photofinish.client.triton.errors import error_from_answer, error_from_triton
 from photofinish.client.triton.served import TritonClient, channel_options, grpc_target
@@ -45,6 +46,7 @@ class BaselinePipeline:
         self.timeout_s = timeout_s
         self._input_shape = (1, *self.model.input_dims())
         self._account = FrameAccount(observer)
+        self._headers = access_to(self.url).grpc_headers
         self._client: Any = triton_grpc.InferenceServerClient(self.url, channel_args=channel_options(self.url))
 
     def __enter__(self) -> BaselinePipeline:
@@ -99,6 +101,7 @@ class BaselinePipeline:
                 [infer_input],
                 outputs=[triton_grpc.InferRequestedOutput(output_name)],
                 client_timeout=self.timeout_s,
+                headers=self._headers,
             )
         except InferenceServerException as exc:
             raise error_from_triton(exc, url=self.url, model=self.model.name) from exc

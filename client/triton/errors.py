@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from tritonclient.utils import InferenceServerException
 
+from photofinish.access.token import TOKEN_VARIABLE
 from photofinish.errors import (
     InferenceError,
     ModelNotFoundError,
@@ -34,9 +35,20 @@ class Rule:
 _GONE = "no answer from {url}: {detail}; start a server with `photofinish serve`, or correct --url"
 _NOT_SERVED = "{url} does not serve {model}: {detail}; `photofinish serve` lists what a repository holds"
 _REFUSED = "{url} refused the request to {model}: {detail}"
+_LOCKED = (
+    "{url} answers only who shows its token; run this as the user who started it, set {variable} to the token in the "
+    "file that `photofinish serve` names, or start it with `photofinish serve --open`"
+).replace("{variable}", TOKEN_VARIABLE)
 _FAILED = "{model} failed at {url}: {detail}; the server's log has the cause"
 
 RULES: tuple[Rule, ...] = (
+    Rule(status="UNAVAILABLE", pattern=r"restricted, expecting header", error=RequestRejectedError, sentence=_LOCKED),
+    Rule(
+        status="PERMISSION_DENIED",
+        pattern=r"restricted, expecting header",
+        error=RequestRejectedError,
+        sentence=_LOCKED,
+    ),
     Rule(
         status="UNAVAILABLE",
         pattern=r"http1\.x server|HTTP proxy",

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
+from photofinish.access.token import HTTP_HEADER
 from photofinish.client.triton.errors import error_from_answer, translate_status
 from photofinish.client.triton.regions import DIRECT_PARAMETER, TransportError
 from photofinish.client.triton.served import ServedModel
@@ -125,15 +126,26 @@ class HttpConnection:
 class HttpCaller:
     """Runs one slot's inference over a connection of its own.
 
-    url: what errors call the server; region: the name of the slot's shared memory; direct: `InputRegion.direct`.
+    url: what errors call the server; region: the name of the slot's shared memory; direct: `InputRegion.direct`; token:
+    what the server wants to be shown.
     """
 
-    def __init__(self, address: tuple[str, int], url: str, model: ServedModel, region: str, direct: str = "") -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        url: str,
+        model: ServedModel,
+        region: str,
+        direct: str = "",
+        *,
+        token: str = "",
+    ) -> None:
         self._address = address
         self._connection = HttpConnection(address, model=model.name, url=url)
         self._model = model
         self._region = region
         self._direct = direct
+        self._header = f"{HTTP_HEADER}: {token}\r\n" if token else ""
         self._messages: dict[int, bytes] = {}
 
     def call(self, count: int, byte_size: int, timeout_s: float) -> npt.NDArray[np.float32]:
@@ -149,8 +161,9 @@ class HttpCaller:
 
     def check_same_server(self, kind: str, timeout_s: float) -> None:
         """Raise TransportError unless the server at this address knows the region. kind: system or cuda."""
+        path = f"/v2/{kind}sharedmemory/region/{self._region}/status"
         try:
-            self._connection.ask(_get(f"/v2/{kind}sharedmemory/region/{self._region}/status"), timeout_s)
+            self._connection.ask(f"GET {path} HTTP/1.1\r\nHost: triton\r\n{self._header}\r\n".encode(), timeout_s)
         except InferenceError as exc:
             host, port = self._address
             raise TransportError(f"no HTTP endpoint of the same server at {host}:{port}: {exc}") from exc
@@ -176,6 +189,7 @@ class HttpCaller:
             body["parameters"] = {DIRECT_PARAMETER: self._direct}
         content = json.dumps(body, separators=(",", ":")).encode()
         first = f"POST /v2/models/{quote(self._model.name)}/infer HTTP/1.1\r\nHost: {self._address[0]}\r\n"
+        first += self._header
         return f"{first}Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
 
 
@@ -191,10 +205,6 @@ def _left_s(deadline: float) -> float:
     if (left := deadline - time.monotonic()) <= 0:
         raise TimeoutError
     return left
-
-
-def _get(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: triton\r\n\r\n".encode()
 
 
 def _reason(body: bytes, status: int) -> str:

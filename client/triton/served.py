@@ -11,6 +11,7 @@ from typing import Any
 import tritonclient.grpc as triton_grpc
 from tritonclient.utils import InferenceServerException
 
+from photofinish.access.token import access_to, listening_address
 from photofinish.client.triton.errors import error_from_triton
 from photofinish.client.triton.foreign_models import card_from_tensors
 from photofinish.client.triton.tensors import TensorInfo, tensor_from_metadata
@@ -73,7 +74,7 @@ def grpc_target(url: str) -> str:
         raise ConfigError(
             f"the server's address must be host:port of its gRPC endpoint, got {url!r}; try 127.0.0.1:8001"
         )
-    return target
+    return listening_address(target)
 
 
 def channel_options(target: str) -> list[tuple[str, int]]:
@@ -204,8 +205,10 @@ class TritonClient:
 
     def _call(self, method: str, *args: str, timeout_s: float | None = None) -> Any:
         model = args[0] if args else ""
+        # Anew for each question: a server that is waited for, or started again, has another token.
+        headers = access_to(self.url).grpc_headers
         try:
-            return getattr(self._client, method)(*args, client_timeout=timeout_s or self.timeout_s)
+            return getattr(self._client, method)(*args, headers=headers, client_timeout=timeout_s or self.timeout_s)
         except InferenceServerException as exc:
             error = error_from_triton(exc, url=self.url, model=model)
             if isinstance(error, RequestTimeoutError):

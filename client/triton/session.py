@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from photofinish.access.token import access_to
 from photofinish.client.triton.cuda_region import CudaRegion
 from photofinish.client.triton.grpc_caller import GrpcCaller, call_grpc
 from photofinish.client.triton.http_caller import HttpCaller, http_address
@@ -90,7 +91,8 @@ class Session:
     ) -> None:
         """Connect and allocate. transport "auto" takes shared memory where the server accepts it, else gRPC.
 
-        http_url: host:port of Triton's HTTP endpoint; None looks on the port below gRPC's, as Triton has it by default.
+        http_url: host:port of Triton's HTTP endpoint; None takes what an embedded server has written down, else the
+        port below gRPC's, as Triton has it by default.
         """
         if slots < 1 or not 1 <= batch_size <= max(model.max_batch_size, 1):
             raise ConfigError(
@@ -98,7 +100,10 @@ class Session:
                 f"got {slots} and {batch_size}"
             )
         self.url = grpc_target(url)
-        self._http_address = http_address(self.url, http_url)
+        access = access_to(self.url)
+        self._metadata = access.grpc_metadata
+        self._http_address = http_address(self.url, http_url or access.http_url)
+        self._http_token = access.http_token(self._http_address)
         self.model = model
         self.batch_size = batch_size
         self.timeout_s = timeout_s
@@ -214,8 +219,9 @@ class Session:
         else:
             region = CudaRegion(shape, dtype, register=self._register_cuda, unregister=self._unregister_cuda)
         if transport.call == "grpc":
-            return Slot(region, GrpcCaller(self._stub, self.url, self.model, region))
-        caller = HttpCaller(self._http_address, self.url, self.model, region.name, region.direct)
+            return Slot(region, GrpcCaller(self._stub, self.url, self.model, region, metadata=self._metadata))
+        address, token = self._http_address, self._http_token
+        caller = HttpCaller(address, self.url, self.model, region.name, region.direct, token=token)
         try:
             caller.check_same_server(transport.memory, min(self.timeout_s, HTTP_CHECK_TIMEOUT_S))
         except BaseException:
@@ -251,4 +257,4 @@ class Session:
         self._call("CudaSharedMemoryUnregister", service_pb2.CudaSharedMemoryUnregisterRequest(name=name))
 
     def _call(self, method: str, request: Any) -> Any:
-        return call_grpc(self._stub, method, request, self.url, self.model, self.timeout_s)
+        return call_grpc(self._stub, method, request, self.url, self.model, self.timeout_s, metadata=self._metadata)

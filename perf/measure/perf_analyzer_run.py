@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from photofinish.access.hidden_words import command_hiding
+from photofinish.access.token import access_to
 from photofinish.machine.scratch import scratch_folder
 from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError
 from photofinish.perf.record.changes import NotRun
 from photofinish.perf.record.samples import Samples
 
 _STOP_TIMEOUT_S = 10.0
+_HEADER_VARIABLE = "PHOTOFINISH_PERF_HEADER"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +72,12 @@ def run_perf_analyzer(
         command = [str(program.path), "-m", model, "-u", url, "-i", "grpc", "-b", str(batch_size)]
         command += ["--input-data", str(input_data), "--concurrency-range", str(concurrency)]
         command += ["--request-count", str(warm_up + requests), "-f", str(csv_path)]
+        headers = access_to(url).grpc_headers or {}
+        command += [word for _ in headers for word in ("-H", f"${_HEADER_VARIABLE}")]
         if shared_memory:
             command += ["--shared-memory", "system", "--output-shared-memory-size", "16777216"]
             command += ["--profile-export-file", str(profile_path)]
-        _run(program, command, timeout_s)
+        _run(program, command, timeout_s, [f"{name}:{value}" for name, value in headers.items()])
         figures = figures_from_csv(csv_path.read_text()) if csv_path.is_file() else {}
         if shared_memory:
             samples = samples_from_profile(profile_path.read_text(), skip=warm_up, batch_size=batch_size)
@@ -122,10 +127,14 @@ def figures_from_csv(text: str) -> dict[str, float]:
     return figures
 
 
-def _run(program: PerfAnalyzer, command: list[str], timeout_s: float) -> None:
+def _run(program: PerfAnalyzer, command: list[str], timeout_s: float, headers: Sequence[str] = ()) -> None:
+    """headers: the secret one that the command's variable stands for; its command line does not show it."""
+    environment = program.full_environment()
+    if headers:
+        environment, command = {**environment, _HEADER_VARIABLE: headers[0]}, command_hiding(command)
     try:
         process = subprocess.Popen(
-            command, env=program.full_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
     except OSError as exc:
         raise PerfAnalyzerError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from photofinish.access.token import HTTP_HEADER
 from photofinish.machine.addresses import LOOPBACK
 from photofinish.server.triton.files import TritonFiles
 from photofinish.server.triton.ports import Ports
@@ -17,6 +18,17 @@ STUB_TIMEOUT_S = 600
 MAX_REGION_BYTES = 64 << 20
 """Shared memory that each backend process begins with: room for 32 pictures of 640 × 640, so that it need not grow."""
 MIN_REGION_BYTES = 1 << 20
+GUARDED = (
+    "metadata",
+    "inference",
+    "shared-memory",
+    "model-config",
+    "model-repository",
+    "statistics",
+    "trace",
+    "logging",
+)
+"""What wants the token: all that Triton can guard but its health, which load balancers ask for without one."""
 
 
 def region_bytes(model_count: int, free_bytes: int) -> int:
@@ -30,7 +42,8 @@ def tritonserver_command(
 ) -> list[str]:
     """The command that serves the models of the run folder on loopback only.
 
-    A model that cannot be loaded leaves the server running, so that it can be asked for the reason.
+    A model that cannot be loaded leaves the server running, so that it can be asked for the reason. Anybody who reaches
+    the ports is let in; `guards` adds who is not.
     """
     return [
         str(files.binary),
@@ -56,3 +69,17 @@ def tritonserver_command(
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         f"--backend-config=python,shm-default-byte-size={region_bytes(model_count, free_bytes(SHARED_MEMORY))}",
     ]
+
+
+def guards(token: str) -> dict[str, str]:
+    """The options that let nobody in who does not show the token, each under the environment variable that holds it.
+
+    Triton takes a token in an option alone, from no file and no variable; see `photofinish.access.hidden_words`.
+    """
+    if not token:
+        return {}
+    guard = f"{','.join(GUARDED)}:{HTTP_HEADER}={token}"
+    return {
+        "PHOTOFINISH_HTTP_GUARD": f"--http-restricted-api={guard}",
+        "PHOTOFINISH_GRPC_GUARD": f"--grpc-restricted-protocol={guard}",
+    }

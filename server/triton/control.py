@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 
 import grpc
 
+from photofinish.access.token import HTTP_HEADER
+
 _READY = b"\x08\x01"
 """A ServerReadyResponse whose only field is true."""
 
@@ -37,14 +39,17 @@ def accepts_connections(url: str) -> bool:
     return True
 
 
-def load_failures(http_url: str, models: Iterable[str], unread: Mapping[str, str]) -> Mapping[str, str]:
+def load_failures(
+    http_url: str, models: Iterable[str], unread: Mapping[str, str], *, token: str = ""
+) -> Mapping[str, str]:
     """The reason for each of `models` that Triton could not load; {} when all are loaded or nothing answers yet.
 
-    unread: reasons of the models that Triton's index does not list, because it could not read their directory.
+    unread: reasons of the models that Triton's index does not list, because it could not read their directory. token:
+    what the server wants to be shown.
     """
     connection = http.client.HTTPConnection(http_url, timeout=INDEX_TIMEOUT_S)
     try:
-        connection.request("POST", "/v2/repository/index", body=b"{}")
+        connection.request("POST", "/v2/repository/index", body=b"{}", headers={HTTP_HEADER: token} if token else {})
         index = {item["name"]: item for item in json.loads(connection.getresponse().read())}
     except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):  # a server that ends answers an error
         return {}

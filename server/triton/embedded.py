@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from photofinish.access.token import new_token
 from photofinish.errors import ModelRepositoryError, ServerError
 from photofinish.machine.addresses import LOOPBACK
 from photofinish.server.bridge.build import bridge_library
@@ -29,6 +30,7 @@ class ServerEndpoint:
     """Where a server answers; each address is "host:port". pid: of the tritonserver process.
 
     kind: "embedded with bridge", or "embedded" where Triton's Python backend runs the models; the two differ in speed.
+    token_path: the file with the token that other clients than ours must show; "" for an open server.
     """
 
     grpc_url: str
@@ -37,6 +39,7 @@ class ServerEndpoint:
     pid: int
     kind: str
     version: str = TRITON_VERSION
+    token_path: str = ""
 
 
 class EmbeddedServer:
@@ -45,6 +48,7 @@ class EmbeddedServer:
     models: names to load, all of the repository when empty. A port of 0 takes any free one. The block begins when
     every model is ready, and raises ModelRepositoryError with the model and Triton's reason when one cannot be loaded,
     ServerError when the server itself cannot run. The server also ends when this process dies, in whatever way.
+    is_open: everybody who reaches the ports is answered, with or without the server's token.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class EmbeddedServer:
         metrics_port: int = 0,
         log_path: Path | None = None,
         ready_timeout_s: float = 300.0,
+        is_open: bool = False,
         on_progress: Callable[[str], None] = print_progress,
     ) -> None:
         self.log_path = (log_path or default_log_path()).absolute()
@@ -65,6 +70,8 @@ class EmbeddedServer:
         self._ports_given = {"grpc": grpc_port, "http": http_port, "metrics": metrics_port}
         self._ready_timeout_s = ready_timeout_s
         self._on_progress = on_progress
+        self._is_open = is_open
+        self._token = ""
         self._process: ServerProcess | None = None
         self._endpoint: ServerEndpoint | None = None
         self._scarcity = ""
@@ -99,13 +106,15 @@ class EmbeddedServer:
         files = find_triton(self._on_progress)
         deadline = time.monotonic() + self._ready_timeout_s
         bridge = bridge_library(self._on_progress)
-        self._process = ServerProcess(files, self._repository, models, ports, self.log_path, bridge)
+        self._token = "" if self._is_open else new_token()
+        self._process = ServerProcess(files, self._repository, models, ports, self.log_path, bridge, self._token)
         self._endpoint = ServerEndpoint(
             grpc_url=f"{LOOPBACK}:{ports.grpc}",
             http_url=f"{LOOPBACK}:{ports.http}",
             metrics_url=f"{LOOPBACK}:{ports.metrics}",
             pid=self._process.pid,
             kind="embedded with bridge" if bridge else "embedded",
+            token_path=str(self._process.token_path or ""),
         )
         try:
             self._wait_until_ready(self._process, models, deadline)
@@ -165,5 +174,5 @@ class EmbeddedServer:
 
     def _failures(self, models: tuple[str, ...], unread: Mapping[str, str]) -> str:
         """The models that could not be loaded, with the reasons; "" while the server does not tell."""
-        failures = load_failures(self.endpoint.http_url, models, unread)
+        failures = load_failures(self.endpoint.http_url, models, unread, token=self._token)
         return "; ".join(f"model {name} cannot be loaded: {reason}" for name, reason in failures.items())

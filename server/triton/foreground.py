@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from photofinish.access.token import GRPC_HEADER, HTTP_HEADER
 from photofinish.errors import ServerError
 from photofinish.server.triton.embedded import EmbeddedServer, ServerEndpoint
 
@@ -31,6 +32,19 @@ def serve_until_stopped(server: EmbeddedServer, on_ready: Callable[[ServerEndpoi
             raise ServerError(f"tritonserver ended by itself; see {server.log_path}")
     except _StopRequested:
         return
+
+
+def words_on_access(at: ServerEndpoint) -> str:
+    """Who is answered by a server, for the terminal."""
+    if not at.token_path:
+        return (
+            "open: whatever runs on this machine is answered, another user's program and a page in a browser too, and "
+            "some requests end this Triton"
+        )
+    return (
+        f"only requests with the token in {at.token_path} are answered (headers {HTTP_HEADER} and {GRPC_HEADER}); "
+        "photofinish shows it by itself, others want --open"
+    )
 
 
 @contextmanager

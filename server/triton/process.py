@@ -12,9 +12,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from photofinish.errors import ServerError
+from photofinish.access import hidden_words
+from photofinish.access.token import Access, remove_leftover_tokens, write_access
+from photofinish.errors import ConfigError, ServerError
 from photofinish.machine.processes import is_alive
-from photofinish.server.triton.command import tritonserver_command
+from photofinish.server.triton.command import guards, tritonserver_command
 from photofinish.server.triton.files import TritonFiles
 from photofinish.server.triton.limits import descriptors_for
 from photofinish.server.triton.log import last_error, read_end
@@ -38,10 +40,12 @@ class ServerProcess:
         ports: Ports,
         log_path: Path,
         bridge: Path | None = None,
+        token: str = "",
     ) -> None:
         """Start it; it does not answer yet. Raises ServerError when it cannot be started.
 
         bridge: the compiled bridge to the model processes; without it Triton's Python backend runs the models.
+        token: what clients must show, kept where ours find it; "" lets everybody in.
         """
         descriptors = descriptors_for(len(models))
         remove_leftovers()
@@ -57,9 +61,19 @@ class ServerProcess:
             shutil.rmtree(run_folder, ignore_errors=True)
             raise
         self._shm_prefix = prefix = f"{_SHM_PREFIX}{os.getpid()}_{secrets.token_hex(4)}_"
+        guarded = guards(token)
+        command = tritonserver_command(files, run_folder, ports, model_count=len(models), shm_prefix=prefix)
+        try:
+            access = Access(token=token, http_port=ports.http, pid=os.getpid())
+            self.token_path = write_access(access, ports.grpc) if token else None
+        except ConfigError as exc:
+            shutil.rmtree(run_folder, ignore_errors=True)
+            raise ServerError(str(exc)) from exc
         plan = {
-            "command": tritonserver_command(files, run_folder, ports, model_count=len(models), shm_prefix=prefix),
             "descriptors": descriptors,
+            "command": [*command, *(f"${name}" for name in guarded)],
+            "hidden_words": hidden_words.__file__,
+            "token_path": str(self.token_path or ""),
             "log_path": str(log_path),
             "parent_pid": os.getpid(),
             "run_folder": str(run_folder),
@@ -72,7 +86,7 @@ class ServerProcess:
             [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py")), json.dumps(plan)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=server_environment(run_folder, files, os.environ),
+            env={**server_environment(run_folder, files, os.environ), **guarded},
             text=True,
             start_new_session=True,
         )
@@ -121,13 +135,14 @@ class ServerProcess:
 
 
 def remove_leftovers() -> None:
-    """Remove this user's shared memory and run folders of dead processes whose supervisor was killed as well."""
+    """Remove what dead processes of this user left behind with their supervisor: shared memory, run folders, tokens."""
     for path in SHARED_MEMORY.glob(f"{_SHM_PREFIX}[0-9]*_*"):
         if _is_ownerless(path.name.removeprefix(_SHM_PREFIX)):
             remove_shared_memory(path.name)
     for path in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}[0-9]*_*"):
         if _is_ownerless(path.name.removeprefix(_FOLDER_PREFIX)):
             shutil.rmtree(path, ignore_errors=True)
+    remove_leftover_tokens()
 
 
 def _is_ownerless(rest: str) -> bool:

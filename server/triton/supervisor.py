@@ -1,9 +1,10 @@
 """Runs tritonserver for a parent process and leaves nothing behind, however either of them ends.
 
-Started as a script, in a session of its own, with one JSON argument; it imports the standard library only. It prints
-one JSON line with the server's process id, then waits until the server ends, or its standard input closes (the parent
-asked, or died), or a signal comes. Then it stops the whole process group, and removes the server's shared memory and
-the run folder. Meanwhile it keeps the log short.
+Started as a script, in a session of its own, with one JSON argument; it imports the standard library only, and runs
+one file of ours beside it. Words of the command that begin with `$` stand in its environment. It prints one JSON line
+with the server's process id, then waits until the server ends, or its standard input closes (the parent asked, or
+died), or a signal comes. Then it stops the whole process group, and removes the server's shared memory and the run
+folder. Meanwhile it keeps the log short.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import ctypes
 import json
 import os
 import resource
+import runpy
 import select
 import shutil
 import signal
@@ -21,6 +23,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import BinaryIO
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -44,14 +47,18 @@ def main() -> int:
     run_folder, log_path = Path(plan["run_folder"]), Path(plan["log_path"])
     try:
         with log_path.open("ab") as log:
-            server = subprocess.Popen(
+            secrets = {word[1:]: os.environ[word[1:]] for word in plan["command"] if word.startswith("$")}
+            start_hiding = runpy.run_path(plan["hidden_words"])["start_hiding"]
+            server: subprocess.Popen[bytes] = start_hiding(
                 plan["command"],
+                secrets,
+                env={**os.environ, **plan["server_environment"]},
+                before_exec=lambda: _die_with_supervisor(libc),
+                on_visible=lambda reason: _note(log, f"the token stands in the command line: {reason}"),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=run_folder,
-                env={**os.environ, **plan["server_environment"]},
-                preexec_fn=lambda: _die_with_supervisor(libc),
             )
         try:
             sys.stdout.write(json.dumps({"pid": server.pid}) + "\n")
@@ -63,6 +70,9 @@ def main() -> int:
         return 0
     finally:
         remove_shared_memory(plan["shm_prefix"])
+        if plan["token_path"]:
+            with contextlib.suppress(OSError):
+                Path(plan["token_path"]).unlink()
         shutil.rmtree(run_folder, ignore_errors=True)
     return server.returncode
 
@@ -79,6 +89,11 @@ def _die_with_supervisor(libc: ctypes.CDLL) -> None:
     """Run in the server before exec: a process group of its own; the kernel kills it when this process dies."""
     os.setpgid(0, 0)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _note(log: BinaryIO, text: str) -> None:
+    log.write(f"photofinish: {text}\n".encode())
+    log.flush()
 
 
 def _wait(server: subprocess.Popen[bytes], parent_pid: int, log_path: Path) -> None:

@@ -8,8 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from photofinish.server.triton.embedded import EmbeddedServer
+
 if TYPE_CHECKING:
-    from tests.conftest import ServedCoco
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def grpc_address(
+    coco_repository: tuple[Path, dict[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The baseline's address at an open server: Ultralytics' client knows no token."""
+    repository, names = coco_repository
+    log_path = tmp_path_factory.mktemp("open") / "log"
+    model = names["torch_fp32_tensor"]
+    with EmbeddedServer(repository, models=(model,), is_open=True, log_path=log_path) as server:
+        yield f"grpc://{server.endpoint.grpc_url}/{model}"
 
 
 @pytest.mark.parametrize(
@@ -17,7 +31,7 @@ if TYPE_CHECKING:
     [("bus.jpg", ["bus", "person", "person", "person", "person"]), ("zidane.jpg", ["person", "person", "tie"])],
 )
 def test_boxes_and_names_are_those_of_the_weights(
-    served_coco: ServedCoco, test_data: Path, monkeypatch: pytest.MonkeyPatch, picture: str, names: list[str]
+    grpc_address: str, test_data: Path, monkeypatch: pytest.MonkeyPatch, picture: str, names: list[str]
 ) -> None:
     monkeypatch.setenv("YOLO_AUTOINSTALL", "false")
     from ultralytics import YOLO
@@ -25,7 +39,7 @@ def test_boxes_and_names_are_those_of_the_weights(
     from photofinish.export.graph.parity import reference_picture_paths
 
     path = next(item for item in reference_picture_paths() if item.name == picture)
-    remote = YOLO(f"grpc://{served_coco.url}/{served_coco.names['torch_fp32_tensor']}", task="detect")
+    remote = YOLO(grpc_address, task="detect")
     found = remote.predict(path, device="cpu", verbose=False)[0]
     local = YOLO(test_data / "weights" / "yolo26n_coco_rebuilt.pt")
     expected = local.predict(path, device="cpu", verbose=False, rect=False)[0]

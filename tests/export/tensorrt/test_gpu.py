@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-import tritonclient.grpc as triton
 
 from photofinish.errors import ExportError
 from photofinish.export.build import stage_variants
@@ -27,6 +26,7 @@ from photofinish.server.triton.run_folder import BACKEND
 from photofinish.synthetic import SyntheticCamera
 from photofinish.variant import default_variants_path
 from tests.export.tensorrt.fixtures import INPUT_SIZE
+from tests.server.asking import asking
 from tests.server.backend.test_refusals import infer
 
 pytestmark = [
@@ -82,7 +82,7 @@ def test_what_is_built_here_answers_as_fp32_does(suffix: str, context: BuildCont
     starts = [(start, 1 + start % 9) for start in range(FRAMES - 9)]
     with (
         EmbeddedServer(repository, ready_timeout_s=800, log_path=tmp_path / "log", on_progress=lines.append) as server,
-        triton.InferenceServerClient(server.endpoint.grpc_url) as client,
+        asking(server.endpoint.grpc_url) as client,
         ThreadPoolExecutor(8) as pool,
     ):
 

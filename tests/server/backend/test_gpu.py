@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tritonclient.grpc as triton
 
 from photofinish.server.triton.embedded import EmbeddedServer
+from tests.server.asking import asking
 from tests.server.backend.test_refusals import infer
 from tests.server.models import (
     TORCH_IO,
@@ -52,7 +52,7 @@ def gpu_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSer
 @pytest.mark.parametrize(("backend", "graphs"), itertools.product(NAMES, ("true", "false")))
 def test_every_client_gets_its_own_rows(gpu_server: EmbeddedServer, backend: str, graphs: str) -> None:
     given, wanted = NAMES[backend]
-    with triton.InferenceServerClient(gpu_server.endpoint.grpc_url) as client:
+    with asking(gpu_server.endpoint.grpc_url) as client:
 
         def is_right(seed: int) -> bool:
             frames = random_frames(seed, 1 + seed % 8)

@@ -13,6 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 from photofinish.errors import ModelRepositoryError
 from photofinish.server.triton.embedded import EmbeddedServer
+from tests.server.asking import asking
 from tests.server.models import (
     config_text,
     random_frames,
@@ -39,7 +40,7 @@ def infer(client: triton.InferenceServerClient, model: str, **arrays: np.ndarray
 
 @pytest.fixture
 def client(toy_server: EmbeddedServer) -> triton.InferenceServerClient:
-    with triton.InferenceServerClient(toy_server.endpoint.grpc_url) as opened:
+    with asking(toy_server.endpoint.grpc_url) as opened:
         yield opened
 
 
@@ -199,7 +200,7 @@ def test_models_without_a_batch_dimension(tmp_path: Path, dtype: int) -> None:
     save_doubling_onnx(write_model(tmp_path / "models", "unbatched", config), batch=1, dtype=dtype)
     with (
         EmbeddedServer(tmp_path / "models", log_path=tmp_path / "log") as server,
-        triton.InferenceServerClient(server.endpoint.grpc_url) as client,
+        asking(server.endpoint.grpc_url) as client,
     ):
         frames = random_frames(0, 1).astype({"FP32": np.float32, "INT64": np.int64}[kind])
         found = infer(client, "unbatched", frames=frames).as_numpy("detections")

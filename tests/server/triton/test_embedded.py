@@ -25,6 +25,7 @@ from tritonclient.utils import InferenceServerException
 from photofinish.errors import ModelRepositoryError, ServerError
 from photofinish.server.triton import process
 from photofinish.server.triton.embedded import EmbeddedServer
+from tests.server.asking import asking
 from tests.server.backend.test_refusals import infer
 from tests.server.models import config_text, random_frames, save_doubling_onnx, write_model
 
@@ -103,7 +104,7 @@ def test_ready_alive_and_gone(repository: Path, tmp_path: Path, shared_before: s
         assert server.endpoint.kind == ("embedded with bridge" if has_bridge else "embedded")
         assert len(model_processes(repository)) == 1
         assert (shared_memory_of(os.getpid()) > shared_before) is not has_bridge
-        with triton.InferenceServerClient(server.endpoint.grpc_url) as client:
+        with asking(server.endpoint.grpc_url) as client:
             assert client.get_server_metadata().version == server.endpoint.version
     assert not server.is_alive()
     assert server_processes(repository) == []
@@ -120,7 +121,7 @@ def test_only_the_asked_models_are_loaded(repository: Path, tmp_path: Path) -> N
     save_doubling_onnx(write_model(repository, "other", config_text("other", "onnxruntime")))
     with (
         EmbeddedServer(repository, models=("other",), log_path=tmp_path / "log") as server,
-        triton.InferenceServerClient(server.endpoint.grpc_url) as client,
+        asking(server.endpoint.grpc_url) as client,
     ):
         assert client.is_model_ready("other")
         assert not client.is_model_ready("toy")
@@ -225,7 +226,7 @@ def test_nobody_can_send_a_model_with_code(toy_server: EmbeddedServer, tmp_path:
     assert refusal.value.code >= 400
     assert not written.exists()
     with (
-        triton.InferenceServerClient(toy_server.endpoint.grpc_url) as client,
+        asking(toy_server.endpoint.grpc_url) as client,
         pytest.raises(InferenceServerException, match="not allowed"),
     ):
         client.unload_model("doubling_onnx")
@@ -236,7 +237,7 @@ def test_a_crashed_model_leaves_nothing(
 ) -> None:
     with (
         EmbeddedServer(repository, log_path=tmp_path / "log") as server,
-        triton.InferenceServerClient(server.endpoint.grpc_url) as client,
+        asking(server.endpoint.grpc_url) as client,
     ):
         (process,) = model_processes(repository)
         os.kill(process, signal.SIGKILL)
@@ -317,7 +318,7 @@ def test_serve_prints_its_address_and_stops_cleanly(repository: Path, tmp_path: 
     with run_serve(repository, "--json", *ANY_PORTS, cwd=tmp_path) as serve:
         assert serve.stdout
         at = json.loads(serve.stdout.readline())
-        with triton.InferenceServerClient(at["grpc_url"]) as client:
+        with asking(at["grpc_url"]) as client:
             assert client.is_server_ready()
         serve.send_signal(number)
         rest, said = serve.communicate(timeout=DEADLINE_S)
