@@ -29,6 +29,9 @@ from photofinish.commands.source_options import source_credentials
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the page.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the page; default: the first free from 7860.")
 @click.option("--root-path", default="", help="Path under which a reverse proxy serves the page, such as /cam.")
+@click.option(
+    "--trusted-host", "trusted_hosts", multiple=True, help="A name that the page answers to, as a proxy has it; repeat."
+)
 @click.option("--share", is_flag=True, help="Print a public link for judges, through Gradio's tunnel.")
 @source_credentials
 def demo(**options: Any) -> None:

@@ -35,6 +35,9 @@ from photofinish.machine.addresses import LOOPBACK
 @click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the page; default: the first free from 7860.")
 @click.option("--root-path", default="", help="Path under which a reverse proxy serves the page, such as /cam.")
+@click.option(
+    "--trusted-host", "trusted_hosts", multiple=True, help="A name that the page answers to, as a proxy has it; repeat."
+)
 @click.option("--share", is_flag=True, help="Print a public link for judges, through Gradio's tunnel.")
 @click.option("--metrics-host", default=LOOPBACK, show_default=True, help="Address of the Prometheus endpoint.")
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Offer the view's own Prometheus metrics here.")

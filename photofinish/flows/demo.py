@@ -47,6 +47,7 @@ class DemoRequest:
     share: bool
     root_path: str = ""
     kernels: bool = False
+    trusted_hosts: tuple[str, ...] = ()
 
 
 def run_demo(request: DemoRequest) -> None:
@@ -54,7 +55,7 @@ def run_demo(request: DemoRequest) -> None:
     frame_wh = check_source(request.source)
     if not request.headless:
         check_port(request.host, request.port)
-        check_root_path(request.root_path)
+        check_names(request.root_path, request.trusted_hosts)
     tell_places(WORK / "staging", request.repository, tell)
     with alone_in(WORK / "staging", tell):
         pair = publish_pair(request, frame_wh=frame_wh)
@@ -71,7 +72,13 @@ def run_demo(request: DemoRequest) -> None:
         pace=request.pace,
         turns=request.turns,
     )
-    hosting = Hosting(host=request.host, port=request.port, share=request.share, root_path=request.root_path)
+    hosting = Hosting(
+        host=request.host,
+        port=request.port,
+        share=request.share,
+        root_path=request.root_path,
+        trusted_hosts=request.trusted_hosts,
+    )
     show_pair(pair, choice, hosting)
 
 
@@ -90,11 +97,13 @@ def check_port(host: str, port: int | None) -> None:
     open_listener(host, port).close()
 
 
-def check_root_path(text: str) -> None:
-    """Raise ConfigError now, not after minutes of exporting, when the page cannot be served under that path."""
+def check_names(root_path: str, trusted_hosts: tuple[str, ...]) -> None:
+    """Raise ConfigError now, not after minutes of exporting, when the page cannot have that path or those names."""
     from photofinish.client.ui.page.sub_path import root_path_from_text
+    from photofinish.client.ui.page.trusted_hosts import TrustedHosts
 
-    root_path_from_text(text)
+    root_path_from_text(root_path)
+    TrustedHosts(trusted_hosts)
 
 
 def publish_pair(request: DemoRequest, *, frame_wh: tuple[int, int] | None = None) -> Pair:

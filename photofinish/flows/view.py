@@ -87,6 +87,7 @@ def show_server(
     host: str,
     port: int | None,
     root_path: str,
+    trusted_hosts: tuple[str, ...],
     share: bool,
     metrics_host: str,
     metrics_port: int | None,
@@ -114,6 +115,7 @@ def show_server(
         metrics_host=metrics_host,
         metrics_port=metrics_port,
         root_path=root_path,
+        trusted_hosts=trusted_hosts,
     )
     with (
         stopped_by_signals() as stop,

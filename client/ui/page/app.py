@@ -17,15 +17,17 @@ from photofinish.client.ui.page.metrics import registry_of_boards
 from photofinish.client.ui.page.server import WebServer, add_view_routes, open_listener
 from photofinish.client.ui.page.split_view import Choice, SplitView
 from photofinish.client.ui.page.sub_path import SubPath, root_path_from_text
+from photofinish.client.ui.page.trusted_hosts import HostGuard, TrustedHosts
 from photofinish.errors import ServerError
-from photofinish.machine.addresses import LOOPBACK, is_loopback
+from photofinish.machine.addresses import LOOPBACK, host_from_address, is_loopback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hosting:
     """How the page is reached. port None: the first free one from 7860; share: a public link through Gradio.
 
-    root_path: the path under which a reverse proxy serves the page, such as /cam; "" for none.
+    root_path: the path under which a reverse proxy serves the page, such as /cam; "" for none. trusted_hosts: names
+    that the page answers to, beside addresses, localhost, `host` and this machine's own.
     """
 
     host: str = LOOPBACK
@@ -34,6 +36,7 @@ class Hosting:
     metrics_host: str = LOOPBACK
     metrics_port: int | None = None
     root_path: str = ""
+    trusted_hosts: tuple[str, ...] = ()
 
     @property
     def is_public(self) -> bool:
@@ -67,9 +70,11 @@ def serve_view(
     """
     stop = threading.Event()
     root_path = root_path_from_text(hosting.root_path)
+    hosts = TrustedHosts(hosting.trusted_hosts)
     with ExitStack() as stack:
         listener = open_listener(hosting.host, hosting.port)
         stack.callback(listener.close)
+        hosts.add(hosting.host)
         view = SplitView(url, choice, http_url=http_url, metrics_url=metrics_url)
         stack.enter_context(view)
         if hosting.metrics_port is not None:
@@ -80,7 +85,7 @@ def serve_view(
         app = FastAPI(openapi_url=None)
         add_view_routes(app, view, stop)
         mount_page(app, build_page(view, is_public=hosting.is_public), root_path=root_path)
-        web = stack.enter_context(WebServer(SubPath(app, root_path), listener, stop))
+        web = stack.enter_context(WebServer(HostGuard(SubPath(app, root_path), hosts), listener, stop))
         on_progress(f"Split view: {web.address.url}{root_path and f'{root_path}/'}")
         if not is_loopback(hosting.host):
             on_progress(
@@ -88,6 +93,7 @@ def serve_view(
             )
         share_url = stack.enter_context(_shared_link(web.address.port)) if hosting.share else None
         if share_url:
+            hosts.add(host_from_address(share_url))
             on_progress(f"Link to share: {share_url} (anybody who has it sees and operates this page)")
         yield RunningView(view=view, url=web.address.url, share_url=share_url)
 
