@@ -12,12 +12,19 @@ HIDDEN = "…"
 NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "srt")
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(/+)", re.IGNORECASE)
-_HOST = re.compile(r"(\[[0-9a-f:.%\w]*\]|[^\s:/?#@\[\]]*)(:\d*)?", re.IGNORECASE)
+_HOST = re.compile(r"(\[[0-9a-f:.%\w]*\]|[\w.~-]*)(:\d*)?", re.IGNORECASE)
+_HOST_AND_PORT = re.compile(r"[\w.~-]+:\d+(?=/)")
 _QUERY = re.compile(r"\?[\w.%-]+=")
-_SECRET_IN_PATH = re.compile(
-    r"(?<![a-z0-9])(user(?:name)?|usr|login|account|pass(?:word|wd)?|pwd|psw|pw|token|auth|(?:api)?key|secret)=.*",
-    re.IGNORECASE | re.DOTALL,
+_SECRET_WORDS = r"""
+    (?: user | usr | login | account | pass | pwd | psw | token | auth | secret | cred ) [a-z0-9]*
+    | pas | pw | (?: (?: api | app | access | stream ) [_-]? )? key
+"""
+_SECRET = re.compile(
+    rf"(?<![a-z0-9]) (?: {_SECRET_WORDS} ) (?: [_-][a-z0-9]+ )* \s* (?: = | : | %3d | %3a ) .*",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
+_PAIR_IN_PATH = re.compile(r"(?<=/)[^/]*(?::|%3a)[^/]*", re.IGNORECASE)
+_SIGN_OF_PAIR = re.compile(r"[:;\uff1a]|%3a", re.IGNORECASE)
 
 
 def public_address(text: str) -> str:
@@ -27,9 +34,7 @@ def public_address(text: str) -> str:
     """
     scheme = _SCHEME.match(text)
     if scheme is None:
-        before, at, after = text.rpartition("@")
-        is_secret = bool(at) and ":" in before
-        return HIDDEN + at + _without_query(after) if is_secret else text
+        return _public_without_scheme(text)
     if scheme[1].lower() == "file":
         return text
     return scheme[0] + _public_rest(text[scheme.end() :])
@@ -89,10 +94,20 @@ def _public_rest(rest: str) -> str:
     return _without_secrets(before)
 
 
+def _public_without_scheme(text: str) -> str:
+    """What may be shown of a file's name, or of an address without its `rtsp://`."""
+    before, at, after = text.rpartition("@")
+    if at and (_SIGN_OF_PAIR.search(before) or (before and "/" not in before and "/" in after)):
+        return HIDDEN + at + _without_secrets(_without_query(after))
+    if _HOST_AND_PORT.match(text):
+        return _without_secrets(_without_query(text))
+    return _SECRET.sub(HIDDEN, text)
+
+
 def _without_query(rest: str) -> str:
     return re.split(r"[?#]", rest, maxsplit=1)[0]
 
 
 def _without_secrets(rest: str) -> str:
-    """Some cameras take the password in the path: /user=admin_password=secret_channel=1.sdp."""
-    return _SECRET_IN_PATH.sub(HIDDEN, rest)
+    """Some cameras take the password in the path: /user=admin_password=secret_channel=1.sdp, /0/admin:secret/main."""
+    return _SECRET.sub(HIDDEN, _PAIR_IN_PATH.sub(HIDDEN, rest))

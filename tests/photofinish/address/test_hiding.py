@@ -39,6 +39,41 @@ SHOWN = [
     ("/dev/video0", "/dev/video0"),
     ("synthetic?seed=1", "synthetic?seed=1"),
     ("", ""),
+    # without its scheme
+    ("cam/user=admin_password=hunter2_channel=1", "cam/…"),
+    ("/user=admin_password=hunter2", "/…"),
+    ("192.168.1.10:554/user=admin&password=hunter2&channel=1.sdp", "192.168.1.10:554/…"),
+    ("192.168.1.10:554/live?user=admin&password=hunter2", "192.168.1.10:554/live"),
+    ("cam/live?password=hunter2", "cam/live?…"),
+    ("//admin:hunter2@cam/1", "…@cam/1"),
+    (" rtsp://admin:hunter2@cam/1", "…@cam/1"),
+    ("admin:hun/ter2@cam/1", "…@cam/1"),
+    ("admin%3Ahunter2@cam/1", "…@cam/1"),
+    ("admin:x@cam/user=admin_password=hunter2", "…@cam/…"),
+    ("hunter2@cam/1", "…@cam/1"),
+    ("cam:554/0/admin:hunter2/main", "cam:554/0/…/main"),
+    ('rtspsrc location="rtsp://cam/1" user-id=admin user-pw=hunter2', 'rtspsrc location="rtsp://cam/1" …'),
+    # in the path, as makers of cameras have it
+    ("rtsp://cam/0/admin:hunter2/main", "rtsp://cam/0/…/main"),
+    ("rtsp://cam/username:admin/password:hunter2", "rtsp://cam/…/…"),
+    ("rtsp:/cam/user=admin_password=hunter2", "rtsp:/cam/…"),
+    ("rtsp:/user:hunter2/cam", "rtsp:/…"),
+    ("rtsp://cam/live;password=hunter2", "rtsp://cam/live;…"),
+    ("rtsp://cam/loginuse=admin&loginpas=hunter2", "rtsp://cam/…"),
+    ("rtsp://cam/user_pw=hunter2", "rtsp://cam/…"),
+    ("rtsp://cam/password%3Dhunter2", "rtsp://cam/…"),
+    ("srt://cam:9000/passphrase=hunter2", "srt://cam:9000/…"),
+    ("rtmp://cam/app/streamkey=hunter2", "rtmp://cam/app/…"),
+    # encoded as a whole, or typed with a Chinese keyboard
+    ("rtsp://admin%3Ahunter2%40cam/1", "rtsp://…"),
+    ("rtsp://admin\uff1ahunter2\uff20cam/1", "rtsp://…"),
+    ("admin\uff1ahunter2@cam", "…@cam"),
+    # no passwords
+    ("rtsp://köln.example:554/Kamera-1", "rtsp://köln.example:554/Kamera-1"),
+    ("./photos@2024/a.jpg", "./photos@2024/a.jpg"),
+    ("clips/turnkey=1.mp4", "clips/turnkey=1.mp4"),
+    ("torchvision:resnet18", "torchvision:resnet18"),
+    ("C:/clips/street.mp4", "C:/clips/street.mp4"),
 ]
 
 
