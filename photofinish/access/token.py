@@ -53,6 +53,11 @@ class Access:
         return self.token if address == (LOOPBACK, self.http_port) else ""
 
     @property
+    def http_headers(self) -> dict[str, str]:
+        """What every HTTP request to that endpoint carries."""
+        return {HTTP_HEADER: self.token} if self.token else {}
+
+    @property
     def grpc_metadata(self) -> tuple[tuple[str, str], ...] | None:
         """What every gRPC call carries; None for nothing."""
         return ((GRPC_HEADER, self.token),) if self.token else None

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from photofinish.access.token import access_to
 from photofinish.client.triton.served import TritonClient
 from photofinish.client.triton.session import Session
 from photofinish.client.triton.transport import SYSTEM_SHM_HTTP, Transport
@@ -63,7 +64,8 @@ def post(server: EmbeddedServer, path: str, body: dict[str, Any]) -> tuple[int, 
     """Status and answer of Triton's HTTP endpoint."""
     connection = http.client.HTTPConnection(server.endpoint.http_url, timeout=TIMEOUT_S)
     try:
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", **access_to(server.endpoint.grpc_url).http_headers}
+        connection.request("POST", path, json.dumps(body), headers)
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read() or b"{}")
     finally:

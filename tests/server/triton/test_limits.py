@@ -12,12 +12,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import tritonclient.grpc as triton
 
 from photofinish.errors import ServerError
 from photofinish.server.triton import embedded, limits, log, supervisor
 from photofinish.server.triton.embedded import EmbeddedServer
 from photofinish.server.triton.log import ServerLog, read_end
+from tests.server.asking import asking
 from tests.server.backend.test_refusals import infer
 from tests.server.models import config_text, random_frames, save_doubling_onnx, write_model
 
@@ -52,7 +52,7 @@ def test_few_descriptors_are_made_more(repository: Path) -> None:
         for _ in range(200):
             idle.enter_context(socket.create_connection((host, int(port))))
         frames = random_frames(3, 1)
-        with triton.InferenceServerClient(at["grpc_url"]) as client:
+        with asking(at["grpc_url"]) as client:
             assert (infer(client, "toy", frames=frames).as_numpy("detections") == frames * 2.0).all()
         serve.send_signal(signal.SIGINT)
         _, said = serve.communicate(timeout=20)
