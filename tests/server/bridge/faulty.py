@@ -18,6 +18,7 @@ import tritonclient.grpc as triton
 from photofinish.machine.processes import ProcessTree
 from photofinish.server.triton import run_folder
 from photofinish.server.triton.embedded import EmbeddedServer
+from tests.server.asking import asking
 from tests.server.models import config_text, save_doubling_onnx, write_model
 
 CRASH, EXIT, HANG, STOP = 1, 2, 3, 4
@@ -69,7 +70,7 @@ def ask(url: str, model: str, first: int, width: int = 8) -> npt.NDArray[Any]:
     numbers[0, 0] = first
     request = triton.InferInput("numbers", numbers.shape, "UINT8")
     request.set_data_from_numpy(numbers)
-    with triton.InferenceServerClient(url) as client:
+    with asking(url) as client:
         return client.infer(model, [request], client_timeout=DEADLINE_S).as_numpy("doubled")
 
 
