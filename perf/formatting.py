@@ -8,6 +8,7 @@ from photofinish.perf.record.samples import NS_PER_MS
 from photofinish.perf.statistics import Interval
 
 MISSING = "–"
+_MINUS = "\N{MINUS SIGN}"
 
 
 def number(value: float | None) -> str:
@@ -80,3 +81,13 @@ def signed_ms(value_ns: float | None) -> str:
     if value_ns is None:
         return MISSING
     return f"{'+' if value_ns >= 0 else '-'}{milliseconds(abs(value_ns))}"
+
+
+def signed(value: float, *, decimals: int) -> str:
+    """A difference with its sign, a true minus where it is negative: +0.0002."""
+    return f"{value:+.{decimals}f}".replace("-", _MINUS)
+
+
+def signed_percent(ratio: float) -> str:
+    """By which share a ratio differs from 1: +16 %."""
+    return f"{signed(100 * (ratio - 1), decimals=0)} %"

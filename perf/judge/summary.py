@@ -51,6 +51,12 @@ class ArmSummary:
     blocks: tuple[Block, ...]
     gains: Mapping[str, Interval | None]
 
+    @property
+    def images_per_joule(self) -> float | None:
+        """Frames for each joule that the GPUs took meanwhile, idle power included; None where no power is known."""
+        power = [sum(known) for block in self.blocks if (known := _powers_w(block.observed))]
+        return self.frames_per_s / (sum(power) / len(power)) if power and self.frames_per_s and sum(power) else None
+
     def gain(self, key: str) -> Interval | None:
         """This arm against the first in `frames_per_s`, `mean`, `p50`, `p95` or `p99`.
 
@@ -168,6 +174,10 @@ def _interval(before: Sequence[Values], after: Sequence[Values], statistic: Bloc
         ratio = float((statistic(before, once) / statistic(after, once))[0])
         return Interval(estimate=ratio, low=ratio, high=ratio)
     return ratio_interval(before, after, statistic)
+
+
+def _powers_w(observed: Observation) -> list[float]:
+    return [gpu.power_mean_w for gpu in observed.gpus if gpu.power_mean_w is not None]
 
 
 def _memory(observations: list[Observation]) -> int | None:

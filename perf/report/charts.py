@@ -15,7 +15,7 @@ from photofinish.perf.record.samples import NS_PER_MS, NS_PER_S
 from photofinish.perf.report.svg import (
     COLOURS,
     GREY,
-    WIDTH,
+    WIDE,
     Area,
     dot,
     legend,
@@ -46,7 +46,7 @@ def arm_colours(section: Section) -> dict[str, str]:
     }
 
 
-def distribution_chart(found: SectionFindings, say: Words) -> str:
+def distribution_chart(found: SectionFindings, say: Words, width: int = WIDE) -> str:
     """How often each latency came, one hill per arm, with its P50 and P95 marked. Nothing is cut off."""
     section, colours = found.section, arm_colours(found.section)
     values = {arm.key: latency_ns_of(section.blocks_of(arm.key)) / NS_PER_MS for arm in section.arms}
@@ -56,8 +56,8 @@ def distribution_chart(found: SectionFindings, say: Words) -> str:
     edges = np.geomspace(low, high, _BINS + 1)
     shares = {key: np.histogram(item, edges)[0] / len(item) for key, item in values.items()}
     entries = [(colours[arm.key], say.arm(arm)) for arm in section.arms if arm.key in values]
-    parts, used = legend(14, entries)
-    area = Area(left=8, top=used + 24, right=WIDTH - 8, bottom=used + 184)
+    parts, used = legend(14, entries, width)
+    area = Area(left=8, top=used + 24, right=width - 8, bottom=used + 184)
     across = logarithmic(low, high, area.left, area.right)
     up = linear(0, max(float(item.max()) for item in shares.values()) * 1.05, area.bottom, area.top)
     for key, share in shares.items():
@@ -77,11 +77,11 @@ def distribution_chart(found: SectionFindings, say: Words) -> str:
             parts.append(text(x, area.top - 6, key.upper(), anchor=anchor, size=11, colour=colour))
     ticks = log_ticks(low, high)
     parts += x_axis(area, across, ticks, [tick_label(tick) for tick in ticks], say("axis_latency"))
-    return picture(area.bottom + 44, say("h_distribution"), parts)
+    return picture(area.bottom + 44, say("h_distribution"), parts, width)
 
 
-def load_chart(found: SectionFindings, say: Words) -> str:
-    """P50 (full line) and P95 (dashed) of every variant over the number of requests in flight."""
+def load_chart(found: SectionFindings, say: Words, width: int = WIDE) -> str:
+    """P50 (full line) and P95 (dashed) of every variant over the number of requests in flight; "" for one number."""
     summaries = found.summaries
     generators = {item.arm.generator for item in summaries}
     smallest = min(item.arm.batch_size for item in summaries)
@@ -92,14 +92,13 @@ def load_chart(found: SectionFindings, say: Words) -> str:
     ]
     models = list(dict.fromkeys(item.arm.model for item in shown))
     levels = sorted({item.arm.concurrency for item in shown})
-    prefix = _common_prefix(models)
     first = 1 if any(item.arm.role == "baseline" for item in shown) else 0
     colours = {model: GREY if first and index == 0 else COLOURS[(index - first) % len(COLOURS)]
                for index, model in enumerate(models)}  # fmt: skip
-    parts, used = legend(14, [(colours[model], model.removeprefix(prefix)) for model in models])
-    area = Area(left=52, top=used + 34, right=WIDTH - 14, bottom=used + 214)
+    parts, used = legend(14, [(colours[model], say.short(model)) for model in models], width)
+    area = Area(left=52, top=used + 34, right=width - 14, bottom=used + 214)
     points = [value for item in shown for key in ("p50", "p95") if (value := item.latency[key])]
-    if not points:
+    if not points or len(levels) < 2:
         return ""
     low, high = min(points) / NS_PER_MS * 0.85, max(points) / NS_PER_MS * 1.15
     up = logarithmic(low, high, area.bottom, area.top)
@@ -118,10 +117,10 @@ def load_chart(found: SectionFindings, say: Words) -> str:
             parts += [dot(x, y, colours[model], radius=3 if not dashes else 2) for x, y in curve]
     places = [float(index) for index in range(len(levels))]
     parts += x_axis(area, across, places, [str(level) for level in levels], say("axis_concurrency"))
-    return picture(area.bottom + 44, say("h_load"), parts)
+    return picture(area.bottom + 44, say("h_load"), parts, width)
 
 
-def ladder_chart(found: SectionFindings, say: Words) -> str:
+def ladder_chart(found: SectionFindings, say: Words, width: int = WIDE) -> str:
     """Bars of median latency for the rungs with one request of one picture, and of throughput for those with more.
 
     The throughput bars begin with the last of the latency rungs; beside each bar its gain over the first rung.
@@ -130,20 +129,24 @@ def ladder_chart(found: SectionFindings, say: Words) -> str:
     single = [item for item in summaries if (item.arm.concurrency, item.arm.batch_size) == (1, 1)]
     several = [item for item in summaries if item not in single]
     left = max((text_width(say.arm(item.arm)) for item in summaries), default=0) + 18
+    entries = [(GREY, say("legend_start")), (COLOURS[0], say("legend_better")), (COLOURS[1], say("legend_worse"))]
+    parts, used = legend(14, entries, width)
     bars = [(item, item.latency["p50"] or 0.0, milliseconds(item.latency["p50"]), "p50") for item in single]
-    parts, y = _bars(found, bars, say("axis_ms_per_frame"), left, 12.0, say, is_less_better=True)
+    across = (left, float(width))
+    more, y = _bars(found, bars, say("axis_ms_per_frame"), across, used + 24, say, is_less_better=True)
+    parts += more
     if several:
         rates = [(item, item.frames_per_s, number(item.frames_per_s), "frames_per_s") for item in single[-1:] + several]
-        more, y = _bars(found, rates, say("row_fps"), left, y + 22, say, is_less_better=False)
+        more, y = _bars(found, rates, say("row_fps"), across, y + 22, say, is_less_better=False)
         parts += more
-    return picture(y, say("h_ladder"), parts)
+    return picture(y, say("h_ladder"), parts, width)
 
 
 def _bars(
     found: SectionFindings,
     bars: list[tuple[ArmSummary, float, str, str]],
     title: str,
-    left: float,
+    between: tuple[float, float],
     y: float,
     say: Words,
     *,
@@ -151,10 +154,12 @@ def _bars(
 ) -> tuple[list[str], float]:
     """A titled group of bars, (summary, value, its text, key of the gain), and where it ends.
 
+    between: where bars begin, and where the picture ends.
     A rung whose step is not valid is grey; a gain stands beside a bar only where a difference was shown.
     """
+    left, width = between
     parts = [text(left, y, title, faint=True)]
-    across = linear(0, max((value for _, value, _, _ in bars), default=1.0), left, WIDTH - 108)
+    across = linear(0, max((value for _, value, _, _ in bars), default=1.0), left, width - 108)
     y, before = y + 12, None
     for item, value, said, key in bars:
         is_better = before is None or (value <= before if is_less_better else value >= before)
@@ -169,33 +174,33 @@ def _bars(
             text(end + 6, y + 15, said, bold=True),
         ]
         if gain and gain.shows_difference and not gain.reasons:
-            parts.append(text(WIDTH, y + 15, times(gain.value), anchor="end", faint=True))
+            parts.append(text(width, y + 15, times(gain.value), anchor="end", faint=True))
         y, before = y + 28, value
     return parts, y + 4
 
 
-def stage_chart(found: SectionFindings, say: Words) -> str:
+def stage_chart(found: SectionFindings, say: Words, width: int = WIDE) -> str:
     """A bar per arm, cut into the stages of one request."""
     rows = found.stages
     labels = [say.arm(row.arm) for row in rows]
     entries = [(colour, say(f"stage_{key}")) for key, colour in zip(STAGES, _STAGE_COLOURS, strict=True)]
-    parts, used = legend(14, entries)
-    across = linear(0, max(row.total_us for row in rows), 0, WIDTH - 76)
+    parts, used = legend(14, entries, width)
+    across = linear(0, max(row.total_us for row in rows), 0, width - 76)
     y = used + 26
     for row, label in zip(rows, labels, strict=True):
         parts.append(text(0, y, label))
         x = 0.0
         for key, colour in zip(STAGES, _STAGE_COLOURS, strict=True):
-            width = across(row.stage_us[key])
-            if width >= 0.3:
-                parts.append(rectangle(x, y + 6, width, 20, colour))
-            x += width
+            length = across(row.stage_us[key])
+            if length >= 0.3:
+                parts.append(rectangle(x, y + 6, length, 20, colour))
+            x += length
         parts.append(text(x + 6, y + 21, f"{number(row.total_us / 1000)} ms", bold=True))
         y += 52
-    return picture(y - 14, say("h_stages"), parts)
+    return picture(y - 14, say("h_stages"), parts, width)
 
 
-def timeline_chart(found: SectionFindings, say: Words) -> str:
+def timeline_chart(found: SectionFindings, say: Words, width: int = WIDE) -> str:
     """Every block where it was in time: its median as a dot, P5 to P95 as a line; the GPU's clock below."""
     section, colours = found.section, arm_colours(found.section)
     blocks = [block for block in section.blocks if block.samples.completed_count]
@@ -204,8 +209,8 @@ def timeline_chart(found: SectionFindings, say: Words) -> str:
         for block in blocks
     }
     entries = [(colours[arm.key], say.arm(arm)) for arm in section.arms]
-    parts, used = legend(14, entries)
-    area = Area(left=52, top=used + 34, right=WIDTH - 14, bottom=used + 194)
+    parts, used = legend(14, entries, width)
+    area = Area(left=52, top=used + 34, right=width - 14, bottom=used + 194)
     low = min(item[0] for item in spread.values()) * 0.9
     high = max(item[2] for item in spread.values()) * 1.1
     end_s = max((block.began_ns + block.samples.window_ns) / NS_PER_S for block in blocks)
@@ -228,7 +233,7 @@ def timeline_chart(found: SectionFindings, say: Words) -> str:
     labels = [tick_label(value) for value in seconds]
     parts += x_axis(area, across, seconds, labels, say("axis_time"))
     parts += _clock_strip(clocks, area, say)
-    return picture(area.bottom + (104 if clocks else 44), say("h_timeline"), parts)
+    return picture(area.bottom + (104 if clocks else 44), say("h_timeline"), parts, width)
 
 
 def _clock_strip(clocks: list[tuple[float, float]], area: Area, say: Words) -> list[str]:
@@ -244,13 +249,3 @@ def _clock_strip(clocks: list[tuple[float, float]], area: Area, say: Words) -> l
 
 def _concurrency(item: ArmSummary) -> int:
     return item.arm.concurrency
-
-
-def _common_prefix(names: list[str]) -> str:
-    """What all names share up to an underscore, so that a legend shows the part that differs."""
-    if len(names) < 2:
-        return ""
-    shortest = min(names)
-    longest = max(names)
-    same = next((index for index, letter in enumerate(shortest) if letter != longest[index : index + 1]), len(shortest))
-    return shortest[: shortest.rfind("_", 0, same) + 1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -15,8 +15,8 @@ from photofinish.perf.judge.verdict import Verdict
 from photofinish.perf.record.observation import POWER_CAP
 from photofinish.perf.record.record import Arm, Record
 from photofinish.perf.report.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
-from photofinish.perf.report.classic_table import classic_rows
 from photofinish.perf.report.rival_table import rival_rows, speed_up_rows
+from photofinish.perf.report.sweep_tables import classic_rows, sweep_rows, variant_rows
 from photofinish.perf.report.tables import (
     Table,
     comparison_rows,
@@ -26,52 +26,69 @@ from photofinish.perf.report.tables import (
     ladder_rows,
     limit_rows,
     part_rows,
+    resource_rows,
     stage_table,
-    sweep_rows,
+    without_empty,
 )
 from photofinish.perf.report.words import Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportPart:
-    """One piece of a report. draw gives a chart's SVG; only pages call it. style: how a page lays a table out."""
+    """One piece of a report. draw gives a chart's SVG of a width; only pages call it.
+
+    style: how a page lays a table out; a `chapter` begins a page on paper.
+    fold: the title under which it is folded away on a screen, not on paper.
+    """
 
     kind: Literal["heading", "text", "table", "chart", "code", "details"]
     text: str = ""
     table: Table | None = None
-    draw: Callable[[], str] | None = None
-    style: Literal["wide", "wide prose", "short"] = "wide"
+    draw: Callable[[int], str] | None = None
+    style: Literal["headline", "wide", "wide prose", "short", "chapter"] = "wide"
+    fold: str = ""
 
 
 def report_parts(findings: Findings, say: Words) -> list[ReportPart]:
-    """Everything below the title, the headline table first."""
+    """Everything below the first screen: what fills the second page of paper, then the details."""
     record, primary = findings.record, findings.primary
     parts: list[ReportPart] = []
     if primary is not None and len(primary.summaries) >= 2:
-        parts.append(ReportPart(kind="table", table=headline_rows(primary, say)))
-    parts += verdict_parts(findings.verdict, say)
-    parts += _speed_up_parts(findings, say) + _rival_parts(findings, say)
-    if primary is not None and primary.has_latency:
-        parts += [_heading("h_distribution", say), _chart(distribution_chart, primary, say)]
-    for found in _measured(findings, "sweep"):
-        parts += [_heading("h_load", say), _chart(load_chart, found, say)]
-    parts += _paced_parts(findings, say)
+        parts += [_heading("h_figures", say), _table(headline_rows(primary, say), say, style="headline")]
+    parts += _speed_up_parts(findings, say)
+    second = verdict_parts(findings.verdict, say) + _rival_parts(findings, say)
+    for found in _measured(findings, "ladder"):
+        second += [_heading("h_ladder", say), _chart(ladder_chart, found, say)]
+    parts += [*second, *_detail_parts(findings, say)]
+    parts.append(_heading("h_method", say))
+    parts += [ReportPart(kind="text", text=note) for note in method_notes(record, say)]
+    parts.append(_heading("h_fingerprint", say))
+    parts.append(ReportPart(kind="details", table=fingerprint_rows(record, say), fold=say("every_key")))
+    parts += [_heading("h_repeat", say), ReportPart(kind="code", text=record.command)]
+    return parts
+
+
+def _detail_parts(findings: Findings, say: Words) -> list[ReportPart]:
+    """What a reader looks up; at least a heading."""
+    primary = findings.primary
+    parts: list[ReportPart] = [replace(_heading("h_details", say), style="chapter")]
     for found in _measured(findings, "ladder"):
         parts += _ladder_parts(found, say)
+    if primary is not None and len(primary.summaries) >= 2:
+        parts += [_heading("h_resources", say), _table(resource_rows(primary, say), say, style="headline")]
+    if primary is not None and primary.has_latency:
+        parts += [_heading("h_distribution", say), _chart(distribution_chart, primary, say)]
+    parts += _paced_parts(findings, say)
+    for found in _measured(findings, "sweep"):
+        parts += _sweep_parts(found, say)
     for found in findings.sections:
         if found.stages and (found is primary or found.section.kind in ("trace", "ladder")):
             parts += _stage_parts(found, say)
-    for found in _measured(findings, "sweep"):
-        parts += _sweep_parts(found, say)
     for found in _measured(findings, "engine"):
-        parts += [_heading("h_engine", say), ReportPart(kind="table", table=engine_rows(found, say))]
+        parts += [_heading("h_engine", say), _table(engine_rows(found, say), say)]
         parts += _not_run_parts(found, say)
     if primary is not None and primary.has_latency:
         parts += [_heading("h_timeline", say), _chart(timeline_chart, primary, say)]
-    parts.append(_heading("h_method", say))
-    parts += [ReportPart(kind="text", text=note) for note in method_notes(record, say)]
-    parts += [_heading("h_fingerprint", say), ReportPart(kind="details", table=fingerprint_rows(record, say))]
-    parts += [_heading("h_repeat", say), ReportPart(kind="code", text=record.command)]
     return parts
 
 
@@ -83,42 +100,28 @@ def text_parts(findings: Findings, say: Words) -> list[ReportPart]:
     return [part for part, after in pairs if (part.kind, after.kind) != ("heading", "heading")]
 
 
-def headline(findings: Findings, say: Words) -> tuple[str, str]:
-    """The one sentence a reader takes away, and its confidence; ("", "") without a comparison.
-
-    A gain that is not valid is not claimed; whether the other claims are valid stands beside it.
-    """
-    claim = findings.headline
-    if claim is None or claim.value is None:
-        return "", ""
-    if claim.reasons:
-        return say("headline_invalid"), ""
-    low, high = (claim.interval.low, claim.interval.high) if claim.interval else (claim.value, claim.value)
-    sure = say("interval_note", low=number(low), high=number(high))
-    if not claim.shows_difference:
-        return say("headline_none"), sure
-    key = "headline" if claim.value > 1 else "headline_slower"
-    values = {"gain": times(claim.value), "plain": number(claim.value), "inverse": number(1 / claim.value)}
-    return say.semicolon.join([say(key, **values), *_rival_headlines(findings, say)]), sure
-
-
-def _rival_headlines(findings: Findings, say: Words) -> list[str]:
-    """The gain over what a user would run instead, in the same breath as that over the tutorials' way."""
-    return [
-        say("headline_rival", gain=times(claim.value), rival=say.arm(claim.against))
-        for claim in findings.rival_headlines
-        if claim.against and claim.value and not claim.reasons and claim.shows_difference
+def measured_text(findings: Findings, say: Words) -> str:
+    """What a report is about that has no comparison."""
+    heads = {"ladder": "h_ladder", "sweep": "h_sweep", "engine": "h_engine", "trace": "h_stages"}
+    named = [
+        say(heads[kind]) for kind in dict.fromkeys(found.section.kind for found in findings.sections) if kind in heads
     ]
+    return say.comma.join(named) or say("report")
 
 
 def verdict_parts(verdict: Verdict, say: Words) -> list[ReportPart]:
-    """VALID, INVALID or in part, as a whole and part by part; reasons with advice, then the limits."""
+    """VALID, INVALID or in part, as a whole and part by part; reasons with advice, then the limits.
+
+    Nothing where the first screen has said all of it.
+    """
+    if not verdict.reasons and not verdict.limits and len(verdict.parts) == 1:
+        return []
     judged = say.comma.join(say(key) for key in (verdict.standing, verdict.outcome) if key)
     parts = [_heading("h_verdict", say), ReportPart(kind="text", text=judged + say.stop)]
-    if len(verdict.parts) > 1:
+    if len(verdict.parts) > 1 and not verdict.reasons:
+        parts[1] = replace(parts[1], text=f"{judged}{say.colon}{_part_names(verdict, say)}{say.stop}")
+    elif len(verdict.parts) > 1:
         parts.append(ReportPart(kind="table", table=part_rows(verdict, say), style="short"))
-    if not verdict.reasons:
-        parts.append(ReportPart(kind="text", text=say("valid_note")))
     parts += [ReportPart(kind="text", text=say.reason(reason)) for reason in verdict.reasons]
     if any(claim.reasons for claim in verdict.claims):
         parts.append(ReportPart(kind="text", text=say("note_void")))
@@ -173,6 +176,10 @@ def _rectangular(arms: Iterable[Arm]) -> dict[tuple[int, int], set[str]]:
     return found
 
 
+def _part_names(verdict: Verdict, say: Words) -> str:
+    return say.comma.join(say.section(part.section) for part in verdict.parts)
+
+
 def _measured(findings: Findings, kind: str) -> list[SectionFindings]:
     return [found for found in findings.sections if found.section.kind == kind and found.section.blocks]
 
@@ -194,7 +201,7 @@ def _rival_parts(findings: Findings, say: Words) -> list[ReportPart]:
         return []
     return [
         _heading("h_rivals", say),
-        ReportPart(kind="table", table=rival_rows(found, say)),
+        _table(rival_rows(found, say), say),
         ReportPart(kind="text", text=say("note_rivals")),
         *_not_run_parts(found, say),
     ]
@@ -207,7 +214,7 @@ def _paced_parts(findings: Findings, say: Words) -> list[ReportPart]:
         rate = tick_label(found.section.load.rate_rps)
         if found.section.load.rate_rps:
             parts.append(ReportPart(kind="text", text=say("paced_name", rate=rate)))
-        parts.append(ReportPart(kind="table", table=comparison_rows(found, say)))
+        parts.append(_table(comparison_rows(found, say), say))
         for item in found.summaries:
             if item.arm.key in found.overloaded:
                 note = say("note_overloaded", arm=say.arm(item.arm), rate=rate, fps=number(item.frames_per_s))
@@ -217,9 +224,8 @@ def _paced_parts(findings: Findings, say: Words) -> list[ReportPart]:
 
 def _ladder_parts(found: SectionFindings, say: Words) -> list[ReportPart]:
     return [
-        _heading("h_ladder", say),
-        _chart(ladder_chart, found, say),
-        ReportPart(kind="table", table=ladder_rows(found, say), style="wide prose"),
+        _heading("h_steps", say),
+        _table(ladder_rows(found, say), say, style="wide prose"),
         *_not_run_parts(found, say),
     ]
 
@@ -228,15 +234,16 @@ def _stage_parts(found: SectionFindings, say: Words) -> list[ReportPart]:
     return [
         _heading("h_stages_steps" if found.section.kind == "ladder" else "h_stages", say),
         _chart(stage_chart, found, say),
-        ReportPart(kind="table", table=stage_table(found, say)),
+        _table(stage_table(found, say), say),
     ]
 
 
 def _sweep_parts(found: SectionFindings, say: Words) -> list[ReportPart]:
-    parts: list[ReportPart] = []
+    parts = [_heading("h_sweep", say), _table(variant_rows(found, say), say), _chart(load_chart, found, say)]
+    every = _table(sweep_rows(found, say), say)
+    parts.append(replace(every, fold=say("every_row")))
     if classic := classic_rows(found, say):
-        parts += [_heading("h_classic", say), ReportPart(kind="table", table=classic)]
-    parts += [_heading("h_sweep", say), ReportPart(kind="table", table=sweep_rows(found, say))]
+        parts += [_heading("h_classic", say), _table(classic, say)]
     parts.append(ReportPart(kind="text", text=say("note_sweep")))
     if found.disagreements:
         parts += [
@@ -253,9 +260,13 @@ def _not_run_parts(found: SectionFindings, say: Words) -> list[ReportPart]:
     return [ReportPart(kind="text", text=listed)] if listed else []
 
 
+def _table(table: Table, say: Words, *, style: Literal["headline", "wide", "wide prose"] = "wide") -> ReportPart:
+    return ReportPart(kind="table", table=without_empty(table, say), style=style)
+
+
 def _heading(key: str, say: Words) -> ReportPart:
     return ReportPart(kind="heading", text=say(key))
 
 
-def _chart(draw: Callable[[SectionFindings, Words], str], found: SectionFindings, say: Words) -> ReportPart:
+def _chart(draw: Callable[[SectionFindings, Words, int], str], found: SectionFindings, say: Words) -> ReportPart:
     return ReportPart(kind="chart", draw=partial(draw, found, say))

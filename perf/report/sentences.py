@@ -68,6 +68,16 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     # why a section is not valid, and what to do
     "valid_note": ("No reason was found to doubt these figures.", "未发现质疑这些数字的理由。"),
     "note_void": ("A gain in brackets is not valid: do not quote it.", "括号中的提升无效，请勿引用。"),
+    "trust_valid": (
+        "Nothing was found against these figures: {rounds} rounds in turn, {before} and {after} frames; in brackets "
+        "the 95 % interval.",
+        "未发现质疑这些数字的理由：{rounds} 轮交替测量，{before} 帧对 {after} 帧；方括号内为 95 % 置信区间。",
+    ),
+    "trust_partly": (
+        "Nothing was found against these figures; in brackets the 95 % interval. Not valid, further down: {void}.",
+        "未发现质疑这些数字的理由；方括号内为 95 % 置信区间。无效的是下文的：{void}。",
+    ),
+    "trust_void": ("Do not quote any of it: {reason}", "请勿引用：{reason}"),
     "reason_empty": ("nothing was measured", "没有任何测量"),
     "advice_empty": ("run it again", "请重新运行"),
     "reason_incomplete": ("{section} was stopped: {by}", "{section} 被中断：{by}"),

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH = 440
-"""Every picture's width in its own units; a phone shows it at about four fifths, a wide page a little larger."""
+WIDE, NARROW = 760, 400
+"""A picture's width in its own units, on a page and paper, and on a phone: text keeps its size, lines grow."""
 GREY = "#8b919a"
 COLOURS = ("#0f766e", "#b45309", "#4338ca", "#be185d", "#0369a1", "#4d7c0f", "#7c2d12", "#6d28d9")
 """The baseline is grey, the others take these in order. All keep 4.5:1 on white."""
@@ -58,11 +58,11 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [low, high]
 
 
-def picture(height: float, title: str, parts: Sequence[str]) -> str:
+def picture(height: float, title: str, parts: Sequence[str], width: int = WIDE) -> str:
     """A whole SVG element; `title` is what a screen reader says."""
     body = "\n".join(parts)
     return (
-        f'<svg viewBox="0 0 {WIDTH} {_number(height)}" role="img" xmlns="http://www.w3.org/2000/svg" '
+        f'<svg viewBox="0 0 {width} {_number(height)}" role="img" xmlns="http://www.w3.org/2000/svg" '
         f'font-family="inherit" font-size="12.5" fill="currentColor">\n<title>{escape(title)}</title>\n{body}\n</svg>'
     )
 
@@ -130,16 +130,16 @@ def y_axis(area: Area, scale: Scale, ticks: Sequence[float], labels: Sequence[st
     return parts
 
 
-def legend(top: float, entries: Sequence[tuple[str, str]]) -> tuple[list[str], float]:
+def legend(top: float, entries: Sequence[tuple[str, str]], width: int = WIDE) -> tuple[list[str], float]:
     """Colour and label of every entry, in as many lines as they need; and the height they take."""
     parts: list[str] = []
     x, y = 0.0, top
     for colour, label in entries:
-        width = 24 + text_width(label)
-        if x and x + width > WIDTH:
+        needed = 24 + text_width(label)
+        if x and x + needed > width:
             x, y = 0.0, y + 20
         parts += [rectangle(x, y - 10, 11, 11, colour), text(x + 16, y, label)]
-        x += width + 12
+        x += needed + 12
     return parts, y - top + 20
 
 

@@ -15,39 +15,56 @@ from photofinish.perf.judge.stages import STAGES
 from photofinish.perf.judge.summary import PERCENTILES, ArmSummary
 from photofinish.perf.judge.verdict import Verdict
 from photofinish.perf.record.record import Arm, Record
-from photofinish.perf.report.gains import bought_text, claim_text, gain_text, judged_text, ratio_text
+from photofinish.perf.report.gains import bought_text, claim_text, gain_text, judged_text
 from photofinish.perf.report.words import Words
 
 Table = tuple[list[str], list[list[str]]]
-_LATENCIES = ("mean", *PERCENTILES)
+LATENCIES = ("mean", *PERCENTILES)
 
 
 def headline_rows(found: SectionFindings, say: Words) -> Table:
     """One row per figure: baseline, optimised, gain. The table a reader looks at first."""
     before, after = found.summaries[:2]
+    rows = [_row("fps", [number(item.frames_per_s) for item in (before, after)], say,
+                 gain_text(found, after, "frames_per_s", say))]  # fmt: skip
+    for key in LATENCIES:
+        values = [milliseconds(item.latency[key]) for item in (before, after)]
+        rows.append(_row(key, values, say, gain_text(found, after, key, say)))
+    memory = [memory_text(item, say) for item in (before, after)]
+    rows.append(_row("gpu_memory", memory, say, _memory_gain(before, after)))
+    rows.append(_row("accuracy", [_accuracy(item.arm, say) for item in (before, after)], say))
+    rows.append(_row("joule", [number(item.images_per_joule) for item in (before, after)], say))
+    return _sides(found, rows, say)
+
+
+def resource_rows(found: SectionFindings, say: Words) -> Table:
+    """What both sides took, and where the time went: one row per figure."""
+    both = found.summaries[:2]
+    rows = [
+        _row("requests", [counts(item, say) for item in both], say),
+        _row("bytes", [number(item.arm.bytes_per_request / 1e6) for item in both], say),
+        _row("queue", [number(ms_from_us(item.queue_us)) for item in both], say),
+        _row("compute", [number(ms_from_us(item.compute_us)) for item in both], say),
+        _row("outside", [number(ms_from_us(item.outside_server_us)) for item in both], say),
+        _row("batch", [number(item.mean_batch) for item in both], say),
+        _row("client_cpu", [number(item.client_cpu_cores) for item in both], say),
+        _row("server_cpu", [number(item.server_cpu_cores) for item in both], say),
+        _row("gpu_use", [number(item.gpu_utilisation) for item in both], say),
+        _row("gpu_power", [number(item.gpu_power_w) for item in both], say),
+    ]
+    return _sides(found, rows, say)
+
+
+def _row(key: str, values: list[str], say: Words, gain: str = "") -> list[str]:
+    return [say(f"row_{key}"), *values, gain]
+
+
+def _sides(found: SectionFindings, rows: list[list[str]], say: Words) -> Table:
+    """The rows in which something was measured, under the names of both sides."""
+    names = [say.short(item.arm.model) or say.arm(item.arm) for item in found.summaries[:2]]
+    nothing = {MISSING, say("no_gpu"), say("not_measured")}
     header = [say("metric"), say("baseline"), say("optimised"), say("gain")]
-    rows = [["", before.arm.model or say.arm(before.arm), after.arm.model or say.arm(after.arm), ""]]
-
-    def row(key: str, old: str, new: str, gain: str = "") -> None:
-        if (old, new) != (MISSING, MISSING):
-            rows.append([say(f"row_{key}"), old, new, gain])
-
-    row("fps", number(before.frames_per_s), number(after.frames_per_s), gain_text(found, after, "frames_per_s", say))
-    for key in _LATENCIES:
-        row(key, milliseconds(before.latency[key]), milliseconds(after.latency[key]), gain_text(found, after, key, say))
-    row("gpu_memory", _memory(before, say), _memory(after, say), _memory_gain(before, after))
-    row("accuracy", *(_accuracy(item.arm, say) for item in (before, after)))
-    row("bytes", *(number(item.arm.bytes_per_request / 1e6) for item in (before, after)))
-    row("queue", *(number(_ms(item.queue_us)) for item in (before, after)))
-    row("compute", *(number(_ms(item.compute_us)) for item in (before, after)))
-    row("outside", *(number(_ms(item.outside_server_us)) for item in (before, after)))
-    row("batch", *(number(item.mean_batch) for item in (before, after)))
-    row("client_cpu", *(number(item.client_cpu_cores) for item in (before, after)))
-    row("server_cpu", *(number(item.server_cpu_cores) for item in (before, after)))
-    row("gpu_use", *(number(item.gpu_utilisation) for item in (before, after)))
-    row("gpu_power", *(number(item.gpu_power_w) for item in (before, after)))
-    row("requests", _counts(before, say), _counts(after, say))
-    return header, rows
+    return header, [["", *names, ""], *(row for row in rows if set(row[1:3]) - nothing)]
 
 
 def comparison_rows(found: SectionFindings, say: Words) -> Table:
@@ -56,7 +73,7 @@ def comparison_rows(found: SectionFindings, say: Words) -> Table:
         say("arm"),
         say("requests"),
         say("fps"),
-        *(f"{say(key)} (ms)" for key in _LATENCIES),
+        *(f"{say(key)} (ms)" for key in LATENCIES),
         say("gpu_memory"),
         say("gain_p50"),
         say("gain_p95"),
@@ -66,18 +83,18 @@ def comparison_rows(found: SectionFindings, say: Words) -> Table:
     overloaded = [item.arm.key in found.overloaded for item in summaries]
     rows = []
     for item, is_late in zip(summaries, overloaded, strict=True):
-        latencies = [milliseconds(item.latency[key]) for key in _LATENCIES]
+        latencies = [milliseconds(item.latency[key]) for key in LATENCIES]
         if is_late:
-            latencies = [say("overloaded"), *[MISSING] * (len(_LATENCIES) - 1)]
+            latencies = [say("overloaded"), *[MISSING] * (len(LATENCIES) - 1)]
         hides_latency = is_late or overloaded[0]
         gains = [MISSING if hides_latency else gain_text(found, item, key, say) for key in ("p50", "p95")]
         rows.append(
             [
                 say.arm(item.arm),
-                _counts(item, say),
+                counts(item, say),
                 number(item.frames_per_s),
                 *latencies,
-                _memory(item, say),
+                memory_text(item, say),
                 *gains,
                 gain_text(found, item, "frames_per_s", say),
             ]
@@ -115,59 +132,21 @@ def ladder_rows(found: SectionFindings, say: Words) -> Table:
     return header, rows
 
 
-def sweep_rows(found: SectionFindings, say: Words) -> Table:
-    """One row per variant, concurrency and load generator, with the speed-up against the baseline at the same load."""
-    header = [
-        say("variant"),
-        say("generator"),
-        say("batch"),
-        say("concurrency"),
-        say("requests"),
-        say("fps"),
-        *(f"{say(key)} (ms)" for key in _LATENCIES),
-        f"{say('queue')} (ms)",
-        f"{say('compute')} (ms)",
-        say("gpu_memory"),
-        say("speed_up"),
-    ]
-    summaries = found.summaries
-    rows = []
-    for item in summaries:
-        arm = item.arm
-        peer = next((other for other in summaries if _is_baseline_of(other.arm, arm)), None)
-        rows.append(
-            [
-                arm.model,
-                arm.generator,
-                str(arm.batch_size),
-                str(arm.concurrency),
-                _counts(item, say),
-                number(item.frames_per_s),
-                *(milliseconds(item.latency[key]) for key in _LATENCIES),
-                number(_ms(item.queue_us)),
-                number(_ms(item.compute_us)),
-                _memory(item, say),
-                ratio_text(found, item, peer),
-            ]
-        )
-    return header, rows
-
-
 def engine_rows(found: SectionFindings, say: Words) -> Table:
     """One row per artifact and batch size in a bare loop."""
     header = [
         say("variant"),
         say("batch"),
         say("requests"),
-        *(f"{say(key)} (ms)" for key in _LATENCIES),
+        *(f"{say(key)} (ms)" for key in LATENCIES),
         say("images_per_s"),
     ]
     rows = [
         [
             say.arm(item.arm),
             str(item.arm.batch_size),
-            _counts(item, say),
-            *(milliseconds(item.latency[key]) for key in _LATENCIES),
+            counts(item, say),
+            *(milliseconds(item.latency[key]) for key in LATENCIES),
             number(item.frames_per_s),
         ]
         for item in found.summaries
@@ -216,6 +195,14 @@ def fingerprint_rows(record: Record, say: Words) -> Table:
     return [say("key"), say("value")], rows
 
 
+def without_empty(table: Table, say: Words) -> Table:
+    """The table without columns in which nothing was measured; the first one stays."""
+    header, rows = table
+    nothing = {MISSING, "", say("no_gpu"), say("not_measured")}
+    kept = [0, *(index for index in range(1, len(header)) if {row[index] for row in rows} - nothing)]
+    return [header[index] for index in kept], [[row[index] for index in kept] for row in rows]
+
+
 def _flattened(key: str, value: object) -> list[list[str]]:
     if isinstance(value, dict):
         return [row for name, item in value.items() for row in _flattened(f"{key}.{name}", item)]
@@ -224,20 +211,13 @@ def _flattened(key: str, value: object) -> list[list[str]]:
     return [[key, str(value)]] if value not in ("", None) else []
 
 
-def _is_baseline_of(other: Arm, arm: Arm) -> bool:
-    same = (arm.concurrency, arm.batch_size, arm.generator)
-    return (
-        other.role == "baseline"
-        and other.is_of_same_network(arm)
-        and (other.concurrency, other.batch_size, other.generator) == same
-    )
-
-
-def _counts(item: ArmSummary, say: Words) -> str:
+def counts(item: ArmSummary, say: Words) -> str:
+    """Requests, and how many of them failed."""
     return f"{item.requests}" if not item.errors else f"{item.requests} ({say('failed', errors=item.errors)})"
 
 
-def _memory(item: ArmSummary, say: Words) -> str:
+def memory_text(item: ArmSummary, say: Words) -> str:
+    """MiB of GPU memory, or that there is no GPU."""
     return mebibytes(item.gpu_memory_bytes) if item.gpu_memory_bytes is not None else say("no_gpu")
 
 
@@ -252,5 +232,6 @@ def _accuracy(arm: Arm, say: Words) -> str:
     return say("not_measured") if value is None else number(float(value))
 
 
-def _ms(value_us: float | None) -> float | None:
+def ms_from_us(value_us: float | None) -> float | None:
+    """Microseconds as milliseconds."""
     return None if value_us is None else value_us / 1000

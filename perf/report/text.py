@@ -8,26 +8,28 @@ from collections.abc import Sequence
 
 from photofinish.percentiles import min_samples
 from photofinish.perf.judge.findings import Findings, SectionFindings
-from photofinish.perf.report.order import ReportPart, headline, text_parts
+from photofinish.perf.report.order import ReportPart, text_parts
+from photofinish.perf.report.page.first import first_screen
 from photofinish.perf.report.tables import comparison_rows
-from photofinish.perf.report.words import ENGLISH, Words
+from photofinish.perf.report.words import ENGLISH, Words, words_for
 
 
 def terminal_report(findings: Findings, *, lang: str = "en") -> str:
     """The whole report for a terminal."""
-    say = Words(lang)
-    said, sure = headline(findings, say)
-    lines = [say("report"), f"{said} ({sure})" if sure else said, ""]
+    say = words_for(findings.record, lang)
+    screen = first_screen(findings, say)
+    verdict = f"{screen.pill}{say.colon}{screen.trust}"
+    lines = [say("report"), *(line.text for line in screen.lines), screen.compared, screen.machine, verdict, ""]
     return "\n".join([*lines, *(text for part in text_parts(findings, say) if (text := _terminal_text(part)))])
 
 
 def markdown_report(findings: Findings, *, lang: str = "en") -> str:
     """The whole report in Markdown."""
-    say = Words(lang)
-    said, sure = headline(findings, say)
-    lines = [f"# {say('report')}"]
-    if said:
-        lines.append(f"**{said}** ({sure})" if sure else f"**{said}**")
+    say = words_for(findings.record, lang)
+    screen = first_screen(findings, say)
+    verdict = f"{screen.pill}{say.colon}{screen.trust}"
+    lines = [f"# {say('report')}", *(f"**{_plain(line.text)}**" for line in screen.lines)]
+    lines += [_plain(text) for text in (screen.compared, screen.machine, verdict) if text]
     lines += [text for part in text_parts(findings, say) if (text := _markdown_text(part))]
     return "\n\n".join(lines) + "\n"
 
@@ -75,7 +77,8 @@ def _terminal_text(part: ReportPart) -> str:
         return f"  {part.text}"
     if part.table is not None:
         header, rows = part.table
-        return text_table(header, rows) if part.kind == "table" else "\n".join(f"{key}: {value}" for key, value in rows)
+        said = text_table(header, rows) if part.kind == "table" else "\n".join(f"{key}: {value}" for key, value in rows)
+        return f"{part.fold}\n{said}" if part.fold and part.kind == "table" else said
     return part.text
 
 
@@ -85,7 +88,10 @@ def _markdown_text(part: ReportPart) -> str:
     if part.kind == "code":
         fence = "`" * max(3, 1 + max(map(len, re.findall("`+", part.text)), default=0))
         return f"{fence}\n{part.text}\n{fence}"
-    return markdown_table(*part.table) if part.table is not None else _plain(part.text)
+    if part.table is None:
+        return _plain(part.text)
+    said = markdown_table(*part.table)
+    return f"<details><summary>{part.fold}</summary>\n\n{said}\n\n</details>" if part.fold else said
 
 
 def _width(text: str) -> int:

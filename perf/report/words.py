@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from photofinish.perf.formatting import tick_label
 from photofinish.perf.judge.claims import Claim
 from photofinish.perf.judge.reasons import Reason
 from photofinish.perf.record.changes import Change, NotRun
-from photofinish.perf.record.record import Arm, Section
+from photofinish.perf.record.record import Arm, Record, Section
 from photofinish.perf.report.labels import LABELS
 from photofinish.perf.report.sentences import SENTENCES
 
@@ -19,11 +20,18 @@ LANGUAGES = ("en", "zh")
 ENTRIES = {**LABELS, **SENTENCES}
 
 
+_NETWORK = re.compile(r"(.+?)_(?:torch|onnx|trt|aoti|openvino)_")
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The words of one language. Called with the key of an entry it gives that entry, filled with the values."""
+    """The words of one language. Called with the key of an entry it gives that entry, filled with the values.
+
+    network: what the names of all variants begin with, which is left out of them; "" to leave nothing out.
+    """
 
     lang: str = "en"
+    network: str = ""
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a language that there is no report in."""
@@ -33,6 +41,10 @@ class Words:
     def __call__(self, key: str, /, **values: Any) -> str:
         """The word or sentence of that key."""
         return ENTRIES[key][LANGUAGES.index(self.lang)].format(**values)
+
+    def short(self, model: str) -> str:
+        """A variant's name without the network's: `onnx_fp16`."""
+        return model.removeprefix(f"{self.network}_") if self.network else model
 
     def named(self, kind: str, name: str) -> str:
         """The entry of `<kind>_<name>`; the name itself where there is none: somebody else has chosen it."""
@@ -48,7 +60,7 @@ class Words:
         """What an arm is called: its own label, its rung of the ladder, its row of a sweep, its model."""
         if arm.span == "request" and not (arm.label or arm.rung):
             return self._cell(arm)
-        return arm.label or (self._rung(arm) if arm.rung else arm.model)
+        return arm.label or (self._rung(arm) if arm.rung else self.short(arm.model))
 
     def changes(self, changes: Iterable[Change]) -> str:
         """`engine pytorch → onnxruntime, precision fp32 → fp16`."""
@@ -122,9 +134,9 @@ class Words:
     def subject(self, item: NotRun) -> str:
         """What was not run."""
         if item.label or item.rung:
-            return item.label or self._rung(item)
+            return self.short(item.label) or self._rung(item)
         if not item.concurrency:
-            return self("cell_size", model=item.model, batch=item.batch_size)
+            return self("cell_size", model=self.short(item.model), batch=item.batch_size)
         cell = self._cell(item)
         return self("cell_tool", generator=item.generator, cell=cell) if item.generator else cell
 
@@ -133,8 +145,16 @@ class Words:
         return self(key, concurrency=item.concurrency, batch=item.batch_size) if key in ENTRIES else item.rung
 
     def _cell(self, item: Arm | NotRun) -> str:
-        values = {"model": item.model, "concurrency": item.concurrency, "batch": item.batch_size}
+        values = {"model": self.short(item.model), "concurrency": item.concurrency, "batch": item.batch_size}
         return self("cell_batch" if item.batch_size > 1 else "cell", **values)
+
+
+def words_for(record: Record, lang: str) -> Words:
+    """The words for a report about that record: where all variants are of one network, their names are short."""
+    models = [arm.model for section in record.sections for arm in section.arms]
+    models += [item.model for section in record.sections for item in section.not_run]
+    networks = {found[1] if (found := _NETWORK.match(name)) else "" for name in models if name}
+    return Words(lang, networks.pop() if len(networks) == 1 else "")
 
 
 ENGLISH = Words()

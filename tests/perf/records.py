@@ -121,6 +121,23 @@ def build_comparison(
     return Section(kind="comparison", name=name, load=load, arms=(BASELINE, OPTIMISED), blocks=tuple(blocks))
 
 
+def build_rivals(*, medians: tuple[float, ...] = (7.9, 26.9, 24.5, 2.3), seed: int = 11) -> Section:
+    """Plain PyTorch and Ultralytics' client beside both of ours, as `perf/measure/rivals.py` measures them."""
+    generator = np.random.default_rng(seed)
+    plain = replace(BASELINE, key="plain", rung="plain", model="", role="", contract="", transport="", accuracy={})
+    theirs = replace(BASELINE, key="ultralytics", rung="ultralytics", role="")
+    arms = (plain, theirs, replace(BASELINE, rung="baseline"), OPTIMISED)
+    blocks = []
+    for number, keys in enumerate(block_order(tuple(arm.key for arm in arms), rounds=6, seed=seed)):
+        for key in keys:
+            median = dict(zip((arm.key for arm in arms), medians, strict=True))[key]
+            samples = build_samples(generator, median * float(np.exp(generator.normal(0, 0.01))), 30)
+            observed = build_observation(median, 700)
+            blocks.append(Block(arm=key, round=number, began_ns=0, samples=samples, observed=observed))
+    load = Load(mode="closed", block_s=1.0, rounds=6, seed=seed)
+    return Section(kind="rivals", name="rivals", load=load, arms=arms, blocks=tuple(blocks))
+
+
 def build_ladder(*, seed: int = 3) -> Section:
     generator = np.random.default_rng(seed)
     steps = [

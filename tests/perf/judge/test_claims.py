@@ -9,7 +9,8 @@ from photofinish.perf.record.record import Block, Section
 from photofinish.perf.report.charts import ladder_chart
 from photofinish.perf.report.files import csv_report
 from photofinish.perf.report.html import html_report
-from photofinish.perf.report.tables import comparison_rows, ladder_rows, sweep_rows
+from photofinish.perf.report.sweep_tables import sweep_rows
+from photofinish.perf.report.tables import comparison_rows, ladder_rows
 from photofinish.perf.report.text import markdown_report, terminal_report
 from photofinish.perf.report.words import ENGLISH
 from tests.perf.records import build_comparison, build_ladder, build_record, build_sweep
@@ -73,9 +74,9 @@ def test_what_speaks_against_one_rung_leaves_the_others_alone() -> None:
     assert findings.headline.verdict == "VALID"
     assert (findings.verdict.standing, findings.verdict.falls_short) == ("PARTLY", True)
     page = html_report(findings)
-    assert '<span class="verdict">VALID in part</span>' in page
-    assert '<span class="verdict">VALID: comparison P50</span>' in page
-    assert '<span class="verdict bad">INVALID: ladder ONNX Runtime P50</span>' in page
+    assert '<span class="pill partly">VALID in part</span>' in page
+    assert "Nothing was found against these figures" in page
+    assert "Not valid, further down: ladder (ONNX Runtime, FP16)." in page
     assert "VALID in part: ONNX Runtime FPS" in terminal_report(findings)
 
 

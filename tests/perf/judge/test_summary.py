@@ -12,7 +12,7 @@ from photofinish.perf.judge.summary import summaries_from_section
 from photofinish.perf.record.observation import TritonMeans, joined_means
 from photofinish.perf.record.record import Block, Section
 from photofinish.perf.record.samples import Samples
-from photofinish.perf.report.tables import sweep_rows
+from photofinish.perf.report.sweep_tables import sweep_rows
 from photofinish.perf.report.words import ENGLISH
 from tests.perf.records import build_comparison, build_sweep
 

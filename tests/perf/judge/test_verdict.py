@@ -12,13 +12,15 @@ from photofinish.perf.judge.findings import findings_from_record
 from photofinish.perf.record.observation import POWER_CAP, GpuObservation
 from photofinish.perf.record.record import Harness, Record, Section
 from photofinish.perf.report.html import html_report
-from photofinish.perf.report.order import headline, method_notes, verdict_parts
+from photofinish.perf.report.order import method_notes, verdict_parts
+from photofinish.perf.report.page.first import ClaimLine, first_screen
 from photofinish.perf.report.words import ENGLISH, LANGUAGES, Words
 from tests.perf.records import build_comparison, build_ladder, build_record
 
 
-def _headline(record: Record) -> tuple[str, str]:
-    return headline(findings_from_record(record), ENGLISH)
+def _headline(record: Record) -> ClaimLine:
+    (line,) = first_screen(findings_from_record(record), ENGLISH).lines
+    return line
 
 
 def _with_section(section: Section) -> Record:
@@ -115,14 +117,13 @@ def test_each_part_is_judged_for_itself() -> None:
     assert (verdict.is_valid("comparison"), verdict.is_valid("ladder"), verdict.is_valid("sweep")) == (
         True, False, False,
     )  # fmt: skip
-    assert _headline(record)[0].startswith("10.")
+    assert _headline(record).gain.startswith("10.")
     for lang, said in (("en", ["comparison", "VALID", "ladder", "INVALID"]), ("zh", ["对比", "有效", "阶梯", "无效"])):
         table = next(part.table for part in verdict_parts(verdict, Words(lang)) if part.table)
         assert [cell for row in table[1] for cell in row] == said
         page = html_report(findings_from_record(record), lang=lang)
         assert [text in page for text in said] == [True] * 4
-    assert "INVALID: ladder" in html_report(findings_from_record(record))
-    assert "VALID: comparison" in html_report(findings_from_record(record))
+    assert "Not valid, further down: ladder" in first_screen(findings_from_record(record), ENGLISH).trust
 
 
 def test_a_gpu_at_its_power_limit_is_told_and_voids_nothing() -> None:
@@ -184,14 +185,14 @@ def test_an_arm_that_cannot_keep_up_is_said_not_called_unstable() -> None:
 
 
 def test_the_headline_claims_no_more_than_was_shown() -> None:
-    assert _headline(_with_section(build_comparison()))[0].startswith("10.")
+    assert _headline(_with_section(build_comparison())).gain.startswith("10.")
     same = _headline(_with_section(build_comparison(medians=(5.0, 5.0))))
-    assert same[0] == "No difference in median latency shown"
+    assert same.gain == "no difference shown"
     slower = _headline(_with_section(build_comparison(medians=(5.0, 10.0))))
-    assert slower[0].startswith(("1.9", "2.0"))
-    assert slower[0].endswith("higher median latency")
+    assert slower.gain.startswith(("1.9", "2.0"))
+    assert slower.gain.endswith("× slower")
     equal = build_comparison()
     blocks = tuple(replace(block, samples=equal.blocks[0].samples) for block in equal.blocks)
-    assert _headline(_with_section(replace(equal, blocks=blocks)))[0] == "No difference in median latency shown"
-    assert _headline(build_record(sections=())) == ("", "")
-    assert _headline(_drifting()) == ("Not valid: no gain is claimed", "")
+    assert _headline(_with_section(replace(equal, blocks=blocks))).gain == "no difference shown"
+    assert first_screen(findings_from_record(build_record(sections=())), ENGLISH).lines == ()
+    assert _headline(_drifting()) == ClaimLine(said="Not valid: no gain is claimed", is_void=True)

@@ -11,7 +11,7 @@ from photofinish.perf.judge.findings import findings_from_record
 from photofinish.perf.report.html import html_report
 from photofinish.perf.report.words import LANGUAGES
 from tests.client.ui.browser import Browser, find_chromium
-from tests.perf.records import build_record, full_record
+from tests.perf.records import build_comparison, build_ladder, build_record, build_rivals, full_record
 
 pytestmark = [
     pytest.mark.browser,
@@ -21,7 +21,7 @@ pytestmark = [
 SPILLING = """
 [...document.querySelectorAll('body *')].filter(element => {
   const box = element.getBoundingClientRect();
-  return !element.closest('.scroll') && (box.right > innerWidth + 0.5 || box.left < -0.5);
+  return !element.closest('.scroll') && (box.right > document.documentElement.clientWidth + 0.5 || box.left < -0.5);
 }).map(element => element.tagName + ' ' + element.textContent.slice(0, 40))
 """
 CUT_OFF_LABELS = """
@@ -44,7 +44,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.mark.parametrize("lang", LANGUAGES)
 @pytest.mark.parametrize("width", [1280, 390, 320])
 def test_nothing_spills_over_the_edge(browser: Browser, tmp_path: Path, width: int, lang: str) -> None:
-    for name, record in (("plain", build_record()), ("full", full_record())):
+    rivals = build_record(sections=(build_comparison(), build_rivals(), build_ladder()))
+    for name, record in (("plain", build_record()), ("full", full_record()), ("rivals", rivals)):
         page = tmp_path / f"{name}.html"
         page.write_text(html_report(findings_from_record(record), lang=lang), encoding="utf-8")
         browser.resize(width, 800)

@@ -27,7 +27,7 @@ from tests.perf.records import build_comparison, full_record
 CHINESE = Words("zh")
 RESULTS = Path(__file__).resolve().parents[3] / "results"
 _THREE_WORDS = re.compile(r"(?<![\w`'/.-])[A-Za-z][a-z]+(?:[ ,;:]+[A-Za-z][a-z']*){2,}")
-_NAMES = ("MLPerf LoadGen",)
+_NAMES = ("MLPerf LoadGen", "Intel Xeon Platinum")
 
 
 def _prose(report: str) -> str:
