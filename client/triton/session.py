@@ -55,6 +55,11 @@ class Slot:
         self._region = region
         self._caller = caller
 
+    @property
+    def direct(self) -> str:
+        """Where other processes of this user find the memory: see InputRegion."""
+        return self._region.direct
+
     def infer(self, count: int, timeout_s: float) -> npt.NDArray[np.float32]:
         """Send the first `count` pictures and wait for the first output."""
         self.sent_ns = time.perf_counter_ns()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,3 +26,36 @@ def check(file: Path, watch_s: float) -> None:
     from photofinish.flows.cameras import run_check
 
     run_check(file, watch_s=watch_s)
+
+
+@cameras.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.option("--url", help="host:port of a Triton gRPC endpoint; without it a server is started on --repository.")
+@click.option("--http-url", help="host:port of its HTTP endpoint, where it is not one below.")
+@click.option("--variant", default="", help="Full name or suffix; default: the first optimised one.")
+@click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
+@click.option(
+    "--test-streams", type=click.IntRange(1, 2000), help="Watch so many real streams of this machine instead."
+)
+@click.option("--source", default="", help="A video that the test streams show; default: the synthetic camera.")
+@click.option("--stream-fps", type=click.FloatRange(0.5, 60), default=5.0, show_default=True, help="Test streams send.")
+@click.option("--stream-size", default="640x360", show_default=True, help="Test streams' width x height.")
+@click.option(
+    "--fps", "frames_per_s", type=click.FloatRange(0.1, 60), default=5.0, show_default=True, help="Inferred of each."
+)
+@click.option("--json", "json_path", help="A line of JSON for each inferred frame; - is standard output.")
+@click.option("--seconds", type=click.FloatRange(1), help="End after so long. Default: Ctrl-C ends.")
+@click.option(
+    "--ingest", "ingest_processes", type=click.IntRange(1, 64), help="Processes. Default: one for 150 cameras."
+)
+@click.option(
+    "--decoders", "decode_processes", type=click.IntRange(1, 64), help="Processes. Default: half of the cores."
+)
+def run(**options: Any) -> None:
+    """Watch the cameras of FILE until Ctrl-C: each due frame inferred, or dropped with one cause.
+
+    FILE is read again when it changes, and on SIGHUP. --test-streams N needs no FILE.
+    """
+    from photofinish.flows.cameras import run_cameras
+
+    run_cameras(**options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,6 +29,17 @@ def read_list(file: Path) -> CameraList:
     if not found.cameras:
         raise ConfigError(f"{file} has no camera that can be watched; write one address a line, or [[camera]] rows")
     return found
+
+
+def run_cameras(*, file: Path | None, test_streams: int | None, **options: Any) -> None:
+    """Watch a list's cameras, or test streams, until the user ends it."""
+    if (file is None) == (test_streams is None):
+        raise ConfigError("cameras run takes a FILE with the cameras, or --test-streams N, and not both")
+    try:
+        from photofinish.flows.camera_run import CameraRun
+    except ModuleNotFoundError as exc:
+        raise _needs_client(exc) from exc
+    asyncio.run(CameraRun(file=file, test_streams=test_streams, **options).run())
 
 
 def run_check(file: Path, *, watch_s: float) -> None:

@@ -27,6 +27,11 @@ class CameraAccount:
         self._pending: dict[int, None] = {}
 
     @property
+    def due(self) -> int:
+        """Frames that were due so far."""
+        return self._due
+
+    @property
     def pending(self) -> tuple[int, ...]:
         """Ticks that are due and have no outcome yet, the oldest first."""
         return tuple(self._pending)

@@ -25,7 +25,10 @@ STALE_S = 1.0
 
 
 class DecodedCamera:
-    """Takes units as they come; `step` decodes one. held: the newest wanted picture, with what is told of it."""
+    """Takes units as they come; `step` decodes one. held: the newest wanted picture, with what is told of it.
+
+    state: as in DecodeReport.
+    """
 
     def __init__(self, wish: DecodeCamera, clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
         self.name = wish.camera
@@ -39,7 +42,7 @@ class DecodedCamera:
         self._connection = 0
         self._sequence = 0
         self._needs_keyframe = True
-        self._state: DecodeState = "waiting"
+        self.state: DecodeState = "waiting"
         self._message = ""
         self._decoded = self._passed_over = self._failed = self._late = 0
 
@@ -66,10 +69,10 @@ class DecodedCamera:
         )
         try:
             self._decoder = UnitDecoder(opened.info)
-            self._state, self._message = "before_keyframe", ""
+            self.state, self._message = "before_keyframe", ""
         except SourceError as exc:
             self._decoder = None
-            self._state, self._message = "not_decodable", str(exc)
+            self.state, self._message = "not_decodable", str(exc)
 
     def push(self, unit: AccessUnit) -> None:
         """A unit came."""
@@ -80,7 +83,7 @@ class DecodedCamera:
             if (unit.is_keyframe and waited_s > LATE_S) or waited_s > HOPELESS_S:
                 self._late += len(self._units)
                 self._units.clear()
-                self._needs_keyframe, self._state = True, "behind"
+                self._needs_keyframe, self.state = True, "behind"
         self._units.append(unit)
 
     def step(self) -> DueFrame | None:
@@ -110,7 +113,7 @@ class DecodedCamera:
         if frame is None:
             return None
         self._decoded += 1
-        self._state, self._message = "ok", ""
+        self.state, self._message = "ok", ""
         now_ns = self._clock_ns()
         if not is_wanted or now_ns - unit.arrived_ns > STALE_S * 1e9:
             return None
@@ -131,7 +134,7 @@ class DecodedCamera:
         """The camera now."""
         return DecodeReport(
             camera=self.name,
-            state=self._state,
+            state=self.state,
             message=self._message,
             size_wh=self.held[1].size_wh if self.held else None,
             sampling=self._sampler.sampling,
@@ -145,4 +148,4 @@ class DecodedCamera:
         """A picture cannot be had: those that need it would be wrong, so the next keyframe begins anew."""
         self._failed += 1
         self._needs_keyframe = True
-        self._state, self._message = "not_decodable", why
+        self.state, self._message = "not_decodable", why

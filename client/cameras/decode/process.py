@@ -91,9 +91,13 @@ class DecodeProcess:
         del self._turns[name]
         camera = self._cameras.get(name)
         if camera is not None and camera.has_work:
+            before = camera.state
             told = camera.step()
-            if told is not None and self._owner is not None:
-                self._owner.send(told)
+            if self._owner is not None:
+                if camera.state != before:
+                    self._owner.send((camera.report(),))
+                if told is not None:
+                    self._owner.send(told)
             if camera.has_work:
                 self._turns[name] = None
         if self._turns:

@@ -21,7 +21,7 @@ MAX_MAPPED = 32
 
 
 class RegionMaps:
-    """Memory of other processes, mapped once and found by its name "process/descriptor/inode"."""
+    """Memory of other processes, mapped once and found by `InputRegion.direct`, "process/descriptor/inode/…"."""
 
     def __init__(self) -> None:
         self._mapped: OrderedDict[str, mmap.mmap] = OrderedDict()
@@ -41,7 +41,7 @@ class RegionMaps:
 
 def _memory_from_region(region: str) -> mmap.mmap:
     try:
-        process, descriptor, inode = (int(word) for word in region.split("/"))
+        process, descriptor, inode = (int(word) for word in region.split("/")[:3])
         opened = os.open(Path(f"/proc/{process}/fd/{descriptor}"), os.O_RDWR | os.O_CLOEXEC)
     except (OSError, ValueError) as exc:
         raise SourceError(f"the memory for pictures cannot be opened: {reason_from_error(exc)}") from exc

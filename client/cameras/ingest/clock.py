@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
 
 from photofinish.client.cameras.rtsp.rtp import SenderReport
-from photofinish.client.cameras.values.access_unit import ClockKind
+from photofinish.client.cameras.values.access_unit import ClockKind, unix_less_monotonic_ns
 
 MAX_DELAY_S = 2.0
 """A camera's clock that makes pictures older than this at their arrival is taken for wrong."""
@@ -18,11 +17,6 @@ MAX_STEP_S = 0.2
 WINDOW_S = 60
 JUMP_S = 10.0
 _WRAP = 1 << 32
-
-
-def unix_less_monotonic_ns() -> int:
-    """What to add to perf_counter_ns to have the time of day."""
-    return time.time_ns() - time.perf_counter_ns()
 
 
 class CaptureClock:

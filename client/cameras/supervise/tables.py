@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from photofinish.client.cameras.supervise.check import CheckedCamera
+from photofinish.client.cameras.values.outcome import CameraDropCause
+from photofinish.client.cameras.values.status import CameraStatus, CellStatus, DropCount, IngestPhase
 
 CHECK_HEADINGS = (
     "camera",
@@ -38,6 +41,80 @@ def _check_cells(row: CheckedCamera) -> tuple[str, ...]:
         ("RTCP" if report.clock == "rtcp" else "arrival") if row.is_reachable else "–",
         row.advice or "–",
     )
+
+
+STATUS_HEADINGS = (
+    *("camera", "state", "quality", "fps", "of", "due", "inferred", "dropped", "mostly", "P50 ms", "P95 ms", "P99 ms"),
+    "what is wrong",
+)
+
+
+def status_table(status: CellStatus, limit: int | None = None) -> list[str]:
+    """One line a camera, those with the most trouble first; `limit` lines at most, and how many are left out."""
+    rows = sorted(status.cameras, key=_trouble, reverse=True)
+    shown = rows if limit is None else rows[: max(limit, 1)]
+    lines = aligned([STATUS_HEADINGS, *(_status_cells(row) for row in shown)])
+    if len(shown) < len(rows):
+        lines.append(f"… and {len(rows) - len(shown)} more cameras")
+    return lines
+
+
+def summary_line(status: CellStatus) -> str:
+    """All cameras in a line."""
+    count = total_count([row.count for row in status.cameras])
+    playing = sum(row.ingest.phase is IngestPhase.PLAYING for row in status.cameras)
+    fps = sum(row.served_fps for row in status.cameras)
+    share = f"{count.dropped_total / count.due:.1%}" if count.due else "–"
+    parts = [
+        f"{playing} of {len(status.cameras)} cameras play, {number(fps)} frames/s inferred, "
+        f"{count.due} due = {count.inferred} inferred + {count.dropped_total} dropped ({share}) + "
+        f"{count.pending} pending",
+    ]
+    causes = ", ".join(f"{cause.value} {lost}" for cause, lost in _by_size(count))
+    return "; ".join([*parts, *([causes] if causes else []), *status.notes, *filter(None, [status.server_message])])
+
+
+def total_count(counts: Sequence[DropCount]) -> DropCount:
+    """The sum of several accounts."""
+    dropped: Counter[CameraDropCause] = Counter()
+    for count in counts:
+        dropped.update(count.dropped)
+    return DropCount(
+        due=sum(count.due for count in counts),
+        inferred=sum(count.inferred for count in counts),
+        dropped=dict(dropped),
+        pending=sum(count.pending for count in counts),
+    )
+
+
+def _trouble(row: CameraStatus) -> tuple[bool, float]:
+    lost = row.count.dropped_total / row.count.due if row.count.due else 0.0
+    return row.ingest.phase is not IngestPhase.PLAYING, lost
+
+
+def _status_cells(row: CameraStatus) -> tuple[str, ...]:
+    causes = _by_size(row.count)
+    next_try = f" (next try in {row.ingest.next_try_s:.0f} s)" if row.ingest.next_try_s is not None else ""
+    state = row.ingest.phase.value if row.step == "full" else f"{row.ingest.phase.value}, {row.step}"
+    return (
+        row.camera,
+        state,
+        row.quality,
+        number(row.served_fps),
+        number(row.wanted_fps),
+        str(row.count.due),
+        str(row.count.inferred),
+        str(row.count.dropped_total),
+        causes[0][0].value if causes else "–",
+        number(row.p50_ms),
+        number(row.p95_ms),
+        number(row.p99_ms),
+        (row.ingest.message or row.decode_message or "–") + next_try,
+    )
+
+
+def _by_size(count: DropCount) -> list[tuple[CameraDropCause, int]]:
+    return sorted(count.dropped.items(), key=lambda item: -item[1])
 
 
 def number(value: float | None) -> str:

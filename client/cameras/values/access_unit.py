@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,3 +50,8 @@ class AccessUnit:
 def sane_fps(fps: float | None) -> float | None:
     """A promised rate where it can be one: cameras announce 0 and 180000."""
     return fps if fps is not None and 0.01 <= fps <= 480 else None
+
+
+def unix_less_monotonic_ns() -> int:
+    """What to add to perf_counter_ns to have the time of day."""
+    return time.time_ns() - time.perf_counter_ns()

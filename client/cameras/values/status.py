@@ -118,6 +118,7 @@ class CellStatus:
 
     at_unix_ns: when. server_message: what is wrong with the server, "" when it answers. notes: what an operator must
     know now, such as the degradation that runs. lost_events: by output, what its receiver was too slow for.
+    processes: the id of each by name, 0 while it is not there; restarts: how often each was started again.
     """
 
     at_unix_ns: int
@@ -128,3 +129,4 @@ class CellStatus:
     notes: tuple[str, ...] = ()
     lost_events: Mapping[str, int] = field(default_factory=dict)
     processes: Mapping[str, int] = field(default_factory=dict)
+    restarts: Mapping[str, int] = field(default_factory=dict)

@@ -69,7 +69,7 @@ class DecodeCamera:
 class WriteFrame:
     """Write the camera's newest picture, letterboxed for a model, at `position` of a region.
 
-    region: "process/descriptor/inode" of memory of this machine; shape: of the whole region, batch first; datatype:
+    region: "process/descriptor/inode/…" of memory of this machine; shape: of the whole region, batch first; datatype:
     numpy's name. contract: frames or tensor. request: comes back in FrameWritten.
     """
 

@@ -1,0 +1,89 @@
+"""What hears of results: never in the way of frames, and with a count of what its receiver was too slow for."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from photofinish.client.cameras.values.outcome import Inferred
+from photofinish.client.cameras.values.status import CellStatus
+
+MAX_WAITING = 10_000
+
+
+class Output(Protocol):
+    """A receiver of results. All calls come from the owner's loop and must return at once.
+
+    name: what it is called in status and metrics. lost: events that it had to leave out so far.
+    """
+
+    name: str
+
+    @property
+    def lost(self) -> int:
+        """Events left out so far."""
+        ...
+
+    def on_inferred(self, result: Inferred) -> None:
+        """A frame's boxes are there."""
+
+    def on_status(self, status: CellStatus) -> None:
+        """The whole cell, once a second."""
+
+    def close(self) -> None:
+        """The run ends; give what waits a moment, then leave."""
+
+
+class WaitingEvents:
+    """A bounded queue with a thread that hands its events to a function that may block. A full queue loses the newest.
+
+    A function that raises OSError loses the event; on_failure hears of the first one of a row.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        handle: Callable[[Any], None],
+        *,
+        limit: int = MAX_WAITING,
+        on_failure: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.lost = 0
+        self._name = name
+        self._handle = handle
+        self._on_failure = on_failure
+        self._queue: queue.Queue[Any] = queue.Queue(limit)
+        self._is_closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"output-{name}", daemon=True)
+        self._thread.start()
+
+    def put(self, event: object) -> None:
+        """Hand over an event, or count it as lost."""
+        try:
+            self._queue.put_nowait(event)
+        except queue.Full:
+            self.lost += 1
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Handle what waits, for so long at most; what is left is lost."""
+        self._is_closing.set()
+        self._thread.join(timeout_s)
+        self.lost += self._queue.qsize()
+
+    def _run(self) -> None:
+        is_failing = False
+        while not (self._is_closing.is_set() and self._queue.empty()):
+            try:
+                event = self._queue.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            try:
+                self._handle(event)
+                is_failing = False
+            except OSError as exc:
+                self.lost += 1
+                if not is_failing:
+                    self._on_failure(f"{self._name}: events are lost: {exc.strerror or exc}")
+                is_failing = True

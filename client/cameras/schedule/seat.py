@@ -1,0 +1,177 @@
+"""One camera at the owner: its due frames, the picture that waits for the server, and why others were lost."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from photofinish.client.cameras.account.account import CameraAccount
+from photofinish.client.cameras.schedule.due import DueSchedule
+from photofinish.client.cameras.values.camera import Camera
+from photofinish.client.cameras.values.outcome import CameraDropCause, DueFrame
+from photofinish.client.cameras.values.status import DegradeStep, IngestPhase, IngestReport
+from photofinish.client.cameras.wire.messages import DecodeReport
+from photofinish.percentiles import carried_percentile
+
+MAX_LATENCIES = 2000
+SERVED_WINDOW_NS = 5 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingFrame:
+    """A picture that is due as `tick` and may be sent."""
+
+    tick: int
+    frame: DueFrame
+
+
+class CameraSeat:
+    """All that the owner knows of one camera. Not for several threads.
+
+    is_served: whether the server answers; is_decoded: whether the camera's decode process lives.
+    """
+
+    def __init__(self, camera: Camera, now_ns: int) -> None:
+        self.camera = camera
+        self.account = CameraAccount(camera.name)
+        self.schedule = DueSchedule(now_ns, camera.frames_per_s)
+        self.ingest = IngestReport(camera=camera.name)
+        self.decode = DecodeReport(camera=camera.name)
+        self.step: DegradeStep = "full"
+        self.is_served = True
+        self.is_decoded = True
+        self.last_served_ns = 0
+        self.overloaded = 0
+        self.waiting: WaitingFrame | None = None
+        self._writing: WaitingFrame | None = None
+        self._open: dict[int, CameraDropCause | None] = {}
+        self._early: DueFrame | None = None
+        self._pictures_before = 0
+        self._latencies_ns: deque[int] = deque(maxlen=MAX_LATENCIES)
+        self._served_at_ns: deque[int] = deque()
+
+    def hear_ingest(self, report: IngestReport) -> None:
+        """Ingest told of the camera."""
+        if report.connections != self.ingest.connections:
+            self._pictures_before = report.pictures
+        self.ingest = report
+
+    def advance(self, now_ns: int) -> None:
+        """Make due what is due by now, and drop what nothing came for."""
+        for tick in self.account.open_up_to(self.schedule.due_by(now_ns)):
+            if self.step == "paused" or (self.step == "halved" and tick % 2):
+                self.account.close_dropped(tick, CameraDropCause.DEGRADED)
+            else:
+                self._open[tick] = self._trouble()
+        if self._early is not None:
+            early, self._early = self._early, None
+            self.take(early, now_ns)
+        limit_ns = now_ns - self.schedule.window_ns
+        for tick in [tick for tick in self._open if self.schedule.time_ns(tick) < limit_ns]:
+            trouble = self._open.pop(tick) or self._trouble() or CameraDropCause.STALLED
+            self.account.close_dropped(tick, trouble)
+        if self.waiting is not None and now_ns - self.waiting.frame.arrived_ns > self.camera.max_age_s * 1e9:
+            self._lose_waiting(CameraDropCause.TOO_OLD)
+
+    def take(self, frame: DueFrame, now_ns: int) -> None:
+        """A picture is there: it is the newest frame that is due, or the next one if that is nearly due.
+
+        The newest, since a camera of just the wanted rate would otherwise be late for ever after a pause.
+        """
+        if not self._open:
+            next_ns = self.schedule.time_ns(self.schedule.due_by(now_ns))
+            is_near = next_ns - frame.arrived_ns < self.schedule.period_ns // 2
+            self._early = frame if is_near and self.step != "paused" else None
+            return
+        self._early = None
+        tick, _ = self._open.popitem()
+        self._lose_waiting(CameraDropCause.SUPERSEDED)
+        self.waiting = WaitingFrame(tick, frame)
+
+    def forget_sequence(self) -> None:
+        """Another decode process counts its pictures from 1 again, and has none of those that were told of."""
+        self._early = None
+        if self.waiting is not None:
+            self.account.close_dropped(self.waiting.tick, CameraDropCause.NOT_DECODABLE)
+            self.waiting = None
+
+    def begin_writing(self) -> WaitingFrame | None:
+        """The waiting frame goes into a batch."""
+        self._writing, self.waiting = self.waiting, None
+        return self._writing
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a frame may be sent now."""
+        return self.waiting is not None and self._writing is None
+
+    def written(self, frame: DueFrame | None) -> int | None:
+        """What the decoder wrote, which may be newer than what was asked for; the tick that it is, None for nothing."""
+        asked, self._writing = self._writing, None
+        if asked is None:
+            return None
+        if frame is None:
+            self.account.close_dropped(asked.tick, CameraDropCause.NOT_DECODABLE)
+            return None
+        if self.waiting is not None and self.waiting.frame.sequence <= frame.sequence:
+            self.account.close_dropped(asked.tick, CameraDropCause.SUPERSEDED)
+            asked, self.waiting = self.waiting, None
+        return asked.tick
+
+    def lose_writing(self, cause: CameraDropCause) -> None:
+        """The frame that was to be written is given up."""
+        asked, self._writing = self._writing, None
+        if asked is not None:
+            self.account.close_dropped(asked.tick, cause)
+
+    def close_inferred(self, tick: int, latency_ns: int, now_ns: int) -> None:
+        """The frame's boxes are there."""
+        self.account.close_inferred(tick)
+        self._latencies_ns.append(latency_ns)
+        self._served_at_ns.append(now_ns)
+
+    def served_fps(self, now_ns: int) -> float:
+        """Frames inferred a second, over the last 5 s."""
+        while self._served_at_ns and now_ns - self._served_at_ns[0] > SERVED_WINDOW_NS:
+            self._served_at_ns.popleft()
+        return len(self._served_at_ns) * 1e9 / SERVED_WINDOW_NS
+
+    def percentiles_ms(self) -> tuple[float | None, float | None, float | None]:
+        """P50, P95 and P99 from capture to boxes; None where there are too few."""
+        values = np.fromiter(self._latencies_ns, dtype=np.int64)
+        found = [carried_percentile(values, share) for share in (0.5, 0.95, 0.99)]
+        p50, p95, p99 = (None if value is None else value / 1e6 for value in found)
+        return p50, p95, p99
+
+    def stop(self) -> None:
+        """The camera is watched no more."""
+        self.waiting = self._writing = self._early = None
+        self._open.clear()
+        self.account.close_all(CameraDropCause.STOPPED)
+
+    def _trouble(self) -> CameraDropCause | None:
+        """Why no picture comes now; None when one should."""
+        if not self.is_decoded:
+            return CameraDropCause.NOT_DECODABLE
+        phase = self.ingest.phase
+        if phase is IngestPhase.STALLED:
+            return CameraDropCause.STALLED
+        if phase is not IngestPhase.PLAYING:
+            return CameraDropCause.NOT_CONNECTED
+        if self.step in ("keyframes", "paused"):
+            return CameraDropCause.DEGRADED
+        if self.decode.state == "not_decodable":
+            return CameraDropCause.NOT_DECODABLE
+        if self.decode.state == "behind":
+            return CameraDropCause.TOO_OLD
+        if self.decode.state == "before_keyframe" and self.ingest.pictures > self._pictures_before:
+            return CameraDropCause.BEFORE_KEYFRAME
+        return None
+
+    def _lose_waiting(self, cause: CameraDropCause) -> None:
+        if self.waiting is not None:
+            self.overloaded += self.is_served
+            self.account.close_dropped(self.waiting.tick, cause if self.is_served else CameraDropCause.SERVER_FAILED)
+            self.waiting = None

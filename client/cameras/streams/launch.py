@@ -1,0 +1,120 @@
+"""Test streams in processes of their own, and how well they keep their times."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from types import TracebackType
+
+from photofinish.client.cameras.streams.process import StreamPlan, stream_name
+from photofinish.client.cameras.values.camera import Camera
+from photofinish.errors import SourceError
+from photofinish.machine.addresses import LOOPBACK
+
+STREAMS_A_PROCESS = 100
+"""70 streams of 25 frames a second take a tenth of a core; at 200 one process fell behind on a busy machine."""
+START_TIMEOUT_S = 120.0
+MAX_LATE_P99_MS = 5.0
+"""A generator that is later than this voids what was measured with it."""
+
+
+class StreamProcesses:
+    """Real RTSP streams on this machine while the block lasts. late_p99_ms: by process, None until it is known."""
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        size_wh: tuple[int, int] = (640, 360),
+        frames_per_s: float = 5.0,
+        source: str = "",
+        codec: str = "h264",
+        seconds: float = 8.0,
+    ) -> None:
+        """source: a video that they show; without one the synthetic camera."""
+        self._plans = [
+            StreamPlan(
+                first=first + 1,
+                count=min(STREAMS_A_PROCESS, count - first),
+                size_wh=size_wh,
+                frames_per_s=frames_per_s,
+                source=source,
+                codec=codec,
+                seconds=seconds,
+            )
+            for first in range(0, count, STREAMS_A_PROCESS)
+        ]
+        self.late_p99_ms: list[float | None] = [None] * len(self._plans)
+        self.sent = [0] * len(self._plans)
+        self._ports: list[int] = []
+        self._processes: list[asyncio.subprocess.Process] = []
+        self._readers: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> StreamProcesses:
+        """Encode the clips and serve. Raises SourceError when a process cannot."""
+        for plan in self._plans:
+            self._processes.append(
+                await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "photofinish.client.cameras.streams.process",
+                    plan.to_text(),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    start_new_session=True,
+                )
+            )
+        try:
+            for number, process in enumerate(self._processes):
+                line = await asyncio.wait_for(_next_line(process), START_TIMEOUT_S)
+                if not line:
+                    raise SourceError("the test streams could not be made; see the lines above")
+                self._ports.append(int(json.loads(line)["port"]))
+                self._readers.append(asyncio.ensure_future(self._read(number, process)))
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the processes."""
+        for reader in self._readers:
+            reader.cancel()
+        for process in self._processes:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    def cameras(self, frames_per_s: float) -> list[Camera]:
+        """A camera for each stream, of which so many frames a second are due."""
+        return [
+            Camera(
+                name=stream_name(plan.first + number),
+                url=f"rtsp://{LOOPBACK}:{port}/{stream_name(plan.first + number)}",
+                frames_per_s=frames_per_s,
+            )
+            for plan, port in zip(self._plans, self._ports, strict=True)
+            for number in range(plan.count)
+        ]
+
+    def verdict(self) -> str:
+        """What is wrong with the generator, "" when nothing is known to be."""
+        late = [value for value in self.late_p99_ms if value is not None]
+        if late and max(late) > MAX_LATE_P99_MS:
+            return (
+                f"the test streams were sent up to {max(late):.1f} ms late (P99; limit {MAX_LATE_P99_MS:g} ms): "
+                "this machine is too busy to be measured with them"
+            )
+        return ""
+
+    async def _read(self, number: int, process: asyncio.subprocess.Process) -> None:
+        while line := await _next_line(process):
+            values = json.loads(line)
+            self.late_p99_ms[number], self.sent[number] = values["late_p99_ms"], values["sent"]
+
+
+async def _next_line(process: asyncio.subprocess.Process) -> bytes:
+    return await process.stdout.readline() if process.stdout is not None else b""

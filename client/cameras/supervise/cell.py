@@ -1,0 +1,299 @@
+"""One cell: the cameras of this machine, their processes, their server, and the account of every frame."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from photofinish.client.cameras.outputs.output import Output
+from photofinish.client.cameras.schedule.degrade import Degrader
+from photofinish.client.cameras.schedule.seat import CameraSeat
+from photofinish.client.cameras.supervise.links import ProcessLinks
+from photofinish.client.cameras.supervise.model_service import ModelService, ServerAddress
+from photofinish.client.cameras.supervise.processes import CellProcess
+from photofinish.client.cameras.supervise.quality import ConnectionHistory, status_from_seat
+from photofinish.client.cameras.values.camera import Camera
+from photofinish.client.cameras.values.outcome import DueFrame, Inferred
+from photofinish.client.cameras.values.status import CellStatus, DropCount, IngestReport
+from photofinish.client.cameras.wire.child import decoder_socket
+from photofinish.client.cameras.wire.messages import DecodeCamera, DecodeReport, ForgetCamera, ProcessKind, WatchCamera
+
+TICK_S = 0.02
+STATUS_EVERY_S = 1.0
+LOG_FOLDER = Path(".photofinish") / "logs"
+_RECONNECTS = ("url", "user", "password", "transport", "stall_s")
+"""Fields of a camera that ingest must know; a change of others leaves its connection alone."""
+
+
+class CameraCell:
+    """Watches cameras while its block lasts. Everything of it belongs to one event loop.
+
+    `add`, `remove` and `apply` may be called at any time; a camera's name is what it is known by. Outputs hear of every
+    inferred frame and of the status once a second. final: the counts of cameras that were removed, and after the
+    block of all.
+    """
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        *,
+        variant: str = "",
+        outputs: Iterable[Output] = (),
+        ingest_processes: int = 1,
+        decode_processes: int = 1,
+        log_folder: Path = LOG_FOLDER,
+        on_notice: Callable[[str], None] = lambda text: None,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        self.final: dict[str, DropCount] = {}
+        self.outputs = list(outputs)
+        self._address = address
+        self._variant = variant
+        self._on_notice = on_notice
+        self._clock_ns = clock_ns
+        self._seats: dict[str, CameraSeat] = {}
+        self._histories: dict[str, ConnectionHistory] = {}
+        self._ingest_of: dict[str, int] = {}
+        self._decoder_of: dict[str, int] = {}
+        self._services: dict[str, ModelService] = {}
+        self._degrader = Degrader()
+        self._began_ns = clock_ns()
+        self._folder = Path(tempfile.mkdtemp(prefix="photofinish-cell-"))
+        self._links = ProcessLinks(self._folder, self._hear, self._on_process)
+        counts: dict[ProcessKind, int] = {"ingest": ingest_processes, "decode": decode_processes}
+        self._processes = [
+            CellProcess(kind, number, self._folder, log_folder, on_notice)
+            for kind, count in counts.items()
+            for number in range(count)
+        ]
+        self._counts = counts
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> CameraCell:
+        """Start the processes; cameras may be added before and after."""
+        await self._links.open(self._decoder_of)
+        for process in self._processes:
+            process.start()
+        for service in self._services.values():
+            service.start()
+        self._ticking = asyncio.ensure_future(self._tick())
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """End everything within about two seconds, and close every account."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        await asyncio.gather(*(service.stop() for service in self._services.values()))
+        for name in list(self._seats):
+            self.remove(name)
+        self._links.close()
+        await asyncio.gather(*(process.stop() for process in self._processes))
+        shutil.rmtree(self._folder, ignore_errors=True)
+        for output in self.outputs:
+            output.close()
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Return when `stop` is set. Raises what ended the cell by itself, such as an account that does not add up."""
+        if self._ticking is None:
+            return
+        waiting = asyncio.ensure_future(stop.wait())
+        try:
+            done, _ = await asyncio.wait((waiting, self._ticking), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if self._ticking in done:
+            self._ticking.result()
+
+    @property
+    def cameras(self) -> dict[str, Camera]:
+        """The cameras that are watched now, by name."""
+        return {name: seat.camera for name, seat in self._seats.items()}
+
+    def apply(self, cameras: Iterable[Camera]) -> list[str]:
+        """Make these the cameras of the cell; what was changed, in words."""
+        wanted = {camera.name: camera for camera in cameras}
+        changes = []
+        for name in [name for name in self._seats if name not in wanted]:
+            self.remove(name)
+            changes.append(f"{name} removed")
+        for name, camera in wanted.items():
+            seat = self._seats.get(name)
+            if seat is None:
+                self.add(camera)
+                changes.append(f"{name} added")
+            elif seat.camera != camera:
+                self._change(seat, camera)
+                changes.append(f"{name} changed")
+        return changes
+
+    def add(self, camera: Camera) -> None:
+        """Watch a camera from now on; in the place of one of the same name."""
+        if camera.name in self._seats:
+            self.remove(camera.name)
+        self._seats[camera.name] = CameraSeat(camera, self._clock_ns())
+        self._histories[camera.name] = ConnectionHistory()
+        self._ingest_of[camera.name] = self._least(self._ingest_of, "ingest")
+        self._decoder_of[camera.name] = self._least(self._decoder_of, "decode")
+        self._degrader.set_priorities(seat.camera.priority for seat in self._seats.values())
+        self._service_of(camera.variant)
+        self._tell_decoder(camera.name)
+        self._tell_ingest(camera.name)
+
+    def remove(self, name: str) -> None:
+        """Watch a camera no more; its account is closed and kept in `final`."""
+        seat = self._seats.pop(name)
+        seat.stop()
+        self.final[name] = seat.account.count()
+        self._histories.pop(name)
+        self._links.send("ingest", self._ingest_of.pop(name), ForgetCamera(camera=name))
+        self._links.send("decode", self._decoder_of.pop(name), ForgetCamera(camera=name))
+        self._degrader.set_priorities(seat.camera.priority for seat in self._seats.values())
+
+    def status(self) -> CellStatus:
+        """All cameras now. Raises AccountError when a camera's account does not add up."""
+        now_ns = self._clock_ns()
+        return CellStatus(
+            at_unix_ns=time.time_ns(),
+            uptime_s=(now_ns - self._began_ns) / 1e9,
+            variant=", ".join(service.model_name for service in self._services.values() if service.model_name),
+            cameras=tuple(status_from_seat(seat, self._histories[name], now_ns) for name, seat in self._seats.items()),
+            server_message="; ".join(service.message for service in self._services.values() if service.message),
+            notes=(self._degrader.sentence(),) if self._degrader.level else (),
+            lost_events={output.name: output.lost for output in self.outputs},
+            processes={process.name: process.pid or 0 for process in self._processes},
+            restarts={process.name: process.restarts for process in self._processes},
+        )
+
+    def move_to(self, address: ServerAddress) -> None:
+        """The server is at another address from now on."""
+        self._address = address
+        for service in self._services.values():
+            service.address = address
+
+    def _change(self, seat: CameraSeat, camera: Camera) -> None:
+        """Take a changed row over; its account goes on."""
+        before, seat.camera = seat.camera, camera
+        now_ns = self._clock_ns()
+        seat.advance(now_ns)
+        seat.schedule.change(now_ns, camera.frames_per_s)
+        self._service_of(camera.variant)
+        self._degrader.set_priorities(other.camera.priority for other in self._seats.values())
+        self._tell_decoder(camera.name)
+        if any(getattr(before, field) != getattr(camera, field) for field in _RECONNECTS):
+            self._tell_ingest(camera.name)
+
+    def _service_of(self, variant: str) -> None:
+        name = variant or self._variant
+        if name in self._services:
+            return
+
+        def seats() -> list[CameraSeat]:
+            return [seat for seat in self._seats.values() if (seat.camera.variant or self._variant) == name]
+
+        service = ModelService(
+            self._address,
+            name,
+            seats=seats,
+            writer=self._links,
+            on_inferred=self._on_inferred,
+            on_notice=self._on_notice,
+        )
+        self._services[name] = service
+        if self._ticking is not None:
+            service.start()
+
+    def _least(self, places: dict[str, int], kind: ProcessKind) -> int:
+        """The process with the fewest cameras."""
+        used = Counter(places.values())
+        return min(range(self._counts[kind]), key=lambda number: used[number])
+
+    def _tell_decoder(self, name: str) -> None:
+        seat = self._seats[name]
+        rate = {"full": 1.0, "halved": 0.5, "keyframes": 1.0, "paused": 0.0}[seat.step] * seat.camera.frames_per_s
+        wish = DecodeCamera(camera=name, frames_per_s=rate, keyframes_only=seat.step == "keyframes")
+        self._links.send("decode", self._decoder_of[name], wish)
+
+    def _tell_ingest(self, name: str) -> None:
+        camera = self._seats[name].camera
+        wish = WatchCamera(camera=camera, decoder=decoder_socket(self._decoder_of[name]))
+        self._links.send("ingest", self._ingest_of[name], wish)
+
+    def _on_process(self, kind: ProcessKind, number: int, is_there: bool) -> None:
+        """A process came, and is told of its cameras; or went."""
+        places = self._decoder_of if kind == "decode" else self._ingest_of
+        for name in [name for name, place in places.items() if place == number]:
+            seat = self._seats[name]
+            if kind == "decode":
+                seat.is_decoded = is_there
+                seat.decode = DecodeReport(camera=name)
+                if is_there:
+                    seat.forget_sequence()
+                    self._tell_decoder(name)
+            elif is_there:
+                self._tell_ingest(name)
+            else:
+                seat.hear_ingest(replace(IngestReport(camera=name), message="its ingest process is started again"))
+
+    def _hear(self, value: Any) -> None:
+        """What a process tells."""
+        now_ns = self._clock_ns()
+        if isinstance(value, DueFrame):
+            seat = self._seats.get(value.camera)
+            if seat is not None:
+                seat.take(value, now_ns)
+                self._wake(seat)
+            return
+        for item in value:
+            seat = self._seats.get(item.camera)
+            if seat is None:
+                continue
+            if isinstance(item, IngestReport):
+                self._histories[item.camera].note(item.connections, item.stalls, now_ns)
+                seat.hear_ingest(item)
+            elif isinstance(item, DecodeReport):
+                seat.decode = item
+
+    def _wake(self, seat: CameraSeat) -> None:
+        if seat.is_ready:
+            self._services[seat.camera.variant or self._variant].wake()
+
+    def _on_inferred(self, result: Inferred) -> None:
+        for output in self.outputs:
+            output.on_inferred(result)
+
+    async def _tick(self) -> None:
+        """Frames become due, too old or lost; once a second the outputs hear of everything."""
+        told_s = time.monotonic()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now_ns = self._clock_ns()
+            due = lost = 0
+            for seat in self._seats.values():
+                before = seat.account.due
+                seat.advance(now_ns)
+                due += seat.account.due - before
+                lost += seat.overloaded
+                seat.overloaded = 0
+                self._wake(seat)
+            if note := self._degrader.note(due, lost, time.monotonic()):
+                self._on_notice(note)
+                self._take_steps()
+            if time.monotonic() - told_s >= STATUS_EVERY_S:
+                told_s = time.monotonic()
+                status = self.status()
+                for output in self.outputs:
+                    output.on_status(status)
+
+    def _take_steps(self) -> None:
+        for name, seat in self._seats.items():
+            step = self._degrader.step_of(seat.camera.priority)
+            if step != seat.step:
+                seat.step = step
+                self._tell_decoder(name)

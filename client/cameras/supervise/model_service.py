@@ -1,0 +1,161 @@
+"""One served model for the cameras that use it: sessions opened again whenever the server comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from photofinish.client.cameras.schedule.batches import BatchSender, FrameWriter, StagedSlot, chosen_seats
+from photofinish.client.cameras.schedule.seat import CameraSeat
+from photofinish.client.cameras.values.outcome import Inferred
+from photofinish.client.pipeline.opening import choose_model
+from photofinish.client.pipeline.optimised import IN_FLIGHT
+from photofinish.client.triton.served import TritonClient
+from photofinish.client.triton.session import Session
+from photofinish.errors import ConfigError, InferenceError, PhotofinishError, reason_from_error
+from photofinish.model_card import ModelCard
+
+RETRY_S = 0.5
+LONGEST_RETRY_S = 3.0
+MAX_BATCH = {"cuda": 8, "cpu": 4}
+REQUEST_TIMEOUT_S = 5.0
+MAX_FAILURES = 3
+"""Requests that fail in a row, until the session is opened anew: a server that was started again knows no regions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerAddress:
+    """host:port of gRPC and of HTTP; "" where the latter is not known."""
+
+    grpc_url: str
+    http_url: str = ""
+
+
+class ModelService:
+    """Serves the seats that `seats` gives, by one model. message: what is wrong with the server, "" for nothing."""
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        variant: str,
+        *,
+        seats: Callable[[], Iterable[CameraSeat]],
+        writer: FrameWriter,
+        on_inferred: Callable[[Inferred], None],
+        on_notice: Callable[[str], None],
+    ) -> None:
+        """variant: full name or suffix, "" for the first optimised one."""
+        self.address = address
+        self.variant = variant
+        self.model_name = ""
+        self.message = "not connected yet"
+        self._seats = seats
+        self._writer = writer
+        self._on_inferred = on_inferred
+        self._on_notice = on_notice
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to serve, in the running loop."""
+        self._task = asyncio.ensure_future(self._run())
+
+    def wake(self) -> None:
+        """A frame may be ready."""
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Stop serving. What is in flight is given a moment."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        delay_s = RETRY_S
+        while True:
+            try:
+                session, card = await asyncio.to_thread(self._open)
+            except (PhotofinishError, OSError) as exc:
+                self._fail(exc)
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, LONGEST_RETRY_S)
+                continue
+            delay_s = RETRY_S
+            self._set_served(True)
+            self.message = ""
+            try:
+                await self._serve(session, card)
+            finally:
+                closing = asyncio.get_running_loop().run_in_executor(None, session.close)
+                with contextlib.suppress(asyncio.TimeoutError, PhotofinishError):
+                    await asyncio.wait_for(asyncio.shield(closing), 0.5)
+
+    def _open(self) -> tuple[Session, ModelCard]:
+        """Connect. Blocks; raises InferenceError or ConfigError."""
+        with TritonClient(self.address.grpc_url, timeout_s=REQUEST_TIMEOUT_S) as client:
+            models = {model.name: model for model in client.models()}
+            cards = {name: model.card for name, model in models.items()}
+            name = choose_model(cards, self.variant or None, where=self.address.grpc_url, on_notice=self._on_notice)
+            card = models[name].require_card()
+        self.model_name = name
+        batch_size = min(MAX_BATCH.get(card.device, 1), max(models[name].max_batch_size, 1))
+        session = Session(
+            self.address.grpc_url,
+            models[name],
+            http_url=self.address.http_url or None,
+            slots=IN_FLIGHT.get(card.device, 1),
+            batch_size=batch_size,
+            timeout_s=REQUEST_TIMEOUT_S,
+            on_notice=self._on_notice,
+        )
+        return session, card
+
+    async def _serve(self, session: Session, card: ModelCard) -> None:
+        """Fill every slot again and again, until requests fail in a row."""
+        sender = BatchSender(session, card, self._writer, self._on_inferred)
+        staged = [StagedSlot(session.acquire(0)) for _ in range(IN_FLIGHT.get(card.device, 1))]
+        lanes = [asyncio.ensure_future(self._lane(sender, slot, session.batch_size)) for slot in staged]
+        try:
+            done, _ = await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
+            for lane in done:
+                lane.result()
+        finally:
+            for lane in lanes:
+                lane.cancel()
+            await asyncio.gather(*lanes, return_exceptions=True)
+            for slot in staged:
+                slot.close()
+
+    async def _lane(self, sender: BatchSender, staged: StagedSlot, batch_size: int) -> None:
+        failures = 0
+        while failures < MAX_FAILURES:
+            chosen = chosen_seats(self._seats(), batch_size)
+            if not chosen:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            try:
+                await sender.send(staged, chosen)
+            except (InferenceError, ConfigError) as exc:
+                failures += 1
+                self._fail(exc)
+                await asyncio.sleep(RETRY_S / 2)
+            else:
+                if failures:
+                    self._set_served(True)
+                    self.message = ""
+                failures = 0
+
+    def _fail(self, exc: Exception) -> None:
+        text = reason_from_error(exc)
+        if text != self.message:
+            self._on_notice(f"server: {text}")
+        self.message = text
+        self._set_served(False)
+
+    def _set_served(self, is_served: bool) -> None:
+        for seat in self._seats():
+            seat.is_served = is_served

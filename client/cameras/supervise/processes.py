@@ -1,0 +1,95 @@
+"""The processes of a cell: started, started again when they end, and gone with their owner."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from photofinish.client.cameras.wire.messages import ProcessKind
+
+MODULES: dict[ProcessKind, str] = {
+    "ingest": "photofinish.client.cameras.ingest.process",
+    "decode": "photofinish.client.cameras.decode.process",
+}
+FIRST_DELAY_S = 0.2
+LONGEST_DELAY_S = 5.0
+HEALTHY_S = 30.0
+POLL_S = 0.1
+STOP_S = 0.7
+
+
+class CellProcess:
+    """One process, kept alive for ever: after a longer wait each time it ends soon. on_end hears why it ended."""
+
+    def __init__(
+        self, kind: ProcessKind, number: int, folder: Path, log_folder: Path, on_end: Callable[[str], None]
+    ) -> None:
+        self.kind = kind
+        self.number = number
+        self.restarts = 0
+        self._folder = folder
+        self._log_path = log_folder / f"cameras-{kind}-{number}.log"
+        self._on_end = on_end
+        self._process: subprocess.Popen[bytes] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.kind} process {self.number}"
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def start(self) -> None:
+        """Start it and its supervision, which lives in the running loop."""
+        self._spawn()
+        self._task = asyncio.ensure_future(self._watch())
+
+    async def stop(self) -> None:
+        """End it: its standard input ends, and what does not leave then is killed."""
+        if self._task is not None:
+            self._task.cancel()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        deadline = time.monotonic() + STOP_S
+        while process.poll() is None and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+    def _spawn(self) -> None:
+        self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", MODULES[self.kind], str(self._folder), str(self.number)]
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
+
+    async def _watch(self) -> None:
+        delay_s = FIRST_DELAY_S
+        began_s = time.monotonic()
+        while self._process is not None:
+            if (code := self._process.poll()) is None:
+                await asyncio.sleep(POLL_S)
+                continue
+            ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            self._on_end(f"{self.name} {ended} and is started again; see {self._log_path}")
+            if time.monotonic() - began_s > HEALTHY_S:
+                delay_s = FIRST_DELAY_S
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, LONGEST_DELAY_S)
+            self.restarts += 1
+            began_s = time.monotonic()
+            self._spawn()

@@ -1,0 +1,259 @@
+"""`photofinish cameras run`: server, cell, outputs, the list that changes, and the table in the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from photofinish.client.cameras.account.account import require_sum
+from photofinish.client.cameras.list.reading import cameras_from_file
+from photofinish.client.cameras.outputs.json_lines import JsonLines
+from photofinish.client.cameras.outputs.output import Output
+from photofinish.client.cameras.streams.launch import StreamProcesses
+from photofinish.client.cameras.supervise.cell import CameraCell
+from photofinish.client.cameras.supervise.model_service import ServerAddress
+from photofinish.client.cameras.supervise.tables import status_table, summary_line, total_count
+from photofinish.client.cameras.values.camera import Camera
+from photofinish.client.cameras.values.status import CellStatus
+from photofinish.client.pipeline.opening import choose_model
+from photofinish.errors import ConfigError, PhotofinishError, ServerError
+from photofinish.flows import tell
+from photofinish.flows.cameras import read_list
+from photofinish.machine.processor import usable_cores
+from photofinish.server.triton.embedded import EmbeddedServer
+
+CAMERAS_A_PROCESS = 150
+LOOK_EVERY_S = 1.0
+LINE_EVERY_S = 10.0
+TABLE_EVERY_S = 2.0
+SERVER_PAUSE_S = 2.0
+CLEAR = "\033[H\033[2J"
+
+
+class CameraRun:
+    """One run. seconds: None for until Ctrl-C."""
+
+    def __init__(
+        self,
+        *,
+        file: Path | None,
+        test_streams: int | None,
+        url: str | None,
+        http_url: str | None,
+        variant: str,
+        repository: Path,
+        source: str,
+        stream_fps: float,
+        stream_size: str,
+        frames_per_s: float,
+        json_path: str | None,
+        seconds: float | None,
+        ingest_processes: int | None,
+        decode_processes: int | None,
+    ) -> None:
+        self._file = file
+        self._test_streams = test_streams
+        self._url, self._http_url = url, http_url or ""
+        self._variant = variant
+        self._repository = repository
+        self._source = source
+        self._stream_fps = stream_fps
+        self._size_wh = size_from_text(stream_size)
+        self._frames_per_s = frames_per_s
+        self._json_path = json_path
+        self._seconds = seconds
+        self._ingest_processes, self._decode_processes = ingest_processes, decode_processes
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._last_note = ""
+
+    async def run(self) -> None:
+        """Watch until the end, then say what became of every frame."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        async with contextlib.AsyncExitStack() as stack:
+            streams, cameras = await self._cameras(stack)
+            embedded = await self._server(stack)
+            address = (
+                address_of(embedded) if embedded else ServerAddress(grpc_url=self._url or "", http_url=self._http_url)
+            )
+            cell = CameraCell(
+                address,
+                variant=self._variant,
+                outputs=self._outputs(),
+                ingest_processes=self._ingest_processes or -(-len(cameras) // CAMERAS_A_PROCESS),
+                decode_processes=self._decode_processes or max(usable_cores() // 2, 1),
+                on_notice=self._note,
+            )
+            cell.apply(cameras)
+            async with cell:
+                await self._watch(cell, embedded, streams)
+                status = cell.status()
+        self._tell_end(cell, status, streams)
+
+    async def _watch(self, cell: CameraCell, embedded: EmbeddedServer | None, streams: StreamProcesses | None) -> None:
+        tasks = [asyncio.ensure_future(self._show(cell))]
+        if self._file is not None:
+            tasks.append(asyncio.ensure_future(self._follow_list(cell, self._file)))
+        if embedded is not None:
+            tasks.append(asyncio.ensure_future(self._keep_server(cell, embedded)))
+        if self._seconds is not None:
+            asyncio.get_running_loop().call_later(self._seconds, self._stop.set)
+        try:
+            await cell.run_until(self._stop)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _cameras(self, stack: contextlib.AsyncExitStack) -> tuple[StreamProcesses | None, Sequence[Camera]]:
+        if self._file is not None:
+            return None, read_list(self._file).cameras
+        count = self._test_streams or 1
+        width, height = self._size_wh
+        tell(f"making {count} test streams, {width} x {height}, {self._stream_fps:g} fps, H.264")
+        streams = await stack.enter_async_context(
+            StreamProcesses(count, size_wh=self._size_wh, frames_per_s=self._stream_fps, source=self._source)
+        )
+        return streams, streams.cameras(self._frames_per_s)
+
+    async def _server(self, stack: contextlib.AsyncExitStack) -> EmbeddedServer | None:
+        """A server of our own with the chosen variant, unless another one was named."""
+        if self._url:
+            return None
+        from photofinish.export.publishing.cards import card_from_directory
+        from photofinish.server.triton.run_folder import models_in
+
+        cards = {name: card_from_directory(self._repository / name) for name in models_in(self._repository)}
+        name = choose_model(cards, self._variant or None, where=str(self._repository), on_notice=self._note)
+        server = EmbeddedServer(self._repository, models=(name,), on_progress=self._note)
+        stack.push_async_callback(asyncio.to_thread, server.stop)
+        await asyncio.to_thread(server.__enter__)
+        return server
+
+    def _outputs(self) -> list[Output]:
+        if self._json_path is None:
+            return []
+        try:
+            path = None if self._json_path == "-" else Path(self._json_path)
+            return [JsonLines(path, on_failure=self._note)]
+        except OSError as exc:
+            raise ConfigError(f"--json {self._json_path} cannot be written: {exc.strerror}") from exc
+
+    async def _show(self, cell: CameraCell) -> None:
+        """The table where somebody looks, else a line every ten seconds."""
+        is_screen = sys.stderr.isatty()
+        while True:
+            await asyncio.sleep(TABLE_EVERY_S if is_screen else LINE_EVERY_S)
+            status = cell.status()
+            if is_screen:
+                height = shutil.get_terminal_size().lines
+                lines = [
+                    summary_line(status),
+                    self._last_note,
+                    "",
+                    *status_table(status, height - 6),
+                    "",
+                    "Ctrl-C stops.",
+                ]
+                click.echo(CLEAR + "\n".join(line[: shutil.get_terminal_size().columns] for line in lines), err=True)
+            else:
+                tell(summary_line(status))
+
+    async def _follow_list(self, cell: CameraCell, file: Path) -> None:
+        """Take the list over whenever the file changes, and on SIGHUP."""
+        seen = _stamp(file)
+        while True:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._reload.wait(), LOOK_EVERY_S)
+            stamp = _stamp(file)
+            if stamp == seen and not self._reload.is_set():
+                continue
+            seen = stamp
+            self._reload.clear()
+            try:
+                found = cameras_from_file(file)
+            except ConfigError as exc:
+                self._note(f"{exc}; the cameras stay as they are")
+                continue
+            for problem in found.problems:
+                self._note(f"{file}: {problem}")
+            changes = cell.apply(found.cameras)
+            self._note(
+                f"{file} read again: {', '.join(changes[:10]) or 'nothing changed'}{', …' if len(changes) > 10 else ''}"
+            )
+
+    async def _keep_server(self, cell: CameraCell, server: EmbeddedServer) -> None:
+        """Start the server again when it ends by itself; cameras go on, and say what they lose meanwhile."""
+        while True:
+            await asyncio.sleep(0.2)
+            if server.is_alive():
+                continue
+            self._note(f"the server ended by itself and is started again; see {server.log_path}")
+            await asyncio.to_thread(server.stop)
+            try:
+                await asyncio.to_thread(server.__enter__)
+            except (ServerError, PhotofinishError) as exc:
+                self._note(f"the server cannot be started: {exc}; trying again")
+                await asyncio.sleep(SERVER_PAUSE_S)
+                continue
+            cell.move_to(address_of(server))
+
+    def _note(self, text: str) -> None:
+        """Something that an operator should know, with its time."""
+        self._last_note = f"{time.strftime('%H:%M:%S')} {text}"
+        tell(self._last_note)
+
+    def _tell_end(self, cell: CameraCell, status: CellStatus, streams: StreamProcesses | None) -> None:
+        total = total_count(list(cell.final.values()))
+        require_sum("all cameras", total)
+        for line in status_table(status):
+            tell(line)
+        causes = ", ".join(
+            f"{cause.value} {count}" for cause, count in sorted(total.dropped.items(), key=lambda item: -item[1])
+        )
+        tell(
+            f"{len(cell.final)} cameras in {status.uptime_s:.0f} s: {total.due} frames due = "
+            f"{total.inferred} inferred + {total.dropped_total} dropped{f' ({causes})' if causes else ''}"
+        )
+        for name, lost in status.lost_events.items():
+            if lost:
+                tell(f"{name}: {lost} events lost, its receiver was too slow")
+        if streams is not None and (verdict := streams.verdict()):
+            tell(verdict)
+
+
+def address_of(server: EmbeddedServer) -> ServerAddress:
+    """Where an embedded server answers."""
+    return ServerAddress(grpc_url=server.endpoint.grpc_url, http_url=server.endpoint.http_url)
+
+
+def size_from_text(text: str) -> tuple[int, int]:
+    """Width and height from `640x360`. Raises ConfigError."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()) or not all(
+        64 <= int(side) <= 4096 and int(side) % 2 == 0 for side in (width, height)
+    ):
+        raise ConfigError(
+            f"--stream-size must be width x height, both even and within 64..4096, such as 640x360; got {text!r}"
+        )
+    return int(width), int(height)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """What changes with a file; zeros while it is not there."""
+    try:
+        found = file.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_ino

@@ -1,0 +1,247 @@
+"""Due frames of one camera: each picture serves one, and what no picture serves is lost for one cause."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from photofinish.client.cameras.schedule.degrade import Degrader
+from photofinish.client.cameras.schedule.due import DueSchedule
+from photofinish.client.cameras.schedule.seat import CameraSeat
+from photofinish.client.cameras.values.camera import Camera
+from photofinish.client.cameras.values.outcome import CameraDropCause, DueFrame
+from photofinish.client.cameras.values.status import IngestPhase, IngestReport
+from photofinish.client.cameras.wire.messages import DecodeReport, DecodeState
+
+MS = 10**6
+PLAYING = IngestReport(camera="door", phase=IngestPhase.PLAYING, connections=1, pictures=5)
+
+
+def seat_at_5_fps(**fields: object) -> CameraSeat:
+    seat = CameraSeat(Camera(**{"name": "door", "url": "rtsp://cam", **fields}), 0)  # type: ignore[arg-type]
+    seat.hear_ingest(PLAYING)
+    seat.decode = DecodeReport(camera="door", state="ok")
+    return seat
+
+
+def frame(sequence: int, at_ms: float) -> DueFrame:
+    at_ns = round(at_ms * MS)
+    return DueFrame(
+        camera="door",
+        sequence=sequence,
+        captured_ns=at_ns,
+        arrived_ns=at_ns,
+        decoded_ns=at_ns,
+        clock="arrival",
+        size_wh=(64, 64),
+    )
+
+
+def serve(seat: CameraSeat, now_ms: float) -> int | None:
+    """Send what waits, as a batch would."""
+    waiting = seat.begin_writing()
+    tick = seat.written(waiting.frame if waiting else None)
+    if tick is not None:
+        seat.close_inferred(tick, 10 * MS, round(now_ms * MS))
+    return tick
+
+
+def drops(seat: CameraSeat) -> dict[str, int]:
+    return {cause.value: count for cause, count in seat.account.count().dropped.items()}
+
+
+@pytest.mark.parametrize("fps", [0.2, 1, 4.9, 5, 29.97, 60])
+def test_ticks_come_by_the_clock_alone(fps: float) -> None:
+    schedule = DueSchedule(1000, fps)
+    times = [schedule.time_ns(tick) for tick in range(2000)]
+    for tick, time_ns in enumerate(times):
+        assert schedule.due_by(time_ns - 1) == tick
+        assert schedule.due_by(time_ns) == tick + 1
+    assert times[1000] == pytest.approx(1000 + 1000 * 1e9 / fps, abs=1)
+    schedule.change(times[10] + 1, 2 * fps)
+    assert [schedule.time_ns(tick) for tick in (11, 12)] == [times[11], times[11] + round(0.5e9 / fps)]
+
+
+def test_a_camera_of_just_the_wanted_rate_loses_nothing_by_its_jitter() -> None:
+    seat = seat_at_5_fps()
+    now_ms = 0.0
+    for number in range(500):
+        at_ms = 130 + 200 * number + (90 if number % 3 == 0 else 0)
+        while now_ms < at_ms:
+            now_ms += 20
+            seat.advance(round(now_ms * MS))
+        seat.take(frame(number, now_ms), round(now_ms * MS))
+        serve(seat, now_ms)
+    count = seat.account.count()
+    assert count.inferred == 500
+    assert count.dropped_total == 0
+
+
+def test_a_dead_camera_loses_everything_for_its_cause() -> None:
+    seat = seat_at_5_fps()
+    seat.hear_ingest(replace(PLAYING, phase=IngestPhase.WAITING))
+    for now_ms in range(0, 10_001, 20):
+        seat.advance(now_ms * MS)
+    count = seat.account.count()
+    assert (count.due, count.inferred) == (51, 0)
+    assert count.pending <= 4
+    assert drops(seat) == {"not_connected": count.due - count.pending}
+    seat.stop()
+    assert drops(seat)["stopped"] == count.pending
+    assert seat.account.count().pending == 0
+
+
+@pytest.mark.parametrize(
+    ("phase", "state", "pictures", "cause"),
+    [
+        (IngestPhase.CONNECTING, "ok", 9, "not_connected"),
+        (IngestPhase.STALLED, "ok", 9, "stalled"),
+        (IngestPhase.PLAYING, "ok", 9, "stalled"),
+        (IngestPhase.PLAYING, "not_decodable", 9, "not_decodable"),
+        (IngestPhase.PLAYING, "before_keyframe", 9, "before_keyframe"),
+        (IngestPhase.PLAYING, "before_keyframe", 5, "stalled"),
+        (IngestPhase.PLAYING, "behind", 9, "too_old"),
+    ],
+)
+def test_the_cause_is_what_was_wrong(phase: IngestPhase, state: DecodeState, pictures: int, cause: str) -> None:
+    seat = seat_at_5_fps()
+    seat.hear_ingest(replace(PLAYING, phase=phase, pictures=pictures))
+    seat.decode = DecodeReport(camera="door", state=state)
+    seat.advance(0)
+    seat.advance(600 * MS)
+    assert drops(seat) == {cause: 1}
+    seat.is_decoded = False
+    seat.advance(5000 * MS)
+    assert drops(seat)["not_decodable"] > 0
+
+
+def test_the_newest_picture_wins_and_the_old_one_is_counted() -> None:
+    seat = seat_at_5_fps()
+    seat.advance(250 * MS)
+    seat.take(frame(1, 200), 250 * MS)
+    seat.take(frame(2, 250), 250 * MS)
+    assert drops(seat) == {"superseded": 1}
+    assert seat.waiting is not None
+    assert seat.waiting.frame.sequence == 2
+
+
+def test_a_decoder_may_write_a_newer_picture_than_was_asked_for() -> None:
+    seat = seat_at_5_fps()
+    seat.advance(250 * MS)
+    seat.take(frame(1, 200), 250 * MS)
+    seat.begin_writing()
+    seat.take(frame(2, 250), 250 * MS)
+    assert not seat.is_ready, "one picture of a camera is on its way at a time"
+    tick = seat.written(frame(2, 250))
+    assert tick is not None
+    seat.close_inferred(tick, MS, 260 * MS)
+    assert drops(seat) == {"superseded": 1}
+    assert seat.waiting is None
+
+
+def test_what_waits_too_long_is_dropped_and_what_the_server_loses_is_its_fault() -> None:
+    seat = seat_at_5_fps(max_age_s=0.3)
+    seat.advance(0)
+    seat.take(frame(1, 0), 0)
+    seat.advance(301 * MS)
+    assert drops(seat) == {"too_old": 1}
+    assert seat.overloaded == 1
+    seat.is_served = False
+    seat.take(frame(2, 301), 301 * MS)
+    seat.advance(700 * MS)
+    assert drops(seat)["server_failed"] == 1
+    assert seat.overloaded == 1, "which is no overload of this machine"
+
+
+def test_degraded_steps_leave_out_what_they_say() -> None:
+    seat = seat_at_5_fps()
+    seat.step = "halved"
+    seat.advance(1999 * MS)
+    assert drops(seat)["degraded"] == 5
+    seat = seat_at_5_fps()
+    seat.step = "paused"
+    seat.advance(1999 * MS)
+    seat.take(frame(1, 1999), 1999 * MS)
+    assert drops(seat) == {"degraded": 10}
+    assert seat.waiting is None
+
+
+def test_percentiles_need_their_samples() -> None:
+    seat = seat_at_5_fps()
+    assert seat.percentiles_ms() == (None, None, None)
+    seat.account.open_up_to(700)
+    for tick in range(700):
+        seat.close_inferred(tick, (tick + 1) * MS, tick * 200 * MS)
+    assert seat.percentiles_ms() == (350, 665, 693)
+    assert seat.served_fps(699 * 200 * MS) == pytest.approx(5, abs=0.3)
+
+
+def windows(degrader: Degrader, share: float, count: int, begin_s: float) -> tuple[list[str], float]:
+    """So many windows of 5 s with this share lost; what was said, and the time behind them."""
+    said = []
+    for _ in range(count):
+        begin_s += 5
+        said.append(degrader.note(1000, round(1000 * share), begin_s))
+    return [text for text in said if text], begin_s
+
+
+def test_less_is_served_of_less_important_cameras_first_and_more_again_in_the_same_order() -> None:
+    degrader = Degrader()
+    degrader.set_priorities([0, 5, 0, 5])
+    degrader.note(0, 0, 0.0)
+    steps = []
+    now_s = 0.0
+    for _ in range(7):
+        said, now_s = windows(degrader, 0.5, 2, now_s)
+        steps.append((degrader.step_of(0), degrader.step_of(5), bool(said)))
+    assert steps == [
+        ("halved", "full", True),
+        ("keyframes", "full", True),
+        ("paused", "full", True),
+        ("paused", "halved", True),
+        ("paused", "keyframes", True),
+        ("paused", "keyframes", False),
+        ("paused", "keyframes", False),
+    ]
+    back = []
+    while degrader.level:
+        said, now_s = windows(degrader, 0.0, 1, now_s)
+        if said:
+            back.append((degrader.step_of(0), degrader.step_of(5)))
+    assert back == [
+        ("paused", "halved"),
+        ("paused", "full"),
+        ("keyframes", "full"),
+        ("halved", "full"),
+        ("full", "full"),
+    ]
+    assert degrader.sentence() == "all cameras at their full rate"
+
+
+def test_one_bad_window_changes_nothing_and_flapping_waits_longer() -> None:
+    degrader = Degrader()
+    degrader.set_priorities([0])
+    degrader.note(0, 0, 0.0)
+    said, now_s = windows(degrader, 0.5, 1, 0.0)
+    assert not said
+    said, now_s = windows(degrader, 0.0, 1, now_s)
+    said, now_s = windows(degrader, 0.5, 2, now_s)
+    assert "10" not in said[0]
+    assert said[0].startswith("50.0% of the due frames came too late")
+    waits = []
+    for _ in range(3):
+        begun_s = now_s
+        while degrader.level:
+            _, now_s = windows(degrader, 0.0, 1, now_s)
+        waits.append(now_s - begun_s)
+        while not degrader.level:
+            _, now_s = windows(degrader, 0.5, 1, now_s)
+    assert waits[0] < waits[1] < waits[2]
+
+
+def test_the_cause_values_are_labels() -> None:
+    assert {cause.value for cause in CameraDropCause} == {
+        *("not_connected", "stalled", "not_decodable", "before_keyframe", "superseded", "too_old", "degraded"),
+        *("server_failed", "stopped"),
+    }
