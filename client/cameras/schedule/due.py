@@ -11,7 +11,10 @@ WINDOW_INTERVALS = 2
 
 
 class DueSchedule:
-    """Tick k is due at a fixed time; a change of rate goes on from the next tick."""
+    """Tick k is due at a fixed time; a change of rate goes on from the next tick.
+
+    frames_per_s: how many ticks come in a second now.
+    """
 
     def __init__(self, start_ns: int, frames_per_s: float) -> None:
         """start_ns: of tick 0, in perf_counter_ns. frames_per_s: above 0."""
