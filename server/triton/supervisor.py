@@ -86,8 +86,9 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _die_with_supervisor(libc: ctypes.CDLL) -> None:
-    """Run in the server before exec: a process group of its own; the kernel kills it when this process dies."""
+    """Run in the server before exec: a process group of its own, files for its user alone, death with this process."""
     os.setpgid(0, 0)
+    os.umask(0o077)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 

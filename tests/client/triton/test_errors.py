@@ -13,6 +13,7 @@ from photofinish.errors import (
 )
 
 WORDS = {
+    r"restricted, expecting header": "This protocol is restricted, expecting header 'triton-grpc-protocol-x'",
     r"http1\.x server|HTTP proxy": "Trying to connect an http1.x server",
     r"a model process ended; it is starting again": "toy: a model process ended; it is starting again (was ended by X)",
     r"unknown model|not at ready state": "Request for unknown model: 'toy' has no available versions",

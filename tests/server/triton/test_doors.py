@@ -126,6 +126,12 @@ def test_the_token_stands_in_no_command_line_no_log_and_no_file_that_others_read
     assert token not in toy_server.log_path.read_text(errors="replace")
 
 
+def test_what_the_server_writes_is_its_users_alone_from_the_start(toy_server: EmbeddedServer) -> None:
+    """Triton makes the shared memory of its Python backend readable for everybody as far as it may."""
+    status = Path(f"/proc/{toy_server.endpoint.pid}/status").read_text()
+    assert "Umask:\t0077\n" in status
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     save_doubling_onnx(write_model(tmp_path / "models", "doubling_onnx", config_text("doubling_onnx", "onnxruntime")))
