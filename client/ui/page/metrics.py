@@ -33,7 +33,11 @@ class BoardCollector(Collector):
         for side, board in self._boards.items():
             labels = [side, self._variants(side), STREAM_ID]
             done.add_metric(labels, board.frames_done)
-            drops: Mapping[DropCause, int] = {"late": board.frames_dropped, "turn": board.frames_passed}
+            drops: Mapping[DropCause, int] = {
+                "late": board.frames_dropped,
+                "turn": board.frames_passed,
+                "error": board.frames_failed,
+            }
             for cause, count in drops.items():
                 dropped.add_metric([*labels, cause], count)
             latency.add_metric(labels, _cumulative_buckets(board), board.latency_sum_s)

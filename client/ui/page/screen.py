@@ -167,8 +167,7 @@ def _side(state: ViewState, side: Side) -> dict[str, Any]:
         "accuracy": _accuracy(card),
         "live_accuracy": _live_accuracy(part),
         "done": f"{numbers.frames_done:,}",
-        "dropped": _dropped(numbers, state.takes_turns),
-        "drops_label": "Done / late / other's turn" if state.takes_turns else "Done / dropped",
+        **_drops(numbers, state.takes_turns),
         "numbers": {
             "frames_per_s": numbers.frames_per_s,
             "p50_ms": numbers.p50_ms,
@@ -176,6 +175,7 @@ def _side(state: ViewState, side: Side) -> dict[str, Any]:
             "frames_done": numbers.frames_done,
             "frames_dropped": numbers.frames_dropped,
             "frames_passed": numbers.frames_passed,
+            "frames_failed": numbers.frames_failed,
             "recall": numbers.recall,
             "precision": numbers.precision,
             "restarts": part.child.restarts,
@@ -190,8 +190,17 @@ def _p95_unit(numbers: SideNumbers) -> str:
     return "ms" if not missing else "in 1 frame" if missing == 1 else f"in {missing} frames"
 
 
-def _dropped(numbers: SideNumbers, takes_turns: bool) -> str:
-    return f"{numbers.frames_dropped:,} / {numbers.frames_passed:,}" if takes_turns else f"{numbers.frames_dropped:,}"
+def _drops(numbers: SideNumbers, takes_turns: bool) -> dict[str, str]:
+    """The frames without boxes by cause, and the words for them; failed ones only once there are some."""
+    counts = {"late" if takes_turns else "dropped": numbers.frames_dropped}
+    if takes_turns:
+        counts["other's turn"] = numbers.frames_passed
+    if numbers.frames_failed:
+        counts["failed"] = numbers.frames_failed
+    return {
+        "dropped": " / ".join(f"{count:,}" for count in counts.values()),
+        "drops_label": " / ".join(("Done", *counts)),
+    }
 
 
 _BACKENDS = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "tensorrt": "TensorRT"}

@@ -38,7 +38,7 @@ _SAMPLE = np.dtype(
 )
 NO_TRUTH = -1
 
-_DONE, _DROPPED, _PASSED, _LATENCY_SUM, _FIRST_BUCKET = range(5)
+_DONE, _DROPPED, _PASSED, _FAILED, _NEXT_INDEX, _LATENCY_SUM, _FIRST_BUCKET = range(7)
 
 
 class BoardMemory:
@@ -75,6 +75,16 @@ class Board:
         return int(self._words[_PASSED])
 
     @property
+    def frames_failed(self) -> int:
+        """Frames that this side took up and gave no result for: their request failed, or the side's process ended."""
+        return int(self._words[_FAILED])
+
+    @property
+    def next_index(self) -> int:
+        """The index behind the last frame that is accounted for, 0 before the first; a new process goes on from it."""
+        return int(self._words[_NEXT_INDEX])
+
+    @property
     def latency_sum_s(self) -> float:
         """Sum of all latencies since the start."""
         return int(self._words[_LATENCY_SUM]) / 1e9
@@ -95,17 +105,26 @@ class Board:
         dropped: int = 0,
         passed: int = 0,
         turn_ns: int = 0,
+        index: int = 0,
     ) -> None:
-        """Count one finished frame. truth: objects in it, NO_TRUTH when nobody knows; matched: those found.
+        """Count one finished frame, the source's number `index`.
 
-        turn_ns: how long the side worked on it, where sides take turns; 0: they do not.
+        truth: objects in it, NO_TRUTH when nobody knows; matched: those found. turn_ns: how long the side worked on it,
+        where sides take turns; 0: they do not.
         """
         self._samples[self.frames_done % RING_SIZE] = (finished_ns, latency_ns, turn_ns, found, truth, matched, 0)
         self._words[_DROPPED] += dropped
         self._words[_PASSED] += passed
+        self._words[_NEXT_INDEX] = index + 1
         self._words[_LATENCY_SUM] += latency_ns
         self._words[_FIRST_BUCKET + bisect.bisect_left(LATENCY_BUCKETS_S, latency_ns / 1e9)] += 1
         self._words[_DONE] += 1
+
+    def count_failed(self, count: int = 1) -> None:
+        """Count frames that were taken up in vain, behind the last one that is accounted for."""
+        self._words[_FAILED] += count
+        if self.next_index:
+            self._words[_NEXT_INDEX] += count
 
     def reset(self) -> None:
         """Forget everything; for a new source or variant, while no process records."""
@@ -137,6 +156,7 @@ class SideNumbers:
     frames_done: int
     frames_dropped: int
     frames_passed: int = 0
+    frames_failed: int = 0
     p95_missing: int = 0
 
 
@@ -165,6 +185,7 @@ def numbers_from_board(board: Board, now_ns: int, *, offered_per_s: float | None
         frames_done=board.frames_done,
         frames_dropped=board.frames_dropped,
         frames_passed=board.frames_passed,
+        frames_failed=board.frames_failed,
     )
 
 

@@ -31,7 +31,6 @@ class Scribe:
         self._truth_classes: npt.NDArray[np.int32] | None = None
         self._has_looked_for_truth = False
         self._counts_waiting = counts_waiting
-        self._last_index: int | None = None
         self._drawn_ns = 0
 
     def take(self, result: FrameResult) -> None:
@@ -48,8 +47,9 @@ class Scribe:
 
     def _take(self, result: FrameResult, *, latency_ns: int, turn_ns: int = 0, passed: int = 0) -> None:
         frame = result.frame
-        gap = 0 if self._last_index is None else max(frame.index - self._last_index - 1, 0)
-        self._last_index = frame.index
+        # On the board, so that frames which passed while this process was started again count as well.
+        next_index = self._board.next_index
+        gap = max(frame.index - next_index, 0) if next_index else 0
         truth_count, matched = self._judge(result.detections, frame.truth)
         self._board.record(
             finished_ns=result.finished_ns,
@@ -60,6 +60,7 @@ class Scribe:
             dropped=gap - min(passed, gap),
             passed=min(passed, gap),
             turn_ns=turn_ns,
+            index=frame.index,
         )
         if result.finished_ns - self._drawn_ns >= PANEL_INTERVAL_NS:
             self._drawn_ns = result.finished_ns

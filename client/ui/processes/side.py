@@ -14,7 +14,7 @@ from photofinish.client.ui.processes.child import ChildLink
 from photofinish.client.ui.processes.scribe import Scribe
 from photofinish.client.ui.processes.slots import Picture, PictureMemory, PictureReader, PictureWriter
 from photofinish.client.ui.processes.turns import TurnMode, TurnTaker
-from photofinish.errors import ModelNotFoundError
+from photofinish.errors import ModelNotFoundError, PhotofinishError
 from photofinish.frame import Frame
 from photofinish.model_card import ModelCard
 
@@ -81,16 +81,21 @@ class SideWork:
             link.report_running(card=card, transport=pipeline.transport, notices=(), takes_turns=takes_turns)
             told = 0
             panel = PictureWriter(self.panel)
-            scribe = Scribe(Board(self.board), panel, card, counts_waiting=spec.is_paced)
+            board = Board(self.board)
+            scribe = Scribe(board, panel, card, counts_waiting=spec.is_paced)
             done = (
                 self._work_in_turns(link, pipeline, scribe, panel)
                 if takes_turns
                 else self._work_at_once(link, pipeline, scribe)
             )
-            for _ in done:
-                if len(notices) != told:
-                    told = len(notices)
-                    link.report_running(transport=pipeline.transport, notices=tuple(notices))
+            try:
+                for _ in done:
+                    if len(notices) != told:
+                        told = len(notices)
+                        link.report_running(transport=pipeline.transport, notices=tuple(notices))
+            except PhotofinishError:
+                board.count_failed(1 if takes_turns else pipeline.counts.dropped.get("error", 0))
+                raise
 
     def _work_at_once(self, link: ChildLink, pipeline: Pipeline, scribe: Scribe) -> Iterator[None]:
         """Frame after frame, whatever the other side does."""

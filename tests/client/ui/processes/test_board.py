@@ -6,10 +6,14 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.samples import Sample
 
-from photofinish.client.pipeline.frame_result import DropCause
+from photofinish.client.pipeline.frame_result import DropCause, FrameResult
 from photofinish.client.pipeline.metrics import ClientMetrics
 from photofinish.client.ui.page.metrics import BoardCollector
 from photofinish.client.ui.processes.board import RING_SIZE, Board, BoardMemory, numbers_from_board
+from photofinish.client.ui.processes.scribe import PANEL_WH, Scribe
+from photofinish.client.ui.processes.slots import PictureMemory, PictureWriter
+from photofinish.detections import empty_detections
+from tests.builders import build_card, build_frame
 
 SECOND = 1_000_000_000
 
@@ -116,3 +120,24 @@ def test_prometheus_reads_the_same_counters() -> None:
     assert f'photofinish_latency_seconds_bucket{{le="0.01",{left}}} 10.0' in text
     assert f'photofinish_latency_seconds_bucket{{le="+Inf",{left}}} 30.0' in text
     assert 'photofinish_frames_total{side="optimised",stream="split-view",variant="toy"} 0.0' in text
+
+
+def test_every_frame_is_accounted_for_over_a_restart() -> None:
+    """Frames 0 to 9: 0, 1 and 7 to 9 are done, 2 fails, 3 to 6 pass while the side's process is started again."""
+    memory, panel = BoardMemory(), PictureWriter(PictureMemory(max_pixels=PANEL_WH[0] * PANEL_WH[1]))
+    for indices in ((0, 1), (7, 8, 9)):
+        board = Board(memory)
+        scribe = Scribe(board, panel, build_card(), counts_waiting=False)
+        for index in indices:
+            scribe.take(
+                FrameResult(frame=build_frame(index=index), detections=empty_detections(), begun_ns=0, finished_ns=1,
+                            prepare_ns=0, wire_ns=0, decode_ns=0)
+            )  # fmt: skip
+        if index == 1:
+            board.count_failed()
+    assert (board.frames_done, board.frames_failed, board.frames_dropped) == (5, 1, 4)
+    assert board.next_index == 10
+    numbers = numbers_from_board(board, SECOND)
+    assert numbers.frames_failed == 1
+    board.reset()
+    assert (board.frames_failed, board.next_index) == (0, 0)

@@ -7,9 +7,12 @@ import signal
 import time
 from collections.abc import Iterator
 
+import grpc
 import numpy as np
 import pytest
+from prometheus_client import generate_latest
 
+from photofinish.client.ui.page.metrics import registry_of_boards
 from photofinish.client.ui.page.screen import TURNS, screen_from_state
 from photofinish.client.ui.page.split_view import Choice, SplitView
 from photofinish.client.ui.processes.board import Board, BoardMemory, numbers_from_board
@@ -22,6 +25,8 @@ from tests.client.ui.served import BASELINE, OPTIMISED, slow_answer, toy_models
 SECOND = 1_000_000_000
 MS = 1_000_000
 START_S = 40.0
+RECOVERY_S = 15.0
+"""A side whose request failed is back, its process started again; 1 to 3 s on a quiet machine."""
 
 
 class Table:
@@ -268,3 +273,24 @@ def test_at_a_cameras_rate_frames_that_passed_are_told_from_late_ones(served: Fa
         assert baseline.frames_dropped > baseline.frames_done, "120 ms a frame, 33 ms between frames: its own lateness"
         assert baseline.frames_passed > 0
         assert figures(view, "optimised")["frames_per_s"] <= 30.0
+
+
+@pytest.mark.parametrize("turns", ["on", "off"])
+def test_failed_frames_are_counted_and_told(served: FakeTriton, turns: str) -> None:
+    with SplitView(served.url, choice(turns=turns)) as view:
+        wait_for(lambda: min(done(view).values()) >= 3, START_S)
+        assert screen_from_state(view.state())["sides"]["baseline"]["numbers"]["frames_failed"] == 0
+        served.failure = (grpc.StatusCode.INTERNAL, "the model broke")
+        wait_for(lambda: all(board.frames_failed for board in view.boards.values()), START_S)
+        served.failure = None
+        begun = time.monotonic()
+        at = done(view)
+        wait_for(lambda: all(count > at[side] for side, count in done(view).items()), START_S)
+        assert time.monotonic() - begun < RECOVERY_S
+        sides = screen_from_state(view.state())["sides"]
+        metrics = generate_latest(registry_of_boards(view.boards, view.choice.model_name)).decode()
+    for side, board in view.boards.items():
+        assert sides[side]["drops_label"].endswith(" / failed")
+        assert sides[side]["dropped"].endswith(f" / {sides[side]['numbers']['frames_failed']}")
+        assert f'cause="error",side="{side}"' in metrics
+        assert board.next_index >= board.frames_done + board.frames_failed
