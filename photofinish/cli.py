@@ -7,6 +7,7 @@ import difflib
 import importlib
 import io
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from typing import NoReturn
@@ -16,6 +17,7 @@ import click
 from photofinish import __version__
 from photofinish.address.command_line import hide_passwords_in_process_title
 from photofinish.errors import PhotofinishError
+from photofinish.machine.disk import reason_if_full
 from photofinish.machine.signals import StopSignal, exit_code, stop_as_ctrl_c_does
 
 COMMANDS: Mapping[str, str] = {
@@ -92,6 +94,24 @@ def main() -> None:
         end_by_signal(exc)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as exc:
+        end_if_full(exc)
+        raise
+
+
+def end_if_full(exc: OSError) -> None:
+    """End with one line where a disk is full, also the one that the output was sent to; else nothing."""
+    if reason := reason_if_full(exc):
+        what = exc.filename or "the output"
+        click.echo(f"photofinish: {what} cannot be written: {reason}; free some space, or write elsewhere", err=True)
+        discard_output()
+        sys.exit(1)
+
+
+def discard_output() -> None:
+    """Let the interpreter's last flush go nowhere, where the output cannot be written."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def end_by_signal(exc: BaseException | None) -> NoReturn:

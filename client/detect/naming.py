@@ -10,6 +10,7 @@ from pathlib import Path
 from photofinish.client.sources.pictures import PictureSource
 from photofinish.client.sources.source import Source
 from photofinish.errors import ConfigError
+from photofinish.machine.disk import why_not_written
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".dv", ".flv", ".gif", ".h264", ".hevc"),
@@ -18,6 +19,7 @@ VIDEO_SUFFIXES = (
 )
 SAVED_SUFFIXES = (".avif", ".bmp", ".jp2", ".jpe", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Pictures are saved in their own format where OpenCV writes it in colour, else as JPEG."""
+ELSEWHERE = "give another --save folder"
 MAX_STEM_BYTES = 120
 """File systems take 255 bytes; a number and a suffix must fit too."""
 
@@ -40,7 +42,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise ConfigError(f"{folder} cannot be made: {exc.strerror}; give another --save folder") from exc
+        raise ConfigError(why_not_written(folder, exc, ELSEWHERE)) from exc
 
 
 def claim(path: Path, on_notice: Callable[[str], None]) -> Path:
@@ -54,7 +56,7 @@ def claim(path: Path, on_notice: Callable[[str], None]) -> Path:
             if number == 2:
                 on_notice(f"{taken} is there already and stays; saving beside it")
         except OSError as exc:
-            raise ConfigError(f"{path} cannot be written: {exc.strerror}; give another --save folder") from exc
+            raise ConfigError(why_not_written(path, exc, ELSEWHERE)) from exc
         else:
             return path
     raise AssertionError("unreachable")
@@ -80,7 +82,7 @@ def folder_for(source: Source, folder: Path, on_notice: Callable[[str], None]) -
         except FileExistsError:
             own = folder / f"{file_stem(source.name)}-{number}"
         except OSError as exc:
-            raise ConfigError(f"{own} cannot be made: {exc.strerror}; give another --save folder") from exc
+            raise ConfigError(why_not_written(own, exc, ELSEWHERE)) from exc
     on_notice(f"{folder} has pictures of these names already, and they stay; saving to {own}")
     return own
 

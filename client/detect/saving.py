@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 
+from photofinish.client.detect.naming import ELSEWHERE
 from photofinish.client.sources.decoding import reason_from_error
 from photofinish.client.sources.live import quiet_capture
 from photofinish.errors import ConfigError
 from photofinish.letterbox import letterboxed_from_image
+from photofinish.machine.disk import reason_if_full, why_not_written
 
 TICKS_PER_S = 60_000
 """The unit of the times of a saved video: exact for the usual rates, and MPEG-4 part 2 takes no finer one."""
@@ -32,7 +34,7 @@ class Write(Protocol):
 
 
 def save_picture(image_hwc_bgr: npt.NDArray[np.uint8], path: Path) -> None:
-    """Write one picture into a file that was claimed for it. Raises ConfigError when that is impossible."""
+    """Write one picture into a file that was claimed for it; ConfigError, and no file, when that is impossible."""
     quiet_capture()
     try:
         is_coded, content = cv2.imencode(path.suffix, image_hwc_bgr)
@@ -43,7 +45,9 @@ def save_picture(image_hwc_bgr: npt.NDArray[np.uint8], path: Path) -> None:
     try:
         path.write_bytes(content.tobytes())
     except OSError as exc:
-        raise ConfigError(f"{path} cannot be written: {exc.strerror}") from exc
+        with contextlib.suppress(OSError):
+            path.unlink()  # half a picture
+        raise ConfigError(why_not_written(path, exc, ELSEWHERE)) from exc
 
 
 @contextlib.contextmanager
@@ -118,4 +122,6 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except (av.FFmpegError, OSError, ValueError) as exc:
+        if reason_if_full(exc):
+            raise ConfigError(why_not_written(path, exc, ELSEWHERE)) from exc
         raise ConfigError(f"{path} cannot be written as a video: {reason_from_error(exc)}") from exc

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import importlib.metadata
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from photofinish.engine_record import require_engines
 from photofinish.errors import ExportError, ModelRepositoryError
 from photofinish.export.publishing.cards import RECORD_NAME
 from photofinish.export.publishing.exchange import put_in_place
+from photofinish.machine.disk import free_text, reason_if_full
 from photofinish.machine.scratch import scratch_folder
 from photofinish.model_card import ModelCard, card_from_parameter
 from photofinish.source_hash import ROOT, source_files, source_hash
@@ -27,8 +26,6 @@ EXPORTERS = ("torch", "ultralytics", "onnx", "onnxruntime", "onnxruntime-gpu", "
 """Packages whose version decides what an artifact is."""
 WORK_NAME = ".work"
 """The folder in the staging folder where everything unfinished lies; its owner empties it before it begins."""
-FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-"""What the system calls a full disk. By text: shutil gathers several errors into one without a number."""
 CODE = ("export", "photofinish")
 WITHOUT = ("photofinish/commands", "photofinish/flows")
 
@@ -138,17 +135,11 @@ def told_when_full(*folders: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        reason = next((text for text in FULL if text in str(exc)), None)
-        if reason is None:
+        reason = reason_if_full(exc)
+        if not reason:
             raise
-        free = ", ".join(f"{folder} has {_free_bytes(folder) / 1e6:.1f} MB free" for folder in folders)
+        free = ", ".join(dict.fromkeys(free_text(folder) for folder in folders))
         raise ExportError(
             f"a file cannot be written: {reason} ({free}); free some space, or choose other folders with --staging, "
             "--repository and the variable TMPDIR. Nothing was left behind"
         ) from exc
-
-
-def _free_bytes(folder: Path) -> int:
-    """Of the folder, or of the nearest one above it that exists."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(existing).free

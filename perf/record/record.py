@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from photofinish.errors import ConfigError
+from photofinish.machine.disk import why_not_written
 from photofinish.perf.record.changes import Change, NotRun
 from photofinish.perf.record.codec import value_from_json
 from photofinish.perf.record.migration import values_from_schema_1
@@ -171,7 +172,7 @@ def require_writable(path: Path) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as exc:
-        raise ConfigError(f"{path} cannot be written: {exc}; choose another place with --out") from exc
+        raise ConfigError(why_not_written(path, exc, "choose another place with --out")) from exc
 
 
 def write_record(record: Record, path: Path) -> None:
@@ -182,7 +183,7 @@ def write_record(record: Record, path: Path) -> None:
         partial.write_text(json_from_record(record), encoding="utf-8")
         partial.replace(path)
     except OSError as exc:
-        raise ConfigError(f"{path} cannot be written: {exc}; choose another place with --out") from exc
+        raise ConfigError(why_not_written(path, exc, "choose another place with --out")) from exc
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()

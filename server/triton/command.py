@@ -6,10 +6,10 @@ from pathlib import Path
 
 from photofinish.access.token import HTTP_HEADER
 from photofinish.machine.addresses import LOOPBACK
+from photofinish.machine.disk import free_bytes
 from photofinish.server.triton.files import TritonFiles
 from photofinish.server.triton.ports import Ports
 from photofinish.server.triton.supervisor import SHARED_MEMORY
-from photofinish.wheels import free_bytes
 
 STUB_TIMEOUT_S = 600
 """How long a backend may take to load: engine load and the warm-up of every batch size."""

@@ -104,7 +104,7 @@ def test_the_views_metrics_are_those_of_the_pipelines() -> None:
     ]
     assert bounds[0] == bounds[1]
     causes = {sample.labels["cause"] for sample in samples(boards) if "cause" in sample.labels}
-    assert causes == {"late", "turn"}
+    assert causes == {"late", "turn", "error"}
     assert causes <= set(get_args(DropCause))
 
 
