@@ -31,6 +31,8 @@ _INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")
 """Containers whose index names every picture."""
 _TEXT_AS_VIDEO = ("tty", "bin", "xbin", "adf", "idf")
 """FFmpeg draws the letters of any text file."""
+_NO_TIMES = 0x0080
+"""AVFMT_NOTIMESTAMPS: FFmpeg makes the time stamps up, from a rate that it makes up as well."""
 _TIMES_MAY_JUMP = 0x0200
 """AVFMT_TS_DISCONT: FFmpeg's own mark of formats whose time stamps jump."""
 _JUMP_NS, _LONGEST_STEP_NS = 10_000_000_000, 3_600_000_000_000
@@ -123,6 +125,11 @@ class Decoder:
     def format_name(self) -> str:
         """FFmpeg's name of the container."""
         return self._container.format.name
+
+    @property
+    def has_times(self) -> bool:
+        """Whether its time stamps come with the pictures."""
+        return not self._container.format.flags & _NO_TIMES
 
     @property
     def is_playlist(self) -> bool:

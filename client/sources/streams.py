@@ -19,6 +19,11 @@ from photofinish.frame import Frame
 OPEN_TIMEOUT_S = READ_TIMEOUT_S = 5.0
 NO_PICTURE_S = 10.0
 """A stream that sends data of which no picture can be made counts as broken after so long."""
+DRIFT_NS = 5_000_000_000
+"""A stream whose time stamps and our clock differ by more has stamps that are not those of its camera: arrival counts.
+
+Servers send a group of pictures at once when a stream begins, so that less would be too little.
+"""
 RECONNECT_DELAYS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Waits between attempts to reach a stream that broke: a camera that restarts is back within these 15 s."""
 _OPTIONS = {
@@ -67,8 +72,13 @@ class StreamSource(Source):
         super().__init__(name, size_wh=self._decoder.size_wh, frames_per_s=self._decoder.frames_per_s, is_live=True)
 
     def frames(self) -> Iterator[Frame]:
-        """Pictures as they come. Raises SourceError when the stream broke and could not be reached again."""
+        """Pictures as they come. Raises SourceError when the stream broke and could not be reached again.
+
+        presented_ns follows the stream's own times, and the arrival of its pictures where these are none of a camera's:
+        an MJPEG stream says 25 a second whatever its camera sends.
+        """
         index = failed_attempts = 0
+        presented_ns, by_arrival = -1, False
         begun_ns = opened_ns = None
         while not self.closed.is_set():
             picture = self._next()
@@ -80,14 +90,18 @@ class StreamSource(Source):
                 continue
             captured_ns = self._clock()
             begun_ns = captured_ns if begun_ns is None else begun_ns
+            arrived_ns = captured_ns - begun_ns
             if opened_ns is None:  # the stream's own times begin anew with every connection
-                opened_ns = captured_ns - begun_ns
+                opened_ns, by_arrival = arrived_ns, not self._has_camera_times()
+            stamped_ns = opened_ns + picture.presented_ns
+            by_arrival = by_arrival or (abs(stamped_ns - arrived_ns) > DRIFT_NS and not self._comes_in_parts())
+            presented_ns = max(arrived_ns if by_arrival else stamped_ns, presented_ns + 1)
             yield Frame(
                 image_hwc_bgr=picture.image_hwc_bgr(),
                 stream_id=self.name,
                 index=index,
                 captured_ns=captured_ns,
-                presented_ns=opened_ns + picture.presented_ns,
+                presented_ns=presented_ns,
             )
             index, failed_attempts = index + 1, 0
 
@@ -106,6 +120,13 @@ class StreamSource(Source):
                 return self._decoder.next_picture(within_s=NO_PICTURE_S)
             except (av.FFmpegError, OSError):
                 return None
+
+    def _has_camera_times(self) -> bool:
+        return self._decoder is None or self._decoder.has_times
+
+    def _comes_in_parts(self) -> bool:
+        """Of a playlist, which arrive at once and are to be shown one after the other."""
+        return self._decoder is not None and self._decoder.is_playlist
 
     def _close_decoder(self) -> None:
         if self._decoder is not None:

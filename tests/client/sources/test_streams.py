@@ -7,7 +7,9 @@ import itertools
 import socket
 import subprocess
 from collections.abc import Iterator
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from photofinish.client.sources import streams
@@ -60,3 +62,44 @@ def test_a_stream_that_sends_data_without_pictures_ends(monkeypatch):
     with StreamSource("rtsp://cam", "cam") as source, pytest.raises(SourceError, match="cam stopped after 0 frames"):
         next(source.frames())
     assert waits == [streams.NO_PICTURE_S]
+
+
+PICTURE = np.zeros((64, 96, 3), np.uint8)
+
+
+class Stamped:
+    """A decoder whose pictures come as their time stamps say, or not."""
+
+    size_wh, frames_per_s, has_times = (96, 64), 25.0, True
+
+    def __init__(self, stamps_s, *, is_playlist=False):
+        self.is_playlist = is_playlist
+        self._pictures = iter(stamps_s)
+
+    def next_picture(self, within_s):
+        stamp_s = next(self._pictures, None)
+        return (
+            None if stamp_s is None else SimpleNamespace(presented_ns=int(stamp_s * 1e9), image_hwc_bgr=lambda: PICTURE)
+        )
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("stamp_s", "arrival_s", "is_playlist", "last_s"),
+    [
+        (0.04, 0.04, False, 7.96),
+        (0.04, 0.05, False, 7.96),  # 2 s late after 10 s: a slow machine
+        (0.04, 0.2, False, 39.8),  # a camera of 5 pictures a second that says 25
+        (0.2, 0.04, False, 39.8 - 31.84),  # and the other way round
+        (0.2, 0.001, True, 39.8),  # parts of a playlist come at once
+    ],
+)
+def test_a_streams_own_times_count_while_they_are_those_of_a_camera(stamp_s, arrival_s, is_playlist, last_s):
+    moments_ns = itertools.count(0, int(arrival_s * 1e9))
+    decoder = Stamped((number * stamp_s for number in range(200)), is_playlist=is_playlist)
+    source = StreamSource("rtsp://cam", "cam", decoder=decoder, clock=lambda: next(moments_ns))
+    times_ns = [frame.presented_ns for frame in itertools.islice(source.frames(), 200)]
+    assert times_ns == sorted(set(times_ns))
+    assert times_ns[-1] / 1e9 == pytest.approx(last_s, abs=0.01)

@@ -12,15 +12,19 @@ import time
 import traceback
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from photofinish.address.credentials import address_with_credentials
+from photofinish.client.detect.detecting import detect_in_source
+from photofinish.client.pipeline.opening import open_pipeline
 from photofinish.client.sources.opening import open_source
 from photofinish.client.sources.recordings import VideoSource
 from photofinish.client.sources.streams import StreamSource
 from photofinish.errors import SourceError
+from tests.client.fake_triton import FakeTriton
 from tests.client.sources.clips import H264, make_clip
 
 PASSWORD = "p@/[s%s ä:?#"
@@ -67,7 +71,7 @@ class Site(http.server.SimpleHTTPRequestHandler):
             head = b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture)
             with contextlib.suppress(OSError):  # nobody looks any more
                 self.wfile.write(head + picture + b"\r\n")
-            time.sleep(0.02)
+            time.sleep(0.2 if "slowly" in self.path else 0.02)
 
 
 @pytest.fixture
@@ -153,6 +157,26 @@ def test_a_camera_by_http_is_reached_again(site):
         assert len(list(itertools.islice(source.frames(), 30))) == 30
     assert "reconnecting (1 of 5)" in notices[0]
     assert "hunter2" not in notices[0]
+
+
+def test_a_camera_without_time_stamps_plays_at_its_real_speed(site):
+    """Five pictures a second, of which FFmpeg says that they are 25: the saved video was five times too fast."""
+    folder, address = site
+    with (
+        FakeTriton() as server,
+        open_source(f"{address}/mjpeg?slowly") as source,
+        open_pipeline(server.url) as pipeline,
+    ):
+        frames = list(itertools.islice(source.frames(), 6))
+        summary = detect_in_source(source, pipeline, save_folder=folder / "out", frame_limit=8)
+    times_ns = [frame.presented_ns for frame in frames]
+    assert times_ns[0] == 0
+    assert times_ns == sorted(set(times_ns))
+    assert times_ns[-1] == frames[-1].captured_ns - frames[0].captured_ns
+    assert times_ns[-1] > 0.8e9
+    with av.open(str(summary.saved_to)) as saved:
+        times_s = [frame.time for frame in saved.decode(video=0)]
+    assert times_s[-1] > 0.15 * (len(times_s) - 1)
 
 
 def test_a_password_for_a_recording(site):

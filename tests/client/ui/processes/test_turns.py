@@ -289,7 +289,7 @@ def test_failed_frames_are_counted_and_told(served: FakeTriton, turns: str) -> N
         assert time.monotonic() - begun < RECOVERY_S
         sides = screen_from_state(view.state())["sides"]
         metrics = generate_latest(registry_of_boards(view.boards, view.choice.model_name)).decode()
-    for side, board in view.boards.items():
+    for side in view.boards:
         assert sides[side]["drops_label"].endswith(" / failed")
         assert sides[side]["dropped"].endswith(f" / {sides[side]['numbers']['frames_failed']}")
         assert f'cause="error",side="{side}"' in metrics
