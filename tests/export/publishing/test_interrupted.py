@@ -27,6 +27,8 @@ from tests.photofinish.machine.full_disk import full_disk
 
 State = dict[str, bytes]
 OLD, NEW = ("a", "b", "c"), ("a", "b", "d")
+LONGEST_S = 5.0
+"""Of a publishing, or of mending one; some milliseconds on a quiet machine."""
 STRANGER = "someone_elses"
 
 
@@ -162,7 +164,7 @@ def test_a_signal_at_any_step_leaves_all_or_nothing(case: Case, number: int) -> 
         committed = at >= names.index("journal written")
         assert state_of(case.repository) == (case.is_new if committed else case.is_old), name
         assert case.leftovers() == [], name
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < LONGEST_S
 
 
 def signal_at(at: int, number: int) -> Callable[[str], None]:
@@ -217,7 +219,7 @@ def test_kill_at_random_moments(case: Case, way: str) -> None:
         begun = time.monotonic()
         with work_on(case.repository, print):
             pass
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < LONGEST_S
         assert state_of(case.repository) in (case.is_new, case.is_old)
         assert case.leftovers() == []
 
@@ -262,7 +264,7 @@ def test_a_full_disk_leaves_what_was_published(tmp_path: Path) -> None:
         begun = time.monotonic()
         with pytest.raises(ExportError, match=r"No space left on device \(.*MB free\); free some space, or choose"):
             publish_variants(staged_with(tmp_path, NEW, "new"), disk / "model_repository")
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < LONGEST_S
         assert state_of(disk / "model_repository") == before
         assert sorted(path.name for path in disk.iterdir()) == ["filler", "model_repository"]
         (disk / "filler").unlink()
