@@ -6,8 +6,8 @@ import resource
 from collections.abc import Callable
 
 from photofinish.errors import ServerError
+from photofinish.machine.disk import free_bytes
 from photofinish.server.triton.supervisor import SHARED_MEMORY
-from photofinish.wheels import free_bytes
 
 SCARCE_BYTES = 64 << 20
 """With less shared memory than this at the start, a failure is likely for want of it."""
