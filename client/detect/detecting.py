@@ -59,7 +59,7 @@ class DetectSummary:
         text = f"{self.frame_count} frames, {self.box_count} boxes in {self.seconds:.3g} s"
         if self.frame_count:
             text += f", {self.frame_count / self.seconds:.3g} frames/s, P50 {self.p50_service_ns / 1e6:.3g} ms a frame"
-        if self.p50_latency_ns is not None:
+        if self.frame_count and self.p50_latency_ns is not None:
             text += f", P50 latency {self.p50_latency_ns / 1e6:.3g} ms"
         if self.dropped:
             causes = (f"{count} {DROP_WORDS[cause]}" for cause, count in self.drops.items() if count)

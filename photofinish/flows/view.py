@@ -43,14 +43,11 @@ def show_pair(pair: Pair, choice: Choice, hosting: Hosting) -> None:
         for restart in range(1, SERVER_RESTARTS + 1):
             if waited_for_end(server, stop):
                 return
-            tell(f"The server {server.how_it_ended()}; starting it again ({restart} of {SERVER_RESTARTS})")
+            tell(f"The server ended by itself; starting it again ({restart} of {SERVER_RESTARTS})")
             server.stop()
             server = stack.enter_context(server_of(pair, at))
         if not waited_for_end(server, stop):
-            how = server.how_it_ended()
-            raise ServerError(
-                f"the server ended {SERVER_RESTARTS + 1} times, the last time it {how}; see {server.log_path}"
-            )
+            raise ServerError(f"the server ended {SERVER_RESTARTS + 1} times; see {server.log_path}")
 
 
 def server_of(pair: Pair, at: ServerEndpoint | None = None) -> EmbeddedServer:

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -435,12 +436,11 @@ std::string Instance::shape_of(const Request& slot) const {
   return text;
 }
 
-// The shapes of this execution ended their process, or did not.
+// The shapes of this execution ended their process, or did not. However many requests have one, it did so once.
 void Instance::blame(uint32_t slots, bool has_ended) {
-  for (uint32_t i = 0; i < slots; ++i) {
-    const std::string shape = shape_of(process_->lane().requests[i]);
-    has_ended ? blame_->ended(shape) : blame_->answered(shape);
-  }
+  std::set<std::string> shapes;
+  for (uint32_t i = 0; i < slots; ++i) shapes.insert(shape_of(process_->lane().requests[i]));
+  for (const std::string& shape : shapes) has_ended ? blame_->ended(shape) : blame_->answered(shape);
 }
 
 // Make the response of one request and copy its outputs into it; the error that it gets instead stays in the job.

@@ -91,10 +91,6 @@ class EmbeddedServer:
         """Wait until the server has ended by itself; False when it still runs after `timeout_s`."""
         return self._process is None or self._process.wait(timeout_s)
 
-    def how_it_ended(self) -> str:
-        """How a server that runs no more ended, the signal by its name, for a message: `was ended by SIGKILL`."""
-        return self._process.how_it_ended() if self._process is not None else "was stopped"
-
     def __enter__(self) -> EmbeddedServer:
         """Start the server and wait until every model is ready. A stopped server may be started again."""
         if self._process is not None:
@@ -158,8 +154,7 @@ class EmbeddedServer:
                 return
             waiting = ", ".join(name for name in models if name not in log.loaded) or "nothing"
             if not process.is_alive():
-                how = process.how_it_ended()
-                raise ServerError(f"tritonserver {how} while loading {waiting}; {process.log_hint()}{self._scarcity}")
+                raise ServerError(f"tritonserver ended while loading {waiting}; {process.log_hint()}{self._scarcity}")
             if log.lacks_descriptors:
                 raise ServerError(
                     f"tritonserver can open no more files, still loading {waiting}: {DESCRIPTORS_REMEDY}; "

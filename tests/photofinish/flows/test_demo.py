@@ -128,9 +128,6 @@ class ReplacedServer:
     def is_alive(self) -> bool:
         return time.monotonic() < self._ends_at
 
-    def how_it_ended(self) -> str:
-        return "was ended by SIGKILL"
-
 
 def test_a_server_that_ended_is_started_again_and_one_signal_stops_the_demo(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -152,7 +149,7 @@ def test_a_server_that_ended_is_started_again_and_one_signal_stops_the_demo(
         show_pair(Pair(baseline=BASELINE, optimised=OPTIMISED, repository=tmp_path), choice, Hosting(port=0))
         thread.join()
     assert told[0].startswith("Split view: http://127.0.0.1:")
-    assert told[-1] == "The server was ended by SIGKILL; starting it again (1 of 3)"
+    assert told[-1] == "The server ended by itself; starting it again (1 of 3)"
 
 
 def test_headless_measures_both_on_the_real_server(
