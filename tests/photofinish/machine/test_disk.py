@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from photofinish.machine.disk import free_bytes, free_text, reason_if_full, why_not_written
+
+
+@pytest.mark.parametrize(
+    ("exc", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "this user's quota on the disk is used up"),
+        (shutil.Error([("a", "b", f"[Errno 28] {os.strerror(errno.ENOSPC)}: 'b'")]), "the disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied"), ""),
+        (ValueError("of the model"), ""),
+    ],
+)
+def test_a_full_disk_is_known_by_number_and_by_text(exc: BaseException, reason: str) -> None:
+    assert reason_if_full(exc) == reason
+
+
+def test_a_message_says_what_is_free_and_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "file"
+    said = why_not_written(path, OSError(errno.ENOSPC, "No space left on device"), "give another --save folder")
+    assert said.startswith(f"{path} cannot be written: the disk is full ({tmp_path} has ")
+    assert said.endswith(" MB free); free some space, or give another --save folder")
+    denied = why_not_written(path, PermissionError(errno.EACCES, "Permission denied"), "give another --save folder")
+    assert denied == f"{path} cannot be written: Permission denied; give another --save folder"
+    assert free_bytes(path) > 0
+    assert free_text(tmp_path).startswith(f"{tmp_path} has ")
