@@ -108,7 +108,7 @@ HEAVY = {
 VOCABULARY_MAY_IMPORT = {"numpy", "cv2", "click", "tomli", "tqdm"}
 MACHINE_ASKS = {"pynvml": "photofinish/machine/gpu.py"}
 """Libraries of one extra that one module of the vocabulary asks inside a function, and does without."""
-SPEAKS_A_LANGUAGE = {f"perf/report/{name}.py" for name in ("words", "text", "html", "files")}
+SPEAKS_A_LANGUAGE = {f"perf/report/{name}.py" for name in ("words", "text", "html", "files", "page/poster")}
 """What makes the words of a report, and where somebody asks for one."""
 MAX_LINES, MIN_LINES, MAX_MODULES = 300, 50, 14
 SHORT = {

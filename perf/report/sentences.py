@@ -74,8 +74,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "未发现质疑这些数字的理由：{rounds} 轮交替测量，{before} 帧对 {after} 帧；方括号内为 95 % 置信区间。",
     ),
     "trust_partly": (
-        "Nothing was found against these figures; in brackets the 95 % interval. Not valid, further down: {void}.",
-        "未发现质疑这些数字的理由；方括号内为 95 % 置信区间。无效的是下文的：{void}。",
+        "Nothing was found against these figures; in brackets the 95 % interval. Not valid in this record: {void}.",
+        "未发现质疑这些数字的理由；方括号内为 95 % 置信区间。本记录中无效的：{void}。",
     ),
     "trust_void": ("Do not quote any of it: {reason}", "请勿引用：{reason}"),
     "reason_empty": ("nothing was measured", "没有任何测量"),

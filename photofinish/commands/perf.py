@@ -156,6 +156,21 @@ def report(record: Path, out: Path | None, lang: str) -> None:
 
 
 @perf.command()
+@click.argument("record", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help=f"A .pdf or .html. Default: RECORD.poster.pdf in {RESULTS}."
+)
+@click.option("--paper", type=click.Choice(["a3", "a4"]), default="a3", show_default=True)
+@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+def poster(record: Path, out: Path | None, paper: Any, lang: str) -> None:
+    """One page for a stage, as PDF where a Chromium is on PATH, else as a page to print."""
+    from photofinish.flows.poster import make_poster
+
+    name = record.name.partition(".")[0] + (".poster.pdf" if lang == "en" else f".poster.{lang}.pdf")
+    click.echo(make_poster(record, out=out or RESULTS / name, lang=lang, paper=paper))
+
+
+@perf.command()
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option(

@@ -76,7 +76,7 @@ def test_what_speaks_against_one_rung_leaves_the_others_alone() -> None:
     page = html_report(findings)
     assert '<span class="pill partly">VALID in part</span>' in page
     assert "Nothing was found against these figures" in page
-    assert "Not valid, further down: ladder (ONNX Runtime, FP16)." in page
+    assert "Not valid in this record: ladder (ONNX Runtime, FP16)." in page
     assert "VALID in part: ONNX Runtime FPS" in terminal_report(findings)
 
 

@@ -123,7 +123,7 @@ def test_each_part_is_judged_for_itself() -> None:
         assert [cell for row in table[1] for cell in row] == said
         page = html_report(findings_from_record(record), lang=lang)
         assert [text in page for text in said] == [True] * 4
-    assert "Not valid, further down: ladder" in first_screen(findings_from_record(record), ENGLISH).trust
+    assert "Not valid in this record: ladder" in first_screen(findings_from_record(record), ENGLISH).trust
 
 
 def test_a_gpu_at_its_power_limit_is_told_and_voids_nothing() -> None:

@@ -93,7 +93,7 @@ def test_one_pill_made_of_the_claims() -> None:
     assert "6 rounds in turn" in good.trust
     part = screen_of(build_comparison(), interrupted(build_sweep()))
     assert (part.pill, part.tone) == ("VALID in part", "partly")
-    assert part.trust.endswith("Not valid, further down: sweep.")
+    assert part.trust.endswith("Not valid in this record: sweep.")
     bad = screen_of(interrupted(build_comparison()), build_sweep())
     assert bad.tone == "bad"
     assert bad.is_void
