@@ -373,7 +373,7 @@ void Instance::run(std::vector<Job>& jobs, uint32_t first, uint32_t count, bool 
   uint64_t begun = now_ns(), computed = begun;
   uint32_t rows = 0;
   for (uint32_t i = first; i < first + count; ++i) rows += jobs[i].has_failed ? 0 : jobs[i].rows;
-  if (const uint32_t slots = is_served ? process_->lane().request_count : 0; slots > 0) {
+  if (const uint32_t slots = is_served ? std::min(process_->lane().request_count, kMaxRequests) : 0; slots > 0) {
     try {
       process_->run(rows);
       computed = now_ns();
@@ -430,7 +430,9 @@ std::string Instance::shape_of(const Request& slot) const {
   for (size_t index = 0; index < inputs.size(); ++index) {
     const Tensor& tensor = slot.inputs[index];
     text += (index > 0 ? ", " : "") + inputs[index].name + " [";
-    for (uint32_t i = 0; i < tensor.dims_count; ++i) text += (i > 0 ? ", " : "") + std::to_string(tensor.dims[i]);
+    // Its model process may have written there before it ended.
+    const uint32_t count = std::min(tensor.dims_count, kMaxDims);
+    for (uint32_t i = 0; i < count; ++i) text += (i > 0 ? ", " : "") + std::to_string(tensor.dims[i]);
     text += "]";
   }
   return text;

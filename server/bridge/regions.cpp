@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "clock.h"
+#include "plain_files.h"
 
 namespace photofinish {
 namespace {
@@ -25,8 +26,6 @@ constexpr uint64_t kMaxBytes = uint64_t{1} << 32;
 constexpr uint64_t kAlignment = 64;   // engines read vectors
 constexpr std::chrono::seconds kLookPause{2};
 constexpr uint64_t kMapsPauseNs = 200'000'000;  // between two looks for mappings that were not there before
-
-std::string own_path(int file) { return "/proc/self/fd/" + std::to_string(file); }
 
 bool is_abandoned(int file) {
   if (flock(file, LOCK_SH | LOCK_NB) != 0) return false;
@@ -62,20 +61,15 @@ std::optional<RegionName> parse(const std::string& text) {
   return name;
 }
 
-// Whether a descriptor of our own, which its client cannot exchange any more, leads to the region of that name. Nothing
-// here asks the file's own file system, which may be a process of the client's that never answers.
+// Whether a descriptor of our own, which its client cannot exchange any more, leads to the region of that name.
 bool is_region(int held, const RegionName& name) {
   char target[kMaxName + 64];
   const ssize_t length = readlink(own_path(held).c_str(), target, sizeof target);
   if (length < 0) return false;
   const std::string path = std::string(kFolder) + "/" + name.file_name, found(target, static_cast<size_t>(length));
-  if (found != path && found != path + " (deleted)") return false;
-  struct statx of_file {}, of_folder {};
-  constexpr unsigned kWanted = STATX_TYPE | STATX_INO | STATX_UID;
-  return statx(held, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, kWanted, &of_file) == 0 &&
-         statx(AT_FDCWD, kFolder, AT_STATX_DONT_SYNC, STATX_TYPE, &of_folder) == 0 &&
-         of_file.stx_dev_major == of_folder.stx_dev_major && of_file.stx_dev_minor == of_folder.stx_dev_minor &&
-         S_ISREG(of_file.stx_mode) && of_file.stx_ino == name.inode && of_file.stx_uid == geteuid();
+  struct statx status {};
+  return (found == path || found == path + " (deleted)") && is_plain(held, status) && status.stx_ino == name.inode &&
+         status.stx_uid == geteuid();
 }
 
 }  // namespace
@@ -135,8 +129,7 @@ std::optional<Regions::Region> Regions::open_region(const std::string& text) con
   // would refuse the link that leads there; what it leads to is checked, and opened by what is held.
   const int held = open(path.c_str(), O_PATH | O_CLOEXEC);
   if (held < 0) return std::nullopt;
-  // Not to be waited for either: a lease that the client has taken on its own file.
-  const int file = is_region(held, *name) ? open(own_path(held).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+  const int file = is_region(held, *name) ? open_held(held, O_RDONLY) : -1;
   close(held);
   if (file < 0) return std::nullopt;
   struct stat status {};

@@ -58,6 +58,11 @@ def main() -> None:
             struct.pack_into("=IIQQQQ", memory, output, *fields)
             shape = [chance.choice((rows, 1, 6, *(number & 2**63 - 1 for number in NUMBERS), -1)) for _ in range(8)]
             struct.pack_into("=8q", memory, output + 40, *(shape if chance.random() < 0.7 else [rows, 1, 6, *[1] * 5]))
+        if seen % 300 == 299:  # it ends when the requests of its execution are no longer what they were
+            for index in range(8):
+                begin = HEAD + index * REQUEST
+                memory[begin : begin + REQUEST] = chance.randbytes(REQUEST)
+            os._exit(1)
         memory[8:12] = struct.pack("=I", chance.choice(NUMBERS) & 2**32 - 1)
         memory[16:32] = chance.randbytes(16)
         answered.value = seen

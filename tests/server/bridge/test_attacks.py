@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from tests.server.bridge.attacker import (
     means,
     open_regions,
     pictures,
+    post,
     processes_of,
     registered,
     shrinking,
@@ -184,6 +188,45 @@ def test_a_region_is_let_go_of_while_nobody_asks(server: EmbeddedServer) -> None
     with OwnFile(8 * PICTURE_BYTES) as file, registered(server, file, 8 * PICTURE_BYTES) as region:
         assert infer(server, region, direct=file.direct, rows=8)[0] == 200
     wait_until_no_region_is_held(server)
+
+
+def test_a_lease_on_what_is_registered_hangs_nobody(server: EmbeddedServer) -> None:
+    """Triton holds a lock that every request needs while it opens the file; the kernel would let it wait for 45 s."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    path = Path(f"/dev/shm/photofinish-region-{os.getpid()}-lease")
+    path.write_bytes(bytes(PICTURE_BYTES))
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        begun = time.monotonic()
+        body = {"key": f"/{path.name}", "offset": 0, "byte_size": PICTURE_BYTES}
+        status, answer = post(server, "/v2/systemsharedmemory/region/lease/register", body)
+        assert status == 500
+        assert "Unable to open shared memory region" in answer["error"]
+        assert time.monotonic() - begun < 5
+    finally:
+        path.unlink()
+        os.close(descriptor)
+        signal.signal(signal.SIGIO, before)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder", "device"])
+def test_what_is_no_plain_file_is_not_registered(server: EmbeddedServer, tmp_path: Path, kind: str) -> None:
+    path = Path(f"/dev/shm/photofinish-region-{os.getpid()}-{kind}")
+    (tmp_path / "secret").write_bytes(bytes(PICTURE_BYTES))
+    try:
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "folder":
+            path.mkdir()
+        else:
+            path.symlink_to("/dev/zero" if kind == "device" else tmp_path / "secret")
+        body = {"key": f"/{path.name}", "offset": 0, "byte_size": PICTURE_BYTES}
+        status, answer = post(server, f"/v2/systemsharedmemory/region/{kind}/register", body)
+        assert status == 500
+        assert "Unable to open shared memory region" in answer["error"]
+    finally:
+        path.rmdir() if kind == "folder" else path.unlink()
 
 
 @pytest.mark.parametrize("is_direct", [True, False])

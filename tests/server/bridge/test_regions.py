@@ -21,7 +21,7 @@ SIZE = 3 * 4096
 
 @pytest.fixture(scope="module")
 def client(compile_sanitized: Compile) -> Path:
-    return compile_sanitized("regions_client.cpp", "regions.cpp")
+    return compile_sanitized("regions_client.cpp", "regions.cpp", "plain_files.cpp")
 
 
 @pytest.fixture
