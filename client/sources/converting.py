@@ -26,7 +26,9 @@ class BgrConverter:
     FFmpeg's filters take theirs from a pool, which a frame's memory goes back to when its array is gone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 2) -> None:
+        """threads: for one picture, at most as many as there are cores. Many converters of one process take 1 each."""
+        self._threads = threads
         self._reformatter = VideoReformatter()
         self._graph: Graph | None = None
         self._graph_key: tuple[Any, ...] | None = None
@@ -46,7 +48,7 @@ class BgrConverter:
     def _pooled(self, frame: VideoFrame) -> VideoFrame:
         key = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
         if self._graph is None or key != self._graph_key:
-            self._graph, self._graph_key = _graph_for(frame), key
+            self._graph, self._graph_key = _graph_for(frame, self._threads), key
         self._graph.push(frame)
         bgr = self._graph.pull()
         if not isinstance(bgr, VideoFrame):
@@ -54,10 +56,10 @@ class BgrConverter:
         return bgr
 
 
-def _graph_for(frame: VideoFrame) -> Graph:
-    """Pictures of this size and format in, BGR out; on two cores where there are two."""
+def _graph_for(frame: VideoFrame, threads: int) -> Graph:
+    """Pictures of this size and format in, BGR out."""
     graph = Graph()
-    graph.threads = min(2, len(os.sched_getaffinity(0)))
+    graph.threads = min(threads, len(os.sched_getaffinity(0)))
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=_TICK)
     graph.link_nodes(
         source, graph.add("scale", "flags=bicubic"), graph.add("format", "bgr24"), graph.add("buffersink")

@@ -33,7 +33,7 @@ class DecodedCamera:
     def __init__(self, wish: DecodeCamera, clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
         self.name = wish.camera
         self.held: tuple[VideoFrame, DueFrame] | None = None
-        self.converter = BgrConverter()
+        self.converter = BgrConverter(threads=1)
         self._wish = wish
         self._clock_ns = clock_ns
         self._units: deque[AccessUnit] = deque()

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -183,6 +184,17 @@ def test_the_newest_picture_is_written_where_it_is_wanted() -> None:
     os.close(descriptor)
     with pytest.raises(SourceError):
         RegionMaps().array(region, (1,), "uint8")
+
+
+def test_cameras_take_no_threads_of_their_own() -> None:
+    """Seventy cameras with two threads each were 144 threads in one process."""
+    before = len(list(Path("/proc/self/task").iterdir()))
+    cameras = [camera_for(CLIPS["h264"]) for _ in range(10)]
+    for camera in cameras:
+        told(camera, iter(list(units_of(CLIPS["h264"]))[:3]))
+        assert camera.held is not None
+        camera.converter.image_from_frame(camera.held[0])
+    assert len(list(Path("/proc/self/task").iterdir())) <= before + 1
 
 
 @pytest.mark.parametrize(("camera_fps", "wanted_fps"), [(25, 5), (5, 5), (15, 4), (5, 25)])

@@ -228,3 +228,50 @@ def test_gstreamers_server(system_python, words):  # noqa: F811
             assert seen.now.measured_fps == pytest.approx(25, rel=0.2)
 
         asyncio.run(main())
+
+
+def test_gstreamers_server_that_is_killed_and_comes_back(system_python):  # noqa: F811
+    async def main(stack: contextlib.ExitStack) -> None:
+        first = stack.enter_context(contextlib.ExitStack())
+        port = await asyncio.to_thread(first.enter_context, rtsp_server(system_python))
+        seen = Watched(camera_at(f"rtsp://127.0.0.1:{port}/cam"))
+        await seen.pictures(10, timeout_s=20)
+        first.close()
+        report = await seen.waiting()
+        assert report.problem in (IngestProblem.ENDED, IngestProblem.REFUSED)
+        await asyncio.to_thread(stack.enter_context, rtsp_server(system_python, port))
+        await seen.pictures(10, timeout_s=20)
+        seen.watch.stop()
+        assert {unit.connection for unit in seen.units} == {1, 2}
+
+    with contextlib.ExitStack() as stack:
+        asyncio.run(main(stack))
+
+
+def test_a_camera_that_sends_pictures_over_http() -> None:
+    import cv2
+    import numpy as np
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=cut\r\n\r\n")
+        jpeg = cv2.imencode(".jpg", np.full((64, 96, 3), 90, np.uint8))[1].tobytes()
+        with contextlib.suppress(ConnectionError):
+            for _ in range(200):
+                head = f"--cut\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                writer.write(head.encode() + jpeg + b"\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.04)
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        seen = Watched(camera_at(f"http://127.0.0.1:{port}/video"))
+        await seen.pictures(20, timeout_s=15)
+        seen.watch.stop()
+        assert seen.infos[0].codec == "mjpeg"
+        assert all(unit.is_keyframe for unit in seen.units)
+        server.close()
+
+    asyncio.run(main())

@@ -1,0 +1,140 @@
+"""`photofinish cameras run` as a user has it: a list, lines of JSON, a list that changes, and Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from photofinish.client.cameras.streams.stream import TestStream
+from tests.client.cameras.streams.test_server import moving_clip, serving
+from tests.client.cameras.supervise.test_cell import one_box
+from tests.client.fake_triton import FakeModel, FakeTriton
+
+CLIP = moving_clip()
+SECRET = "hunter2 @/"
+
+
+class Running:
+    """A run of the command; its lines as they come."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.out: list[str] = []
+        self.said: list[str] = []
+        for stream, lines in ((process.stdout, self.out), (process.stderr, self.said)):
+            threading.Thread(target=lambda s=stream, kept=lines: kept.extend(iter(s.readline, "")), daemon=True).start()
+
+    def until(self, holds: Callable[[], bool], timeout_s: float = 30) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not holds():
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.05)
+
+    def results(self, camera: str) -> list[dict[str, object]]:
+        found = [json.loads(line) for line in self.out if line.endswith("\n")]
+        return [item for item in found if item["camera"] == camera]
+
+
+@contextmanager
+def running(*words: str, cwd: Path) -> Iterator[Running]:
+    program = "from photofinish.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "cameras", "run", *words],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "DOOR_PASSWORD": SECRET},
+    )
+    try:
+        yield Running(process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_list_that_changes_and_ctrl_c(tmp_path: Path) -> None:
+    streams = {
+        "door": TestStream(clip=CLIP, frames_per_s=20, user="admin", password=SECRET),
+        "yard": TestStream(clip=CLIP, frames_per_s=20),
+    }
+    with serving(streams) as server, FakeTriton(FakeModel(infer=one_box)) as triton:
+        file = tmp_path / "cameras.toml"
+        door = (
+            f'[[camera]]\nname = "door"\nurl = "{server.url("door")}"\nuser = "admin"\npassword_env = "DOOR_PASSWORD"\n'
+        )
+        file.write_text(f'{door}[[camera]]\nname = "wrong"\n')
+        with running(str(file), "--url", triton.url, "--json", "-", cwd=tmp_path) as run:
+            run.until(lambda: len(run.results("door")) >= 3)
+            assert any("camera 2 (wrong): a camera needs a url" in line for line in run.said)
+            file.write_text(f'{door}[[camera]]\nname = "yard"\nurl = "{server.url("yard")}"\nframes_per_s = 10\n')
+            run.until(lambda: len(run.results("yard")) >= 3)
+            assert any("read again: yard added" in line for line in run.said)
+            assert streams["door"].connections == 1
+            file.write_text("[[camera]\n")
+            run.until(lambda: any("is no TOML" in line and "stay as they are" in line for line in run.said))
+            file.write_text(door)
+            run.until(lambda: any("yard removed" in line for line in run.said))
+            os.kill(run.process.pid, signal.SIGHUP)
+            run.until(lambda: any("nothing changed" in line for line in run.said))
+            result = run.results("door")[-1]
+            assert result["detections"] == [{"class": "car", "confidence": 0.9, "box": [25.0, 0.0, 75.0, 42.5]}]
+            pids = children_of(run.process.pid)
+            assert len(pids) == 2
+            shown = "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in [run.process.pid, *pids])
+            begun = time.monotonic()
+            os.kill(run.process.pid, signal.SIGINT)
+            assert run.process.wait(10) == 0
+            assert time.monotonic() - begun < 3
+            for pid in pids:
+                assert not Path(f"/proc/{pid}").exists()
+            time.sleep(0.2)
+            assert any("frames due =" in line for line in run.said)
+            everything = shown + "".join(run.out + run.said)
+            logs = "".join(path.read_text() for path in tmp_path.rglob("*.log"))
+            assert "hunter2" not in everything + logs
+
+
+def test_processes_end_with_a_killed_owner(tmp_path: Path) -> None:
+    with serving({"cam": TestStream(clip=CLIP)}) as server, FakeTriton(FakeModel(infer=one_box)) as triton:
+        (tmp_path / "list.txt").write_text(server.url("cam"))
+        with running("list.txt", "--url", triton.url, "--json", "-", cwd=tmp_path) as run:
+            run.until(lambda: len(run.out) >= 1)
+            pids = children_of(run.process.pid)
+            run.process.kill()
+            run.process.wait()
+            deadline = time.monotonic() + 5
+            while any(Path(f"/proc/{pid}").exists() for pid in pids):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "takes a FILE with the cameras, or --test-streams N"),
+        (["--test-streams", "1", "--stream-size", "10x10"], "--stream-size must be width x height"),
+        (["none.toml"], "the list of cameras none.toml cannot be read"),
+    ],
+)
+def test_what_cannot_be_run_is_one_line(tmp_path: Path, words: list[str], message: str) -> None:
+    with running(*words, cwd=tmp_path) as run:
+        assert run.process.wait(30) == 1
+        time.sleep(0.2)
+        assert len(run.said) == 1
+        assert message in run.said[0]
