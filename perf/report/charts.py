@@ -36,6 +36,8 @@ from photofinish.perf.report.svg import (
 from photofinish.perf.report.words import Words
 
 _BINS = 64
+SAME = "#7dd3c8"
+"""A step that shows no difference."""
 _STAGE_COLOURS = ("#94a3b8", "#b45309", "#be185d", "#7dd3c8", "#0f766e", "#134e4a", "#4338ca")
 
 
@@ -130,6 +132,7 @@ def ladder_chart(found: SectionFindings, say: Words, width: int = WIDE) -> str:
     several = [item for item in summaries if item not in single]
     left = max((text_width(say.arm(item.arm)) for item in summaries), default=0) + 18
     entries = [(GREY, say("legend_start")), (COLOURS[0], say("legend_better")), (COLOURS[1], say("legend_worse"))]
+    entries.append((SAME, say("no_difference")))
     parts, used = legend(14, entries, width)
     bars = [(item, item.latency["p50"] or 0.0, milliseconds(item.latency["p50"]), "p50") for item in single]
     across = (left, float(width))
@@ -155,7 +158,8 @@ def _bars(
     """A titled group of bars, (summary, value, its text, key of the gain), and where it ends.
 
     between: where bars begin, and where the picture ends.
-    A rung whose step is not valid is grey; a gain stands beside a bar only where a difference was shown.
+    A rung whose step is not valid is grey, one that shows no difference pale; a gain stands beside a bar only where a
+    difference was shown.
     """
     left, width = between
     parts = [text(left, y, title, faint=True)]
@@ -165,8 +169,8 @@ def _bars(
         is_better = before is None or (value <= before if is_less_better else value >= before)
         gain, step = found.gain(item.arm, key), claim_of(found.claims, "step", key, item.arm)
         is_void = item.is_first or (step is not None and bool(step.reasons))
-        is_worse = not is_better and (step is None or step.shows_difference)
-        colour = GREY if is_void else COLOURS[1] if is_worse else COLOURS[0]
+        is_same = step is not None and not step.shows_difference
+        colour = GREY if is_void else SAME if is_same else COLOURS[0] if is_better else COLOURS[1]
         end = across(value)
         parts += [
             text(left - 8, y + 15, say.arm(item.arm), anchor="end"),

@@ -74,6 +74,7 @@ tr:last-child td { border-bottom: 0; }
 td.void, span.void { font-weight: 400; color: var(--void); }
 .ci { font-weight: 400; color: var(--faint); white-space: nowrap; }
 .short { width: auto; } .short td:last-child, .short th:last-child { text-align: left; }
+.prose .ci { white-space: normal; }
 .prose th:nth-child(2), .prose td:nth-child(2) { white-space: normal; text-align: left; min-width: 170px; }
 .facts td { white-space: normal; overflow-wrap: anywhere; text-align: left; vertical-align: top; font-size: 13px; }
 .facts td:first-child { color: var(--faint); width: 36%; padding-right: 12px; }
@@ -108,7 +109,7 @@ pre { background: #f6f7f8; padding: 12px 14px; border-radius: 6px; white-space: 
   .tile { padding: 5pt 7pt; min-width: 0; }
   h2 { break-after: avoid; margin: 14pt 0 6pt; padding-top: 8pt; font-size: 13pt; }
   h2.chapter { break-before: page; margin-top: 0; }
-  svg, pre, tr, .bar, .tile { break-inside: avoid; } thead { display: table-header-group; }
+  svg, pre, tr, .bar, .tile, .short { break-inside: avoid; } thead { display: table-header-group; }
   svg { display: block; } svg.phone { display: none; }
   .scroll { overflow: visible; } table { font-size: 8.5pt; } p { max-width: none; orphans: 2; widows: 2; }
   th, td { padding: 3px 0 3px 8px; }

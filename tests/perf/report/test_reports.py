@@ -15,12 +15,19 @@ import pytest
 from photofinish.perf.formatting import interval_text, mebibytes, milliseconds, number, times
 from photofinish.perf.judge.findings import Findings, SectionFindings, findings_from_record, findings_from_section
 from photofinish.perf.record.record import Record, Section
-from photofinish.perf.report.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
+from photofinish.perf.report.charts import (
+    SAME,
+    distribution_chart,
+    ladder_chart,
+    load_chart,
+    stage_chart,
+    timeline_chart,
+)
 from photofinish.perf.report.files import csv_report, write_reports
 from photofinish.perf.report.html import html_report
 from photofinish.perf.report.order import method_notes
 from photofinish.perf.report.page.screen import cell_html
-from photofinish.perf.report.svg import log_ticks, nice_ticks
+from photofinish.perf.report.svg import COLOURS, GREY, log_ticks, nice_ticks
 from photofinish.perf.report.sweep_tables import classic_rows
 from photofinish.perf.report.text import markdown_report, terminal_report, text_table
 from photofinish.perf.report.words import ENGLISH, LANGUAGES, Words
@@ -174,6 +181,21 @@ def test_the_ladder_shows_throughput_where_latency_was_traded_for_it() -> None:
     assert words.index("Frames per second") < words.index("2 in flight")
     assert words.count("CUDA graphs") == 2  # the last latency rung stands first among the rates
     assert "Frames per second" not in ladder_chart(found(ladder), ENGLISH)
+
+
+def test_a_step_that_shows_no_difference_is_not_called_better() -> None:
+    ladder = build_ladder()
+    same = tuple(
+        replace(block, samples=next(item.samples for item in ladder.blocks_of("contract") if item.round == block.round))
+        if block.arm == "transport"
+        else block
+        for block in ladder.blocks
+    )
+    root = ElementTree.fromstring(ladder_chart(found(replace(ladder, blocks=same)), ENGLISH))
+    colours = [element.attrib["fill"] for element in root.iter() if element.tag.endswith("rect")]
+    legend, bars = colours[:4], colours[4:]
+    assert legend == [GREY, COLOURS[0], COLOURS[1], SAME]
+    assert bars[:3] == [GREY, COLOURS[0], SAME]
 
 
 def test_a_record_with_nothing_or_half_of_it_still_makes_a_report(tmp_path: Path) -> None:
