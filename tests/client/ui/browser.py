@@ -51,8 +51,9 @@ def find_chromium() -> str | None:
 class Browser:
     """One page. Records every address the page asks for, and its console errors."""
 
-    def __init__(self, profile: Path, *, size_wh: tuple[int, int] = (1280, 800)) -> None:
+    def __init__(self, profile: Path, *, size_wh: tuple[int, int] = (1280, 800), flags: tuple[str, ...] = ()) -> None:
         self.size_wh = size_wh
+        self._flags = flags
         self.requested: list[str] = []
         self.errors: list[str] = []
         self._profile = profile
@@ -62,7 +63,7 @@ class Browser:
         program = find_chromium()
         assert program is not None, "Chromium is not installed"
         self._process = subprocess.Popen(
-            [program, *FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
+            [program, *FLAGS, *self._flags, f"--user-data-dir={self._profile}", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
