@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from photofinish.errors import ConfigError
-from photofinish.machine.addresses import LOOPBACK
+from photofinish.machine.addresses import LOOPBACK, listeners_at
 from photofinish.machine.processes import is_alive
 from photofinish.wheels import user_cache_dir
 
@@ -50,7 +50,8 @@ class Access:
 
     def http_token(self, address: tuple[str, int]) -> str:
         """What the HTTP endpoint there is shown: nothing where a stranger may listen."""
-        return self.token if address == (LOOPBACK, self.http_port) else ""
+        is_there = self.token and address == (LOOPBACK, self.http_port) and is_own_listener(address[1])
+        return self.token if is_there else ""
 
     @property
     def http_headers(self) -> dict[str, str]:
@@ -80,8 +81,9 @@ def new_token() -> str:
 def access_to(url: str, environment: Mapping[str, str] = os.environ) -> Access:
     """What to show the server at `url`, host:port of its gRPC endpoint.
 
-    A file's token goes to 127.0.0.1 alone, where the server listens: another user's program may wait at another
-    address of this machine. Raises ConfigError for a variable that holds what no header can.
+    A file's token goes to 127.0.0.1 alone, where the server listens, and to this user's programs alone: another user's
+    may wait at another address of this machine, or have taken the port. Raises ConfigError for a variable that holds
+    what no header can.
     """
     if given := environment.get(TOKEN_VARIABLE, ""):
         if not given.isascii() or not given.isprintable() or " " in given:
@@ -91,7 +93,16 @@ def access_to(url: str, environment: Mapping[str, str] = os.environ) -> Access:
     if host != LOOPBACK or not port.isdigit():
         return OPEN
     found = [access for path in _newest_first(f"{port}-*") if (access := _read(path)) and is_alive(access.pid)]
-    return found[0] if found else OPEN
+    return found[0] if found and is_own_listener(int(port)) else OPEN
+
+
+def is_own_listener(port: int) -> bool:
+    """Whether this user's program, and nobody else's, listens at 127.0.0.1:port, as far as the system tells.
+
+    A port stands in the server's command line seconds before the server takes it.
+    """
+    users = listeners_at(port)
+    return users is None or users == {os.geteuid()}
 
 
 def listening_address(url: str) -> str:

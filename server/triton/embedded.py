@@ -16,7 +16,7 @@ from photofinish.server.triton.control import accepts_connections, is_ready, loa
 from photofinish.server.triton.files import TRITON_VERSION, find_triton
 from photofinish.server.triton.limits import DESCRIPTORS_REMEDY, shared_memory_scarcity
 from photofinish.server.triton.log import ServerLog, gpu_hint
-from photofinish.server.triton.ports import choose_ports
+from photofinish.server.triton.ports import choose_ports, require_own_listeners
 from photofinish.server.triton.process import ServerProcess, default_log_path
 from photofinish.server.triton.run_folder import models_in
 from photofinish.wheels import print_progress
@@ -150,6 +150,7 @@ class EmbeddedServer:
             for name in log.loaded[told:]:
                 told += 1
                 self._on_progress(f"loaded {name} ({told} of {len(models)})")
+            require_own_listeners((at.grpc_url, at.http_url, at.metrics_url))
             if ready:
                 return
             waiting = ", ".join(name for name in models if name not in log.loaded) or "nothing"

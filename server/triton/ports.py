@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from photofinish.errors import ServerError
-from photofinish.machine.addresses import LOOPBACK
+from photofinish.machine.addresses import LOOPBACK, listeners_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,3 +65,17 @@ def _bound_port(option: str, port: int, sockets: ExitStack) -> int:
         ) from exc
     found: int = probe.getsockname()[1]
     return found
+
+
+def require_own_listeners(urls: Iterable[str]) -> None:
+    """Raise ServerError when another user's program listens at one of these addresses, host:port.
+
+    The ports stand in the server's command line seconds before it takes them: whoever is quicker gets the pictures.
+    """
+    for url in urls:
+        port = int(url.rpartition(":")[2])
+        if strangers := sorted((listeners_at(port) or set()) - {os.geteuid()}):
+            raise ServerError(
+                f"a program of user {strangers[0]} has taken port {port} on {LOOPBACK} before the server could; start "
+                "again with other ports, 0 for any free one, and ask that user"
+            )

@@ -33,6 +33,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PHOTOFINISH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    monkeypatch.setattr("photofinish.access.token.listeners_at", lambda port: {os.geteuid()})
     return tmp_path / "cache"
 
 
@@ -67,6 +68,18 @@ def test_http_is_shown_it_where_the_server_says_it_listens_and_nowhere_else(cach
     assert access.http_token(("127.0.0.1", 9999)) == access.token
     assert [access.http_token(address) for address in (("127.0.0.1", 8000), ("::1", 9999))] == ["", ""]
     assert OPEN.http_token(("127.0.0.1", 8000)) == ""
+
+
+@pytest.mark.parametrize("users", [set(), {NOT_A_USER}, {os.geteuid(), NOT_A_USER}])
+def test_nobody_but_a_program_of_this_users_at_the_port_is_shown_it(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, users: set[int]
+) -> None:
+    access = written()
+    monkeypatch.setattr("photofinish.access.token.listeners_at", lambda port: users)
+    assert access_to(URL) is OPEN
+    assert access.http_token(("127.0.0.1", 8000)) == ""
+    monkeypatch.setattr("photofinish.access.token.listeners_at", lambda port: None)  # a system that does not tell
+    assert access_to(URL) == access
 
 
 def test_localhost_means_the_address_that_the_server_listens_on(cache: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from photofinish.client.triton.served import channel_options
 from photofinish.client.ui.page.app import Hosting
-from photofinish.machine.addresses import host_from_address, is_loopback
+from photofinish.machine.addresses import host_from_address, is_loopback, listeners_at
 
 HERE = (
     "127.0.0.1:8001",
@@ -52,3 +57,37 @@ def test_the_host_of_an_address(address: str, host: str) -> None:
 def test_who_asks_gets_the_same_answer(address: str, is_here: bool) -> None:
     assert Hosting(host=address).is_public is not is_here
     assert (("grpc.enable_http_proxy", 0) in channel_options(f"{address}:8001")) is is_here
+
+
+NOT_A_USER = 54321
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1"])
+def test_who_listens(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        try:
+            listener.bind((host, 0))
+        except OSError:
+            pytest.skip("no IPv6 here")
+        port = listener.getsockname()[1]
+        assert listeners_at(port) == set()
+        listener.listen()
+        assert listeners_at(port) == {os.geteuid()}
+    assert listeners_at(port) == set()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a program as somebody else")
+def test_another_user_who_listens() -> None:
+    code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
+    command = ["/usr/bin/env", "python3", "-I", "-c", code]
+    with subprocess.Popen(
+        command, user=NOT_A_USER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
+    ) as other:
+        assert other.stdout
+        assert listeners_at(int(other.stdout.readline())) == {NOT_A_USER}
+        other.communicate("\n")
+
+
+def test_a_system_that_does_not_tell_who_listens(tmp_path: Path) -> None:
+    assert listeners_at(8001, tmp_path) is None

@@ -13,6 +13,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from photofinish.access.token import HTTP_HEADER, access_to
+from photofinish.errors import ServerError
 from photofinish.machine.processes import ProcessTree, command_line
 from photofinish.server.triton.embedded import EmbeddedServer
 from tests.server.models import config_text, save_doubling_onnx, write_model
@@ -155,3 +156,12 @@ def test_an_open_server_lets_everybody_in(repository: Path, tmp_path: Path) -> N
         at = server.endpoint
         assert (at.token_path, access_to(at.grpc_url).token) == ("", "")
         assert told(at.http_url, "/v2", b"", method="GET").startswith(b"HTTP/1.1 200")
+
+
+def test_a_port_that_another_user_takes_first_ends_the_start(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ports stand in the command line while models load; a stranger who listens there would get the pictures."""
+    monkeypatch.setattr("photofinish.server.triton.ports.listeners_at", lambda port: {54321})
+    with pytest.raises(ServerError, match=r"a program of user 54321 has taken port \d+ on 127\.0\.0\.1 before"):
+        EmbeddedServer(repository, log_path=tmp_path / "log").__enter__()
