@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pytest
 import tritonclient.grpc as triton
 
+from photofinish.access.token import access_to
 from photofinish.machine.processes import ProcessTree
 from photofinish.server.triton import run_folder
 from photofinish.server.triton.embedded import EmbeddedServer
@@ -82,7 +83,8 @@ def is_right(url: str, model: str, width: int = 8) -> bool:
 def status(server: EmbeddedServer, path: str, body: bytes | None = None) -> tuple[int, str]:
     connection = http.client.HTTPConnection(server.endpoint.http_url, timeout=DEADLINE_S)
     try:
-        connection.request("GET" if body is None else "POST", path, body=body)
+        shown = access_to(server.endpoint.grpc_url).http_headers
+        connection.request("GET" if body is None else "POST", path, body=body, headers=shown)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     finally:
