@@ -89,5 +89,10 @@ def test_another_user_who_listens() -> None:
         other.communicate("\n")
 
 
-def test_a_system_that_does_not_tell_who_listens(tmp_path: Path) -> None:
+def test_where_the_kernel_is_not_asked_its_text_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("photofinish.machine.addresses._NETLINK_SOCK_DIAG", 4242)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert listeners_at(port) == {os.geteuid()}
+    assert listeners_at(port) == set()
     assert listeners_at(8001, tmp_path) is None
