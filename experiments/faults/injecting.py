@@ -23,7 +23,8 @@ from experiments.faults.load import Kept
 STALL_S = 8.0
 STOPPED_S = 45.0
 """What nobody ended while it was stopped goes on after so long."""
-CAMERAS = ("h264:640x360", "h265:960x540", "mjpeg:320x240", "h264:1280x720")
+CAMERAS = ("h264:640x360@10", "h265:960x540@10", "mjpeg:320x240@10", "h264:1280x720@10")
+STEADY = "h264:640x360@5"
 RTSP_SCRIPT = Path(__file__).resolve().parents[2] / "tests" / "client" / "sources" / "rtsp_server.py"
 PUBLISH_FOR_EVER = """
 import sys
@@ -57,16 +58,17 @@ class Fault:
 class RestartedCamera:
     """An RTSP server on one port whose size and codec change."""
 
-    def __init__(self, python: str) -> None:
+    def __init__(self, python: str, kinds: tuple[str, ...] = CAMERAS) -> None:
         self._python = python
+        self._kinds = kinds
         self._kind = 0
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
 
     def start(self, *, other: bool = False) -> None:
         """Serve; on the same port as before."""
-        self._kind = (self._kind + other) % len(CAMERAS)
-        command = [self._python, str(RTSP_SCRIPT), str(self.port), CAMERAS[self._kind]]
+        self._kind = (self._kind + other) % len(self._kinds)
+        command = [self._python, str(RTSP_SCRIPT), str(self.port), self._kinds[self._kind]]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line.strip():
@@ -166,11 +168,11 @@ def faults(
         Fault(name="camera killed for 3 s", channels=("detect rtsp",), strike=camera_gone),
         Fault(name="side of the view killed", channels=("optimised",),
               strike=lambda: send(viewed.get("optimised"), signal.SIGKILL)),
-        Fault(name="server killed", channels=(*answers, *sides, "detect synthetic"),
+        Fault(name="server killed", channels=(*answers, *sides, "detect steady"),
               strike=lambda: send(below(serve.pid, is_triton), signal.SIGKILL)),
         Fault(name="camera stalled for 8 s", channels=("detect rtsp",), strike=lambda: stall(camera.pid, STALL_S)),
-        Fault(name="client killed", channels=("detect synthetic",),
-              strike=lambda: send(detectors["detect synthetic"].pid, signal.SIGKILL)),
+        Fault(name="client killed", channels=("detect steady",),
+              strike=lambda: send(detectors["detect steady"].pid, signal.SIGKILL)),
         Fault(name="model process stopped", channels=answers,
               strike=lambda: stall(below(serve.pid, is_model), STOPPED_S)),
         Fault(name="camera with another size and codec", channels=("detect rtsp",), strike=camera_changed),

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from experiments.faults.injecting import Fault, RestartedCamera, faults
+from experiments.faults.injecting import STEADY, Fault, RestartedCamera, faults
 from experiments.faults.load import Channel, Kept, photofinish, probe_until, watch_stream, watch_view
 from experiments.faults.watching import Watch, judge
 from experiments.soak import SoakTally, send_until
@@ -67,7 +67,7 @@ class Soak:
         self.options = options
         self.folder = folder
         self.channels = {name: Channel(name) for name in ("probe", "baseline", "optimised")}
-        self.channels |= {name: Channel(name) for name in ("detect synthetic", "detect rtsp")}
+        self.channels |= {name: Channel(name) for name in ("detect steady", "detect rtsp")}
         self.kept: dict[str, Kept] = {}
         self.viewed: dict[str, int] = {}
         self.tally = SoakTally()
@@ -82,9 +82,11 @@ class Soak:
         grpc, http, metrics, page = free_ports(4)
         self.url = f"127.0.0.1:{grpc}"
         camera = RestartedCamera(self.options.rtsp_python)
+        steady = RestartedCamera(self.options.rtsp_python, (STEADY,))
         with contextlib.ExitStack() as stack:
-            camera.start()
-            stack.callback(camera.kill)
+            for each in (camera, steady):
+                each.start()
+                stack.callback(each.kill)
             ports = {"--grpc-port": grpc, "--http-port": http, "--metrics-port": metrics, "--repository": repository}
             serve = stack.enter_context(
                 self._keep("serve", ["serve", *(str(x) for pair in ports.items() for x in pair)])
@@ -92,7 +94,7 @@ class Soak:
             names = self._served_names()
             view_words = ["ui", "--url", self.url, "--port", str(page), "--pace", "camera"]
             view = stack.enter_context(self._keep("view", [*view_words, "--source", "synthetic?width=640&height=360"]))
-            sources = {"detect synthetic": "synthetic?width=640&height=360&fps=5",
+            sources = {"detect steady": f"rtsp://127.0.0.1:{steady.port}/cam",
                        "detect rtsp": f"rtsp://127.0.0.1:{camera.port}/cam"}  # fmt: skip
             detectors = {name: stack.enter_context(self._detect(name, source)) for name, source in sources.items()}
             stack.enter_context(self._threads(names, f"http://127.0.0.1:{page}"))

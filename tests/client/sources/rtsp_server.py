@@ -1,7 +1,7 @@
 """A real RTSP server on loopback for the tests; runs with the system's Python, which has GStreamer.
 
-Usage: python3 rtsp_server.py [PORT [udp|basic|digest|CODEC:WIDTHxHEIGHT [PASSWORD]]]. Prints the port once it serves
-rtsp://127.0.0.1:PORT/cam, ends with its stdin. udp: refuses TCP. basic, digest: asks admin for the password.
+Usage: python3 rtsp_server.py [PORT [udp|basic|digest|CODEC:WIDTHxHEIGHT@RATE [PASSWORD]]]. Prints the port once it
+serves rtsp://127.0.0.1:PORT/cam, ends with its stdin. udp: refuses TCP. basic, digest: asks admin for the password.
 CODEC: h264, h265 or mjpeg.
 """
 
@@ -22,9 +22,10 @@ CODECS = {
 
 
 def launch(kind):
-    codec, _, size = kind.partition(":") if ":" in kind else ("h264", "", "320x240")
+    codec, _, picture = kind.partition(":") if ":" in kind else ("h264", "", "320x240@25")
+    size, rate = picture.split("@")
     width, height = size.split("x")
-    picture = f"video/x-raw,format=I420,width={width},height={height},framerate=25/1"
+    picture = f"video/x-raw,format=I420,width={width},height={height},framerate={rate}/1"
     return f"( videotestsrc is-live=true pattern=ball ! {picture} ! {CODECS[codec]} )"
 
 

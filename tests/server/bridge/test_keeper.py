@@ -11,13 +11,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from photofinish.machine.processes import ProcessTree, command_line
 from photofinish.server.triton.embedded import EmbeddedServer
+from tests.server.asking import asking
 from tests.server.bridge.faulty import (
     CRASH,
+    DEADLINE_S,
     EXIT,
     HANG,
     LIMIT_S,
@@ -116,6 +120,32 @@ def test_a_shape_that_is_answered_in_between_is_not_refused(server: EmbeddedServ
         with pytest.raises(InferenceServerException, match="a model process ended"):
             ask(url, "faulty", EXIT, 16)
     assert is_right(url, "faulty", 16)
+
+
+def test_an_end_counts_once_however_many_requests_it_took(server: EmbeddedServer, url: str) -> None:
+    """Requests of one shape, joined in one execution: the shape is not refused for the one process that they lost."""
+
+    def ask_toy() -> str:
+        request = triton.InferInput("frames", [1, 8, 8, 3], "UINT8")
+        request.set_data_from_numpy(np.ones((1, 8, 8, 3), np.uint8))
+        try:
+            with asking(url) as client:
+                client.infer("toy", [request], client_timeout=DEADLINE_S)
+        except InferenceServerException as exc:
+            return str(exc)
+        return ""
+
+    for _ in range(TRIES):
+        assert ask_toy() == ""
+        (process,) = processes_of(server, "toy")
+        with ThreadPoolExecutor(6) as pool:
+            os.kill(process, signal.SIGSTOP)
+            said = list(pool.map(lambda _: ask_toy(), range(6)))
+        assert not [text for text in said if "ended twice" in text]
+        assert ask_toy() == ""
+        if sum("a model process ended" in text for text in said) > 1:
+            return
+    raise AssertionError(f"no two requests were in one execution in {TRIES} tries: {said}")
 
 
 def test_one_of_two_instances_ends_alone(server: EmbeddedServer, url: str) -> None:
