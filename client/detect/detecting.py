@@ -101,6 +101,10 @@ def detect_in_source(
                 if keeper:
                     keeper.keep(result)
                 on_result(result, picture_name(source, result.frame.index))
+    except ConfigError:  # of saving; a video that cannot be finished is none
+        if keeper and not isinstance(source, PictureSource):
+            keeper.has_saved = False
+        raise
     finally:
         summary = DetectSummary(
             frame_count=services.count,

@@ -123,5 +123,6 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except (av.FFmpegError, OSError, ValueError) as exc:
         if reason_if_full(exc):
-            raise ConfigError(why_not_written(path, exc, ELSEWHERE)) from exc
+            why = why_not_written(path, exc, ELSEWHERE)
+            raise ConfigError(f"{why}; the video that was begun lacks its index, and no player opens it") from exc
         raise ConfigError(f"{path} cannot be written as a video: {reason_from_error(exc)}") from exc

@@ -12,7 +12,7 @@ import cv2
 import pytest
 
 from photofinish.client.calibrate.collecting import collect_frames
-from photofinish.client.detect.detecting import detect_in_source
+from photofinish.client.detect.detecting import DetectSummary, detect_in_source
 from photofinish.client.pipeline.opening import open_pipeline
 from photofinish.client.sources.opening import open_source
 from photofinish.errors import ConfigError
@@ -25,8 +25,12 @@ SOURCE = "synthetic?width=640&height=360&fps=30"
 
 
 def save_video(folder: Path, noise: Path) -> None:
+    summaries: list[DetectSummary] = []
     with FakeTriton() as server, open_source(SOURCE) as source, open_pipeline(server.url) as pipeline:
-        detect_in_source(source, pipeline, save_folder=folder, frame_limit=400)
+        try:
+            detect_in_source(source, pipeline, save_folder=folder, frame_limit=400, on_end=summaries.append)
+        finally:
+            assert [summary.saved_to for summary in summaries] == [None]
 
 
 def save_pictures(folder: Path, noise: Path) -> None:
