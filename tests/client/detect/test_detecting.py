@@ -148,7 +148,7 @@ def test_the_pipeline_follows_the_role():
             assert (type(pipeline).__name__, pipeline.model.name) == ("OptimisedPipeline", "other_onnx_fp32")
         with open_pipeline(server.url, "torch_fp32_tensor") as pipeline:
             assert type(pipeline).__name__ == "BaselinePipeline"
-        with pytest.raises(ModelNotFoundError, match="give the full name"):
+        with pytest.raises(ConfigError, match="give the full name"):
             open_pipeline(server.url, "onnx_fp32")
         server.models.clear()
         with pytest.raises(ModelNotFoundError, match="has no model"):
