@@ -30,6 +30,7 @@ RESTART_AFTER_S = 0.2
 PROBE_EVERY_S = 0.1
 PROBE_TIMEOUT_S = 2.0
 POLL_S = 0.25
+FOLLOWS_S = 3.0
 NOTICED_S = 1.5
 """A pause of a channel longer than this, and than thrice the longest in the 20 s before, belongs to the fault."""
 
@@ -50,16 +51,32 @@ class Channel:
         """It failed."""
         self.errors[f"{type(exc).__name__}: {str(exc)[:160]}"] += 1
 
-    def recovery_s(self, since: float, until: float) -> float | None:
-        """From `since` to the end of the last pause that is the fault's; 0 without one, None when it goes on."""
+    def pauses_s(self, since: float, until: float) -> list[tuple[float, float]]:
+        """Begin and end, from `since` on, of every pause longer than usual; one that goes on ends with `until`."""
         before = [moment for moment in self.worked_at if since - 20 <= moment < since]
         longest = max((later - earlier for earlier, later in itertools.pairwise(before)), default=0.0)
         noticed_s = max(NOTICED_S, 3 * longest)
-        times = [since, *(moment for moment in self.worked_at if since <= moment <= until)]
-        if until - times[-1] > noticed_s:
-            return None
-        ends = [later for earlier, later in itertools.pairwise(times) if later - earlier > noticed_s]
-        return round(ends[-1] - since, 2) if ends else 0.0
+        times = [since, *(moment for moment in self.worked_at if since <= moment <= until), until]
+        return [
+            (round(earlier - since, 2), round(later - since, 2))
+            for earlier, later in itertools.pairwise(times)
+            if later - earlier > noticed_s
+        ]
+
+
+def recovery_from_pauses(pauses_s: list[tuple[float, float]], struck_s: float, until_s: float) -> float | None:
+    """When everything worked again, in seconds from the fault, whose strike took `struck_s`.
+
+    Pauses that begin within FOLLOWS_S of the strike, or of the end of such a pause, are the fault's; others are those
+    of a busy machine. 0 without one; None when the last one goes on to the end.
+    """
+    end_s = struck_s
+    recovered_s = 0.0
+    for begin, end in pauses_s:
+        if begin > end_s + FOLLOWS_S:
+            break
+        end_s = recovered_s = end
+    return None if recovered_s >= round(until_s, 2) else recovered_s
 
 
 class Kept:

@@ -29,7 +29,15 @@ from pathlib import Path
 from typing import Any
 
 from experiments.faults.injecting import STEADY, Fault, RestartedCamera, faults
-from experiments.faults.load import Channel, Kept, photofinish, probe_until, watch_stream, watch_view
+from experiments.faults.load import (
+    Channel,
+    Kept,
+    photofinish,
+    probe_until,
+    recovery_from_pauses,
+    watch_stream,
+    watch_view,
+)
 from experiments.faults.watching import Watch, judge
 from experiments.soak import SoakTally, send_until
 from photofinish.client.triton.served import TritonClient
@@ -165,14 +173,19 @@ class Soak:
         every_s = self.options.fault_every
         time.sleep(min(every_s / 2, 30.0))
         count = int(self.options.minutes * 60 // every_s)
+        kinds = tuple(kind for kind in kinds if not self.options.only or kind.name in self.options.only)
         for number in range(count):
             fault, began = kinds[number % len(kinds)], time.monotonic()
             missed = fault.strike()
+            struck_s = time.monotonic() - began
             time.sleep(max(0.0, began + every_s - time.monotonic()))
             until = time.monotonic()
-            recovered = {name: self.channels[name].recovery_s(began, until) for name in fault.channels}
+            pauses = {name: self.channels[name].pauses_s(began, until) for name in fault.channels}
+            recovered = {name: recovery_from_pauses(found, struck_s, until - began) for name, found in pauses.items()}
             second = round(began - self.begun, 1)
-            self.struck.append({"second": second, "fault": fault.name, "missed": missed, "recovery_s": recovered})
+            self.struck.append(
+                {"second": second, "fault": fault.name, "missed": missed, "recovery_s": recovered, "pauses_s": pauses}
+            )
             sys.stderr.write(f"{second:7.1f} s  {fault.name}: {recovered} {missed}\n")
 
     def document(self) -> dict[str, Any]:
@@ -217,6 +230,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--fault-every", type=float, default=60.0, help="seconds")
+    parser.add_argument("--only", action="append", default=[], help="this kind of fault, by name; may be repeated")
     parser.add_argument("--clients", type=int, default=2, help="that reconnect over every transport")
     parser.add_argument("--input-size", type=int, default=96)
     parser.add_argument("--rtsp-python", default="/usr/bin/python3", help="one that has GStreamer's RTSP server")

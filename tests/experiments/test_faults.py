@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from experiments.faults import signals
-from experiments.faults.load import Channel
+from experiments.faults.load import Channel, recovery_from_pauses
 from experiments.faults.signals import half_variants, tried
 from experiments.faults.watching import Life, Watch, judge, reading_of, slope_per_s
 
@@ -56,16 +56,23 @@ def test_this_process_can_be_read() -> None:
     assert (found.role, found.pid, len(found.readings)) == ("tests", os.getpid(), 1)
 
 
+STEADY = [0.1 * number for number in range(200)]
+
+
 @pytest.mark.parametrize(
     ("worked", "recovery_s"),
     [
         ([0.1 * number for number in range(400)], 0.0),
-        ([*(0.1 * number for number in range(200)), *(24.0 + 0.1 * number for number in range(160))], 4.0),
-        ([0.1 * number for number in range(200)], None),
+        ([*STEADY, *(24.0 + 0.1 * number for number in range(160))], 4.0),
+        ([*STEADY, 22.0, 24.0, *(26.0 + 0.1 * number for number in range(140))], 6.0),
+        ([*STEADY, *(22.0 + 0.1 * number for number in range(80)), 33.0, *(33 + 0.1 * n for n in range(70))], 2.0),
+        (STEADY, None),
     ],
+    ids=["no pause", "one", "three in a row", "another one ten seconds later", "for good"],
 )
-def test_recovery_is_the_end_of_the_last_pause(worked: list[float], recovery_s: float | None) -> None:
-    assert Channel("probe", worked_at=worked).recovery_s(20.0, 40.0) == recovery_s
+def test_recovery_is_the_end_of_the_faults_pauses(worked: list[float], recovery_s: float | None) -> None:
+    pauses = Channel("probe", worked_at=worked).pauses_s(20.0, 40.0)
+    assert recovery_from_pauses(pauses, 0.0, 20.0) == recovery_s
 
 
 def test_half_a_variant_is_found(tmp_path: Path) -> None:
