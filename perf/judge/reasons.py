@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from photofinish.machine.processes import listed_programs
 from photofinish.percentiles import min_samples
 from photofinish.perf.judge.doubts import MAX_OVERHEAD_NS, drift_of, is_sender_late
 from photofinish.perf.judge.summary import ArmSummary
 from photofinish.perf.record.observation import POWER_CAP, Throttle
-from photofinish.perf.record.record import MIN_ROUNDS, Arm, Harness, Section
+from photofinish.perf.record.record import MIN_ROUNDS, Arm, Block, Harness, Section
 
 MAX_DRIFT = 0.10
 MAX_ERROR_SHARE = 0.001
@@ -128,7 +129,23 @@ def machine_reasons(section: Section, cores: int) -> list[Reason]:
         reasons.append(Reason(key="throttled", section=section, throttles=tuple(held_back)))
     if foreign := max((gpu.foreign_processes for gpu in gpus), default=0):
         reasons.append(Reason(key="foreign_gpu", section=section, values={"count": foreign}))
-    others = [block.observed.other_cpu_cores for block in section.blocks if block.observed.other_cpu_cores is not None]
-    if others and (mean := float(np.mean(others))) > MAX_OTHER_CPU_SHARE * cores:
-        reasons.append(Reason(key="foreign_cpu", section=section, values={"cores": mean, "all": cores}))
+    used, programs = max((_other_work(section.blocks_of(arm.key)) for arm in section.arms), default=(0.0, ""))
+    if used > MAX_OTHER_CPU_SHARE * cores:
+        values = {"cores": used, "all": cores, "programs": f" ({programs})" if programs else ""}
+        reasons.append(Reason(key="foreign_cpu", section=section, values=values))
     return reasons
+
+
+def _other_work(blocks: Sequence[Block]) -> tuple[float, str]:
+    """Cores that other programs used while one arm was measured, on average, and which programs those were most.
+
+    By arm: what ran while one side alone was measured slowed that side alone.
+    """
+    known = [block.observed for block in blocks if block.observed.other_cpu_cores is not None]
+    if not known:
+        return 0.0, ""
+    used: dict[str, float] = {}
+    for name, cores in (program for item in known for program in item.other_programs):
+        used[name] = used.get(name, 0.0) + cores / len(known)
+    busiest = sorted(used.items(), key=lambda pair: -pair[1])[:3]
+    return float(np.mean([item.other_cpu_cores for item in known])), listed_programs(busiest)

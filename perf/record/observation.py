@@ -88,10 +88,14 @@ def joined_means(parts: Sequence[TritonMeans | None]) -> TritonMeans | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """All that was seen. None: not measured. CPU use is in cores, e.g. 1.5 of 2; other: neither client nor server."""
+    """All that was seen. None: not measured. CPU use is in cores, e.g. 1.5 of 2; other: neither client nor server.
+
+    other_programs: the busiest of those, name and cores; () in older records.
+    """
 
     gpus: tuple[GpuObservation, ...] = ()
     client_cpu_cores: float | None = None
     server_cpu_cores: float | None = None
     other_cpu_cores: float | None = None
+    other_programs: tuple[tuple[str, float], ...] = ()
     triton: TritonMeans | None = None

@@ -150,10 +150,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "advice_foreign_gpu": ("stop them", "请停止这些进程"),
     "reason_foreign_cpu": (
-        "{section}: other programs used {cores:.1f} of {all} cores",
-        "{section}：其他程序占用了 {all} 核中的 {cores:.1f} 核",
+        "{section}: other programs used {cores:.1f} of {all} cores{programs}, which slows one side more than the other",
+        "{section}：其他程序占用了 {all} 核中的 {cores:.1f} 核{programs}，对各方的拖慢程度不同",
     ),
-    "advice_foreign_cpu": ("stop them", "请停止这些程序"),
+    "advice_foreign_cpu": ("stop them and measure again", "请停止这些程序后重新测量"),
     # how it was measured, and how to read it
     "note_percentiles": (
         "Percentiles are nearest-rank. P95 is printed from {p95} requests on, P99 from {p99} (the sample-size rule of "

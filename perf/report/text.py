@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from photofinish.percentiles import min_samples
+from photofinish.perf.judge.claims import merged_reasons
 from photofinish.perf.judge.findings import Findings, SectionFindings
 from photofinish.perf.report.order import ReportPart, text_parts
 from photofinish.perf.report.page.first import first_screen
@@ -35,7 +36,7 @@ def markdown_report(findings: Findings, *, lang: str = "en") -> str:
 
 
 def comparison_table(found: SectionFindings, say: Words = ENGLISH) -> str:
-    """Baseline and the other arms, one row each, with the gains and their intervals; under it what weakens them."""
+    """Baseline and the other arms, one row each, with the gains and their intervals; under it what speaks against."""
     return "\n".join([text_table(*comparison_rows(found, say)), *_doubts(found, say)])
 
 
@@ -62,12 +63,13 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _doubts(found: SectionFindings, say: Words) -> list[str]:
-    """Why some percentiles are dashes, and what disturbed the machine meanwhile."""
+    """Why some percentiles are dashes, and why some gains are in brackets."""
     fewest = min((item.requests - item.errors for item in found.summaries), default=0)
     lines = (
         [say("note_percentiles", p95=min_samples(0.95), p99=min_samples(0.99))] if fewest < min_samples(0.99) else []
     )
-    return [*lines, *map(say.reason, found.disturbances)]
+    reasons = merged_reasons(found.claims)
+    return [*lines, *map(say.reason, reasons), *([say("note_void")] if reasons else [])]
 
 
 def _terminal_text(part: ReportPart) -> str:

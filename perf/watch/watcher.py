@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from photofinish.errors import ServerUnavailableError
-from photofinish.machine.processes import CpuMeter, ProcessTree, machine_cpu_s, own_cpu_s
+from photofinish.machine.processes import (
+    CpuMeter,
+    ProcessTree,
+    busiest_programs,
+    machine_cpu_s,
+    own_cpu_s,
+    process_table,
+)
 from photofinish.perf.record.observation import Observation, TritonMeans
 from photofinish.perf.watch.gpu import GpuWatch
 from photofinish.perf.watch.server_metrics import Counters, means_between, read_counters
@@ -45,7 +53,7 @@ class Watcher:
     def watch(self, model: str, work: Callable[[], T], *, client: ClientProcess | None = None) -> tuple[T, Observation]:
         """The result of `work()`, and what was seen while it ran. client: where it is not this process."""
         server = ProcessTree(self.server_pid) if self.server_pid else None
-        before = self._counters(model)
+        before, processes, began_s = self._counters(model), process_table(), time.perf_counter()
         own_meter = CpuMeter(ProcessTree(os.getpid()).cpu_s if self.no_server else own_cpu_s)
         client_meter = CpuMeter(client.cpu_s) if client else None
         server_meter = CpuMeter(server.cpu_s) if server else None
@@ -64,11 +72,15 @@ class Watcher:
             known = server_cores is not None or self.no_server
             ours = (server_cores or 0.0) + own_cores + (client_cores if client else 0.0)
             other_cores = machine_meter.cores() - ours if known else None
+            wall_s = time.perf_counter() - began_s
+        own = [os.getpid(), self.server_pid, *([client.pid] if client else [])]
+        programs = busiest_programs(processes, process_table(), own, wall_s) if other_cores else ()
         return result, Observation(
             gpus=gpus.observations,
             client_cpu_cores=client_cores,
             server_cpu_cores=server_cores,
             other_cpu_cores=None if other_cores is None else max(0.0, other_cores),
+            other_programs=programs,
             triton=self._means_since(before, model),
         )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from photofinish.address.hiding import public_address
-from photofinish.errors import ConfigError, PhotofinishError
+from photofinish.errors import ConfigError, PhotofinishError, VerdictError
 from photofinish.flows import tell
 from photofinish.flows.demo_choice import default_baseline, default_candidates, is_calibrated
 from photofinish.flows.gate import WORK, GateOptions, alone_in, error_from_report, gate_and_publish, tell_places
@@ -60,7 +60,10 @@ def run_demo(request: DemoRequest) -> None:
     with alone_in(WORK / "staging", tell):
         pair = publish_pair(request, frame_wh=frame_wh)
     if request.headless:
-        click.echo(compare_headless(pair, source=request.source, seconds=request.seconds))
+        text, is_void = compare_headless(pair, source=request.source, seconds=request.seconds)
+        click.echo(click.style(text, dim=True) if is_void else text)
+        if is_void:
+            raise VerdictError("no gain is claimed: do what stands under the table, then measure again")
         return
     from photofinish.client.ui.page.app import Hosting
     from photofinish.client.ui.page.split_view import Choice
@@ -161,8 +164,8 @@ def sides_from_request(
     return left, default_candidates(known, found.kind, where, is_calibrated=calibrated, frame_wh=frame_wh)
 
 
-def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
-    """Serve, measure both pipelines in turn on the same frames, and give the tables."""
+def compare_headless(pair: Pair, *, source: str, seconds: float) -> tuple[str, bool]:
+    """Serve, measure both pipelines in turn on the same frames; the tables, and whether any gain in them is void."""
     from photofinish.client.pipeline.opening import BaselinePipeline, OptimisedPipeline
     from photofinish.client.sources.opening import open_source
     from photofinish.flows.demo_truth import truth_table
@@ -200,8 +203,9 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
                 server_pid=at.pid,
                 on_progress=tell,
             )
+            found = findings_from_section(section, cores=usable_cores())
             tables = [
-                comparison_table(findings_from_section(section, cores=usable_cores())),
+                comparison_table(found),
                 truth_table(baseline, optimised, frames),
             ]
             is_untrained = baseline.card.untrained
@@ -214,4 +218,4 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> str:
         )
     if is_untrained:
         tables.append("The model is untrained: its boxes mean nothing. The speed is real.")
-    return "\n\n".join(table for table in tables if table)
+    return "\n\n".join(table for table in tables if table), any(claim.reasons for claim in found.claims)

@@ -7,7 +7,7 @@ import re
 import resource
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -17,10 +17,11 @@ MODEL_PROGRAMS = ("triton_python_backend_stub", "photofinish_backend/lane/proces
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessTable:
-    """All processes at one moment. parents, ticks (of processor time): by process id."""
+    """All processes at one moment. parents, ticks (of processor time), names (of the program): by process id."""
 
     parents: Mapping[int, int]
     ticks: Mapping[int, int]
+    names: Mapping[int, str] = field(default_factory=dict)
 
     def with_descendants(self, pids: Iterable[int]) -> set[int]:
         """Those of `pids` that live, and everything they started."""
@@ -37,14 +38,41 @@ def process_table(proc: Path = PROC) -> ProcessTable:
     """The processes now; one that ends while it is read is left out."""
     parents: dict[int, int] = {}
     ticks: dict[int, int] = {}
+    names: dict[int, str] = {}
     for folder in proc.glob("[0-9]*"):
         try:
-            words = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            head, _, tail = (folder / "stat").read_text(errors="replace").rpartition(")")
+            words = tail.split()
             parent, used = int(words[1]), int(words[11]) + int(words[12])
         except (OSError, ValueError, IndexError):
             continue
-        parents[int(folder.name)], ticks[int(folder.name)] = parent, used
-    return ProcessTable(parents=parents, ticks=ticks)
+        pid = int(folder.name)
+        parents[pid], ticks[pid] = parent, used
+        names[pid] = "".join(letter for letter in head.partition("(")[2] if letter.isprintable())
+    return ProcessTable(parents=parents, ticks=ticks, names=names)
+
+
+def busiest_programs(
+    before: ProcessTable, after: ProcessTable, own: Iterable[int], seconds: float, *, most: int = 3, least: float = 0.05
+) -> tuple[tuple[str, float], ...]:
+    """Names of the programs that used the processor most between two moments, and the cores each used.
+
+    own: processes that do not count, with all they started. Only those that lived at both moments are seen, at most
+    `most` programs that used `least` cores or more.
+    """
+    ours = after.with_descendants(own)
+    used: dict[str, float] = {}
+    for pid in before.ticks.keys() & after.ticks.keys() - ours:
+        name = after.names.get(pid, "?")
+        used[name] = used.get(name, 0.0) + after.ticks[pid] - before.ticks[pid]
+    cores = {name: ticks / ticks_per_s() / max(seconds, 1e-9) for name, ticks in used.items()}
+    ordered = sorted((pair for pair in cores.items() if pair[1] >= least), key=lambda pair: -pair[1])
+    return tuple(ordered[:most])
+
+
+def listed_programs(programs: Iterable[tuple[str, float]]) -> str:
+    """`python 1.2, node 0.4`: names with the cores they used."""
+    return ", ".join(f"{name} {cores:.1f}" for name, cores in programs)
 
 
 def ticks_per_s() -> int:

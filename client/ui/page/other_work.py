@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from photofinish.machine.processes import PROC, busy_ticks, model_processes, process_table, ticks_per_s
+from photofinish.machine.processes import (
+    PROC,
+    ProcessTable,
+    busiest_programs,
+    busy_ticks,
+    listed_programs,
+    model_processes,
+    process_table,
+    ticks_per_s,
+)
 
 INTERVAL_S = 3.0
 SHARE = 0.25
@@ -21,6 +30,7 @@ class _Reading:
     busy_ticks: int
     own_ticks: Mapping[int, int]
     """By process."""
+    table: ProcessTable
 
 
 class OtherWork:
@@ -37,6 +47,11 @@ class OtherWork:
         self._ticks_per_s = ticks_per_s()
         self._before: _Reading | None = None
         self._cores: float | None = None
+        self._programs = ""
+
+    def programs(self) -> str:
+        """Which programs those were most, as `python 1.2, node 0.4`; "" where nobody knows."""
+        return self._programs if self._cores is not None else ""
 
     def cores(self) -> float | None:
         """Cores that others used over the last few seconds; None when not known yet, or not knowable.
@@ -53,7 +68,9 @@ class OtherWork:
         if before is not None and now is not None and before.own_ticks.keys() <= now.own_ticks.keys():
             own = sum(ticks - before.own_ticks.get(pid, 0) for pid, ticks in now.own_ticks.items())
             ticks = now.busy_ticks - before.busy_ticks - own
-            self._cores = max(ticks, 0) / self._ticks_per_s / max(now.at_s - before.at_s, 1e-9)
+            seconds = max(now.at_s - before.at_s, 1e-9)
+            self._cores = max(ticks, 0) / self._ticks_per_s / seconds
+            self._programs = listed_programs(busiest_programs(before.table, now.table, now.own_ticks, seconds))
         return self._cores
 
     def _read(self) -> _Reading | None:
@@ -64,4 +81,5 @@ class OtherWork:
         table = process_table(self._proc)
         servers = (parent for pid in models if (parent := table.parents.get(pid, 1)) > 1)
         own = table.with_descendants({os.getpid(), *models, *servers})
-        return _Reading(at_s=self._clock(), busy_ticks=busy, own_ticks={pid: table.ticks[pid] for pid in own})
+        own_ticks = {pid: table.ticks[pid] for pid in own}
+        return _Reading(at_s=self._clock(), busy_ticks=busy, own_ticks=own_ticks, table=table)

@@ -17,6 +17,7 @@ from photofinish.percentiles import min_samples
 TURNS = "This machine has no GPU: the sides take turns, rates count each side's own turns."
 TURNS_ASKED_FOR = "The sides take turns, rates count each side's own turns."
 UNTRAINED = "This model is untrained: its boxes mean nothing. The speed is real."
+NO_GAIN = "no gain is shown"
 _DASH = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -28,8 +29,11 @@ def screen_from_state(state: ViewState) -> dict[str, Any]:
     p50_ratio = _ratio(baseline.numbers.p50_ms, optimised.numbers.p50_ms)
     texts = [(fps_ratio, "the frames per second"), _latency_words(p50_ratio)]
     leading = p50_ratio if state.choice.is_paced else fps_ratio
-    is_won = leading is not None and leading > 1 and not _is_disturbed(state)
+    is_void = _is_disturbed(state) or _is_mixed(state)
+    is_won = leading is not None and leading > 1 and not is_void
     first, second = texts[::-1] if state.choice.is_paced else texts
+    if is_void:
+        first, second, fps_ratio, p50_ratio = (None, NO_GAIN), (None, ""), None, None
     return {
         "model": _model_line(state),
         "machine": state.machine,
@@ -38,7 +42,7 @@ def screen_from_state(state: ViewState) -> dict[str, Any]:
         "turns": _turns(state),
         "warnings": _warnings(state),
         "ratio": {"first": _times(first[0]), "first_words": first[1], "second": _times(second[0]),
-                  "second_words": second[1], "is_won": is_won},
+                  "second_words": second[1], "is_won": is_won, "is_void": is_void},
         "sides": {side: _side(state, side) for side in SIDES},
         "numbers": {"fps_ratio": fps_ratio, "p50_ratio": p50_ratio},
     }  # fmt: skip
@@ -120,9 +124,14 @@ def _turns(state: ViewState) -> str:
 
 
 def _is_disturbed(state: ViewState) -> bool:
-    """Whether other programs use so much of the processor that the gain shown is not claimed."""
-    cores = usable_cores()
-    return state.takes_turns and state.other_cores is not None and state.other_cores > OTHER_SHARE * cores
+    """Whether other programs use so much of the processor that no gain is claimed."""
+    return state.other_cores is not None and state.other_cores > OTHER_SHARE * usable_cores()
+
+
+def _is_mixed(state: ViewState) -> bool:
+    """Whether the sides run different weights."""
+    cards = (card for side in SIDES if (card := _card(state.sides[side])))
+    return len({card.weights_sha256 for card in cards}) > 1
 
 
 def _warnings(state: ViewState) -> list[str]:
@@ -130,10 +139,11 @@ def _warnings(state: ViewState) -> list[str]:
     warnings = [UNTRAINED] if any(card.untrained for card in cards) else []
     if _is_disturbed(state):
         warnings.append(
-            f"Other programs use {state.other_cores:.1f} of {usable_cores()} cores. That slows PyTorch "
-            "most: the gain shown may be too large."
+            f"Other programs use {state.other_cores:.1f} of {usable_cores()} cores"
+            + (f" ({state.other_programs})" if state.other_programs else "")
+            + ". That slows one side more than the other: stop them to see the gain."
         )
-    if len({card.weights_sha256 for card in cards}) > 1:
+    if _is_mixed(state):
         warnings.append("The two sides run different weights: their numbers cannot be compared.")
     for side in SIDES:
         warnings += [f"{side.capitalize()}: {notice}" for notice in state.sides[side].child.facts.get("notices", ())]

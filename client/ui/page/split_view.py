@@ -67,13 +67,17 @@ class SideState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewState:
-    """The whole view at one moment. other_cores: how many cores other programs use, None when nobody knows."""
+    """The whole view at one moment. other_cores: how many cores other programs use, None when nobody knows.
+
+    other_programs: which those are most, with the cores of each.
+    """
 
     choice: Choice
     machine: str
     source: ChildStatus
     sides: Mapping[Side, SideState]
     other_cores: float | None = None
+    other_programs: str = ""
 
     @property
     def takes_turns(self) -> bool:
@@ -164,6 +168,7 @@ class SplitView:
             machine=self._machine,
             source=source,
             other_cores=self._other_work.cores() if is_loopback(self.url) else None,
+            other_programs=self._other_work.programs(),
             sides={
                 side: SideState(
                     model_name=choice.model_name(side),

@@ -11,7 +11,7 @@ from photofinish.perf.report.files import csv_report
 from photofinish.perf.report.html import html_report
 from photofinish.perf.report.sweep_tables import sweep_rows
 from photofinish.perf.report.tables import comparison_rows, ladder_rows
-from photofinish.perf.report.text import markdown_report, terminal_report
+from photofinish.perf.report.text import comparison_table, markdown_report, terminal_report
 from photofinish.perf.report.words import ENGLISH
 from tests.perf.records import build_comparison, build_ladder, build_record, build_sweep
 
@@ -120,6 +120,21 @@ def test_other_programs_void_every_gain_in_every_report() -> None:
     assert page.count(gain) == page.count(f'<span class="void">({gain})</span>')
     assert "lower median latency" not in page
     assert not [line for line in csv_report(findings).splitlines()[1:] if line.rpartition(",")[2] == "VALID"]
+
+
+def test_other_programs_beside_one_side_alone_void_it_and_are_named() -> None:
+    section = build_comparison()
+    seen = {"other_cpu_cores": 4.0, "other_programs": (("gcc", 3.0), ("node", 0.9))}
+    blocks = tuple(
+        replace(block, observed=replace(block.observed, **seen)) if block.arm == "baseline" else block
+        for block in section.blocks
+    )  # fmt: skip
+    found = findings_from_section(replace(section, blocks=blocks), cores=16)
+    assert [reason.key for reason in found.disturbances] == ["foreign_cpu"], "2.0 of 16 cores over both sides"
+    table = comparison_table(found)
+    assert "other programs used 4.0 of 16 cores (gcc 3.0, node 0.9), which slows one side more" in table
+    assert "stop them and measure again" in table
+    assert "do not quote it" in table
 
 
 def test_a_rung_that_shows_no_difference_has_no_gain_beside_its_bar() -> None:

@@ -10,12 +10,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from photofinish.cli import cli
 from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.ui.page.app import Hosting
 from photofinish.client.ui.page.split_view import Choice
 from photofinish.detections import empty_detections
-from photofinish.flows import view
+from photofinish.errors import VerdictError
+from photofinish.flows import demo, view
 from photofinish.flows.demo import compare_headless
 from photofinish.flows.demo_choice import default_baseline, default_candidates, is_calibrated
 from photofinish.flows.demo_truth import truth_table
@@ -152,13 +155,30 @@ def test_a_server_that_ended_is_started_again_and_one_signal_stops_the_demo(
     assert told[-1] == "The server ended by itself; starting it again (1 of 3)"
 
 
+@pytest.mark.parametrize("is_void", [True, False])
+def test_headless_ends_with_3_and_grey_where_no_gain_may_be_claimed(
+    is_void: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = Pair(baseline=BASELINE, optimised=OPTIMISED, repository=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "publish_pair", lambda request, **options: pair)
+    monkeypatch.setattr(demo, "compare_headless", lambda pair, **options: ("the table", is_void))
+    told = CliRunner().invoke(cli, ["demo", "--headless"], color=True)
+    assert isinstance(told.exception, VerdictError) is is_void
+    assert ("\x1b[2mthe table" in told.output) is is_void
+    if is_void:
+        assert "no gain is claimed" in str(told.exception)
+        assert VerdictError.exit_code == 3
+
+
 def test_headless_measures_both_on_the_real_server(
     coco_repository: tuple[Path, dict[str, str]], test_data: Path
 ) -> None:
     repository, names = coco_repository
     pair = Pair(baseline=names["torch_fp32_tensor"], optimised=names["onnx_fp32"], repository=repository)
     video = test_data / "videos" / "highway_cars_720p.mp4"
-    tables = compare_headless(pair, source=str(video), seconds=2.0)
+    tables, is_void = compare_headless(pair, source=str(video), seconds=2.0)
+    assert ("do not quote it" in tables) is is_void, "a busy machine voids the gains, and says why"
     assert "baseline" in tables
     assert "optimised" in tables
     assert "P95" in tables

@@ -14,10 +14,13 @@ import pytest
 
 from photofinish.machine.processes import (
     CpuMeter,
+    ProcessTable,
     ProcessTree,
+    busiest_programs,
     busy_ticks,
     command_line,
     is_alive,
+    listed_programs,
     machine_cpu_s,
     model_processes,
     own_cpu_s,
@@ -105,6 +108,18 @@ def test_the_figures_are_those_of_psutil() -> None:
     whole = psutil.cpu_times()
     theirs = sum(whole) - whole.idle - whole.iowait - whole.guest - whole.guest_nice
     assert machine_cpu_s() == pytest.approx(theirs, abs=2)
+
+
+def test_the_busiest_programs_of_others_are_named() -> None:
+    hz = os.sysconf("SC_CLK_TCK")
+    parents = {1: 0, 10: 1, 11: 10, 20: 1, 21: 1, 30: 1, 40: 1}
+    names = {1: "init", 10: "ours", 11: "ours", 20: "gcc", 21: "gcc", 30: "node", 40: "idle"}
+    before = ProcessTable(parents=parents, ticks=dict.fromkeys(parents, 0), names=names)
+    used = {1: 0, 10: 9 * hz, 11: 9 * hz, 20: 2 * hz, 21: hz, 30: hz, 40: 0}
+    found = busiest_programs(before, ProcessTable(parents=parents, ticks=used, names=names), [10], 2.0)
+    assert found == (("gcc", 1.5), ("node", 0.5))
+    assert listed_programs(found) == "gcc 1.5, node 0.5"
+    assert process_table().names[os.getpid()]
 
 
 def test_cores_in_use() -> None:

@@ -45,6 +45,17 @@ def test_what_is_neither_the_view_nor_its_server_is_other_work(tmp_path: Path) -
     assert measured(tmp_path) == pytest.approx((10 - 4) / 4.0)
 
 
+def test_the_programs_are_named(tmp_path: Path) -> None:
+    now = [0.0]
+    work = OtherWork(lambda: ("toy",), proc=tmp_path, clock=lambda: now[0])
+    used = {os.getpid(): 10, SERVER: 20, STUB: 30, STRANGER: 40}
+    write_proc(tmp_path, busy=1000, used=used)
+    assert (work.cores(), work.programs()) == (None, "")
+    now[0] = 4.0
+    write_proc(tmp_path, busy=1000 + 8 * TICKS, used={**used, STRANGER: 40 + 6 * TICKS})
+    assert (work.cores(), work.programs()) == (2.0, "a (b) c 1.5")
+
+
 def test_a_server_whose_processes_cannot_be_told_apart_gives_no_figure(tmp_path: Path) -> None:
     assert measured(tmp_path, names=("unknown",)) is None
 
@@ -71,9 +82,9 @@ def test_this_machine_can_be_read() -> None:
 
 @pytest.mark.parametrize(
     ("cores", "takes_turns", "warns"),
-    [(100.0, True, True), (0.0, True, False), (None, True, False), (100.0, False, False)],
+    [(100.0, True, True), (0.0, True, False), (None, True, False), (100.0, False, True)],
 )
-def test_the_page_warns_when_others_disturb_sides_that_take_turns(
+def test_the_page_shows_no_gain_while_others_disturb_the_sides(
     cores: float | None, takes_turns: bool, warns: bool
 ) -> None:
     sides = {"baseline": build_side(10.0, 100.0), "optimised": build_side(30.0, 30.0)}
@@ -82,5 +93,8 @@ def test_the_page_warns_when_others_disturb_sides_that_take_turns(
     screen = screen_from_state(build_state(sides=sides, other_cores=cores))
     found = [text for text in screen["warnings"] if "Other programs use" in text]
     assert bool(found) is warns
-    assert screen["ratio"]["first"] == "3.0×"
-    assert screen["ratio"]["is_won"] is not warns, "a gain that is doubted is not shown as won"
+    assert screen["ratio"]["first"] == ("–" if warns else "3.0×")
+    assert screen["ratio"]["first_words"] == ("no gain is shown" if warns else "the frames per second")
+    assert (screen["ratio"]["is_won"], screen["ratio"]["is_void"]) == (not warns, warns)
+    assert (screen["numbers"]["fps_ratio"] is None) is warns
+    assert screen["sides"]["optimised"]["fps"] == "30.0", "what was measured stays, in grey"

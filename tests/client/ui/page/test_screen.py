@@ -77,9 +77,10 @@ def test_no_figures_no_ratio() -> None:
 
 def test_untrained_and_unlike_weights_are_said() -> None:
     sides = {"baseline": build_side(1.0, 1.0, untrained=True), "optimised": build_side(1.0, 1.0, weights_sha256="1")}
-    warnings = screen_from_state(build_state(sides=sides))["warnings"]
-    assert warnings[0] == UNTRAINED
-    assert "different weights" in warnings[1]
+    screen = screen_from_state(build_state(sides=sides))
+    assert screen["warnings"][0] == UNTRAINED
+    assert "different weights" in screen["warnings"][1]
+    assert screen["ratio"]["is_void"], "there is no gain between two networks"
 
 
 def test_a_fallback_is_said() -> None:
