@@ -28,7 +28,7 @@ module() { "${PYTHON:-python}" -m "$@"; }
 measured() { photofinish perf "$@" || [[ $? == 3 ]]; }
 is_wanted() { ((${#wanted[@]} == 0)) || [[ -n "${wanted[$1]:-}" ]]; }
 
-variants=(torch_fp32_tensor torch_fp32 onnx_fp32 onnx_fp32_rect onnx_fp16 onnx_fp16_rect aoti_fp16 aoti_fp16_rect)
+variants=(torch_fp32_tensor torch_fp32 onnx_fp32 onnx_fp32_rect onnx_fp16_plain onnx_fp16 onnx_fp16_rect aoti_fp16 aoti_fp16_rect)
 if is_wanted export; then
   photofinish export --weights demo --device cuda "${variants[@]/#/--variant=}" --repository "$work/n"
 fi

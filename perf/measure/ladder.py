@@ -16,7 +16,7 @@ from photofinish.client.triton.transport import (
 )
 from photofinish.model_card import ModelCard
 from photofinish.perf.measure.setups import ClientKind, Setup
-from photofinish.perf.record.changes import NOUNS, Change, NotRun
+from photofinish.perf.record.changes import NOUNS, Change, NotRun, Noun
 
 IN_FLIGHT = 2
 BATCH_SIZE = 8
@@ -123,8 +123,8 @@ def ladder_setups(
 
     best: the model that was fastest here. Its rung is the last of those that change the engine, so that what comes
     after builds on it and not on a variant that is slower on this machine; where its input is rectangular, that is a
-    rung of its own after its square sibling's. Another model that would change engine and precision at once is left
-    out: nobody could say which of the two bought what.
+    rung of its own after its square sibling's. Another model that would change two of engine, precision and CUDA graphs
+    at once is left out: nobody could say which of the two bought what.
     """
     fastest = best
     if best is not None and not best.require_card().is_square:
@@ -138,8 +138,8 @@ def ladder_setups(
             not_run.append(_left_out(rung, needed))
         elif rung.only_cuda and model.require_card().device != "cuda":
             not_run.append(_left_out(rung, NotRun(key="no_gpu", values={"model": model.name})))
-        elif setups and model not in (best, fastest) and _changes_engine_and_precision(setups[-1].model, model):
-            not_run.append(_left_out(rung, NotRun(key="both", values={"model": model.name})))
+        elif setups and model not in (best, fastest) and len(nouns := _changed_by(setups[-1].model, model)) > 1:
+            not_run.append(_left_out(rung, NotRun(key="several", values={"model": model.name, "nouns": nouns})))
         elif rung.batch_size > model.max_batch_size:
             values = {"model": model.name, "size": model.max_batch_size}
             not_run.append(_left_out(rung, NotRun(key="batch", values=values)))
@@ -219,20 +219,23 @@ def _model_for(
     if best in wanted or not setups:
         return best if best in wanted else next(iter(wanted), None)
     before = setups[-1].model
-    return min(wanted, key=lambda model: _changes_engine_and_precision(before, model), default=None)
+    return min(wanted, key=lambda model: len(_changed_by(before, model)), default=None)
 
 
 def _is_square_sibling(model: ServedModel, rectangular: ServedModel) -> bool:
     """Whether they differ in the shape of their input alone."""
     one, other = model.require_card(), rectangular.require_card()
-    same = (one.backend, one.precision, one.contract, one.accelerator, one.weights_sha256)
-    return (
-        one.is_square
-        and not other.is_square
-        and same == (other.backend, other.precision, other.contract, other.accelerator, other.weights_sha256)
-    )
+    facts = ("backend", "precision", "contract", "accelerator", "cuda_graphs", "weights_sha256")
+    same = all(getattr(one, fact) == getattr(other, fact) for fact in facts)
+    return one.is_square and not other.is_square and same
 
 
-def _changes_engine_and_precision(before: ServedModel, after: ServedModel) -> bool:
+def _changed_by(before: ServedModel, after: ServedModel) -> list[Noun]:
+    """Which of engine, precision and CUDA graphs differ: a rung that changes two could not say which bought what."""
     old, new = before.require_card(), after.require_card()
-    return old.backend != new.backend and old.precision != new.precision
+    pairs: tuple[tuple[Noun, str, str], ...] = (
+        ("engine", old.backend, new.backend),
+        ("precision", old.precision, new.precision),
+        ("cuda_graphs", _graphs(old), _graphs(new)),
+    )
+    return [noun for noun, was, now in pairs if was != now]

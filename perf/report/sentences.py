@@ -36,6 +36,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "not_run_needs": ("needs {what}; none is served here", "需要：{what}，此处没有"),
     "not_run_no_gpu": ("{model} does not run on a GPU", "{model} 不在 GPU 上运行"),
     "not_run_both": ("{model} would change engine and precision at once", "{model} 会同时改变引擎和精度"),
+    "not_run_several": ("{model} would change {what} at once", "{model} 会同时改变{what}"),
     "not_run_small": ("the model takes smaller batches only", "该模型只接受更小的批"),
     "not_run_http": (
         "the server's HTTP endpoint is not on the port below its gRPC port",
@@ -49,7 +50,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "needs_baseline": ("a baseline variant", "基线变体"),
     "needs_contract": ("a pytorch FP32 variant in the frames contract", "帧契约的 pytorch FP32 变体"),
     "needs_engine": ("an onnxruntime FP32 variant", "onnxruntime FP32 变体"),
-    "needs_precision": ("an onnxruntime FP16 variant without CUDA graphs", "不用 CUDA 图的 onnxruntime FP16 变体"),
+    "needs_precision": (
+        "an onnxruntime FP16 variant without CUDA graphs (on a GPU onnx_fp16_plain)",
+        "不用 CUDA 图的 onnxruntime FP16 变体（GPU 上为 onnx_fp16_plain）",
+    ),
     "needs_cuda_graphs": (
         "an onnxruntime FP16 variant with CUDA graphs, on a GPU",
         "在 GPU 上使用 CUDA 图的 onnxruntime FP16 变体",

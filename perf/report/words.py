@@ -127,6 +127,8 @@ class Words:
         """Why something was not run."""
         try:
             needed = {"what": self(f"needs_{item.values['what']}")} if item.key == "needs" else {}
+            if item.key == "several":
+                needed = {"what": self.comma.join(self(f"change_{noun}") for noun in item.values["nouns"])}
             return self(f"not_run_{item.key}", **{**item.values, **needed})
         except KeyError:  # a reason that a later version knows
             return " ".join([item.key, *map(str, item.values.values())])

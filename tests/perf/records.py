@@ -235,6 +235,7 @@ def full_record() -> Record:
         *ladder_setups(())[1],
         NotRun(key="http", rung="http"),
         NotRun(key="no_gpu", values={"model": "toy_onnx_fp32"}, rung="cuda_shm"),
+        NotRun(key="several", values={"model": "toy_onnx_fp16", "nouns": ["engine", "precision"]}, rung="precision"),
         NotRun(key="both", values={"model": "toy_onnx_fp16"}, rung="precision"),
         NotRun(key="batch", values={"model": "toy_onnx_fp32", "size": 4}, rung="batching", concurrency=2, batch_size=8),
     )

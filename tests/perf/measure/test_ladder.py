@@ -49,9 +49,10 @@ BASELINE = _model("toy_torch_fp32_tensor", role="baseline", contract="tensor", b
 TORCH = _model("toy_torch_fp32", backend="pytorch")
 ONNX = _model("toy_onnx_fp32")
 FP16_CPU = _model("toy_onnx_fp16", precision="fp16", cuda_graphs=False, device="cpu")
+FP16_PLAIN = _model("toy_onnx_fp16_plain", precision="fp16", cuda_graphs=False, device="cuda")
 FP16_GPU = _model("toy_onnx_fp16", precision="fp16", cuda_graphs=True, device="cuda")
 INT8 = _model("toy_onnx_int8", precision="int8")
-TENSORRT = _model("toy_trt_fp16", precision="fp16", backend="tensorrt", device="cuda")
+TENSORRT = _model("toy_trt_fp16", precision="fp16", backend="tensorrt", cuda_graphs=True, device="cuda")
 
 
 def test_all_rungs_change_one_thing_each_on_a_cpu() -> None:
@@ -77,13 +78,34 @@ def test_all_rungs_change_one_thing_each_on_a_cpu() -> None:
     assert "needs an openvino FP32 variant" in ENGLISH.why(not_run[0])
 
 
-def test_on_a_gpu_precision_and_graphs_come_together_and_are_called_so() -> None:
-    setups, not_run = ladder_setups((BASELINE, TORCH, ONNX, FP16_GPU, TENSORRT))
+def test_on_a_gpu_precision_and_graphs_are_two_rungs() -> None:
+    for best in (None, TENSORRT):
+        setups, _ = ladder_setups((BASELINE, TORCH, ONNX, FP16_GPU, FP16_PLAIN, TENSORRT), best)
+        changed = _changed(setups)
+        assert changed["precision"] == "precision fp32 → fp16"
+        assert changed["cuda_graphs"] == "CUDA graphs off → on"
+        assert changed["tensorrt"] == "engine onnxruntime → tensorrt"
+        assert changed[setups[-1].key] == "transport system_shm_http → cuda_shm_http"
+        assert all("," not in text for text in changed.values()), "one change per rung"
+
+
+def test_the_square_sibling_of_a_rectangular_input_has_its_graphs_too() -> None:
+    rect = _model("toy_onnx_fp16_rect", precision="fp16", cuda_graphs=True, device="cuda", input_wh=(640, 384))
+    setups, _ = ladder_setups((BASELINE, TORCH, ONNX, FP16_PLAIN, FP16_GPU, rect), rect)
     changed = _changed(setups)
-    assert changed["cuda_graphs"] == "precision fp32 → fp16, CUDA graphs off → on"
-    assert changed["tensorrt"] == "engine onnxruntime → tensorrt, CUDA graphs on → off"
-    assert "FP16" in [ENGLISH.subject(item) for item in not_run]
-    assert _changed(setups)[setups[-1].key] == "transport system_shm_http → cuda_shm_http"
+    assert (changed["cuda_graphs"], changed["rect"]) == ("CUDA graphs off → on", "input 64 × 64 → 640 × 384")
+
+
+def test_without_the_plain_variant_graphs_are_not_sold_with_the_precision() -> None:
+    setups, not_run = ladder_setups((BASELINE, TORCH, ONNX, FP16_GPU))
+    assert "cuda_graphs" not in _changed(setups)
+    why = {ENGLISH.subject(item): ENGLISH.why(item) for item in not_run}
+    assert why["CUDA graphs"] == "toy_onnx_fp16 would change precision, CUDA graphs at once"
+    assert "on a GPU onnx_fp16_plain" in why["FP16"]
+    setups, _ = ladder_setups((BASELINE, TORCH, ONNX, FP16_GPU), FP16_GPU)
+    assert _changed(setups)["cuda_graphs"] == "precision fp32 → fp16, CUDA graphs off → on", (
+        "the fastest stays, as told"
+    )
 
 
 def test_no_rung_changes_engine_and_precision_at_once() -> None:
@@ -95,7 +117,7 @@ def test_no_rung_changes_engine_and_precision_at_once() -> None:
     assert changed["openvino"] == "engine onnxruntime → openvino"
     assert (by_key["int8"].model.name, changed["int8"]) == ("toy_openvino_int8", "precision fp32 → int8")
     reason = next(ENGLISH.why(item) for item in not_run if ENGLISH.subject(item) == "FP16")
-    assert reason == "toy_onnx_fp16 would change engine and precision at once"
+    assert reason == "toy_onnx_fp16 would change engine, precision at once"
 
 
 def test_the_fastest_model_is_never_left_out() -> None:
@@ -136,7 +158,7 @@ def test_a_rectangular_input_without_a_square_sibling_is_a_rung_only_where_it_is
 
 def test_an_accelerated_variant_is_not_taken_for_the_plain_one() -> None:
     accelerated = _model("toy_onnx_fp16_trt", precision="fp16", cuda_graphs=True, device="cuda", accelerator="tensorrt")
-    setups, not_run = ladder_setups((BASELINE, TORCH, ONNX, accelerated, FP16_GPU))
+    setups, not_run = ladder_setups((BASELINE, TORCH, ONNX, accelerated, FP16_PLAIN, FP16_GPU))
     assert next(setup.model.name for setup in setups if setup.key == "cuda_graphs") == "toy_onnx_fp16"
     _, not_run = ladder_setups((BASELINE, TORCH, ONNX, accelerated))
     assert {"FP16", "CUDA graphs"} <= {ENGLISH.subject(item) for item in not_run}
