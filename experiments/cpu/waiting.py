@@ -128,10 +128,14 @@ def main() -> None:
     parser.add_argument("--load", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--suffix", action="append", help="only this variant; may be repeated")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    found = {suffix: next(iter(sorted(options.repository.glob(f"*_{suffix}"))), None) for suffix in SUFFIXES}
-    cells = [cell for suffix in SUFFIXES for mode in MODES if (cell := WaitingCell(suffix=suffix, mode=mode)).is_known]
+    found = {
+        suffix: next(iter(sorted(options.repository.glob(f"*_{suffix}"))), None)
+        for suffix in options.suffix or SUFFIXES
+    }
+    cells = [cell for suffix in found for mode in MODES if (cell := WaitingCell(suffix=suffix, mode=mode)).is_known]
     rows: dict[str, list[dict[str, float]]] = {}
     with burning(options.load):
         for number in range(options.rounds):
@@ -140,13 +144,13 @@ def main() -> None:
                 if directory is not None:
                     row = measured_apart(directory, cell.mode, options.seconds)
                     rows.setdefault(f"{cell.suffix} {cell.mode}", []).append(row)
-    click.echo(f"load {options.load} on {usable_cores()} cores, {options.rounds} rounds of {options.seconds:g} s")
+            content = {"load": options.load, "cores": usable_cores(), "seconds": options.seconds, "rows": rows}
+            if options.out:
+                options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    click.echo(f"load {options.load}, {usable_cores()} cores, {options.rounds} rounds of {options.seconds:g} s")
     for name, taken in rows.items():
         figures = ", ".join(f"{key} {middle([row[key] for row in taken]):.1f}" for key in taken[0])
         click.echo(f"{name}: {figures}")
-    if options.out:
-        content = {"load": options.load, "cores": usable_cores(), "seconds": options.seconds, "rows": rows}
-        options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
