@@ -143,6 +143,7 @@ def _facts(findings: Findings, common: Mapping[str, set[str]]) -> Mapping[str, A
     environment = record.environment
     facts: dict[str, Any] = {f"environment.{key}": environment.get(key) for key in MUST_MATCH}
     facts["environment.client_memory"] = environment.get("client_memory", "plain")  # older records had no choice
+    facts["environment.waiting"] = environment.get("waiting") or {}  # older records did not look
     facts["environment.gpus"] = [gpu.get("name") for gpu in environment.get("gpus") or []]
     facts |= {f"environment.server.{key}": value for key, value in (environment.get("server") or {}).items()}
     packages = environment.get("packages") or {}

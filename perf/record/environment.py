@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -42,6 +43,10 @@ _PACKAGES = (
 )
 
 
+WAITING = ("OMP_", "GOMP_", "KMP_")
+"""How the variables begin that tell a library's threads how to wait, and how many there are."""
+
+
 def environment_fingerprint(nvml: Any | None, *, server: dict[str, Any]) -> dict[str, Any]:
     """GPU, driver, CPU, system, packages, server and commit; flat enough to compare key by key."""
     return {
@@ -58,6 +63,7 @@ def environment_fingerprint(nvml: Any | None, *, server: dict[str, Any]) -> dict
         "driver": driver_version(nvml),
         "cuda_driver": cuda_driver_version(nvml),
         "packages": _packages(),
+        "waiting": {key: os.environ[key] for key in sorted(os.environ) if key.startswith(WAITING)},
         "server": server,
     }
 

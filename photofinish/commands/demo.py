@@ -12,6 +12,7 @@ from photofinish.commands.source_options import source_credentials
 
 @click.command()
 @click.option("--weights", default="demo", show_default=True, help="A .pt, .onnx or .yaml file, or demo.")
+@click.option("--model", help="A model that the repository holds already, shown as it is: nothing is made.")
 @click.option("--source", default="synthetic", show_default=True, help="synthetic, a file, a camera number, rtsp://…")
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
 @click.option("--baseline", help="Variant on the left, such as torch_fp32_tensor; default: the baseline.")

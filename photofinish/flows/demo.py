@@ -12,7 +12,7 @@ import click
 from photofinish.address.hiding import public_address
 from photofinish.errors import ConfigError, PhotofinishError, VerdictError
 from photofinish.flows import tell
-from photofinish.flows.demo_choice import default_baseline, default_candidates, is_calibrated
+from photofinish.flows.demo_choice import default_baseline, default_candidates, is_calibrated, pair_in_repository
 from photofinish.flows.gate import WORK, GateOptions, alone_in, error_from_report, gate_and_publish, tell_places
 from photofinish.flows.view import Pair, server_of, show_pair
 from photofinish.variant import default_variants_path, select_variant, variants_from_toml
@@ -30,7 +30,10 @@ HEADLESS_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoRequest:
-    """What the user asked for, one field an option. baseline, optimised: None leaves the choice to us."""
+    """What the user asked for, one field an option. baseline, optimised: None leaves the choice to us.
+
+    model: one that is published already, shown as it is; None makes and publishes that of the weights.
+    """
 
     weights: str
     source: str
@@ -46,6 +49,7 @@ class DemoRequest:
     port: int | None
     share: bool
     root_path: str = ""
+    model: str | None = None
     kernels: bool = False
     trusted_hosts: tuple[str, ...] = ()
 
@@ -56,9 +60,7 @@ def run_demo(request: DemoRequest) -> None:
     if not request.headless:
         check_port(request.host, request.port)
         check_names(request.root_path, request.trusted_hosts)
-    tell_places(WORK / "staging", request.repository, tell)
-    with alone_in(WORK / "staging", tell):
-        pair = publish_pair(request, frame_wh=frame_wh)
+    pair = published_pair(request, frame_wh) if request.model else made_pair(request, frame_wh)
     if request.headless:
         text, is_void = compare_headless(pair, source=request.source, seconds=request.seconds)
         click.echo(click.style(text, dim=True) if is_void else text)
@@ -83,6 +85,25 @@ def run_demo(request: DemoRequest) -> None:
         trusted_hosts=request.trusted_hosts,
     )
     show_pair(pair, choice, hosting)
+
+
+def made_pair(request: DemoRequest, frame_wh: tuple[int, int] | None) -> Pair:
+    """The two variants of the weights, made where stale and published, by nobody else at the same time."""
+    tell_places(WORK / "staging", request.repository, tell)
+    with alone_in(WORK / "staging", tell):
+        return publish_pair(request, frame_wh=frame_wh)
+
+
+def published_pair(request: DemoRequest, frame_wh: tuple[int, int] | None) -> Pair:
+    """Two variants of a model that the repository holds already."""
+    left, right = pair_in_repository(
+        request.repository,
+        request.model or "",
+        baseline=request.baseline,
+        optimised=request.optimised,
+        frame_wh=frame_wh,
+    )
+    return Pair(baseline=left, optimised=right, repository=request.repository)
 
 
 def check_source(source: str) -> tuple[int, int] | None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 
+from photofinish.errors import ConfigError
+from photofinish.flows import tell
 from photofinish.machine.processor import processor_flags
+from photofinish.names import chosen_by_name
 from photofinish.variant import SQUARE, Variant, input_wh_from_aspect
 
 _LIBRARIES = {"pytorch": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino", "tensorrt": "tensorrt"}
@@ -56,6 +60,29 @@ def default_candidates(
         and (variant.aspect == SQUARE or kind in RESHAPED)
     ]
     return tuple(sorted(fitting, key=lambda item: (rank(item.backend, item.precision, device), item.aspect == SQUARE)))
+
+
+def pair_in_repository(
+    repository: Path, model: str, *, baseline: str | None, optimised: str | None, frame_wh: tuple[int, int] | None
+) -> tuple[str, str]:
+    """The two sides of a model that is published already: its baseline and the best variant for these pictures.
+
+    baseline, optimised: named ones, which must be of that model. Raises ConfigError where one of the two is missing.
+    """
+    from photofinish.client.choosing.networks import choose_network
+    from photofinish.client.choosing.preference import baselines, candidates
+    from photofinish.flows.bench import cards_in
+
+    cards, _ = cards_in(repository)
+    named = [name for name in (baseline, optimised) if name]
+    names = choose_network(cards, where=str(repository), model=model, named=named, task="detect", on_notice=tell)
+    same = {name: cards[name] for name in names}
+    left = chosen_by_name(same, baseline, where=str(repository)) if baseline else baselines(same)[0]
+    others = {name: card for name, card in same.items() if name != left}
+    if not others:
+        raise ConfigError(f"{model} has {left} alone in {repository}; export another variant of it to compare with")
+    right = chosen_by_name(same, optimised, where=str(repository)) if optimised else ""
+    return left, right or candidates(others, frame_wh=frame_wh)[0]
 
 
 def source_kind(kind: str) -> str:

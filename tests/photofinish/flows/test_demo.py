@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -17,10 +18,10 @@ from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.ui.page.app import Hosting
 from photofinish.client.ui.page.split_view import Choice
 from photofinish.detections import empty_detections
-from photofinish.errors import VerdictError
+from photofinish.errors import ConfigError, VerdictError
 from photofinish.flows import demo, view
 from photofinish.flows.demo import compare_headless
-from photofinish.flows.demo_choice import default_baseline, default_candidates, is_calibrated
+from photofinish.flows.demo_choice import default_baseline, default_candidates, is_calibrated, pair_in_repository
 from photofinish.flows.demo_truth import truth_table
 from photofinish.flows.view import Pair, show_pair
 from photofinish.frame import Frame
@@ -30,6 +31,7 @@ from photofinish.variant import default_variants_path, variants_from_toml
 from tests.builders import build_card
 from tests.client.fake_triton import FakeTriton, wait_for
 from tests.client.ui.served import BASELINE, OPTIMISED, toy_models
+from tests.perf.toy_repository import write_toy_repository
 
 
 class FixedPipeline:
@@ -153,6 +155,21 @@ def test_a_server_that_ended_is_started_again_and_one_signal_stops_the_demo(
         thread.join()
     assert told[0].startswith("Split view: http://127.0.0.1:")
     assert told[-1] == "The server ended by itself; starting it again (1 of 3)"
+
+
+def test_a_model_that_is_published_is_shown_as_it_is(tmp_path: Path) -> None:
+    write_toy_repository(tmp_path, published_ns=1)
+    write_toy_repository(tmp_path, model="other", weights="other.pt", weights_sha256="ef" * 32, published_ns=2)
+    sides = {"baseline": None, "optimised": None, "frame_wh": (1280, 720)}
+    assert pair_in_repository(tmp_path, "toy", **sides) == ("toy_torch_fp32_tensor", "toy_onnx_fp32")
+    assert pair_in_repository(tmp_path, "other", **sides) == ("other_torch_fp32_tensor", "other_onnx_fp32")
+    with pytest.raises(ConfigError, match=r"unknown model wrong; .* has other \(.*, toy \("):
+        pair_in_repository(tmp_path, "wrong", **sides)
+    with pytest.raises(ConfigError, match="unknown variant other_onnx_fp32"):
+        pair_in_repository(tmp_path, "toy", **{**sides, "optimised": "other_onnx_fp32"})
+    shutil.rmtree(tmp_path / "toy_onnx_fp32")
+    with pytest.raises(ConfigError, match="toy has toy_torch_fp32_tensor alone"):
+        pair_in_repository(tmp_path, "toy", **sides)
 
 
 @pytest.mark.parametrize("is_void", [True, False])
