@@ -172,14 +172,16 @@ class CameraRun:
 
     async def _follow_list(self, cell: CameraCell, file: Path) -> None:
         """Take the list over whenever the file changes, and on SIGHUP."""
-        seen = _stamp(file)
+        taken = before = _stamp(file)
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._reload.wait(), LOOK_EVERY_S)
-            stamp = _stamp(file)
-            if stamp == seen and not self._reload.is_set():
+            stamp, last = _stamp(file), before
+            before = stamp
+            is_settled = stamp == last != taken  # nobody writes it just now
+            if not is_settled and not self._reload.is_set():
                 continue
-            seen = stamp
+            taken = stamp
             self._reload.clear()
             try:
                 found = cameras_from_file(file)
@@ -188,6 +190,9 @@ class CameraRun:
                 continue
             for problem in found.problems:
                 self._note(f"{file}: {problem}")
+            if not found.cameras:
+                self._note(f"{file} has no camera that can be watched; the cameras stay as they are")
+                continue
             changes = cell.apply(found.cameras)
             self._note(
                 f"{file} read again: {', '.join(changes[:10]) or 'nothing changed'}{', …' if len(changes) > 10 else ''}"

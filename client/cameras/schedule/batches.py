@@ -23,8 +23,12 @@ from photofinish.errors import InferenceError
 from photofinish.heads import detections_from_output
 from photofinish.model_card import ModelCard
 
-WRITE_TIMEOUT_S = 1.0
+WRITE_TIMEOUT_S = 2.0
 _log = logging.getLogger(__name__)
+
+
+class LateWriteError(InferenceError):
+    """A decode process did not write in time, and may still do so: the slot's memory must not be used again."""
 
 
 class FrameWriter(Protocol):
@@ -94,7 +98,10 @@ class BatchSender:
         self._requests = itertools.count()
 
     async def send(self, staged: StagedSlot, seats: list[CameraSeat]) -> None:
-        """One request with these cameras' newest pictures. Raises InferenceError, with their frames accounted for."""
+        """One request with these cameras' newest pictures.
+
+        Raises InferenceError, with their frames accounted for; LateWriteError when the slot must not be used again.
+        """
         begun_ns = self._clock_ns()
         asked = []
         for position, seat in enumerate(seats):
@@ -107,14 +114,18 @@ class BatchSender:
             for seat in seats:
                 seat.lose_writing(CameraDropCause.SERVER_FAILED)
             raise
+        if len(done) < len(asked):
+            for seat in seats:
+                seat.lose_writing(CameraDropCause.NOT_DECODABLE)
+            raise LateWriteError(f"a decode process wrote no picture within {WRITE_TIMEOUT_S:g} s")
         batch: list[tuple[CameraSeat, int, DueFrame, FrameWritten]] = []
         for position, (seat, future) in enumerate(zip(seats, asked, strict=True)):
-            answer = future.result() if future in done else None
-            frame = answer.frame if answer is not None else None
+            answer = future.result()
+            frame = answer.frame
             if frame is None:
-                _log.info("%s: %s", seat.camera.name, answer.message if answer is not None else "no answer in time")
+                _log.info("%s: %s", seat.camera.name, answer.message)
             tick = seat.written(frame)
-            if tick is None or frame is None or answer is None:
+            if tick is None or frame is None:
                 continue
             if position != len(batch):  # a picture before it is missing
                 staged.pictures[len(batch)] = staged.pictures[position]

@@ -69,7 +69,7 @@ class CameraCell:
         self._links = ProcessLinks(self._folder, self._hear, self._on_process)
         counts: dict[ProcessKind, int] = {"ingest": ingest_processes, "decode": decode_processes}
         self._processes = [
-            CellProcess(kind, number, self._folder, log_folder, on_notice)
+            CellProcess(kind, number, self._folder, log_folder, on_notice, self._links.silence_s)
             for kind, count in counts.items()
             for number in range(count)
         ]

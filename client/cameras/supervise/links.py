@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class ProcessLinks:
         self._places: dict[Link, Place] = {}
         self._decoder_of: Mapping[str, int] = {}
         self._asked: dict[int, tuple[asyncio.Future[FrameWritten], int, str]] = {}
+        self._heard_s: dict[Link, float] = {}
         self._server: asyncio.AbstractServer | None = None
 
     async def open(self, decoder_of: Mapping[str, int]) -> None:
@@ -54,6 +56,11 @@ class ProcessLinks:
         """Whether a process is connected."""
         return (kind, number) in self._links
 
+    def silence_s(self, kind: ProcessKind, number: int) -> float:
+        """For how long a process that is there has told nothing."""
+        link = self._links.get((kind, number))
+        return 0.0 if link is None else time.monotonic() - self._heard_s[link]
+
     def ask(self, wish: WriteFrame) -> asyncio.Future[FrameWritten]:
         """Have a camera's newest picture written."""
         future: asyncio.Future[FrameWritten] = asyncio.get_running_loop().create_future()
@@ -67,6 +74,7 @@ class ProcessLinks:
         return future
 
     def _hear(self, link: Link, value: Any) -> None:
+        self._heard_s[link] = time.monotonic()
         if isinstance(value, FrameWritten):
             future, _, _ = self._asked.pop(value.request, (None, 0, ""))
             if future is not None and not future.done():
@@ -80,6 +88,7 @@ class ProcessLinks:
             self._on_value(value)
 
     def _lose(self, link: Link) -> None:
+        self._heard_s.pop(link, None)
         place = self._places.pop(link, None)
         if place is None or self._links.get(place) is not link:
             return

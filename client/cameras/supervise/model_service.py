@@ -7,7 +7,13 @@ import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from photofinish.client.cameras.schedule.batches import BatchSender, FrameWriter, StagedSlot, chosen_seats
+from photofinish.client.cameras.schedule.batches import (
+    BatchSender,
+    FrameWriter,
+    LateWriteError,
+    StagedSlot,
+    chosen_seats,
+)
 from photofinish.client.cameras.schedule.seat import CameraSeat
 from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.client.pipeline.opening import choose_model
@@ -139,6 +145,9 @@ class ModelService:
                 continue
             try:
                 await sender.send(staged, chosen)
+            except LateWriteError as exc:
+                self._on_notice(f"{exc}; its cameras' pictures go on in other memory")
+                return
             except (InferenceError, ConfigError) as exc:
                 failures += 1
                 self._fail(exc)

@@ -19,6 +19,8 @@ FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 5.0
 HEALTHY_S = 30.0
 POLL_S = 0.1
+HANGS_S = 15.0
+"""Processes report once a second; one that says nothing for so long hangs in a library."""
 STOP_S = 0.7
 
 
@@ -26,14 +28,22 @@ class CellProcess:
     """One process, kept alive for ever: after a longer wait each time it ends soon. on_end hears why it ended."""
 
     def __init__(
-        self, kind: ProcessKind, number: int, folder: Path, log_folder: Path, on_end: Callable[[str], None]
+        self,
+        kind: ProcessKind,
+        number: int,
+        folder: Path,
+        log_folder: Path,
+        on_end: Callable[[str], None],
+        silence_s: Callable[[ProcessKind, int], float] = lambda kind, number: 0.0,
     ) -> None:
+        """silence_s: for how long nothing was heard of it; one that hangs is killed, and then started again."""
         self.kind = kind
         self.number = number
         self.restarts = 0
         self._folder = folder
         self._log_path = log_folder / f"cameras-{kind}-{number}.log"
         self._on_end = on_end
+        self._silence_s = silence_s
         self._process: subprocess.Popen[bytes] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -82,6 +92,8 @@ class CellProcess:
         began_s = time.monotonic()
         while self._process is not None:
             if (code := self._process.poll()) is None:
+                if self._silence_s(self.kind, self.number) > HANGS_S:
+                    self._process.kill()
                 await asyncio.sleep(POLL_S)
                 continue
             ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"

@@ -88,6 +88,8 @@ def test_a_list_that_changes_and_ctrl_c(tmp_path: Path) -> None:
             assert streams["door"].connections == 1
             file.write_text("[[camera]\n")
             run.until(lambda: any("is no TOML" in line and "stay as they are" in line for line in run.said))
+            file.write_text("")
+            run.until(lambda: any("has no camera that can be watched; the cameras stay" in line for line in run.said))
             file.write_text(door)
             run.until(lambda: any("yard removed" in line for line in run.said))
             os.kill(run.process.pid, signal.SIGHUP)

@@ -194,3 +194,24 @@ def test_it_ends_within_three_seconds_whatever_cameras_and_server_do(tmp_path: P
                 return time.monotonic() - begun
 
     assert asyncio.run(main()) < 3
+
+
+def test_a_decode_process_that_hangs_is_killed_and_writes_into_nobodys_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("photofinish.client.cameras.supervise.processes.HANGS_S", 4.0)
+    notices: list[str] = []
+
+    async def main() -> None:
+        async with StreamServer({"cam": TestStream(clip=CLIP, frames_per_s=20)}) as server:
+            with FakeTriton(FakeModel(infer=one_box)) as triton:
+                cell = CameraCell(ServerAddress(grpc_url=triton.url), log_folder=tmp_path, on_notice=notices.append)
+                cell.add(camera(server, "cam"))
+                async with cell:
+                    await until(lambda: row(cell, "cam").count.inferred >= 3, 30)
+                    os.kill(cell.status().processes["decode process 0"], signal.SIGSTOP)
+                    await until(lambda: any("was ended by signal 9" in text for text in notices), 20)
+                    await gains(lambda: row(cell, "cam").count.inferred, 3, 20)
+                    require_sum("cam", row(cell, "cam").count)
+
+    asyncio.run(main())
