@@ -38,7 +38,7 @@ class DecodedCamera:
         self._clock_ns = clock_ns
         self._units: deque[AccessUnit] = deque()
         self._decoder: UnitDecoder | None = None
-        self._sampler = Sampler(wish.frames_per_s, codec="", keyframes_only=wish.keyframes_only)
+        self._sampler = self._sampler_for("")
         self._connection = 0
         self._sequence = 0
         self._needs_keyframe = True
@@ -55,7 +55,7 @@ class DecodedCamera:
         """The owner wants another rate. A step back up begins at a keyframe, since units between were left out."""
         was = self._sampler.sampling
         self._wish = wish
-        self._sampler.change(wish.frames_per_s, keyframes_only=wish.keyframes_only)
+        self._sampler.change(wish.frames_per_s, anchor_ns=wish.anchor_ns, keyframes_only=wish.keyframes_only)
         if self._sampler.sampling != was:
             self._needs_keyframe = True
 
@@ -64,9 +64,7 @@ class DecodedCamera:
         self._units.clear()
         self._connection = opened.connection
         self._needs_keyframe = True
-        self._sampler = Sampler(
-            self._wish.frames_per_s, codec=opened.info.codec, keyframes_only=self._wish.keyframes_only
-        )
+        self._sampler = self._sampler_for(opened.info.codec)
         try:
             self._decoder = UnitDecoder(opened.info)
             self.state, self._message = "before_keyframe", ""
@@ -143,6 +141,10 @@ class DecodedCamera:
             failed=self._failed,
             late=self._late,
         )
+
+    def _sampler_for(self, codec: str) -> Sampler:
+        wish = self._wish
+        return Sampler(wish.frames_per_s, codec=codec, anchor_ns=wish.anchor_ns, keyframes_only=wish.keyframes_only)
 
     def _fail(self, why: str) -> None:
         """A picture cannot be had: those that need it would be wrong, so the next keyframe begins anew."""

@@ -9,40 +9,42 @@ from photofinish.client.cameras.values.access_unit import AccessUnit
 Sampling = Literal["all", "reference", "keyframes"]
 """all: every picture, since later ones need it. reference: those that others need, and what is due of the rest.
 keyframes: those alone."""
-LENIENCE = 1.03
-"""The owner's schedule decides what is due; here a camera of just the wanted rate must not starve by its jitter."""
-MAX_TOKENS = 1.5
+JUMP_TICKS = 1000
+"""Times that jump so far are of another stream."""
 KEYFRAMES_SUFFICE = 1.02
 _INTRA_CODECS = ("mjpeg", "rawvideo", "dvvideo", "prores", "png")
 
 
 class RateBucket:
-    """Says for each picture whether one is wanted again, by its capture time."""
+    """Says for each picture whether one is wanted again: one for each of the owner's ticks, and one tick may be owed.
 
-    def __init__(self, frames_per_s: float) -> None:
+    So a camera of just the wanted rate loses nothing by its jitter, and a picture that is wanted seldom is a fresh one.
+    """
+
+    def __init__(self, frames_per_s: float, anchor_ns: int = 0) -> None:
+        """anchor_ns: when any one of the ticks is due."""
         self.frames_per_s = frames_per_s
-        self._tokens = MAX_TOKENS
-        self._last_ns: int | None = None
+        self.anchor_ns = anchor_ns
+        self._next_tick: int | None = None
 
     def is_wanted(self, captured_ns: int) -> bool:
-        """Whether this picture is wanted; then the next one is not for a while."""
+        """Whether this picture is wanted; then the next one is not before its tick."""
         if self.frames_per_s <= 0:
             return False
-        if self._last_ns is not None:
-            passed_s = max(captured_ns - self._last_ns, 0) / 1e9
-            self._tokens = min(self._tokens + passed_s * self.frames_per_s * LENIENCE, MAX_TOKENS)
-        self._last_ns = captured_ns
-        if self._tokens < 1:
+        tick = int((captured_ns - self.anchor_ns) * self.frames_per_s // 1e9)
+        if self._next_tick is None or abs(tick - self._next_tick) > JUMP_TICKS:
+            self._next_tick = tick
+        if tick < self._next_tick:
             return False
-        self._tokens -= 1
+        self._next_tick = max(self._next_tick + 1, tick)
         return True
 
 
 class Sampler:
     """Decides for one connection. sampling: what it does now, to be shown."""
 
-    def __init__(self, frames_per_s: float, *, codec: str, keyframes_only: bool = False) -> None:
-        self._bucket = RateBucket(frames_per_s)
+    def __init__(self, frames_per_s: float, *, codec: str, anchor_ns: int = 0, keyframes_only: bool = False) -> None:
+        self._bucket = RateBucket(frames_per_s, anchor_ns)
         self._keyframes_only = keyframes_only
         self._is_intra = codec in _INTRA_CODECS
         self._keyframe_ns: int | None = None
@@ -56,10 +58,10 @@ class Sampler:
             return "keyframes"
         return "reference" if self._has_lonely else "all"
 
-    def change(self, frames_per_s: float, *, keyframes_only: bool) -> None:
+    def change(self, frames_per_s: float, *, anchor_ns: int, keyframes_only: bool) -> None:
         """Another rate is wanted from now on."""
-        if frames_per_s != self._bucket.frames_per_s:
-            self._bucket = RateBucket(frames_per_s)
+        if (frames_per_s, anchor_ns) != (self._bucket.frames_per_s, self._bucket.anchor_ns):
+            self._bucket = RateBucket(frames_per_s, anchor_ns)
         self._keyframes_only = keyframes_only
 
     def decide(self, unit: AccessUnit) -> tuple[bool, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from dataclasses import dataclass
 
@@ -12,10 +13,11 @@ from photofinish.client.cameras.schedule.due import DueSchedule
 from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.outcome import CameraDropCause, DueFrame
 from photofinish.client.cameras.values.status import DegradeStep, IngestPhase, IngestReport
-from photofinish.client.cameras.wire.messages import DecodeReport
+from photofinish.client.cameras.wire.messages import DecodeCamera, DecodeReport
 from photofinish.percentiles import carried_percentile
 
 MAX_LATENCIES = 2000
+MAX_EARLY_NS = 250_000_000
 SERVED_WINDOW_NS = 5 * 10**9
 
 
@@ -27,6 +29,11 @@ class WaitingFrame:
     frame: DueFrame
 
 
+def phase_ns(camera: Camera) -> int:
+    """When in its interval a camera's frames are due: by its name, so that many cameras are not due in one moment."""
+    return zlib.crc32(camera.name.encode()) * round(1e9 / camera.frames_per_s) >> 32
+
+
 class CameraSeat:
     """All that the owner knows of one camera. Not for several threads.
 
@@ -36,7 +43,7 @@ class CameraSeat:
     def __init__(self, camera: Camera, now_ns: int) -> None:
         self.camera = camera
         self.account = CameraAccount(camera.name)
-        self.schedule = DueSchedule(now_ns, camera.frames_per_s)
+        self.schedule = DueSchedule(now_ns + phase_ns(camera), camera.frames_per_s)
         self.ingest = IngestReport(camera=camera.name)
         self.decode = DecodeReport(camera=camera.name)
         self.step: DegradeStep = "full"
@@ -51,6 +58,16 @@ class CameraSeat:
         self._pictures_before = 0
         self._latencies_ns: deque[int] = deque(maxlen=MAX_LATENCIES)
         self._served_at_ns: deque[int] = deque()
+
+    def wish(self) -> DecodeCamera:
+        """What its decoder is to do now."""
+        rate = {"full": 1.0, "halved": 0.5, "keyframes": 1.0, "paused": 0.0}[self.step] * self.camera.frames_per_s
+        return DecodeCamera(
+            camera=self.camera.name,
+            frames_per_s=rate,
+            anchor_ns=self.schedule.time_ns(0),
+            keyframes_only=self.step == "keyframes",
+        )
 
     def hear_ingest(self, report: IngestReport) -> None:
         """Ingest told of the camera."""
@@ -82,7 +99,7 @@ class CameraSeat:
         """
         if not self._open:
             next_ns = self.schedule.time_ns(self.schedule.due_by(now_ns))
-            is_near = next_ns - frame.arrived_ns < self.schedule.period_ns // 2
+            is_near = next_ns - frame.arrived_ns < min(self.schedule.period_ns // 2, MAX_EARLY_NS)
             self._early = frame if is_near and self.step != "paused" else None
             return
         self._early = None

@@ -23,7 +23,7 @@ from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.outcome import DueFrame, Inferred
 from photofinish.client.cameras.values.status import CellStatus, DropCount, IngestReport
 from photofinish.client.cameras.wire.child import decoder_socket
-from photofinish.client.cameras.wire.messages import DecodeCamera, DecodeReport, ForgetCamera, ProcessKind, WatchCamera
+from photofinish.client.cameras.wire.messages import DecodeReport, ForgetCamera, ProcessKind, WatchCamera
 
 TICK_S = 0.02
 STATUS_EVERY_S = 1.0
@@ -215,10 +215,7 @@ class CameraCell:
         return min(range(self._counts[kind]), key=lambda number: used[number])
 
     def _tell_decoder(self, name: str) -> None:
-        seat = self._seats[name]
-        rate = {"full": 1.0, "halved": 0.5, "keyframes": 1.0, "paused": 0.0}[seat.step] * seat.camera.frames_per_s
-        wish = DecodeCamera(camera=name, frames_per_s=rate, keyframes_only=seat.step == "keyframes")
-        self._links.send("decode", self._decoder_of[name], wish)
+        self._links.send("decode", self._decoder_of[name], self._seats[name].wish())
 
     def _tell_ingest(self, name: str) -> None:
         camera = self._seats[name].camera

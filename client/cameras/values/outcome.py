@@ -51,7 +51,8 @@ class DueFrame:
 class Inferred:
     """One frame of one camera with its boxes; what every output hears.
 
-    tick: which of the camera's due frames it is, from 0. captured_unix_ns: capture time as a wall clock tells it.
+    tick: which of the camera's due frames it is, from 0; after a burst an older one may come behind a newer one, while
+    captured_ns rises always. captured_unix_ns: capture time as a wall clock tells it.
     latency_ns: from capture to the boxes being here; by `clock`. batch_size: pictures in its request.
     class_names: by class number.
     """

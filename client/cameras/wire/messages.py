@@ -57,11 +57,13 @@ class OpenStream:
 class DecodeCamera:
     """How much of a camera to decode. frames_per_s: how often a picture is wanted; 0 is never.
 
-    keyframes_only: nothing but keyframes, whatever is wanted.
+    anchor_ns: when one of the wanted pictures is due, in perf_counter_ns. keyframes_only: nothing but keyframes,
+    whatever is wanted.
     """
 
     camera: str
     frames_per_s: float
+    anchor_ns: int = 0
     keyframes_only: bool = False
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
 
 from photofinish.client.cameras.schedule.degrade import Degrader
 from photofinish.client.cameras.schedule.due import DueSchedule
-from photofinish.client.cameras.schedule.seat import CameraSeat
+from photofinish.client.cameras.schedule.seat import CameraSeat, phase_ns
 from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.outcome import CameraDropCause, DueFrame
 from photofinish.client.cameras.values.status import IngestPhase, IngestReport
@@ -19,7 +20,8 @@ PLAYING = IngestReport(camera="door", phase=IngestPhase.PLAYING, connections=1, 
 
 
 def seat_at_5_fps(**fields: object) -> CameraSeat:
-    seat = CameraSeat(Camera(**{"name": "door", "url": "rtsp://cam", **fields}), 0)  # type: ignore[arg-type]
+    camera = Camera(**{"name": "door", "url": "rtsp://cam", **fields})  # type: ignore[arg-type]
+    seat = CameraSeat(camera, -phase_ns(camera))
     seat.hear_ingest(PLAYING)
     seat.decode = DecodeReport(camera="door", state="ok")
     return seat
@@ -165,6 +167,28 @@ def test_degraded_steps_leave_out_what_they_say() -> None:
     seat.take(frame(1, 1999), 1999 * MS)
     assert drops(seat) == {"degraded": 10}
     assert seat.waiting is None
+
+
+def test_many_cameras_are_not_due_in_one_moment() -> None:
+    cameras = [Camera(name=f"test-{number:03d}", url="rtsp://cam", frames_per_s=0.1) for number in range(70)]
+    phases = sorted(phase_ns(camera) / 1e9 for camera in cameras)
+    assert phases[0] < 1
+    assert 9 < phases[-1] < 10
+    assert max(later - earlier for earlier, later in itertools.pairwise(phases)) < 1.5
+
+
+def test_a_seldom_frame_is_a_fresh_one() -> None:
+    """A picture from long before its time would be too old when it is due."""
+    seat = seat_at_5_fps(frames_per_s=0.1)
+    seat.advance(0)
+    seat.take(frame(1, 0), 0)
+    serve(seat, 0)
+    seat.take(frame(2, 7000), 7000 * MS)
+    seat.advance(10_001 * MS)
+    assert seat.waiting is None
+    seat.take(frame(3, 10_400), 10_400 * MS)
+    assert seat.waiting is not None
+    assert (seat.waiting.tick, seat.wish().anchor_ns) == (1, 0)
 
 
 def test_percentiles_need_their_samples() -> None:
