@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import stat
+import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +168,44 @@ def test_a_port_that_another_user_takes_first_ends_the_start(
     monkeypatch.setattr("photofinish.server.triton.ports.listeners_at", lambda port: {54321})
     with pytest.raises(ServerError, match=r"a program of user 54321 has taken port \d+ on 127\.0\.0\.1 before"):
         EmbeddedServer(repository, log_path=tmp_path / "log").__enter__()
+
+
+THIEF = """
+import http.client, json, os, sys
+at, pids = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+def got(what, attempt):
+    try:
+        attempt()
+        print(what)
+    except (OSError, ValueError):
+        pass
+def read(path):
+    with open(path, "rb") as file:
+        file.read(1)
+def ask():
+    connection = http.client.HTTPConnection(at["http_url"], timeout=20)
+    connection.request("GET", "/v2/models/stats")
+    if connection.getresponse().status != 403:
+        raise AssertionError("let in")
+    raise OSError
+got("token", lambda: read(at["token_path"]))
+got("answer", ask)
+for pid in pids:
+    for name in ("environ", "mem", "maps"):
+        got(f"{pid} {name}", lambda: read(f"/proc/{pid}/{name}"))
+    got(f"{pid} descriptors", lambda: os.listdir(f"/proc/{pid}/fd"))
+    got(f"{pid} folder", lambda: os.listdir(f"/proc/{pid}/cwd"))
+    got(f"{pid} life", lambda: os.kill(pid, 0))
+for name in os.listdir("/dev/shm"):
+    if name.startswith("photofinish") and os.stat(f"/dev/shm/{name}").st_uid != os.getuid():
+        got(name, lambda: read(f"/dev/shm/{name}"))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a program as somebody else")
+def test_another_user_of_the_machine_gets_nothing(toy_server: EmbeddedServer) -> None:
+    at = toy_server.endpoint
+    pids = sorted(ProcessTree(at.pid).pids())
+    command = ["/usr/bin/env", "python3", "-I", "-c", THIEF, json.dumps(asdict(at)), json.dumps(pids)]
+    thief = subprocess.run(command, user=54321, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+    assert (thief.stdout, thief.stderr) == ("", "")
