@@ -91,6 +91,10 @@ class EmbeddedServer:
         """Wait until the server has ended by itself; False when it still runs after `timeout_s`."""
         return self._process is None or self._process.wait(timeout_s)
 
+    def how_it_ended(self) -> str:
+        """What became of a server that ended by itself. Call it once, after its end."""
+        return self._process.how_it_ended() if self._process else "it was stopped"
+
     def __enter__(self) -> EmbeddedServer:
         """Start the server and wait until every model is ready. A stopped server may be started again."""
         if self._process is not None:

@@ -29,7 +29,7 @@ def serve_until_stopped(server: EmbeddedServer, on_ready: Callable[[ServerEndpoi
             on_ready(server.endpoint)
             while not server.wait(CHECK_S):
                 pass
-            raise ServerError(f"tritonserver ended by itself; see {server.log_path}")
+            raise ServerError(f"tritonserver ended by itself: {server.how_it_ended()}; see {server.log_path}")
     except _StopRequested:
         return
 

@@ -117,6 +117,14 @@ class ServerProcess:
             return False
         return True
 
+    def how_it_ended(self) -> str:
+        """What became of a server that ended by itself, e.g. "it was ended by SIGSEGV". Call it once, after its end."""
+        try:
+            line = self._supervisor.stdout.readline() if self._supervisor.stdout else ""
+            return str(json.loads(line)["end"])
+        except (OSError, ValueError, KeyError):  # the supervisor was ended before it could tell
+            return "its supervisor was ended"
+
     def stop(self) -> None:
         """Stop it, its backends included. Returns when they are gone; may be called again."""
         supervisor = self._supervisor

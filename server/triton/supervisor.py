@@ -2,9 +2,10 @@
 
 Started as a script, in a session of its own, with one JSON argument; it imports the standard library only, and runs
 one file of ours beside it. Words of the command that begin with `$` stand in its environment. It prints one JSON line
-with the server's process id, then waits until the server ends, or its standard input closes (the parent asked, or
-died), or a signal comes. Then it stops the whole process group, and removes the server's shared memory and the run
-folder. Meanwhile it keeps the log short.
+with the server's process id, then waits until the server ends or stands still, or its standard input closes (the parent
+asked, or died), or a signal comes. Then it stops the whole process group, removes the server's shared memory and the
+run folder, and prints another line that says how the server ended, where that was by itself. Meanwhile it keeps the log
+short.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from typing import BinaryIO
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.2
+STOPPED_S = 3.0
+"""A server that is stopped (SIGSTOP) for so long is ended: to its clients it is one that hangs."""
 SHARED_MEMORY = Path("/dev/shm")
 MAX_LOG_BYTES = 32 << 20
 """A log that grows beyond it loses its middle: its first and its last KEPT_LOG_BYTES stay."""
@@ -63,7 +66,7 @@ def main() -> int:
         try:
             sys.stdout.write(json.dumps({"pid": server.pid}) + "\n")
             sys.stdout.flush()
-            _wait(server, parent_pid, log_path)
+            end = _wait(server, parent_pid, log_path)
         finally:
             _stop_group(server, plan["stop_timeout_s"])
     except (_Stopped, BrokenPipeError):
@@ -74,7 +77,10 @@ def main() -> int:
             with contextlib.suppress(OSError):
                 Path(plan["token_path"]).unlink()
         shutil.rmtree(run_folder, ignore_errors=True)
-    return server.returncode
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps({"end": end}) + "\n")
+        sys.stdout.flush()
+    return 0 if server.returncode == 0 else 1
 
 
 class _Stopped(BaseException):
@@ -97,12 +103,29 @@ def _note(log: BinaryIO, text: str) -> None:
     log.flush()
 
 
-def _wait(server: subprocess.Popen[bytes], parent_pid: int, log_path: Path) -> None:
-    while server.poll() is None and os.getppid() == parent_pid:
+def _wait(server: subprocess.Popen[bytes], parent_pid: int, log_path: Path) -> str:
+    """How the server ended, or "" when it is to be stopped."""
+    stopped_s = 0.0
+    while os.getppid() == parent_pid:
+        if (code := server.poll()) is not None:
+            return f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
         shorten_log(log_path)
         readable, _, _ = select.select([sys.stdin], [], [], POLL_S)
         if readable:
-            return
+            return ""
+        stopped_s = stopped_s + POLL_S if is_stopped(server.pid) else 0.0
+        if stopped_s > STOPPED_S:
+            server.kill()
+            return f"it was stopped (SIGSTOP) for {STOPPED_S:.0f} s"
+    return ""
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped the process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1] == b"T"
+    except OSError:
+        return False
 
 
 def shorten_log(path: Path) -> None:
@@ -125,6 +148,7 @@ def _stop_group(server: subprocess.Popen[bytes], timeout_s: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     server.terminate()
+    server.send_signal(signal.SIGCONT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         server.wait(timeout_s)
     with contextlib.suppress(ProcessLookupError):

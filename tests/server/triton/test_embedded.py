@@ -329,13 +329,18 @@ def test_serve_prints_its_address_and_stops_cleanly(repository: Path, tmp_path: 
     assert not shared_memory_of(serve.pid)
 
 
-def test_serve_tells_when_its_server_dies(repository: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "how"),
+    [(signal.SIGKILL, "it was ended by SIGKILL"), (signal.SIGSTOP, "it was stopped (SIGSTOP) for 3 s")],
+)
+def test_serve_tells_when_its_server_dies(repository: Path, tmp_path: Path, number: int, how: str) -> None:
     with run_serve(repository, "--json", *ANY_PORTS, cwd=tmp_path) as serve:
         assert serve.stdout
-        os.kill(json.loads(serve.stdout.readline())["pid"], signal.SIGKILL)
+        os.kill(json.loads(serve.stdout.readline())["pid"], number)
         _, said = serve.communicate(timeout=DEADLINE_S)
     assert serve.returncode == 1
-    assert said.splitlines()[-1].startswith("photofinish: tritonserver ended by itself; see ")
+    assert said.splitlines()[-1].startswith(f"photofinish: tritonserver ended by itself: {how}; see ")
+    assert server_processes(repository) == []
 
 
 def test_serve_says_which_port_is_taken(repository: Path, toy_server: EmbeddedServer, tmp_path: Path) -> None:
