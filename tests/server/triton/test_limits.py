@@ -131,3 +131,40 @@ def test_a_log_that_grows_too_long_loses_its_middle(tmp_path: Path, monkeypatch:
         server.write(b"the end")
     assert path.read_bytes().endswith(b"xthe end")
     assert b"[2 MiB of this log were left out here" in path.read_bytes()
+
+
+IN_A_FULL_NAMESPACE = "mount -t tmpfs -o size=64k tmpfs /dev/shm && exec timeout 60 {python} -c '{program}' {folder}"
+SERVE_AND_ASK = """
+import sys
+from pathlib import Path
+import numpy as np
+from photofinish.client.triton.served import TritonClient
+from photofinish.client.triton.session import Session
+from photofinish.server.triton.embedded import EmbeddedServer
+from tests.server.models import save_mean
+folder = Path(sys.argv[1])
+save_mean(folder / "models", "mean")
+with EmbeddedServer(folder / "models", log_path=folder / "log") as server:
+    url = server.endpoint.grpc_url
+    with TritonClient(url) as client:
+        model = client.model("mean")
+    with Session(url, model, slots=1, batch_size=8, on_notice=print) as session:
+        for turn in range(5):
+            slot = session.acquire()
+            slot.input_array[:] = turn
+            assert (session.infer(slot)[:, 0] == turn).all()
+            session.release(slot)
+        print("by", session.transport)
+"""
+
+
+def test_a_full_dev_shm_costs_no_answer(tmp_path: Path) -> None:
+    """The memory of bridge and models has no name there; a client's pictures go by gRPC, and that is said."""
+    in_namespace = ["unshare", "--map-root-user", "--mount"]
+    if subprocess.run([*in_namespace, "true"], capture_output=True).returncode:
+        pytest.skip("this machine allows no mount of one's own (unshare), in which /dev/shm could be filled")
+    line = IN_A_FULL_NAMESPACE.format(python=sys.executable, program=SERVE_AND_ASK, folder=tmp_path)
+    done = subprocess.run([*in_namespace, "sh", "-c", line], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "by grpc"
+    assert "No space left on device" in done.stdout
