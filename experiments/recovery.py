@@ -22,10 +22,10 @@ from photofinish.errors import PhotofinishError
 from photofinish.machine.processes import ProcessTree
 from photofinish.server.triton.embedded import EmbeddedServer
 
-REST_S = 3.0
+REST_S = 6.0
 """Between two faults: the next spare is ready by then."""
 LIMIT_S = 60.0
-LOOK_S = 0.005
+LOOK_S = 0.02
 
 
 class Served:
@@ -34,8 +34,8 @@ class Served:
     def __init__(self, server: EmbeddedServer, name: str) -> None:
         self.server = server
         self.name = name
-        with TritonClient(server.endpoint.grpc_url) as client:
-            self.model: ServedModel = client.model(name)
+        self._client = TritonClient(server.endpoint.grpc_url)
+        self.model: ServedModel = self._client.model(name)
 
     def answers(self) -> bool:
         """Whether the model answers one request now."""
@@ -50,12 +50,11 @@ class Served:
 
     def is_ready(self) -> bool:
         """Whether the server says that the model is ready."""
-        with TritonClient(self.server.endpoint.grpc_url) as client:
-            try:
-                client.wait_until_ready(0.0, (self.name,))
-            except PhotofinishError:
-                return False
-            return True
+        try:
+            self._client.wait_until_ready(0.0, (self.name,))
+        except PhotofinishError:
+            return False
+        return True
 
     def process(self) -> int:
         """The model's process."""

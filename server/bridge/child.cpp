@@ -23,7 +23,7 @@ constexpr int kChildMemory = 3;  // the process's descriptors, by agreement with
 constexpr int kChildSocket = 4;
 constexpr int kEndMs = 1000;     // how long an end that was announced may take
 constexpr int kReapMs = 5000;    // a process that hangs in a driver is left to the kernel after this
-constexpr uint64_t kStoppedNs = 500'000'000;
+constexpr uint64_t kStoppedNs = 250'000'000;
 
 [[noreturn]] void fail(const std::string& what) { throw std::runtime_error(what + ": " + std::strerror(errno)); }
 

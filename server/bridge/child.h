@@ -24,7 +24,7 @@ class Child {
   int socket() const { return socket_; }
   int memory_file() const { return memory_file_; }
 
-  // What it does, without waiting. kStopped only after it was seen stopped (SIGSTOP) for half a second.
+  // What it does, without waiting. kStopped only after it was seen stopped (SIGSTOP) for a quarter of a second.
   State look();
   // What became of it, in words for the user; waits a moment for its end.
   std::string how_it_ended();

@@ -14,7 +14,7 @@
 namespace photofinish {
 namespace {
 
-constexpr int kLookMs = 250;                        // how often a process that has nothing to do is looked at
+constexpr int kLookMs = 100;                        // how often a process that has nothing to do is looked at
 constexpr uint64_t kLoadLimitNs = 600'000'000'000;  // as Triton's Python backend has it, see command.py
 constexpr uint64_t kWaitNs = 5'000'000'000;         // how long after an end requests wait for the next process
 constexpr uint64_t kPauseNs = 500'000'000;          // before the third start in a row; doubled with each

@@ -68,7 +68,7 @@ def test_an_end_is_noticed_and_mended_while_nobody_asks(
         (process,) = processes_of(server, "faulty")
         os.kill(process, number)
         begun = time.monotonic()
-        seconds_until(lambda: not is_ready(server, "faulty"), "the model is not ready")
+        seconds_until(lambda gone=process: gone not in processes_of(server, "faulty"), "the process is gone")
         assert is_ready(server, "toy")
         seconds_until(lambda: is_ready(server, "faulty"), "the model is ready again")
         taken.append(time.monotonic() - begun)
