@@ -1,6 +1,6 @@
 """How long after a fault does the embedded server serve again? For docs/reliability.md, whose rows it prints.
 
-`python -m experiments.recovery REPOSITORY MODEL --tries 7` kills and stops the model's process and the server, and
+`python -m experiments.faults.recovery REPOSITORY MODEL --tries 7` kills and stops the model's process and the server, and
 takes the model's file away, each so many times. A fault is over when the model has answered a request again.
 """
 
