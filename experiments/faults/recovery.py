@@ -1,7 +1,7 @@
 """How long after a fault does the embedded server serve again? For docs/reliability.md, whose rows it prints.
 
-`python -m experiments.faults.recovery REPOSITORY MODEL --tries 7` kills and stops the model's process and the server, and
-takes the model's file away, each so many times. A fault is over when the model has answered a request again.
+`python -m experiments.faults.recovery REPOSITORY MODEL --tries 7` kills and stops the model's process and the server,
+and takes the model's file away, each so many times. A fault is over when the model has answered a request again.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.session import Session
 from photofinish.errors import PhotofinishError
 from photofinish.machine.processes import ProcessTree
+from photofinish.percentiles import nearest_rank
 from photofinish.server.triton.embedded import EmbeddedServer
 
 REST_S = 6.0
@@ -116,7 +116,7 @@ def ignore(line: str) -> None:
 
 def row(fault: str, taken_s: list[float]) -> str:
     """A line of the table: fault, P50 and maximum in seconds, tries."""
-    return f"| {fault} | {statistics.median(taken_s):.2f} | {max(taken_s):.2f} | {len(taken_s)} |"
+    return f"| {fault} | {nearest_rank(np.array(taken_s), 0.5):.2f} | {max(taken_s):.2f} | {len(taken_s)} |"
 
 
 def main() -> None:
