@@ -2,6 +2,7 @@
 
     python -m experiments.check_discrimination                   a synthetic sender with a machine's kind of noise
     python -m experiments.check_discrimination --url HOST:PORT   the real thing: one served variant against itself
+    python -m experiments.check_discrimination --repository DIR  the same with the embedded server, started for it
 
 The slow-down is real waiting after each request, a tenth of the time that this request took. A/A and slow-down take
 turns, so that both meet the same machine.
@@ -17,7 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ import numpy as np
 from experiments.simulated_machine import simulated_coverage
 from photofinish.client.pipeline.opening import OptimisedPipeline
 from photofinish.errors import ConfigError
+from photofinish.flows.bench import models_named
+from photofinish.machine.gpu import load_nvml
 from photofinish.perf.formatting import interval_text
 from photofinish.perf.judge.summary import ArmSummary, summaries_from_section
 from photofinish.perf.load.loops import Sender
@@ -37,11 +40,13 @@ from photofinish.perf.record.environment import environment_fingerprint, utc_now
 from photofinish.perf.record.record import Arm, Load, Section
 from photofinish.perf.record.samples import NS_PER_MS
 from photofinish.perf.statistics import Interval
+from photofinish.server.triton.embedded import EmbeddedServer
 
 SLOW_DOWN = 0.10
 _DRIFT_S = 2.0
 _DRIFT_SHARE = 0.05
 """The synthetic machine's speed wanders by about this share, over about these seconds."""
+KINDS = ("same", "slower")
 STATISTIC_KEYS = ("p50", "mean", "p95", "frames_per_s")
 
 
@@ -130,10 +135,19 @@ def _median_ms(summary: ArmSummary) -> float | None:
 
 
 def check_discrimination(
-    make_sender: Callable[[int], Sender], *, runs: int, rounds: int, block_s: float, on_progress: Callable[[str], None]
+    make_sender: Callable[[int], Sender],
+    *,
+    runs: int,
+    rounds: int,
+    block_s: float,
+    on_progress: Callable[[str], None],
+    kinds: Sequence[str] = KINDS,
 ) -> dict[str, ComparisonTally]:
-    """The tallies of `runs` A/A comparisons and of `runs` comparisons with B a tenth slower, taken in turn."""
-    sections: dict[str, list[Section]] = {"same": [], "slower": []}
+    """The tallies of `runs` A/A comparisons and of `runs` comparisons with B a tenth slower, taken in turn.
+
+    kinds: which of the two are made.
+    """
+    sections: dict[str, list[Section]] = {kind: [] for kind in kinds}
     for run in range(runs):
         for name, done in sections.items():
             sender = make_sender(run + 1)
@@ -167,6 +181,8 @@ def _wait(seconds: float) -> None:
 
 @click.command()
 @click.option("--url", help="A running server; without it a synthetic sender.")
+@click.option("--repository", type=click.Path(path_type=Path), help="Serve this one; in place of --url.")
+@click.option("--only", type=click.Choice(KINDS), help="Only comparisons of this kind.")
 @click.option("--variant", default="", help="Which variant; default: one in the frames contract.")
 @click.option("--source", default="synthetic", show_default=True)
 @click.option("--runs", default=20, show_default=True)
@@ -176,6 +192,8 @@ def _wait(seconds: float) -> None:
 @click.option("--simulate", type=int, help="Only the interval's coverage over this many simulated A/A comparisons.")
 def main(
     url: str | None,
+    repository: Path | None,
+    only: str | None,
     variant: str,
     source: str,
     runs: int,
@@ -193,14 +211,23 @@ def main(
         click.echo(line, err=True)
 
     def check(make_sender: Callable[[int], Sender]) -> dict[str, ComparisonTally]:
-        return check_discrimination(make_sender, runs=runs, rounds=rounds, block_s=seconds, on_progress=progress)
+        kinds = (only,) if only else KINDS
+        return check_discrimination(
+            make_sender, runs=runs, rounds=rounds, block_s=seconds, on_progress=progress, kinds=kinds
+        )
 
-    environment = environment_fingerprint(None, server={"kind": "external" if url else "none", "version": ""})
-    if url:
-        with served_sender(url, variant, source) as make_sender:
-            tallies = check(make_sender)
-    else:
-        tallies = check(noisy_sender)
+    server = {"kind": "external" if url else "none", "version": ""}
+    with ExitStack() as stack:
+        if repository:
+            names = models_named(repository, (variant,)) if variant else ()
+            running = stack.enter_context(EmbeddedServer(repository, models=names, on_progress=progress))
+            url, server = (
+                running.endpoint.grpc_url,
+                {"kind": running.endpoint.kind, "version": running.endpoint.version},
+            )
+        make_sender = stack.enter_context(served_sender(url, variant, source)) if url else noisy_sender
+        environment = environment_fingerprint(load_nvml(), server=server)
+        tallies = check(make_sender)
     values = {
         "created_utc": utc_now(),
         "command": ["python", "-m", "experiments.check_discrimination", *sys.argv[1:]],

@@ -3,8 +3,7 @@
     python -m photofinish.export.rival_child JOB
 
 JOB is JSON: `weights` (a .pt or .yaml, or `grpc://HOST:PORT/MODEL`), `device`, `imgsz`, `frames` (a .npy file),
-`headers` of the requests to a server that asks for a token, `keeps_memory`. All other settings of `predict` are
-Ultralytics' own.
+`keeps_memory`. All other settings of `predict` are Ultralytics' own.
 
 Where its habits would make it slower than PyTorch by itself they are undone: it gives PyTorch one thread less than
 there are cores, and OpenMP one.
@@ -16,11 +15,14 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 
+from photofinish.access.token import access_to
 from photofinish.machine.processor import usable_cores
 from photofinish.machine.turns import Rows, answers_to_parent, frames_from_job, keep_freed_memory, take_turns
 
@@ -38,8 +40,8 @@ def main() -> None:
 
         if job["keeps_memory"]:
             keep_freed_memory()
-        if job["headers"]:
-            send_headers(job["headers"])
+        if job["weights"].startswith("grpc://"):
+            send_headers(access_to(urlsplit(job["weights"]).netloc).grpc_headers or {})
         torch.manual_seed(0)  # an untrained network has the weights that were exported
         model = YOLO(job["weights"], task="detect")
         frames = frames_from_job(job)
@@ -54,8 +56,11 @@ def main() -> None:
         take_turns(answers, process, frames, about={"threads": torch.get_num_threads(), "torch": torch.__version__})
 
 
-def send_headers(headers: dict[str, str]) -> None:
-    """Make every client of tritonclient send these headers: its own plug-in, since Ultralytics' client knows none."""
+def send_headers(headers: Mapping[str, str]) -> None:
+    """Make every client of tritonclient send these headers, the server's token: by its own plug-in, since Ultralytics'
+    client knows none."""
+    if not headers:
+        return
     triton_grpc: Any = importlib.import_module("tritonclient.grpc")  # Ultralytics' choice, none of ours
     plugin: Any = triton_grpc.InferenceServerClientPlugin
     original: Any = triton_grpc.InferenceServerClient

@@ -11,6 +11,7 @@ import numpy as np
 from photofinish.errors import PhotofinishError
 from photofinish.perf.load.loops import Arrivals, Sender, arrival_offsets, run_closed_loop, run_open_loop
 from photofinish.perf.load.settling import STRETCH_S, lead_in, warm_until_steady
+from photofinish.perf.measure.budget import TIME_UP, Until
 from photofinish.perf.record.changes import NotRun, reason_to_stop
 from photofinish.perf.record.record import Arm, Block, Load, Section, SectionKind
 from photofinish.perf.record.samples import Samples
@@ -76,12 +77,16 @@ def run_comparison(
     name: str = "comparison",
     kind: SectionKind = "comparison",
     not_run: tuple[NotRun, ...] = (),
+    until: Until | None = None,
     watcher: Watcher | None = None,
     on_progress: Progress = lambda line: None,
     on_section: Callable[[Section], None] = lambda section: None,
     clock: Callable[[], int] = time.perf_counter_ns,
 ) -> Section:
     """The section. Every arm is warmed until steady, uncounted, and takes one block in each of `load.rounds` rounds.
+
+    until: what ends it before that; the section's load then has the rounds that there were. Where the time is up while
+    arms are warmed it is given back without a block, and what comes after has its time.
 
     on_section gets the section so far after every block. Ctrl-C or a lost server leaves it with what was measured and
     what stopped it, and is raised again.
@@ -92,20 +97,27 @@ def run_comparison(
     section = Section(kind=kind, name=name, load=load, arms=arms, blocks=(), not_run=not_run, complete=False)
     try:
         for contender in contenders:
+            if until is not None and until.is_over():
+                section = replace(section, stopped_by=TIME_UP)
+                on_section(section)
+                return section
             on_progress(f"{name}: warming up {contender.arm.name}")
             contender.warm_up()
             _empty(contender.stages)
         began_ns = clock()
+        of_all = f" of {load.rounds}" if until is None else ""
         for number, keys in enumerate(block_order(tuple(by_key), rounds=load.rounds, seed=load.seed)):
-            on_progress(
-                f"{name}: round {number + 1} of {load.rounds}: {', '.join(by_key[key].arm.name for key in keys)}"
-            )
+            on_progress(f"{name}: round {number + 1}{of_all}: {', '.join(by_key[key].arm.name for key in keys)}")
             for key in keys:
                 by_key[key].lead_in()
                 _empty(by_key[key].stages)
                 block = _run_block(by_key[key], load, number, clock() - began_ns, watcher)
                 section = replace(section, blocks=(*section.blocks, block))
                 on_section(section)
+            round_s = (clock() - began_ns) / (number + 1) / 1e9
+            if until is not None and (reason := until.reason(section, number + 1, round_s)):
+                section = replace(section, load=replace(load, rounds=number + 1), ended_by=reason)
+                break
     except (KeyboardInterrupt, PhotofinishError) as exc:
         on_section(replace(section, stopped_by=reason_to_stop(exc)))
         raise

@@ -78,22 +78,31 @@ def run_perf_analyzer(
             command += ["--shared-memory", "system", "--output-shared-memory-size", "16777216"]
             command += ["--profile-export-file", str(profile_path)]
         _run(program, command, timeout_s, [f"{name}:{value}" for name, value in headers.items()])
-        figures = figures_from_csv(csv_path.read_text()) if csv_path.is_file() else {}
+        summary = csv_path.read_text() if csv_path.is_file() else ""
+        figures = figures_from_csv(summary) if summary.strip() else {}
         if shared_memory:
-            samples = samples_from_profile(profile_path.read_text(), skip=warm_up, batch_size=batch_size)
+            profile = profile_path.read_text() if profile_path.is_file() else ""
+            samples = samples_from_profile(profile, skip=warm_up, batch_size=batch_size)
         else:
             samples = Samples(scheduled_ns=(), sent_ns=(), done_ns=(), window_ns=0)
     return PerfAnalyzerResult(samples=samples, figures=figures)
 
 
 def samples_from_profile(text: str, *, skip: int, batch_size: int = 1) -> Samples:
-    """Samples from --profile-export-file, without the first `skip` requests. Latency runs from the actual send."""
+    """Samples from --profile-export-file, without the first `skip` requests. Latency runs from the actual send.
+
+    perf_analyzer was seen to end with exit code 0 and no profile, an empty one, or one without requests.
+    """
+    if not text.strip():
+        raise PerfAnalyzerError(NotRun(key="empty"))
     try:
         requests = [item for experiment in json.loads(text)["experiments"] for item in experiment["requests"]]
         times = sorted((int(item["timestamp"]), [int(done) for done in item["response_timestamps"]])
                        for item in requests)  # fmt: skip
     except (ValueError, KeyError, TypeError) as exc:
         raise PerfAnalyzerError(NotRun(key="profile", values={"said": str(exc)})) from exc
+    if not times:
+        raise PerfAnalyzerError(NotRun(key="empty"))
     kept = times[skip:]
     failed = tuple(index for index, (_, answers) in enumerate(kept) if not answers)
     if len(failed) == len(kept):

@@ -7,11 +7,9 @@ CUDA context takes turns with the server's. They get the same frames and take tu
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ import numpy as np
 
 from photofinish.client.triton.served import ServedModel
 from photofinish.client.triton.transport import TransportChoice
+from photofinish.machine.scratch import scratch_folder
 from photofinish.percentiles import nearest_rank
 from photofinish.perf.load.settling import LEAD_IN_REQUESTS, MAX_STRETCHES, STEADY, STRETCH_S
 from photofinish.perf.measure.bench import Bench, Progress, arm_from_model
@@ -37,14 +36,10 @@ RIVAL_MODULE, OWN_MODULE = "photofinish.export.rival_child", "photofinish.perf.r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rivals:
-    """What is known of them before the run. weights: what plain PyTorch loads; why_not: the reason of each left out.
-
-    headers: what requests to the server need where it asks for a token.
-    """
+    """What is known of them before the run. weights: what plain PyTorch loads; why_not: the reason of each left out."""
 
     weights: str = ""
     why_not: Mapping[str, NotRun] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
     keeps_memory: bool = True
 
 
@@ -121,7 +116,7 @@ class RivalArms:
         bench, card = self._bench, self._baseline.require_card()
         device = "cuda:0" if card.device == "cuda" else "cpu"
         shared = {"frames": self._frames_file(), "keeps_memory": self._rivals.keeps_memory}
-        theirs = {**shared, "device": device, "imgsz": max(card.input_wh), "headers": {}}
+        theirs = {**shared, "device": device, "imgsz": max(card.input_wh)}
         served = arm_from_model(self._baseline, key=ULTRALYTICS, rung=ULTRALYTICS, transport="grpc")
         alone = replace(served, key=PLAIN, rung=PLAIN, model="", role="", contract="", transport="",
                         bytes_per_request=0, accuracy={})  # fmt: skip
@@ -131,7 +126,7 @@ class RivalArms:
             ULTRALYTICS: (
                 replace(served, role=""),
                 RIVAL_MODULE,
-                {**theirs, "weights": url, "headers": dict(self._rivals.headers)},
+                {**theirs, "weights": url},
             ),
         }
         if optimised:
@@ -149,8 +144,8 @@ class RivalArms:
 
     def _frames_file(self) -> str:
         if not self._frames:
-            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="photofinish-rivals-"))
-            self._frames = os.fspath(Path(folder) / "frames.npy")
+            folder = self._stack.enter_context(scratch_folder())
+            self._frames = os.fspath(folder / "frames.npy")
             np.save(self._frames, np.stack([frame.image_hwc_bgr for frame in self._bench.frames]))
         return self._frames
 
@@ -203,6 +198,7 @@ def compare_rivals(run: Run, optimised: ServedModel) -> None:
         return
     plan = run.plan
     load = Load(mode="closed", block_s=plan.rival_block_s, rounds=plan.rival_rounds, seed=plan.seed)
+    load, until = run.timed("rivals", load, 4)
     contenders = run.rivals.contenders(load, optimised, plan.transport)
     not_run = tuple(run.rivals.not_run.values())
     for item in not_run:
@@ -216,6 +212,7 @@ def compare_rivals(run: Run, optimised: ServedModel) -> None:
             name="rivals",
             kind="rivals",
             not_run=not_run,
+            until=until,
             watcher=run.bench.watcher,
             on_progress=run.on_progress,
             on_section=run.keep,

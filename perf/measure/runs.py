@@ -21,6 +21,7 @@ from photofinish.perf.load.loops import Arrivals, run_closed_loop
 from photofinish.perf.load.senders import inputs_from_frames, request_sender
 from photofinish.perf.load.settling import ClientMemory, measure_harness
 from photofinish.perf.measure.bench import Bench, Progress
+from photofinish.perf.measure.budget import Budget, Until
 from photofinish.perf.measure.comparison import Contender, run_comparison
 from photofinish.perf.measure.ladder import changes_between, ladder_setups
 from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer
@@ -76,7 +77,8 @@ class Plan:
 class Run:
     """A record that grows while it is measured. Every step leaves the file readable.
 
-    rivals: what a user would run instead; None where they are not asked for.
+    rivals: what a user would run instead; None where they are not asked for. budget: the time for all; None for what
+    the plan says.
     """
 
     bench: Bench
@@ -85,8 +87,13 @@ class Run:
     on_progress: Progress
     record: Record
     rivals: RivalArms | None = None
+    budget: Budget | None = None
     clock: Callable[[], float] = time.monotonic
     written_s: float = -math.inf
+
+    def timed(self, part: str, load: Load, arms: int) -> tuple[Load, Until | None]:
+        """The load of a part with so many arms, as the time allows, and what ends it."""
+        return (load, None) if self.budget is None else self.budget.timed(part, load, arms)
 
     def keep(self, section: Section) -> None:
         """Put the section into the record, and the record into its file: at once at an end, else every two seconds.
@@ -172,7 +179,7 @@ def trace_stages(run: Run) -> None:
 
 
 def sweep_variants(run: Run, program: PerfAnalyzer | None) -> None:
-    """perf_analyzer and our own closed loop over every variant and concurrency."""
+    """perf_analyzer and our own closed loop over every variant and concurrency, as far as the time allows."""
     run_sweep(
         run.bench,
         program,
@@ -180,6 +187,7 @@ def sweep_variants(run: Run, program: PerfAnalyzer | None) -> None:
         batch_sizes=run.plan.batch_sizes,
         seconds=run.plan.sweep_s,
         own_seconds=run.plan.sweep_s / 2,
+        sweep_time=run.budget.sweep_time(program is not None, run.plan.sweep_s) if run.budget else None,
         transport=run.plan.transport,
         on_progress=run.on_progress,
         on_section=run.keep,
@@ -235,6 +243,8 @@ def _measured(
     before: Sequence[Contender] = (),
 ) -> Section:
     """before: contenders that stand ahead of the set-ups: where a ladder begins."""
+    part = "paced" if load.rate_rps else name
+    load, until = run.timed(part, load, len(setups) + len(before))
     with ExitStack() as stack:
         contenders = with_rival_changes(before)
         opened: list[Setup] = []
@@ -262,6 +272,7 @@ def _measured(
             name=name,
             kind=_KINDS.get(name, "comparison"),
             not_run=not_run,
+            until=until,
             watcher=run.bench.watcher,
             on_progress=run.on_progress,
             on_section=run.keep,

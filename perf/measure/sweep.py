@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from photofinish.perf.load.loops import run_closed_loop
 from photofinish.perf.load.senders import inputs_from_frames, request_sender
 from photofinish.perf.load.settling import LEAD_IN_REQUESTS
 from photofinish.perf.measure.bench import Bench, Progress, arm_from_model
+from photofinish.perf.measure.budget import SweepTime
 from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError
 from photofinish.perf.measure.perf_analyzer_run import run_perf_analyzer, write_input_data
 from photofinish.perf.record.changes import NotRun, reason_to_stop
@@ -79,6 +80,7 @@ def run_sweep(
     own_seconds: float = 4.0,
     own_requests: int = MIN_REQUESTS,
     transport: TransportChoice = "auto",
+    sweep_time: SweepTime | None = None,
     on_progress: Progress,
     on_section: Callable[[Section], None] = lambda section: None,
 ) -> Section:
@@ -88,6 +90,7 @@ def run_sweep(
     `own_seconds` where it needs to for `own_requests`, 30 s at most.
     Our own loop runs first, warm; its rate says how many requests perf_analyzer sends in `seconds`. on_section gets
     the section so far after every cell, so that an interrupted sweep leaves what it has.
+    sweep_time: says how long a row takes in place of all these numbers, and which numbers in flight are left out.
     """
     load = Load(mode="closed", block_s=seconds)
     wanted = [Cell(model, batch, concurrency) for model in bench.models for batch in batch_sizes
@@ -96,24 +99,84 @@ def run_sweep(
     too_large = dict.fromkeys((cell.model.name, cell.batch_size) for cell in wanted if cell not in cells)
     not_run = tuple(NotRun(key="small", model=name, batch_size=size) for name, size in too_large)
     section = Section(kind="sweep", name="sweep", load=load, arms=(), blocks=(), not_run=not_run, complete=False)
+    rows = _Rows(cells, sweep_time)
     try:
         with scratch_folder() as folder:
-            for position, cell in enumerate(cells):
+            for position, cell in enumerate(rows.in_time()):
                 on_progress(f"sweep {position + 1}/{len(cells)}: {cell.text}")
-                own, own_block = _run_own(bench, cell, own_seconds, own_requests, transport)
+
+                def own_s(rate_rps: float, cell: Cell = cell) -> float:
+                    """How long our own loop runs at that rate."""
+                    if sweep_time is not None:
+                        return rows.row_s(cell, rate_rps)
+                    return max(own_seconds, min(_MAX_OWN_S, own_requests / rate_rps))
+
+                own, own_block = _run_own(bench, cell, own_s, transport)
+                rate_rps = own_block.samples.frames_per_s / cell.batch_size
                 section = _with_block(section, own, own_block)
                 if program is not None:
                     input_data = _input_file(bench, cell.model, folder)
+                    their_s = seconds if sweep_time is None else rows.row_s(cell, rate_rps)
                     section = _with_perf_analyzer(
-                        section, bench, program, cell, own, own_block.samples, seconds, input_data, on_progress
+                        section, bench, program, cell, own, own_block.samples, their_s, input_data, on_progress
                     )
+                rows.done(cell, rate_rps)
                 on_section(section)
+        section = _in_order(replace(section, not_run=(*section.not_run, *rows.left_out)), cells)
     except (KeyboardInterrupt, PhotofinishError) as exc:
         on_section(replace(section, stopped_by=reason_to_stop(exc)))
         raise
     section = replace(section, complete=True)
     on_section(section)
     return section
+
+
+class _Rows:
+    """The rows in the order they are run: with little time the fewest in flight first, then the most, then the rest."""
+
+    def __init__(self, cells: Sequence[Cell], sweep_time: SweepTime | None) -> None:
+        self._cells = list(cells)
+        self._time = sweep_time
+        self._rates: dict[tuple[str, int], float] = {}
+        self._to_come = list(cells)
+        self.left_out: list[NotRun] = []
+
+    def in_time(self) -> Iterator[Cell]:
+        """The rows that there is time for; the numbers in flight that are left out stand in `left_out` afterwards."""
+        if self._time is None:
+            yield from self._cells
+            return
+        levels = sorted({cell.concurrency for cell in self._cells})
+        for level in [*levels[:1], *levels[:0:-1][:1], *levels[1:-1]]:
+            cells = [cell for cell in self._cells if cell.concurrency == level]
+            rates = [self._rates[(cell.model.name, cell.batch_size)] for cell in cells if self._rates]
+            if self._rates and not self._time.has_room_for(rates):
+                self._to_come = [cell for cell in self._to_come if cell.concurrency != level]
+                self.left_out.append(NotRun(key="time", concurrency=level))
+                continue
+            yield from cells
+
+    def row_s(self, cell: Cell, rate_rps: float) -> float:
+        """How long one generator runs this row."""
+        if self._time is None:
+            raise ValueError("rows take what the caller says where there is no budget")
+        level = sum(other.concurrency == cell.concurrency for other in self._to_come)
+        return self._time.row_s(rate_rps, rows_of_level=level, rows=len(self._to_come))
+
+    def done(self, cell: Cell, rate_rps: float) -> None:
+        """A row is done, at that rate."""
+        self._to_come.remove(cell)
+        self._rates.setdefault((cell.model.name, cell.batch_size), rate_rps)
+
+
+def _in_order(section: Section, cells: Sequence[Cell]) -> Section:
+    """The arms as the rows were asked for, whichever was run first; perf_analyzer's stand first."""
+    places = {(cell.model.name, cell.batch_size, cell.concurrency): place for place, cell in enumerate(cells)}
+
+    def place(arm: Arm) -> tuple[bool, int]:
+        return arm.generator == "photofinish", places[(arm.model, arm.batch_size, arm.concurrency)]
+
+    return replace(section, arms=tuple(sorted(section.arms, key=place)))
 
 
 def _with_block(section: Section, arm: Arm, block: Block) -> Section:
@@ -148,7 +211,10 @@ def _with_perf_analyzer(
     return replace(section, not_run=(*section.not_run, cell.not_run("perf_analyzer", reason)))
 
 
-def _run_own(bench: Bench, cell: Cell, seconds: float, requests: int, transport: TransportChoice) -> tuple[Arm, Block]:
+def _run_own(
+    bench: Bench, cell: Cell, length_s: Callable[[float], float], transport: TransportChoice
+) -> tuple[Arm, Block]:
+    """length_s: how long, by the rate of requests a second while it was warmed."""
     model, concurrency = cell.model, cell.concurrency
     inputs = inputs_from_frames(model, bench.frames[:_DISTINCT_INPUTS])
     with (
@@ -156,8 +222,7 @@ def _run_own(bench: Bench, cell: Cell, seconds: float, requests: int, transport:
         request_sender(session, inputs, concurrency) as sender,
     ):
         warm = run_closed_loop(sender, concurrency=concurrency, requests=LEAD_IN_REQUESTS * concurrency)
-        needed_s = requests * warm.window_ns / max(warm.completed_count, 1) / NS_PER_S
-        seconds = max(seconds, min(_MAX_OWN_S, needed_s))
+        seconds = length_s(max(warm.completed_count, 1) * NS_PER_S / max(warm.window_ns, 1))
         samples, observed = bench.watcher.watch(
             model.name,
             lambda: run_closed_loop(

@@ -30,6 +30,7 @@ ERRORS: Mapping[str, str] = {
     "answers": "perf_analyzer answered {count} requests, needed more than {least}",
     "profile": "perf_analyzer's profile cannot be read ({said}); use the pinned version: take yours off PATH",
     "rows": "perf_analyzer's CSV has {count} rows, expected 1",
+    "empty": "perf_analyzer ended without an error and wrote no request at all; our own load ran, so run the row again",
     "ended": "its process ended with exit code {code}, saying: {said}",
     "silent": "its process gave no answer in {seconds} s; is the machine busy?",
     "no_ultralytics": "Ultralytics is not installed here; run `pip install 'photofinish[export]'`",

@@ -112,7 +112,11 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One measured thing. arms[0] is what the others are compared with. complete: it ran to its end."""
+    """One measured thing. arms[0] is what the others are compared with. complete: it ran to its end.
+
+    ended_by: `enough` where it went on until every arm carried a P95, `time` where the time was up before or there was
+    no such aim; "" where it ran the rounds that were planned.
+    """
 
     kind: SectionKind
     name: str
@@ -122,6 +126,7 @@ class Section:
     not_run: tuple[NotRun, ...] = ()
     complete: bool = True
     stopped_by: str = ""
+    ended_by: str = ""
 
     def blocks_of(self, key: str) -> tuple[Block, ...]:
         """The blocks of one arm, by round."""

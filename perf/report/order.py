@@ -137,6 +137,10 @@ def method_notes(record: Record, say: Words) -> list[str]:
         say("note_intervals"),
         say("note_percentiles", p95=min_samples(0.95), p99=min_samples(0.99)),
     ]
+    for reason in ("enough", "time"):
+        if ended := [item for item in record.sections if item.ended_by == reason]:
+            named = [say("rounds_of", section=say.section(item), rounds=item.load.rounds) for item in ended]
+            notes.append(say(f"note_ended_{reason}", sections=say.comma.join(named)))
     arms = [arm for section in record.sections for arm in section.arms]
     if record.harness:
         closed, opened = record.harness.closed_loop_p95_ns / 1000, record.harness.open_loop_p95_ns / 1000

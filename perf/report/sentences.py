@@ -20,6 +20,7 @@ _ERRORS_IN_CHINESE: Mapping[str, str] = {
     "answers": "perf_analyzer 只完成 {count} 个请求，需要多于 {least} 个",
     "profile": "无法读取 perf_analyzer 的结果（{said}）；请使用固定版本：把您的从 PATH 移除",
     "rows": "perf_analyzer 的 CSV 有 {count} 行，应为 1 行",
+    "empty": "perf_analyzer 正常退出却没有写出任何请求；自带压测正常，请重跑该行",
     "ended": "其进程以 {code} 退出：{said}",
     "silent": "其进程在 {seconds} 秒内没有应答：机器繁忙？",
     "no_ultralytics": "此处未安装 Ultralytics，请运行 `pip install 'photofinish[export]'`",
@@ -37,6 +38,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "not_run_no_gpu": ("{model} does not run on a GPU", "{model} 不在 GPU 上运行"),
     "not_run_both": ("{model} would change engine and precision at once", "{model} 会同时改变引擎和精度"),
     "not_run_several": ("{model} would change {what} at once", "{model} 会同时改变{what}"),
+    "not_run_time": (
+        "the time was up: numbers in flight are left out before percentiles are; raise --minutes",
+        "时间不足：先舍去并发级别再舍去百分位数；请增大 --minutes",
+    ),
     "not_run_small": ("the model takes smaller batches only", "该模型只接受更小的批"),
     "not_run_http": (
         "the server's HTTP endpoint is not on the port below its gRPC port",
@@ -110,12 +115,12 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "{section}, {arm}: {rounds} blocks, an interval needs {needed}",
         "{section}，{arm}：只有 {rounds} 个区块，置信区间至少需要 {needed} 个",
     ),
-    "advice_few_rounds": ("raise --rounds", "请增大 --rounds"),
+    "advice_few_rounds": ("raise --minutes", "请增大 --minutes"),
     "reason_few_samples": (
         "{section}, {arm}: {requests} requests, P95 needs {needed}",
         "{section}，{arm}：{requests} 个请求，P95 至少需要 {needed} 个",
     ),
-    "advice_few_samples": ("raise --seconds", "请增大 --seconds"),
+    "advice_few_samples": ("raise --minutes", "请增大 --minutes"),
     "reason_late_sender": (
         "{section}, {arm}: the load generator sent late",
         "{section}，{arm}：压测端发送过晚",
@@ -138,8 +143,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "{section}，{arm}：中位延迟的提升只精确到 {percent} %（限值 {limit} %）",
     ),
     "advice_imprecise": (
-        "raise --rounds, or measure while the machine does nothing else",
-        "请增大 --rounds，或在机器空闲时测量",
+        "raise --minutes, or measure while the machine does nothing else",
+        "请增大 --minutes，或在机器空闲时测量",
     ),
     "reason_harness": (
         "{section}: the load generator itself costs {us} µs per request here (P95)",
@@ -207,6 +212,16 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "每个程序（包括我们的）都在各自的进程中对同样的帧轮流运行：Ultralytics 使用其默认设置，"
         "但线程数等于核数，TF32 与基线一致。",
     ),
+    "note_ended_enough": (
+        "{sections}: measured until every side had the requests that P95 needs.",
+        "{sections}：测到各方请求数足以给出 P95 为止。",
+    ),
+    "note_ended_time": (
+        "{sections}: measured until the time for it was up; what it is too short for stands as a dash.",
+        "{sections}：测到所分时间用完为止；时间不足的数字以短横线表示。",
+    ),
+    "rounds_of": ("{section} ({rounds} rounds)", "{section}（{rounds} 轮）"),
+    "level": ("{concurrency} in flight", "{concurrency} 个在途请求"),
     "note_tf32": ("The baseline's FP32 may run as TF32.", "基线的 FP32 可能以 TF32 运行。"),
     "note_power_cap": (
         "The GPU ran at its power limit in {found} of {all} blocks: its clocks are those that the limit allows at this "

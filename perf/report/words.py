@@ -137,6 +137,8 @@ class Words:
         """What was not run."""
         if item.label or item.rung:
             return self.short(item.label) or self._rung(item)
+        if item.concurrency and not item.model:
+            return self("level", concurrency=item.concurrency)
         if not item.concurrency:
             return self("cell_size", model=self.short(item.model), batch=item.batch_size)
         cell = self._cell(item)

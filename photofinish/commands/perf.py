@@ -37,7 +37,7 @@ def perf() -> None:
 @click.option("--batch", default="1", show_default=True, help="Pictures in a request of the sweep, e.g. 1,32.")
 @click.option("--no-perf-analyzer", is_flag=True, help="Our own load generator only.")
 def standard(rates: str, concurrency: str, batch: str, transport: Any, no_perf_analyzer: bool, **options: Any) -> None:
-    """The standard set: comparison flat out and paced, ladder, perf_analyzer sweep. About five minutes."""
+    """The standard set: comparison, rivals, camera rates, ladder, perf_analyzer sweep. Nine minutes at most."""
     from photofinish.flows.measure import measure_standard
     from photofinish.perf.measure.runs import Plan
 
@@ -113,7 +113,7 @@ def sweep(concurrency: str, batch: str, seconds: float, no_perf_analyzer: bool, 
 
 @perf.command()
 @bench_options
-@out_options("trace.json")
+@out_options("trace.json", minutes=False)
 @click.option("--seconds", type=SECONDS, default=1.0, show_default=True, help="One block's length; ten blocks each.")
 def trace(seconds: float, transport: Any, **options: Any) -> None:
     """Where one request's time goes, in microseconds, for every variant."""
@@ -129,7 +129,7 @@ def trace(seconds: float, transport: Any, **options: Any) -> None:
 @model_option
 @click.option("--batch", default="1", show_default=True, help="Batch sizes, e.g. 1,8,32.")
 @click.option("--seconds", type=SECONDS, default=4.0, show_default=True, help="Per artifact and batch size.")
-@out_options("engine.json")
+@out_options("engine.json", minutes=False)
 def engine(batch: str, **options: Any) -> None:
     """Each artifact in a bare loop in one process: the floor that serving is compared with."""
     from photofinish.flows.measure import measure_artifacts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,13 +76,28 @@ def bench_options(command: Command) -> Command:
     return command
 
 
-def out_options(name: str) -> Callable[[Command], Command]:
-    """Where the evidence goes, how long it takes, and the report's language. name: of the file in RESULTS."""
+def _time_options(minutes: bool) -> Iterator[Callable[[Command], Command]]:
+    if not minutes:
+        yield click.option("--quick", is_flag=True, help="A quarter of the time.")
+        return
+    yield click.option("--quick", is_flag=True, help="Only until every P95 may be told, some minutes at most.")
+    yield click.option(
+        "--minutes",
+        type=SECONDS,
+        help="Time for all of it; the sweep leaves out numbers in flight before percentiles.",
+    )
+
+
+def out_options(name: str, *, minutes: bool = True) -> Callable[[Command], Command]:
+    """Where the evidence goes, how long it takes, and the report's language. name: of the file in RESULTS.
+
+    minutes: whether the command keeps to a time that is given; else `--quick` is a quarter of all lengths.
+    """
 
     def decorate(command: Command) -> Command:
         for option in reversed(
             (
-                click.option("--quick", is_flag=True, help="A quarter of the time."),
+                *_time_options(minutes),
                 click.option("--out", type=click.Path(path_type=Path), default=RESULTS / name, show_default=True),
                 click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True),
             )

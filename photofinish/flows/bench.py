@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from photofinish.perf.judge.findings import Findings
     from photofinish.perf.load.settling import ClientMemory
     from photofinish.perf.measure.bench import Bench
+    from photofinish.perf.measure.budget import Budget
     from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer
     from photofinish.perf.measure.runs import Plan, Run
     from photofinish.perf.record.record import Record
@@ -144,10 +146,29 @@ def repeat_command() -> str:
     return shlex.join(["photofinish", *public_arguments(sys.argv[1:])])
 
 
+QUICK_MINUTES, WHOLE_MINUTES = 0.7, 1.8
+"""For each part of a run where no time is given: of five parts 3.5, and 9 at most."""
+
+
+def budget_for(parts: Sequence[str], minutes: float | None, *, quick: bool, began_s: float) -> Budget | None:
+    """The time for these parts: what was given is used up, a quick run ends when every P95 may be told."""
+    from photofinish.perf.measure.budget import Budget
+
+    if minutes is not None and quick:
+        raise ConfigError("--quick takes the time that it needs, --minutes what you say; give one of them")
+    if not parts:
+        return None
+    total_min = minutes or len(set(parts)) * (QUICK_MINUTES if quick else WHOLE_MINUTES)
+    return Budget(60 * total_min, parts, fills=minutes is not None, stops_early=quick, began_s=began_s)
+
+
 @contextmanager
 def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, client_memory: ClientMemory,
+             parts: Sequence[str] = (), minutes: float | None = None,
              limits: dict[str, float] | None = None, **bench: Any) -> Iterator[Run]:  # fmt: skip
     """A run on an open bench, with an empty record. Its end draws the reports, of an interrupted one too, and prints.
+
+    parts: what is measured, in order, where the time for it is shared out; without them `quick` is a quarter of it.
 
     Raises VerdictError when the verdict falls short.
     """
@@ -156,12 +177,14 @@ def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, client_memory: Cl
     from photofinish.perf.record.record import require_writable
     from photofinish.perf.report.text import terminal_report
 
+    began_s = time.monotonic()
     require_writable(out)
     settled = settle_client_memory(client_memory, tell)
     with open_bench(**bench) as opened:
         record = new_record(opened, command=repeat_command(), limits=limits, client_memory=settled)
-        chosen = plan.scaled(0.25) if quick else plan
-        run = Run(bench=opened, plan=chosen, out=out, on_progress=tell, record=record)
+        chosen = plan.scaled(0.25) if quick and not parts else plan
+        budget = budget_for(parts, minutes, quick=quick, began_s=began_s)
+        run = Run(bench=opened, plan=chosen, out=out, on_progress=tell, record=record, budget=budget)
         try:
             yield run
         except BaseException:

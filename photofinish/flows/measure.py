@@ -32,7 +32,8 @@ def measure_standard(
 
     program = find_program() if perf_analyzer else None
     also = _named(baseline, optimised)
-    with open_run(plan=plan, also=also, **options) as run, rivals_of(run, rivals, weights, baseline):
+    parts = ("comparison", "rivals", *["paced"] * len(plan.rates), "ladder", "sweep")
+    with open_run(plan=plan, parts=parts, also=also, **options) as run, rivals_of(run, rivals, weights, baseline):
         pair = choose_pair(run.bench, baseline, optimised, tell)
         compare_flat_out(run, *pair)
         compare_rivals(run, pair[1])
@@ -49,7 +50,8 @@ def measure_comparison(
     from photofinish.perf.measure.runs import choose_pair, compare_flat_out, compare_paced
 
     also = _named(baseline, optimised)
-    with open_run(plan=plan, also=also, **options) as run, rivals_of(run, rivals, weights, baseline):
+    parts = ("comparison", "rivals", *["paced"] * len(plan.rates))
+    with open_run(plan=plan, parts=parts, also=also, **options) as run, rivals_of(run, rivals, weights, baseline):
         pair = choose_pair(run.bench, baseline, optimised, tell)
         compare_flat_out(run, *pair)
         compare_rivals(run, pair[1])
@@ -60,7 +62,7 @@ def measure_ladder(plan: Plan, *, rivals: bool, weights: str | None, **options: 
     """Every step from plain PyTorch on, where it runs here, else from the baseline."""
     from photofinish.perf.measure.runs import climb_ladder
 
-    with open_run(plan=plan, **options) as run, rivals_of(run, rivals, weights, None):
+    with open_run(plan=plan, parts=("ladder",), **options) as run, rivals_of(run, rivals, weights, None):
         climb_ladder(run, required=True)
 
 
@@ -86,7 +88,7 @@ def measure_sweep(plan: Plan, *, perf_analyzer: bool, **options: Any) -> None:
     from photofinish.perf.measure.runs import sweep_variants
 
     program = find_program() if perf_analyzer else None
-    with open_run(plan=plan, **options) as run:
+    with open_run(plan=plan, parts=("sweep",), **options) as run:
         sweep_variants(run, program)
 
 

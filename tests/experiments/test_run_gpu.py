@@ -1,4 +1,4 @@
-"""experiments/run_gpu.sh without a GPU: what it would run, and that every command and option of it exists."""
+"""The scripts for a GPU, without one: what they would run, and that every command and option of it exists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "run_gpu.sh"
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+SCRIPT, STANDARD_SET = EXPERIMENTS / "run_gpu.sh", EXPERIMENTS / "gpu_standard_set.sh"
 RECORDER = """#!/bin/sh
 echo "${{CUDA_VISIBLE_DEVICES:-all}} $*" >> {log}
 """
@@ -29,10 +30,10 @@ def programs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_script(programs: Path, *steps: str) -> subprocess.CompletedProcess[str]:
+def run_script(programs: Path, *steps: str, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
     found = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHON": str(programs / "python")}
     found["OUT"] = str(programs / "out")
-    return subprocess.run([SCRIPT, *steps], capture_output=True, text=True, timeout=60, check=False, env=found)
+    return subprocess.run([script, *steps], capture_output=True, text=True, timeout=60, check=False, env=found)
 
 
 @cache
@@ -40,11 +41,12 @@ def help_of(*command: str) -> str:
     return subprocess.run([sys.executable, "-m", *command, "--help"], capture_output=True, text=True, check=True).stdout
 
 
-def test_every_command_and_option_exists(programs: Path) -> None:
-    done = run_script(programs)
+@pytest.mark.parametrize(("script", "count"), [(SCRIPT, 13), (STANDARD_SET, 5)])
+def test_every_command_and_option_exists(programs: Path, script: Path, count: int) -> None:
+    done = run_script(programs, script=script)
     assert done.returncode == 0, done.stderr
     calls = (programs / "log").read_text().splitlines()
-    assert len(calls) == 13
+    assert len(calls) == count
     for call in calls:
         words = call.split()[2:]
         command = [words[0]]
@@ -55,10 +57,11 @@ def test_every_command_and_option_exists(programs: Path) -> None:
             assert re.search(rf"{option}\b", offered), f"{' '.join(command)} has no {option}"
 
 
-def test_every_variant_exists(programs: Path) -> None:
+@pytest.mark.parametrize("script", [SCRIPT, STANDARD_SET])
+def test_every_variant_exists(programs: Path, script: Path) -> None:
     from photofinish.variant import default_variants_path, variants_from_toml
 
-    assert run_script(programs, "export").returncode == 0
+    assert run_script(programs, "export", script=script).returncode == 0
     known = {item.suffix for item in variants_from_toml(default_variants_path(), model="m")}
     named = set(re.findall(r"--variant[= ](\S+)", (programs / "log").read_text()))
     assert len(named) > 4
@@ -72,6 +75,7 @@ def test_only_the_named_steps_run_and_scaling_takes_one_two_and_four_gpus(progra
     assert {path.name for path in (programs / "out").iterdir()} == {f"gpu_scale_{count}.json" for count in (1, 2, 4)}
 
 
-def test_an_unknown_step_is_refused(programs: Path) -> None:
-    done = run_script(programs, "everything")
+@pytest.mark.parametrize("script", [SCRIPT, STANDARD_SET])
+def test_an_unknown_step_is_refused(programs: Path, script: Path) -> None:
+    done = run_script(programs, "everything", script=script)
     assert (done.returncode, "unknown step everything; there are export" in done.stderr) == (2, True)

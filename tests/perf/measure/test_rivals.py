@@ -141,16 +141,15 @@ def test_the_frames_the_baseline_and_its_tf32_are_handed_on(tmp_path: Path) -> N
     run = _run(tmp_path, [])
     for tf32 in (False, True):
         baseline = replace(BASELINE, card=replace(BASELINE.require_card(), tf32=tf32, device="cuda"))
-        with RivalArms(Rivals(weights="toy.pt", headers={"a": "b"}), run.bench, baseline, print) as arms:
+        with RivalArms(Rivals(weights="toy.pt"), run.bench, baseline, print) as arms:
             assert arms._environment() == ({} if tf32 else {"NVIDIA_TF32_OVERRIDE": "0"})
             found = arms._jobs(OURS, "auto")
             jobs = {key: job for key, (_, _, job) in found.items()}
             assert np.load(jobs["plain"]["frames"]).shape == (1, 48, 64, 3)
         assert jobs["plain"] | {"frames": ""} == {
-            "weights": "toy.pt", "device": "cuda:0", "imgsz": 64, "headers": {}, "keeps_memory": True, "frames": ""
+            "weights": "toy.pt", "device": "cuda:0", "imgsz": 64, "keeps_memory": True, "frames": ""
         }  # fmt: skip
         assert jobs["ultralytics"]["weights"] == "grpc://127.0.0.1:1/toy_torch_fp32_tensor"
-        assert jobs["ultralytics"]["headers"] == {"a": "b"}
         assert jobs["optimised"]["transport"] == "auto"
 
 

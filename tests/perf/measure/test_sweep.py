@@ -52,3 +52,45 @@ def test_what_fails_twice_is_named_and_the_sweep_goes_on(monkeypatch: pytest.Mon
     assert after.arms == ()
     assert ENGLISH.subject(after.not_run[0]) == "perf_analyzer, toy at concurrency 1"
     assert ENGLISH.why(after.not_run[0]) == "empty again"
+
+
+class Time:
+    """Time for so many numbers in flight."""
+
+    def __init__(self, levels: int) -> None:
+        self.levels = levels
+
+    def has_room_for(self, rates_rps: list[float]) -> bool:
+        assert rates_rps == [10.0, 20.0]
+        self.levels -= 1
+        return self.levels > 0
+
+    def row_s(self, rate_rps: float, *, rows_of_level: int, rows: int) -> float:
+        return rows_of_level + rows / 100
+
+
+@pytest.mark.parametrize(
+    ("levels", "run", "left_out"),
+    [(3, [1, 8, 4], []), (2, [1, 8], [4]), (1, [1], [8, 4])],
+)
+def test_numbers_in_flight_are_left_out_whole_and_named(levels: int, run: list[int], left_out: list[int]) -> None:
+    """The fewest in flight come first, then the most."""
+    other: Any = SimpleNamespace(name="other")
+    cells = [Cell(model, 1, level) for model in (MODEL, other) for level in (1, 4, 8)]
+    time: Any = Time(levels)
+    rows = sweep._Rows(cells, time)
+    seen = []
+    for cell in rows.in_time():
+        seen.append((cell.model.name, cell.concurrency))
+        assert rows.row_s(cell, 5.0) >= 1
+        rows.done(cell, 10.0 if cell.model is MODEL else 20.0)
+    assert seen == [(name, level) for level in run for name in ("toy", "other")]
+    assert [item.concurrency for item in rows.left_out] == left_out
+    for item in rows.left_out:
+        assert ENGLISH.subject(item) == f"{item.concurrency} in flight"
+        assert "raise --minutes" in ENGLISH.why(item)
+
+
+def test_without_a_budget_the_rows_come_as_they_were_asked_for() -> None:
+    cells = [Cell(MODEL, 1, level) for level in (4, 1, 8)]
+    assert list(sweep._Rows(cells, None).in_time()) == cells
