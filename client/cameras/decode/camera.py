@@ -22,6 +22,8 @@ HOPELESS_S = 2.0
 """With units older than this and no keyframe behind them, the next one is waited for."""
 STALE_S = 1.0
 """Pictures older than this are decoded for those behind them, and not told of."""
+BEHIND_NS = 2 * 10**9
+"""For so long after it left something out, this is what was wrong."""
 
 
 class DecodedCamera:
@@ -41,6 +43,7 @@ class DecodedCamera:
         self._sampler = self._sampler_for("")
         self._connection = 0
         self._sequence = 0
+        self._behind_until_ns = 0
         self._needs_keyframe = True
         self.state: DecodeState = "waiting"
         self._message = ""
@@ -82,6 +85,7 @@ class DecodedCamera:
                 self._late += len(self._units)
                 self._units.clear()
                 self._needs_keyframe, self.state = True, "behind"
+                self._behind_until_ns = self._clock_ns() + BEHIND_NS
         self._units.append(unit)
 
     def step(self) -> DueFrame | None:
@@ -111,9 +115,13 @@ class DecodedCamera:
         if frame is None:
             return None
         self._decoded += 1
-        self.state, self._message = "ok", ""
         now_ns = self._clock_ns()
-        if not is_wanted or now_ns - unit.arrived_ns > STALE_S * 1e9:
+        if now_ns - unit.arrived_ns > STALE_S * 1e9:
+            self._behind_until_ns = now_ns + BEHIND_NS
+            is_wanted = False
+        self.state = "behind" if now_ns < self._behind_until_ns else "ok"
+        self._message = "more pictures come than this machine can decode" if self.state == "behind" else ""
+        if not is_wanted:
             return None
         self._sequence += 1
         told = DueFrame(

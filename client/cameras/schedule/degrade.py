@@ -10,6 +10,8 @@ STEPS: tuple[DegradeStep, ...] = ("full", "halved", "keyframes", "paused")
 OVERLOAD_SHARE = 0.05
 """Of the due frames of a window; with more of them superseded or too old, there is too much to do."""
 WINDOW_S = 5.0
+MIN_LOST = 5
+"""Fewer in a window are no overload, however few are due."""
 BAD_WINDOWS = 2
 """A start, or a model that is loaded again, makes one bad window."""
 CALM_S = 15.0
@@ -52,7 +54,7 @@ class Degrader:
         self._lost += lost
         if now_s - self._window_began_s < WINDOW_S:
             return ""
-        share = self._lost / self._due if self._due else 0.0
+        share = self._lost / self._due if self._due and self._lost >= MIN_LOST else 0.0
         self._window_began_s, self._due, self._lost = now_s, 0, 0
         if share > OVERLOAD_SHARE:
             self._calm_since_s = now_s

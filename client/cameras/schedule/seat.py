@@ -89,6 +89,7 @@ class CameraSeat:
         for tick in [tick for tick in self._open if self.schedule.time_ns(tick) < limit_ns]:
             trouble = self._open.pop(tick) or self._trouble() or CameraDropCause.STALLED
             self.account.close_dropped(tick, trouble)
+            self.overloaded += trouble is CameraDropCause.TOO_OLD
         if self.waiting is not None and now_ns - self.waiting.frame.arrived_ns > self.camera.max_age_s * 1e9:
             self._lose_waiting(CameraDropCause.TOO_OLD)
 

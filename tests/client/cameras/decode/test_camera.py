@@ -151,6 +151,16 @@ def test_what_waits_too_long_is_left_out_up_to_the_next_keyframe() -> None:
     found = told(camera, iter(units[12:13]))
     assert camera.report().late == 10
     assert [item is not None for item in found] == [True] * 3
+    assert camera.report().state == "behind", "which is what was wrong for a while"
+
+
+def test_a_picture_that_is_too_old_is_not_told_of_and_that_is_said() -> None:
+    camera = camera_for(CLIPS["h264"])
+    units = [replace(unit, arrived_ns=unit.arrived_ns - 1_500_000_000) for unit in units_of(CLIPS["h264"])]
+    assert not any(told(camera, iter(units[:5])))
+    assert camera.report().state == "behind"
+    assert camera.report().decoded == 5
+    assert "more pictures come than" in camera.report().message
 
 
 def test_the_newest_picture_is_written_where_it_is_wanted() -> None:

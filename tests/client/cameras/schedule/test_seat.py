@@ -250,6 +250,9 @@ def test_one_bad_window_changes_nothing_and_flapping_waits_longer() -> None:
     said, now_s = windows(degrader, 0.5, 1, 0.0)
     assert not said
     said, now_s = windows(degrader, 0.0, 1, now_s)
+    for _ in range(4):
+        now_s += 5
+        assert not degrader.note(10, 4, now_s), "four frames are no overload"
     said, now_s = windows(degrader, 0.5, 2, now_s)
     assert "10" not in said[0]
     assert said[0].startswith("50.0% of the due frames came too late")
