@@ -241,7 +241,7 @@ def test_a_failure_in_mid_stream_reaches_the_caller_in_time(kind, cause):
 
 
 def test_a_picture_that_cannot_be_prepared_reaches_the_caller(monkeypatch):
-    def fail(*args):
+    def fail(*args, **keywords):
         raise RuntimeError("letterbox failed")
 
     monkeypatch.setattr("photofinish.client.pipeline.optimised.write_input", fail)
