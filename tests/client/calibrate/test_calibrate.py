@@ -134,7 +134,7 @@ def test_foreign_manifest_is_refused(tmp_path: Path, content: str) -> None:
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"cannot be made|manifest"):
+    with pytest.raises(ConfigError, match=r"cannot be written|manifest"):
         collect_frames(Scripted([1]), "s", tmp_path / "file", count=1)
 
 

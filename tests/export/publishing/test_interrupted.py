@@ -262,7 +262,7 @@ def test_a_full_disk_leaves_what_was_published(tmp_path: Path) -> None:
         before = state_of(disk / "model_repository")
         (disk / "filler").write_bytes(b"0" * 760_000)
         begun = time.monotonic()
-        with pytest.raises(ExportError, match=r"No space left on device \(.*MB free\); free some space, or choose"):
+        with pytest.raises(ExportError, match=r"the disk is full \(.*MB free\); free some space, or choose"):
             publish_variants(staged_with(tmp_path, NEW, "new"), disk / "model_repository")
         assert time.monotonic() - begun < LONGEST_S
         assert state_of(disk / "model_repository") == before

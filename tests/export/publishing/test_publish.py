@@ -61,7 +61,7 @@ def test_full_disk_at_publishing_keeps_what_was_published(toy_path: Path, tmp_pa
     item = StagedVariant(variant=variant, directory=staged, card=card, rebuilt=True)
     with (
         file_size_limit(4096),
-        pytest.raises(ExportError, match=r"File too large \(.*repository has .* MB free\); free"),
+        pytest.raises(ExportError, match=r"of this user allows \(.*repository has .* MB free\); free"),
     ):
         publish_variants([item], repository)
     assert list(repository.iterdir()) == []

@@ -234,7 +234,7 @@ def test_saving_over_the_original(server, picture):
 
 
 def test_a_folder_that_cannot_be_made(server, picture):
-    assert_one_clear_line(run(picture, "--url", server.url, "--save", picture / "out"), "cannot be made")
+    assert_one_clear_line(run(picture, "--url", server.url, "--save", picture / "out"), "cannot be written")
 
 
 def test_its_help_loads_nothing_heavy():
