@@ -34,10 +34,13 @@ class Life:
 
 
 class Watch:
-    """Readings of process trees. A process that starts again begins a life of its own."""
+    """Readings of process trees.
+
+    A process that starts again begins a life of its own, and so does a spare one that becomes a model's process.
+    """
 
     def __init__(self) -> None:
-        self._lives: dict[tuple[int, float], Life] = {}
+        self._lives: dict[tuple[int, float, str], Life] = {}
 
     def read(self, second: float, roots: dict[str, int], names: dict[int, str], *, with_children: bool = True) -> None:
         """Read every process below the roots, by role. names: what is known of processes by their id."""
@@ -49,10 +52,8 @@ class Watch:
                 continue
             for process in processes:
                 try:
-                    key = (process.pid, process.create_time())
-                    life = self._lives.get(key)
-                    if life is None:
-                        life = self._lives[key] = Life(role=_role_of(process, root, role, names), pid=process.pid)
+                    own = _role_of(process, root, role, names)
+                    life = self._lives.setdefault((process.pid, process.create_time(), own), Life(own, process.pid))
                     life.readings.append((round(second, 1), *reading_of(process.pid)))
                 except (psutil.Error, OSError, ValueError):
                     continue  # it ended just now
@@ -75,7 +76,7 @@ def _role_of(process: psutil.Process, root: psutil.Process, role: str, names: di
         return role
     if process.pid in names:
         return f"{role}: {names[process.pid]}"
-    words = process.cmdline()
+    words = [word for word in process.cmdline() if word]
     if any(word.endswith("supervisor.py") for word in words):
         return f"{role}: supervisor"
     if process.name().startswith("tritonserver"):

@@ -43,7 +43,8 @@ def show_pair(pair: Pair, choice: Choice, hosting: Hosting) -> None:
         for restart in range(1, SERVER_RESTARTS + 1):
             if waited_for_end(server, stop):
                 return
-            tell(f"The server ended by itself; starting it again ({restart} of {SERVER_RESTARTS})")
+            how = server.how_it_ended()
+            tell(f"The server ended by itself: {how}; starting it again ({restart} of {SERVER_RESTARTS})")
             server.stop()
             server = stack.enter_context(server_of(pair, at))
         if not waited_for_end(server, stop):

@@ -133,6 +133,9 @@ class ReplacedServer:
     def is_alive(self) -> bool:
         return time.monotonic() < self._ends_at
 
+    def how_it_ended(self) -> str:
+        return "it was ended by SIGKILL"
+
 
 def test_a_server_that_ended_is_started_again_and_one_signal_stops_the_demo(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -154,7 +157,7 @@ def test_a_server_that_ended_is_started_again_and_one_signal_stops_the_demo(
         show_pair(Pair(baseline=BASELINE, optimised=OPTIMISED, repository=tmp_path), choice, Hosting(port=0))
         thread.join()
     assert told[0].startswith("Split view: http://127.0.0.1:")
-    assert told[-1] == "The server ended by itself; starting it again (1 of 3)"
+    assert told[-1] == "The server ended by itself: it was ended by SIGKILL; starting it again (1 of 3)"
 
 
 def test_a_model_that_is_published_is_shown_as_it_is(tmp_path: Path) -> None:
