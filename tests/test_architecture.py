@@ -41,7 +41,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "client/cameras": (
         ("values",),
         ("account", "list", "outputs", "rtsp", "wire"),
-        ("streams", "ingest", "decode", "schedule"),
+        ("streams", "ingest", "decode", "schedule", "endpoint"),
         ("supervise",),
     ),
     "export": (

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from photofinish.machine.addresses import LOOPBACK
+
 LIST = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 
@@ -51,6 +53,9 @@ def check(file: Path, watch_s: float) -> None:
 @click.option(
     "--decoders", "decode_processes", type=click.IntRange(1, 64), help="Processes. Default: half of the cores."
 )
+@click.option("--status-host", default=LOOPBACK, show_default=True, help="Address of status and metrics.")
+@click.option("--status-port", type=click.IntRange(0, 65535), help="Their port; default: the first free from 7870.")
+@click.option("--trusted-host", "trusted_hosts", multiple=True, help="A name that status and page answer to; repeat.")
 def run(**options: Any) -> None:
     """Watch the cameras of FILE until Ctrl-C: each due frame inferred, or dropped with one cause.
 
@@ -59,3 +64,12 @@ def run(**options: Any) -> None:
     from photofinish.flows.cameras import run_cameras
 
     run_cameras(**options)
+
+
+@cameras.command()
+@click.option("--url", default="127.0.0.1:7870", show_default=True, help="Where the run says that its status is.")
+def status(url: str) -> None:
+    """Print the table of a running `cameras run`, the camera with the most trouble first."""
+    from photofinish.flows.cameras import show_status
+
+    show_status(url)

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from photofinish.client.cameras.account.account import require_sum
+from photofinish.client.cameras.endpoint.board import CellBoard
 from photofinish.client.cameras.list.reading import cameras_from_file
 from photofinish.client.cameras.outputs.json_lines import JsonLines
 from photofinish.client.cameras.outputs.output import Output
@@ -27,6 +28,7 @@ from photofinish.client.pipeline.opening import choose_model
 from photofinish.errors import ConfigError, PhotofinishError, ServerError
 from photofinish.flows import tell
 from photofinish.flows.cameras import read_list
+from photofinish.flows.watching.cell import WatchPlan, watched
 from photofinish.machine.processor import usable_cores
 from photofinish.server.triton.embedded import EmbeddedServer
 
@@ -58,6 +60,7 @@ class CameraRun:
         seconds: float | None,
         ingest_processes: int | None,
         decode_processes: int | None,
+        watch: WatchPlan,
     ) -> None:
         self._file = file
         self._test_streams = test_streams
@@ -71,6 +74,7 @@ class CameraRun:
         self._json_path = json_path
         self._seconds = seconds
         self._ingest_processes, self._decode_processes = ingest_processes, decode_processes
+        self._plan = watch
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._last_note = ""
@@ -87,10 +91,12 @@ class CameraRun:
             address = (
                 address_of(embedded) if embedded else ServerAddress(grpc_url=self._url or "", http_url=self._http_url)
             )
+            board = CellBoard()
+            stack.enter_context(watched(board, self._plan))
             cell = CameraCell(
                 address,
                 variant=self._variant,
-                outputs=self._outputs(),
+                outputs=[board, *self._outputs()],
                 ingest_processes=self._ingest_processes or -(-len(cameras) // CAMERAS_A_PROCESS),
                 decode_processes=self._decode_processes or max(usable_cores() // 2, 1),
                 on_notice=self._note,

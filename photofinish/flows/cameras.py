@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +38,20 @@ def run_cameras(*, file: Path | None, test_streams: int | None, **options: Any) 
         raise ConfigError("cameras run takes a FILE with the cameras, or --test-streams N, and not both")
     try:
         from photofinish.flows.camera_run import CameraRun
+        from photofinish.flows.watching.cell import WatchPlan
     except ModuleNotFoundError as exc:
         raise _needs_client(exc) from exc
-    asyncio.run(CameraRun(file=file, test_streams=test_streams, **options).run())
+    plan = WatchPlan(**{field.name: options.pop(field.name) for field in fields(WatchPlan)})
+    asyncio.run(CameraRun(file=file, test_streams=test_streams, watch=plan, **options).run())
+
+
+def show_status(url: str) -> None:
+    """The table of a running cell on stdout."""
+    try:
+        from photofinish.flows.watching.cell import print_status
+    except ModuleNotFoundError as exc:
+        raise _needs_client(exc) from exc
+    print_status(url)
 
 
 def run_check(file: Path, *, watch_s: float) -> None:

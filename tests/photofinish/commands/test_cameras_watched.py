@@ -1,0 +1,114 @@
+"""One run of `photofinish cameras run`, watched in every way: scraped, asked for its status, seen on its page."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from photofinish.client.cameras.streams.stream import TestStream
+from tests.client.cameras.streams.test_server import moving_clip, serving
+from tests.client.cameras.supervise.test_cell import one_box
+from tests.client.fake_triton import FakeModel, FakeTriton
+from tests.photofinish.commands.test_cameras import Running, running
+
+SECRET = "hunter2"
+
+
+class Watched:
+    """A run with two cameras that play and one that refuses the password."""
+
+    def __init__(self, run: Running) -> None:
+        self.run = run
+
+    def address(self, what: str) -> str:
+        self.run.until(lambda: any(line.startswith(f"{what}: ") for line in self.run.said), 60)
+        found = re.search(rf"{what}: (http://\S+)", "".join(self.run.said))
+        assert found is not None
+        return found[1].rstrip("/")
+
+    def metrics(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        with urllib.request.urlopen(f"{self.address('Status')}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    clip = moving_clip()
+    streams = {name: TestStream(clip=clip, frames_per_s=10) for name in ("door", "yard")}
+    streams["gate"] = TestStream(clip=clip, frames_per_s=10, user="admin", password="another")
+    folder = tmp_path_factory.mktemp("watched")
+    with serving(streams) as server, FakeTriton(FakeModel(infer=one_box)) as triton:
+        rows = [
+            f'[[camera]]\nname = "{name}"\nurl = "{server.url(name)}"\nuser = "admin"\npassword = "{SECRET}"\n'
+            for name in streams
+        ]
+        (folder / "cameras.toml").write_text("".join(rows))
+        with running("cameras.toml", "--url", triton.url, "--status-port", "0", cwd=folder) as run:
+            yield Watched(run)
+
+
+def test_a_scrape_adds_up_while_the_cell_runs(watched: Watched) -> None:
+    door = ("camera", "door")
+    deadline = time.monotonic() + 40
+    while (found := watched.metrics()).get(("photofinish_camera_latency_seconds_count", (door,)), 0) < 5:
+        assert time.monotonic() < deadline, watched.run.said
+        time.sleep(0.2)
+    for name in ("door", "yard", "gate"):
+        camera = ("camera", name)
+        dropped = sum(
+            value
+            for (metric, labels), value in found.items()
+            if metric == "photofinish_camera_frames_dropped_total" and camera in labels
+        )
+        due = found["photofinish_camera_frames_due_total", (camera,)]
+        pending = found["photofinish_camera_frames_pending", (camera,)]
+        assert due > 0
+        assert due == found["photofinish_camera_frames_inferred_total", (camera,)] + dropped + pending
+    assert found["photofinish_camera_connected", (door,)] == 1
+    assert found["photofinish_camera_quality", (("camera", "gate"), ("quality", "none"))] == 1
+    for path in ("healthz", "readyz"):
+        with urllib.request.urlopen(f"{watched.address('Status')}/{path}", timeout=5) as answer:
+            assert answer.read() == b"ok\n"
+
+
+def status_command(*words: str) -> subprocess.CompletedProcess[str]:
+    program = "from photofinish.cli import main; main()"
+    command = [sys.executable, "-c", program, "cameras", "status", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_status_prints_the_table_with_the_worst_camera_first(watched: Watched) -> None:
+    url = watched.address("Status")
+    found = status_command("--url", url.removeprefix("http://"))
+    assert found.returncode == 0, found.stderr
+    summary, _, headings, *rows = found.stdout.splitlines()
+    assert "of 3 cameras play" in summary
+    assert headings.split()[:2] == ["camera", "state"]
+    assert rows[0].split()[0] == "gate"
+    assert {row.split()[0] for row in rows} == {"door", "yard", "gate"}
+    assert "refuses the user and password" in rows[0]
+    with urllib.request.urlopen(f"{url}/status", timeout=5) as answer:
+        text = answer.read().decode()
+    assert json.loads(text)["schema_version"] == 1
+    assert SECRET not in text + found.stdout + "".join(watched.run.said)
+
+
+def test_status_without_a_cell_is_one_line(tmp_path: Path) -> None:
+    found = status_command("--url", "127.0.0.1:9")
+    assert found.returncode == 1
+    assert found.stderr.count("\n") == 1
+    assert "photofinish cameras run" in found.stderr
