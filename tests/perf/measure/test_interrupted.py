@@ -47,7 +47,17 @@ def test_a_broken_off_run_leaves_a_record_and_nothing_running(
     cv2.imwrite(str(tmp_path / "frame.png"), build_frame().image_hwc_bgr)
     out = tmp_path / "c.json"
     command = [sys.executable, "-m", "photofinish.cli", "perf", "comparison", "--repository", str(repository)]
-    command += ["--source", str(tmp_path / "frame.png"), "--out", str(out), "--rounds", "200", "--seconds", "0.3"]
+    command += [
+        "--source",
+        str(tmp_path / "frame.png"),
+        "--out",
+        str(out),
+        "--rounds",
+        "200",
+        "--seconds",
+        "0.3",
+        "--no-rivals",
+    ]
     process = subprocess.Popen([*command, "--optimised", "onnx_fp32"], stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     try:
         _wait_for(out, process)
