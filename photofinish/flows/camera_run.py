@@ -78,6 +78,7 @@ class CameraRun:
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._last_note = ""
+        self._ending: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
         """Watch until the end, then say what became of every frame."""
@@ -105,6 +106,9 @@ class CameraRun:
             async with cell:
                 await self._watch(cell, embedded, streams)
                 status = cell.status()
+                await cell.stop_serving()
+                if embedded is not None:  # beside the rest: all of it is to end within three seconds
+                    self._ending = asyncio.ensure_future(asyncio.to_thread(embedded.stop))
         self._tell_end(cell, status, streams)
 
     async def _watch(self, cell: CameraCell, embedded: EmbeddedServer | None, streams: StreamProcesses | None) -> None:
@@ -143,9 +147,12 @@ class CameraRun:
         cards = {name: card_from_directory(self._repository / name) for name in models_in(self._repository)}
         name = choose_model(cards, self._variant or None, where=str(self._repository), on_notice=self._note)
         server = EmbeddedServer(self._repository, models=(name,), on_progress=self._note)
-        stack.push_async_callback(asyncio.to_thread, server.stop)
+        stack.push_async_callback(self._end_server, server)
         await asyncio.to_thread(server.__enter__)
         return server
+
+    async def _end_server(self, server: EmbeddedServer) -> None:
+        await (self._ending or asyncio.to_thread(server.stop))
 
     def _outputs(self) -> list[Output]:
         if self._json_path is None:

@@ -90,7 +90,7 @@ class CameraCell:
         """End everything within about two seconds, and close every account."""
         if self._ticking is not None:
             self._ticking.cancel()
-        await asyncio.gather(*(service.stop() for service in self._services.values()))
+        await self.stop_serving()
         for name in list(self._seats):
             self.remove(name)
         self._links.close()
@@ -98,6 +98,10 @@ class CameraCell:
         shutil.rmtree(self._folder, ignore_errors=True)
         for output in self.outputs:
             output.close()
+
+    async def stop_serving(self) -> None:
+        """Ask the server for nothing more, so that it may end while the rest does."""
+        await asyncio.gather(*(service.stop() for service in self._services.values()))
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Return when `stop` is set. Raises what ended the cell by itself, such as an account that does not add up."""
@@ -247,10 +251,8 @@ class CameraCell:
                 seat.take(value, now_ns)
                 self._wake(seat)
             return
-        for item in value:
-            seat = self._seats.get(item.camera)
-            if seat is None:
-                continue
+        for item in (item for item in value if item.camera in self._seats):
+            seat = self._seats[item.camera]
             if isinstance(item, IngestReport):
                 self._histories[item.camera].note(item.connections, item.stalls, now_ns)
                 seat.hear_ingest(item)
