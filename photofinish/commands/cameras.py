@@ -46,6 +46,16 @@ def check(file: Path, watch_s: float) -> None:
     "--fps", "frames_per_s", type=click.FloatRange(0.1, 60), default=5.0, show_default=True, help="Inferred of each."
 )
 @click.option("--json", "json_path", help="A line of JSON for each inferred frame; - is standard output.")
+@click.option("--mqtt", help="A broker that hears of everything, mqtt://host:1883/prefix; mqtts:// is with TLS.")
+@click.option(
+    "--mqtt-discovery",
+    default="homeassistant",
+    show_default=True,
+    help="Home Assistant's prefix; none for none.",
+)
+@click.option(
+    "--webhook", envvar="PHOTOFINISH_WEBHOOK", help="An address that frames with boxes are posted to, as JSON."
+)
 @click.option("--seconds", type=click.FloatRange(1), help="End after so long. Default: Ctrl-C ends.")
 @click.option(
     "--ingest", "ingest_processes", type=click.IntRange(1, 64), help="Processes. Default: one for 150 cameras."

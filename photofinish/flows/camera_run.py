@@ -16,8 +16,6 @@ import click
 from photofinish.client.cameras.account.account import require_sum
 from photofinish.client.cameras.endpoint.board import CellBoard
 from photofinish.client.cameras.list.reading import cameras_from_file
-from photofinish.client.cameras.outputs.json_lines import JsonLines
-from photofinish.client.cameras.outputs.output import Output
 from photofinish.client.cameras.streams.launch import StreamProcesses
 from photofinish.client.cameras.supervise.cell import CameraCell
 from photofinish.client.cameras.supervise.model_service import ServerAddress
@@ -27,6 +25,7 @@ from photofinish.client.cameras.values.status import CellStatus
 from photofinish.client.pipeline.opening import choose_model
 from photofinish.errors import ConfigError, PhotofinishError, ServerError
 from photofinish.flows import tell
+from photofinish.flows.camera.outputs import OutputWishes, outputs_from_wishes
 from photofinish.flows.cameras import read_list
 from photofinish.flows.watching.cell import WatchPlan, watched
 from photofinish.machine.processor import usable_cores
@@ -56,7 +55,7 @@ class CameraRun:
         stream_fps: float,
         stream_size: str,
         frames_per_s: float,
-        json_path: str | None,
+        outputs: OutputWishes,
         seconds: float | None,
         ingest_processes: int | None,
         decode_processes: int | None,
@@ -71,7 +70,7 @@ class CameraRun:
         self._stream_fps = stream_fps
         self._size_wh = size_from_text(stream_size)
         self._frames_per_s = frames_per_s
-        self._json_path = json_path
+        self._wishes = outputs
         self._seconds = seconds
         self._ingest_processes, self._decode_processes = ingest_processes, decode_processes
         self._plan = watch
@@ -97,7 +96,7 @@ class CameraRun:
             cell = CameraCell(
                 address,
                 variant=self._variant,
-                outputs=[board, *self._outputs()],
+                outputs=[board, *outputs_from_wishes(self._wishes, self._note)],
                 ingest_processes=self._ingest_processes or -(-len(cameras) // CAMERAS_A_PROCESS),
                 decode_processes=self._decode_processes or max(usable_cores() // 2, 1),
                 on_notice=self._note,
@@ -153,15 +152,6 @@ class CameraRun:
 
     async def _end_server(self, server: EmbeddedServer) -> None:
         await (self._ending or asyncio.to_thread(server.stop))
-
-    def _outputs(self) -> list[Output]:
-        if self._json_path is None:
-            return []
-        try:
-            path = None if self._json_path == "-" else Path(self._json_path)
-            return [JsonLines(path, on_failure=self._note)]
-        except OSError as exc:
-            raise ConfigError(f"--json {self._json_path} cannot be written: {exc.strerror}") from exc
 
     async def _show(self, cell: CameraCell) -> None:
         """The table where somebody looks, else a line every ten seconds."""
@@ -244,9 +234,9 @@ class CameraRun:
             f"{len(cell.final)} cameras in {status.uptime_s:.0f} s: {total.due} frames due = "
             f"{total.inferred} inferred + {total.dropped_total} dropped{f' ({causes})' if causes else ''}"
         )
-        for name, lost in status.lost_events.items():
-            if lost:
-                tell(f"{name}: {lost} events lost, its receiver was too slow")
+        for output in cell.outputs:
+            if output.lost:
+                tell(f"{output.name}: {output.lost} events lost, its receiver was too slow or not there")
         if streams is not None and (verdict := streams.verdict()):
             tell(verdict)
 

@@ -37,12 +37,14 @@ def run_cameras(*, file: Path | None, test_streams: int | None, **options: Any) 
     if (file is None) == (test_streams is None):
         raise ConfigError("cameras run takes a FILE with the cameras, or --test-streams N, and not both")
     try:
+        from photofinish.flows.camera.outputs import OutputWishes
         from photofinish.flows.camera_run import CameraRun
         from photofinish.flows.watching.cell import WatchPlan
     except ModuleNotFoundError as exc:
         raise _needs_client(exc) from exc
+    outputs = OutputWishes(**{item.name: options.pop(item.name) for item in fields(OutputWishes)})
     plan = WatchPlan(**{field.name: options.pop(field.name) for field in fields(WatchPlan)})
-    asyncio.run(CameraRun(file=file, test_streams=test_streams, watch=plan, **options).run())
+    asyncio.run(CameraRun(file=file, test_streams=test_streams, outputs=outputs, watch=plan, **options).run())
 
 
 def show_status(url: str) -> None:

@@ -83,8 +83,9 @@ class JsonLines:
             except OSError:  # a full disk: what was lost is counted
                 return
 
-    def _write(self, result: Inferred) -> None:
-        print(json.dumps(line_from_inferred(result)), file=self._file, flush=True)
+    def _write(self, results: list[Inferred]) -> None:
+        for result in results:
+            print(json.dumps(line_from_inferred(result)), file=self._file, flush=True)
         if self._path is not None and self._file.tell() > self._max_bytes:
             self._rotate(self._path)
 

@@ -39,51 +39,84 @@ class Output(Protocol):
 class WaitingEvents:
     """A bounded queue with a thread that hands its events to a function that may block. A full queue loses the newest.
 
-    A function that raises OSError loses the event; on_failure hears of the first one of a row.
+    handle gets what waits, `at_once` events at most. When it raises OSError they are lost; on_failure hears of the
+    first time of a row.
     """
 
     def __init__(
         self,
         name: str,
-        handle: Callable[[Any], None],
+        handle: Callable[[list[Any]], None],
         *,
         limit: int = MAX_WAITING,
+        at_once: int = 1,
         on_failure: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.lost = 0
         self._name = name
         self._handle = handle
+        self._at_once = at_once
         self._on_failure = on_failure
         self._queue: queue.Queue[Any] = queue.Queue(limit)
+        self._in_hand = 0
+        self._lock = threading.Lock()
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"output-{name}", daemon=True)
         self._thread.start()
+
+    @property
+    def is_closing(self) -> threading.Event:
+        """Set when the run ends: what waits between two tries waits for this."""
+        return self._is_closing
 
     def put(self, event: object) -> None:
         """Hand over an event, or count it as lost."""
         try:
             self._queue.put_nowait(event)
         except queue.Full:
-            self.lost += 1
+            self._lose(1)
 
     def close(self, timeout_s: float = 1.0) -> None:
-        """Handle what waits, for so long at most; what is left is lost."""
+        """Handle what waits, for so long at most; what is left, and what is still in hand, is lost."""
         self._is_closing.set()
         self._thread.join(timeout_s)
-        self.lost += self._queue.qsize()
+        left = len(self._taken(self._queue.maxsize))
+        with self._lock:
+            self.lost += left + self._in_hand
+            self._in_hand = 0
 
     def _run(self) -> None:
         is_failing = False
         while not (self._is_closing.is_set() and self._queue.empty()):
             try:
-                event = self._queue.get(timeout=0.1)
+                first = self._queue.get(timeout=0.1)
             except queue.Empty:
                 continue
+            events = [first, *self._taken(self._at_once - 1)]
+            with self._lock:
+                self._in_hand = len(events)
             try:
-                self._handle(event)
+                self._handle(events)
                 is_failing = False
             except OSError as exc:
-                self.lost += 1
+                with self._lock:
+                    self.lost += self._in_hand
                 if not is_failing:
                     self._on_failure(f"{self._name}: events are lost: {exc.strerror or exc}")
                 is_failing = True
+            with self._lock:
+                self._in_hand = 0
+
+    def _taken(self, most: int) -> list[Any]:
+        """What waits now, so many at most."""
+        events: list[Any] = []
+        while len(events) < most:
+            try:
+                events.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return events
+
+    def _lose(self, count: int) -> None:
+        with self._lock:
+            self.lost += count

@@ -96,8 +96,7 @@ class CameraCell:
         self._links.close()
         await asyncio.gather(*(process.stop() for process in self._processes))
         shutil.rmtree(self._folder, ignore_errors=True)
-        for output in self.outputs:
-            output.close()
+        await asyncio.gather(*(asyncio.to_thread(output.close) for output in self.outputs))
 
     async def stop_serving(self) -> None:
         """Ask the server for nothing more, so that it may end while the rest does."""
