@@ -5,6 +5,7 @@
 #   experiments/gpu_standard_set.sh measure     standard set of both, and twenty comparisons of a variant with itself
 # Settings by the environment: SMALL and MIDDLE (weights), DATA (data.yaml of labelled photos), SOURCE (a video),
 # OUT (where records go), WORK (where variants lie), MINUTES_SMALL, MINUTES_MIDDLE, RUNS, DEVICE, PYTHON.
+# KERNELS=on searches kernels for the small network's compiled variants, each in a process of its own beside the rest.
 # A name such as yolo26m.yaml is an untrained network: its speed is measured, its accuracy is not.
 set -uo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -18,10 +19,12 @@ small="${SMALL:-demo}" middle="${MIDDLE:-yolo26m.yaml}"
 out="${OUT:-results}" work="${WORK:-.photofinish/gpu}" source="${SOURCE:-synthetic}"
 minutes_small="${MINUTES_SMALL:-3.5}" minutes_middle="${MINUTES_MIDDLE:-2.5}" runs="${RUNS:-20}"
 if [[ "$device" == cuda ]]; then
-  small_variants=(torch_fp32_tensor torch_fp32 onnx_fp32 onnx_fp16 aoti_fp16 aoti_fp16_rect)
-  middle_variants=(torch_fp32_tensor torch_fp32 onnx_fp16 aoti_fp16 aoti_fp16_rect)
+  small_variants=(torch_fp32_tensor torch_fp32 onnx_fp32 onnx_fp16_plain onnx_fp16 aoti_fp16 aoti_fp16_rect)
+  apart=(aoti_fp16 aoti_fp16_rect)
+  middle_variants=(torch_fp32_tensor torch_fp32 onnx_fp16_plain onnx_fp16 aoti_fp16 aoti_fp16_rect)
 else
   small_variants=(torch_fp32_tensor torch_fp32 openvino_fp32)
+  apart=(openvino_fp32)
   middle_variants=(torch_fp32_tensor openvino_fp32)
 fi
 mkdir -p "$out" "$work"
@@ -47,6 +50,25 @@ exported() {
   limited 480 "$out/export_$name.log" photofinish.cli export --weights "$weights" --device "$device" "${gate[@]}" \
     --repository "$work/$name" --staging "$work/staging_$name" "${@/#/--variant=}"
 }
+# staged_apart VARIANT: into a staging folder of its own, then into the one from which all are gated and published.
+staged_apart() {
+  limited 480 "$out/export_$1.log" photofinish.cli export --weights "$small" --device "$device" --no-gate --kernels \
+    --repository "$work/$1" --staging "$work/staging_$1" --variant="$1"
+  mkdir -p "$work/staging_small"
+  cp -r "$work/staging_$1"/*/ "$work/staging_small/"
+}
+small_exported() {
+  if [[ "${KERNELS:-off}" == on ]]; then
+    export PHOTOFINISH_KERNELS=on
+    local running=() variant
+    for variant in "${apart[@]}"; do
+      staged_apart "$variant" & running+=($!)
+    done
+    wait "${running[@]}"
+  fi
+  exported small "$small" "${small_variants[@]}"
+  [[ "$failed" == 0 ]]
+}
 measured() {
   local name="$1" weights="$2" minutes="$3"
   local file=()
@@ -61,7 +83,7 @@ if (($# == 0)); then set -- export measure; fi
 for step in "$@"; do
   case "$step" in
     export)
-      exported small "$small" "${small_variants[@]}" & first=$!
+      small_exported & first=$!
       exported middle "$middle" "${middle_variants[@]}" & second=$!
       wait "$first" || failed=1
       wait "$second" || failed=1
