@@ -54,7 +54,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("statistics",),
         ("record",),
         ("formatting", "load", "rivals", "watch"),
-        ("measure", "engine", "accuracy"),
+        ("measure", "engine", "accuracy", "cameras"),
         ("judge",),
         ("report",),
     ),

@@ -182,10 +182,15 @@ def require_writable(path: Path) -> None:
 
 def write_record(record: Record, path: Path) -> None:
     """Write the file in one step: a reader sees the old or the new one, never a half."""
+    write_whole(json_from_record(record), path)
+
+
+def write_whole(text: str, path: Path) -> None:
+    """Write a file in one step. Raises ConfigError when it cannot be written."""
     partial = path.with_name(f".record-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json_from_record(record), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as exc:
         raise ConfigError(why_not_written(path, exc, "choose another place with --out")) from exc

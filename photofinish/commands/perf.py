@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from photofinish.commands.perf_cameras import cameras
 from photofinish.commands.perf_options import (
     RESULTS,
     SECONDS,
@@ -23,6 +24,9 @@ from photofinish.commands.perf_options import (
 @click.group()
 def perf() -> None:
     """Measure the variants, compare them, and write reports."""
+
+
+perf.add_command(cameras)
 
 
 @perf.command()
@@ -148,9 +152,14 @@ def engine(batch: str, **options: Any) -> None:
 def report(record: Path, out: Path | None, lang: str) -> None:
     """Draw every table and picture again from a record; print the tables."""
     from photofinish.flows.bench import draw_reports, place_of_reports
+    from photofinish.perf.cameras.lists import lines_from_file
+    from photofinish.perf.record.cameras import is_cameras_file
     from photofinish.perf.record.record import read_record
     from photofinish.perf.report.text import terminal_report
 
+    if is_cameras_file(record):
+        click.echo("\n".join(lines_from_file(record)))
+        return
     findings = draw_reports(read_record(record), out or place_of_reports(record, RESULTS), lang)
     click.echo(terminal_report(findings, lang=lang))
 

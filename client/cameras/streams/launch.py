@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
+import time
 from types import TracebackType
 
 from photofinish.client.cameras.streams.process import StreamPlan, stream_name
@@ -15,12 +17,16 @@ from photofinish.machine.addresses import LOOPBACK
 STREAMS_A_PROCESS = 100
 """70 streams of 25 frames a second take a tenth of a core; at 200 one process fell behind on a busy machine."""
 START_TIMEOUT_S = 120.0
+ANSWER_TIMEOUT_S = 10.0
 MAX_LATE_P99_MS = 5.0
 """A generator that is later than this voids what was measured with it."""
 
 
 class StreamProcesses:
-    """Real RTSP streams on this machine while the block lasts. late_p99_ms: by process, None until it is known."""
+    """Real RTSP streams on this machine while the block lasts.
+
+    late_p99_ms, late_max_ms: how late pictures were sent, by process, None until it is known.
+    """
 
     def __init__(
         self,
@@ -46,7 +52,9 @@ class StreamProcesses:
             for first in range(0, count, STREAMS_A_PROCESS)
         ]
         self.late_p99_ms: list[float | None] = [None] * len(self._plans)
+        self.late_max_ms: list[float | None] = [None] * len(self._plans)
         self.sent = [0] * len(self._plans)
+        self._heard = [0] * len(self._plans)
         self._ports: list[int] = []
         self._processes: list[asyncio.subprocess.Process] = []
         self._readers: list[asyncio.Task[None]] = []
@@ -100,6 +108,32 @@ class StreamProcesses:
             for number in range(plan.count)
         ]
 
+    @property
+    def pids(self) -> list[int]:
+        """Ids of the processes that live."""
+        return [process.pid for process in self._processes if process.returncode is None]
+
+    async def begin_window(self) -> None:
+        """What is told of lateness counts from now on."""
+        await self._ask("begin")
+
+    async def report(self) -> None:
+        """Have `late_p99_ms`, `late_max_ms` and `sent` up to now."""
+        await self._ask("report")
+
+    async def _ask(self, wish: str) -> None:
+        """Raises SourceError when a process has ended."""
+        heard = list(self._heard)
+        for process in self._processes:
+            if process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    process.stdin.write(f"{wish}\n".encode())
+        end_s = time.monotonic() + ANSWER_TIMEOUT_S
+        while any(now == before for now, before in zip(self._heard, heard, strict=True)):
+            if time.monotonic() > end_s or len(self.pids) < len(self._processes):
+                raise SourceError("the test streams ended, or do not answer; see the lines above")
+            await asyncio.sleep(0.02)
+
     def verdict(self) -> str:
         """What is wrong with the generator, "" when nothing is known to be."""
         late = [value for value in self.late_p99_ms if value is not None]
@@ -113,7 +147,9 @@ class StreamProcesses:
     async def _read(self, number: int, process: asyncio.subprocess.Process) -> None:
         while line := await _next_line(process):
             values = json.loads(line)
-            self.late_p99_ms[number], self.sent[number] = values["late_p99_ms"], values["sent"]
+            self.late_p99_ms[number], self.late_max_ms[number] = values["late_p99_ms"], values["late_max_ms"]
+            self.sent[number] = values["sent"]
+            self._heard[number] += 1
 
 
 async def _next_line(process: asyncio.subprocess.Process) -> bytes:

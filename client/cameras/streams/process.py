@@ -1,6 +1,7 @@
 """A process that serves test streams. Run by `launch.py` with its plan as JSON; it ends with its standard input.
 
-Prints one line of JSON when it serves, with its port, and one every few seconds with how late it sends.
+Prints one line of JSON when it serves, with its port, and one every few seconds with how late it sends. A line on its
+standard input is answered with one at once; `begin` forgets what was sent before.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import queue
 import random
 import signal
 import sys
 import threading
+import time
 from dataclasses import asdict, dataclass
 from typing import cast
 
@@ -26,6 +29,7 @@ from photofinish.client.cameras.streams.server import StreamServer
 from photofinish.client.cameras.streams.stream import TestStream, late_p99_ms
 
 REPORT_EVERY_S = 2.0
+LOOK_EVERY_S = 0.05
 DIFFERENT_CLIPS = 8
 
 
@@ -76,8 +80,8 @@ def clips_for(plan: StreamPlan) -> list[Clip]:
     return clips
 
 
-async def serve(plan: StreamPlan) -> None:
-    """Serve until the process ends."""
+async def serve(plan: StreamPlan, wishes: queue.SimpleQueue[str]) -> None:
+    """Serve until the process ends. wishes: what the owner writes."""
     clips = clips_for(plan)
     streams = {
         stream_name(plan.first + number): TestStream(clip=clips[number % len(clips)], frames_per_s=plan.frames_per_s)
@@ -85,10 +89,26 @@ async def serve(plan: StreamPlan) -> None:
     }
     async with StreamServer(streams, seed=random.randrange(1 << 30)) as server:
         _print({"port": server.port})
+        next_s = time.monotonic() + REPORT_EVERY_S
         while True:
-            await asyncio.sleep(REPORT_EVERY_S)
-            sent = sum(stream.sent_pictures for stream in streams.values())
-            _print({"late_p99_ms": late_p99_ms(list(streams.values())), "sent": sent})
+            await asyncio.sleep(LOOK_EVERY_S)
+            is_asked = not wishes.empty()
+            if is_asked and wishes.get() == "begin":
+                for stream in streams.values():
+                    stream.late_ns.clear()
+            if is_asked or time.monotonic() > next_s:
+                next_s = time.monotonic() + REPORT_EVERY_S
+                _print(lateness(list(streams.values())))
+
+
+def lateness(streams: list[TestStream]) -> dict[str, object]:
+    """What a line says: P99 and the longest in ms, None while there are too few, and pictures sent since the start."""
+    longest_ns = max((max(stream.late_ns) for stream in streams if stream.late_ns), default=None)
+    return {
+        "late_p99_ms": late_p99_ms(streams),
+        "late_max_ms": None if longest_ns is None else longest_ns / 1e6,
+        "sent": sum(stream.sent_pictures for stream in streams),
+    }
 
 
 def _print(values: dict[str, object]) -> None:
@@ -96,13 +116,15 @@ def _print(values: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
-def _leave_with_owner() -> None:
-    while sys.stdin.buffer.read(1 << 16):
-        pass
+def _listen_to_owner(wishes: queue.SimpleQueue[str]) -> None:
+    """Hand its lines on, and leave when it has gone."""
+    for line in sys.stdin.buffer:
+        wishes.put(line.decode(errors="replace").strip())
     os._exit(0)
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_owner, daemon=True).start()
-    asyncio.run(serve(plan_from_text(sys.argv[1])))
+    owners: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen_to_owner, args=(owners,), daemon=True).start()
+    asyncio.run(serve(plan_from_text(sys.argv[1]), owners))

@@ -1,0 +1,179 @@
+"""One step of the benchmark of cameras: test streams, one cell, a warm-up, a window, and all that was seen in it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from photofinish.client.cameras.streams.launch import StreamProcesses
+from photofinish.client.cameras.supervise.cell import CameraCell
+from photofinish.client.cameras.supervise.model_service import ServerAddress
+from photofinish.client.cameras.values.outcome import Inferred
+from photofinish.client.cameras.values.status import CellStatus, DropCount
+from photofinish.machine.processes import ProcessTree, busiest_programs, process_table
+from photofinish.machine.processor import usable_cores
+from photofinish.perf.cameras.parts import bytes_of_processes, cores_between, pids_by_part
+from photofinish.perf.record.cameras import CamerasStep, CameraWindow
+from photofinish.perf.watch.gpu import GpuWatch
+
+CAMERAS_A_PROCESS = 150
+WARM_UP_LIMIT_S = 45.0
+SETTLE_S = 2.0
+LOOK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlan:
+    """How each step is measured. server_pid: 0 for a server that is not ours. source: "" for the synthetic camera."""
+
+    address: ServerAddress
+    variant: str = ""
+    server_pid: int = 0
+    seconds: float = 20.0
+    wanted_fps: float = 5.0
+    stream_fps: float = 5.0
+    size_wh: tuple[int, int] = (640, 360)
+    source: str = ""
+    nvml: Any | None = None
+    idle_gpu_bytes: dict[int, int] = field(default_factory=dict)
+    log_folder: Path = Path(".photofinish") / "logs"
+    warm_up_limit_s: float = WARM_UP_LIMIT_S
+
+
+class LatencyEar:
+    """An output that keeps the latencies of a window."""
+
+    name = "measurement"
+    lost = 0
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self.latencies_ns: dict[str, list[int]] = {}
+        self.clocks: dict[str, str] = {}
+
+    def on_inferred(self, result: Inferred) -> None:
+        """Keep it while the window is open."""
+        if self.is_open:
+            self.latencies_ns.setdefault(result.camera, []).append(result.latency_ns)
+            self.clocks[result.camera] = result.clock
+
+    def on_status(self, status: CellStatus) -> None:
+        """The window's ends are asked for, not heard."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+async def measure_step(count: int, plan: StepPlan, on_progress: Callable[[str], None]) -> CamerasStep:
+    """So many cameras for the plan's seconds. Raises SourceError when the streams cannot be made."""
+    ear, notes = LatencyEar(), list[str]()
+    async with StreamProcesses(
+        count, size_wh=plan.size_wh, frames_per_s=plan.stream_fps, source=plan.source
+    ) as streams:
+        cell = CameraCell(
+            plan.address,
+            variant=plan.variant,
+            outputs=[ear],
+            ingest_processes=-(-count // CAMERAS_A_PROCESS),
+            decode_processes=max(usable_cores() // 2, 1),
+            log_folder=plan.log_folder,
+            on_notice=notes.append,
+        )
+        cell.apply(streams.cameras(plan.wanted_fps))
+        async with cell:
+            return await _measured(cell, streams, ear, plan, notes, on_progress)
+
+
+async def _measured(
+    cell: CameraCell,
+    streams: StreamProcesses,
+    ear: LatencyEar,
+    plan: StepPlan,
+    notes: list[str],
+    on_progress: Callable[[str], None],
+) -> CamerasStep:
+    began_s = time.monotonic()
+    is_warm = await _warmed_up(cell, plan.warm_up_limit_s)
+    warm_up_s = time.monotonic() - began_s
+    if not is_warm:
+        on_progress(f"not every camera was served within {plan.warm_up_limit_s:.0f} s; measuring what there is")
+    await streams.begin_window()
+    notes.clear()
+    with GpuWatch(
+        plan.nvml,
+        server=ProcessTree(plan.server_pid) if plan.server_pid else None,
+        idle_bytes=plan.idle_gpu_bytes,
+    ) as gpus:
+        parts = pids_by_part(cell.status(), streams, plan.server_pid)
+        before, started_ns, table = _counts(cell.status()), time.perf_counter_ns(), process_table()
+        ear.is_open = True
+        await _wait(cell, plan.seconds)
+        ear.is_open = False
+        after, window_s, later = _counts(cell.status()), (time.perf_counter_ns() - started_ns) / 1e9, process_table()
+    await streams.report()
+    status = cell.status()
+    late = [value for value in streams.late_p99_ms if value is not None]
+    longest = [value for value in streams.late_max_ms if value is not None]
+    cores = {part: cores_between(table, later, pids, window_s) for part, pids in parts.items()}
+    all_cores = cores_between(table, later, later.ticks.keys(), window_s)
+    return CamerasStep(
+        cameras=len(before),
+        window_s=window_s,
+        warm_up_s=warm_up_s,
+        is_warm=is_warm,
+        rows=tuple(_row(name, before[name], after[name], ear) for name in before),
+        cores=cores,
+        memory_bytes={part: bytes_of_processes(pids) for part, pids in parts.items()},
+        other_cores=max(all_cores - sum(cores.values()), 0.0) if plan.server_pid else None,
+        other_programs=busiest_programs(table, later, [pid for pids in parts.values() for pid in pids], window_s),
+        gpus=gpus.observations,
+        late_p99_ms=max(late) if len(late) == len(streams.late_p99_ms) else None,
+        late_max_ms=max(longest) if longest else None,
+        sent=sum(streams.sent),
+        restarts=sum(status.restarts.values()),
+        notes=tuple(dict.fromkeys([*notes, *status.notes])),
+    )
+
+
+async def _warmed_up(cell: CameraCell, limit_s: float) -> bool:
+    """Wait until every camera was served, and a moment more. Whether that came to be."""
+    end_s = time.monotonic() + limit_s
+    while any(row.count.inferred < 2 for row in cell.status().cameras):
+        if time.monotonic() > end_s:
+            return False
+        await _wait(cell, LOOK_S)
+    await _wait(cell, SETTLE_S)
+    return True
+
+
+async def _wait(cell: CameraCell, seconds: float) -> None:
+    """Let the cell run. Raises what ended it, such as an account that does not add up."""
+    over = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, over.set)
+    await cell.run_until(over)
+
+
+def _counts(status: CellStatus) -> dict[str, DropCount]:
+    return {row.camera: row.count for row in status.cameras}
+
+
+def _row(name: str, before: DropCount, after: DropCount, ear: LatencyEar) -> CameraWindow:
+    dropped = {
+        cause.value: count - before.dropped.get(cause, 0)
+        for cause, count in after.dropped.items()
+        if count > before.dropped.get(cause, 0)
+    }
+    return CameraWindow(
+        camera=name,
+        due=after.due - before.due,
+        inferred=after.inferred - before.inferred,
+        dropped=dropped,
+        pending_before=before.pending,
+        pending_after=after.pending,
+        latencies_ns=tuple(ear.latencies_ns.get(name, ())),
+        clock=ear.clocks.get(name, "arrival"),
+    )

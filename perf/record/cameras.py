@@ -1,0 +1,122 @@
+"""The evidence of a run with many cameras: accounts, raw latencies and what was used, one step for each count."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from photofinish.errors import ConfigError
+from photofinish.perf.record.codec import value_from_json
+from photofinish.perf.record.observation import GpuObservation
+from photofinish.perf.record.record import write_whole
+
+CAMERAS_SCHEMA_VERSION = 1
+CAMERAS_KIND = "cameras"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraWindow:
+    """One camera's account through the window: pending_before + due = inferred + dropped + pending_after.
+
+    latencies_ns: from capture to the boxes, of the frames that were inferred in it. clock: rtcp or arrival, what
+    capture is by.
+    """
+
+    camera: str
+    due: int
+    inferred: int
+    dropped: dict[str, int]
+    pending_before: int = 0
+    pending_after: int = 0
+    latencies_ns: tuple[int, ...] = ()
+    clock: str = "arrival"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when the account does not add up."""
+        came, went = self.pending_before + self.due, self.inferred + self.dropped_total + self.pending_after
+        if came != went:
+            raise ValueError(f"camera {self.camera}: {came} frames were due, but {went} have an outcome or are pending")
+
+    @property
+    def dropped_total(self) -> int:
+        """Drops of all causes."""
+        return sum(self.dropped.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CamerasStep:
+    """What one number of cameras did. cores: by part (server, owner, ingest, decode, generator); memory_bytes too.
+
+    other_cores: what other programs used; None where not known. late_p99_ms, late_max_ms: how late the generator sent,
+    None where too few pictures were sent to tell. restarts: processes that ended by themselves. warm_up_s: until every
+    camera was served; is_warm: whether that came to be.
+    """
+
+    cameras: int
+    window_s: float
+    warm_up_s: float
+    is_warm: bool
+    rows: tuple[CameraWindow, ...]
+    cores: dict[str, float]
+    memory_bytes: dict[str, int]
+    other_cores: float | None = None
+    other_programs: tuple[tuple[str, float], ...] = ()
+    gpus: tuple[GpuObservation, ...] = ()
+    late_p99_ms: float | None = None
+    late_max_ms: float | None = None
+    sent: int = 0
+    restarts: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CamerasRecord:
+    """A whole run. stream: what each camera sends. wanted_fps: what is inferred of each. accuracy: of the gate."""
+
+    command: str
+    created_utc: str
+    environment: dict[str, Any]
+    variant: str
+    stream: dict[str, Any]
+    wanted_fps: float
+    limits: dict[str, float]
+    steps: tuple[CamerasStep, ...] = ()
+    accuracy: dict[str, Any] = field(default_factory=dict)
+    is_complete: bool = False
+    kind: str = CAMERAS_KIND
+    schema_version: int = CAMERAS_SCHEMA_VERSION
+
+    def with_step(self, step: CamerasStep) -> CamerasRecord:
+        """The record with one step more."""
+        return replace(self, steps=(*self.steps, step))
+
+
+def write_cameras_record(record: CamerasRecord, path: Path) -> None:
+    """Write the file in one step. Raises ConfigError when it cannot be written."""
+    write_whole(json.dumps(asdict(record), ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n", path)
+
+
+def read_cameras_record(path: Path) -> CamerasRecord:
+    """The record in a file. Raises ConfigError that says what is wrong with it."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{path} cannot be read as a record of cameras: {exc}") from exc
+    if not is_cameras_record(values) or values.get("schema_version") != CAMERAS_SCHEMA_VERSION:
+        raise ConfigError(f"{path} is no record that this version's `photofinish perf cameras` wrote")
+    return value_from_json(CamerasRecord, values, path.name)
+
+
+def is_cameras_record(values: Any) -> bool:
+    """Whether what a file holds is of this kind."""
+    return isinstance(values, dict) and values.get("kind") == CAMERAS_KIND
+
+
+def is_cameras_file(path: Path) -> bool:
+    """Whether a file is a record of cameras; whatever else is wrong with it is its reader's."""
+    try:
+        return is_cameras_record(json.loads(path.read_bytes()))
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,104 @@
+"""`photofinish perf cameras`: the server, one step for each number of cameras, the check lists, the record."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from photofinish.client.cameras.supervise.model_service import ServerAddress
+from photofinish.client.pipeline.opening import choose_model
+from photofinish.client.triton.served import TritonClient
+from photofinish.errors import ConfigError, VerdictError
+from photofinish.flows import tell
+from photofinish.flows.bench import cards_in, repeat_command, server_version
+from photofinish.flows.camera_run import address_of, size_from_text
+from photofinish.machine.addresses import is_loopback
+from photofinish.machine.gpu import bytes_in_use, opened_nvml
+from photofinish.model_card import ModelCard
+from photofinish.perf.cameras.checks import DEFAULT_LIMITS
+from photofinish.perf.cameras.lists import faults_of, lines_from_step
+from photofinish.perf.cameras.measuring import StepPlan, measure_step
+from photofinish.perf.record.cameras import CamerasRecord, write_cameras_record
+from photofinish.perf.record.environment import environment_fingerprint, utc_now
+from photofinish.perf.record.record import require_writable
+from photofinish.server.triton.embedded import EmbeddedServer
+
+
+def measure_cameras(
+    *,
+    counts: tuple[int, ...],
+    seconds: float,
+    url: str | None,
+    http_url: str | None,
+    variant: str,
+    repository: Path,
+    source: str,
+    stream_fps: float,
+    stream_size: str,
+    frames_per_s: float,
+    limits: dict[str, float],
+    out: Path,
+) -> None:
+    """One check list for each number of cameras on stdout. Raises VerdictError when a line is missed."""
+    size_wh = size_from_text(stream_size)
+    require_writable(out)
+    if not counts:
+        raise ConfigError("--streams needs a number of cameras, such as 1,10,30")
+    if frames_per_s > stream_fps:
+        raise ConfigError(f"--fps {frames_per_s:g} is more than the streams send; raise --stream-fps {stream_fps:g}")
+    with opened_nvml() as nvml, _served(url, http_url, variant, repository, nvml) as (at, card, server):
+        plan = replace(
+            at, seconds=seconds, wanted_fps=frames_per_s, stream_fps=stream_fps, size_wh=size_wh, source=source
+        )
+        record = CamerasRecord(
+            command=repeat_command(),
+            created_utc=utc_now(),
+            environment=environment_fingerprint(nvml, server=server),
+            variant=plan.variant,
+            stream={"size_wh": size_wh, "frames_per_s": stream_fps, "codec": "h264", "source": source or "synthetic"},
+            wanted_fps=frames_per_s,
+            limits={**DEFAULT_LIMITS, **limits},
+            accuracy=dict(card.accuracy),
+        )
+        tell(f"{plan.variant}; {stream_size}, {stream_fps:g} fps sent, {frames_per_s:g} inferred of each camera")
+        for place, count in enumerate(counts, 1):
+            tell(f"step {place} of {len(counts)}: {count} cameras, {seconds:g} s after the warm-up")
+            step = asyncio.run(measure_step(count, plan, tell))
+            record = record.with_step(step)
+            write_cameras_record(record, out)
+            for line in lines_from_step(step, record):
+                click.echo(line)
+    write_cameras_record(replace(record, is_complete=True), out)
+    click.echo(f"\n{out}")
+    if faults := faults_of(record):
+        raise VerdictError(f"not everything holds: {'; '.join(faults)}")
+
+
+@contextlib.contextmanager
+def _served(
+    url: str | None, http_url: str | None, variant: str, repository: Path, nvml: Any | None
+) -> Iterator[tuple[StepPlan, ModelCard, dict[str, Any]]]:
+    """The server of the user, or one of our own, with what every step needs of it."""
+    if url:
+        with TritonClient(url) as client:
+            models = {model.name: model for model in client.models()}
+        cards = {name: model.card for name, model in models.items()}
+        name = choose_model(cards, variant or None, where=url, on_notice=tell)
+        card = models[name].require_card()
+        address = ServerAddress(grpc_url=url, http_url=http_url or "")
+        plan = StepPlan(address=address, variant=name, nvml=nvml if is_loopback(url) else None)
+        yield plan, card, {"kind": "external", "version": server_version(url)}
+        return
+    found, _ = cards_in(repository)
+    name = choose_model(found, variant or None, where=str(repository), on_notice=tell)
+    idle = bytes_in_use(nvml) if nvml is not None else {}
+    with EmbeddedServer(repository, models=(name,), on_progress=tell) as server:
+        at = server.endpoint
+        plan = StepPlan(address=address_of(server), variant=name, server_pid=at.pid, nvml=nvml, idle_gpu_bytes=idle)
+        yield plan, found[name], {"kind": at.kind, "version": at.version}
