@@ -37,6 +37,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("detect", "cameras"),
         ("ui/processes",),
         ("ui/page",),
+        ("ui/cameras",),
     ),
     "client/cameras": (
         ("values",),
@@ -117,6 +118,8 @@ SHORT = {
     "export/kernels/availability.py": "asked without importing Triton, which the rest of the folder does",
     "server/bridge/build.py": "the bridge's own switch and words; `photofinish.machine.compiler` compiles",
     "experiments/autocast.py": "runs in an environment of its own, without Photofinish",
+    "client/ui/cameras/page.py": "the one module of it that imports Gradio, which takes seconds",
+    "photofinish/flows/camera/status.py": "a command that needs no web server beside one that does",
     "photofinish/frame.py": "a value that every room uses",
     "photofinish/machine/lock.py": "a rule that several rooms use",
     "photofinish/machine/addresses.py": "a rule that several rooms use",

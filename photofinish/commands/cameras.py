@@ -65,6 +65,10 @@ def check(file: Path, watch_s: float) -> None:
 )
 @click.option("--status-host", default=LOOPBACK, show_default=True, help="Address of status and metrics.")
 @click.option("--status-port", type=click.IntRange(0, 65535), help="Their port; default: the first free from 7870.")
+@click.option("--page/--no-page", default=True, show_default=True, help="A page that shows the cameras.")
+@click.option("--host", default=LOOPBACK, show_default=True, help="Address of the page.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the page; default: the first free from 7860.")
+@click.option("--root-path", default="", help="Path under which a reverse proxy serves the page, such as /cam.")
 @click.option("--trusted-host", "trusted_hosts", multiple=True, help="A name that status and page answer to; repeat.")
 def run(**options: Any) -> None:
     """Watch the cameras of FILE until Ctrl-C: each due frame inferred, or dropped with one cause.

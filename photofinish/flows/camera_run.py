@@ -26,8 +26,8 @@ from photofinish.client.pipeline.opening import choose_model
 from photofinish.errors import ConfigError, PhotofinishError, ServerError
 from photofinish.flows import tell
 from photofinish.flows.camera.outputs import OutputWishes, outputs_from_wishes
+from photofinish.flows.camera.watch import WatchPlan, watched
 from photofinish.flows.cameras import read_list
-from photofinish.flows.watching.cell import WatchPlan, watched
 from photofinish.machine.processor import usable_cores
 from photofinish.server.triton.embedded import EmbeddedServer
 
@@ -92,7 +92,6 @@ class CameraRun:
                 address_of(embedded) if embedded else ServerAddress(grpc_url=self._url or "", http_url=self._http_url)
             )
             board = CellBoard()
-            stack.enter_context(watched(board, self._plan))
             cell = CameraCell(
                 address,
                 variant=self._variant,
@@ -102,7 +101,7 @@ class CameraRun:
                 on_notice=self._note,
             )
             cell.apply(cameras)
-            async with cell:
+            async with cell, watched(board, cell.writer, self._plan):
                 await self._watch(cell, embedded, streams)
                 status = cell.status()
                 await cell.stop_serving()

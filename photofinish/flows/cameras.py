@@ -38,8 +38,8 @@ def run_cameras(*, file: Path | None, test_streams: int | None, **options: Any) 
         raise ConfigError("cameras run takes a FILE with the cameras, or --test-streams N, and not both")
     try:
         from photofinish.flows.camera.outputs import OutputWishes
+        from photofinish.flows.camera.watch import WatchPlan
         from photofinish.flows.camera_run import CameraRun
-        from photofinish.flows.watching.cell import WatchPlan
     except ModuleNotFoundError as exc:
         raise _needs_client(exc) from exc
     outputs = OutputWishes(**{item.name: options.pop(item.name) for item in fields(OutputWishes)})
@@ -50,7 +50,7 @@ def run_cameras(*, file: Path | None, test_streams: int | None, **options: Any) 
 def show_status(url: str) -> None:
     """The table of a running cell on stdout."""
     try:
-        from photofinish.flows.watching.cell import print_status
+        from photofinish.flows.camera.status import print_status
     except ModuleNotFoundError as exc:
         raise _needs_client(exc) from exc
     print_status(url)

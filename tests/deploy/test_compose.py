@@ -14,6 +14,9 @@ import compose_spec
 import pytest
 import yaml
 
+from photofinish.client.cameras.endpoint.board import CellBoard
+from photofinish.client.cameras.endpoint.metrics import registry_of_cell
+from tests.client.cameras.endpoint.statuses import camera_status, cell_status, inferred
 from tests.deploy.compose import CHECKOUT, COMPOSE_PATH, compose_document, compose_variables
 
 OWN_SERVICES = ("export", "triton", "ui")
@@ -153,11 +156,30 @@ def test_prometheus_config_is_valid_and_scrapes_services_of_the_file(tmp_path: P
     assert "--metrics-port=9108" in compose_document()["services"]["ui"]["command"]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: apt install prometheus")
-def test_dashboard_queries_are_valid(tmp_path: Path) -> None:
-    path = CHECKOUT / "deploy" / "grafana" / "dashboards" / "photofinish.json"
+def queries_of(dashboard: str) -> list[str]:
+    path = CHECKOUT / "deploy" / "grafana" / "dashboards" / f"{dashboard}.json"
     panels = json.loads(path.read_text(encoding="utf-8"))["panels"]
-    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    return [target["expr"] for panel in panels for target in panel["targets"]]
+
+
+def test_the_cameras_dashboard_asks_for_what_a_cell_tells() -> None:
+    board = CellBoard()
+    board.on_status(cell_status(camera_status()))
+    board.on_inferred(inferred())
+    families = list(registry_of_cell(board).collect())
+    told = {sample.name for family in families for sample in family.samples}
+    labels = {label for family in families for sample in family.samples for label in sample.labels}
+    for query in queries_of("cameras"):
+        asked = re.findall(r"photofinish_\w+", query)
+        assert asked
+        assert set(asked) <= told, query
+        assert {word for group in re.findall(r"by \(([^)]*)\)", query) for word in group.split(", ")} <= labels, query
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: apt install prometheus")
+@pytest.mark.parametrize("name", ["photofinish", "cameras"])
+def test_dashboard_queries_are_valid(tmp_path: Path, name: str) -> None:
+    queries = queries_of(name)
     assert queries
     rules = {"groups": [{"name": "g", "rules": [{"record": f"q{i}", "expr": q} for i, q in enumerate(queries)]}]}
     (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules), encoding="utf-8")

@@ -37,7 +37,7 @@ class CameraCell:
 
     `add`, `remove` and `apply` may be called at any time; a camera's name is what it is known by. Outputs hear of every
     inferred frame and of the status once a second. final: the counts of cameras that were removed, and after the
-    block of all.
+    block of all. writer: the decode processes, for who wants pictures of the cameras.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class CameraCell:
         self._degrader = Degrader()
         self._began_ns = clock_ns()
         self._folder = Path(tempfile.mkdtemp(prefix="photofinish-cell-"))
-        self._links = ProcessLinks(self._folder, self._hear, self._on_process)
+        self._links = self.writer = ProcessLinks(self._folder, self._hear, self._on_process)
         counts: dict[ProcessKind, int] = {"ingest": ingest_processes, "decode": decode_processes}
         self._processes = [
             CellProcess(kind, number, self._folder, log_folder, on_notice, self._links.silence_s)

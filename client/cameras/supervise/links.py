@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ class ProcessLinks:
         self._links: dict[Place, Link] = {}
         self._places: dict[Link, Place] = {}
         self._decoder_of: Mapping[str, int] = {}
+        self._requests = itertools.count()
         self._asked: dict[int, tuple[asyncio.Future[FrameWritten], int, str]] = {}
         self._heard_s: dict[Link, float] = {}
         self._server: asyncio.AbstractServer | None = None
@@ -62,7 +65,8 @@ class ProcessLinks:
         return 0.0 if link is None else time.monotonic() - self._heard_s[link]
 
     def ask(self, wish: WriteFrame) -> asyncio.Future[FrameWritten]:
-        """Have a camera's newest picture written."""
+        """Have a camera's newest picture written. The wish is numbered here: several ask, and count each for itself."""
+        wish = replace(wish, request=next(self._requests))
         future: asyncio.Future[FrameWritten] = asyncio.get_running_loop().create_future()
         number = self._decoder_of.get(wish.camera, -1)
         link = self._links.get(("decode", number))

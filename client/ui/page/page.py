@@ -85,15 +85,22 @@ def _with(names: list[str], chosen: str) -> list[str]:
     return names if chosen in names else [*names, chosen]
 
 
-def mount_page(app: Any, page: gr.Blocks, *, root_path: str = "") -> Any:
-    """`app` with the page at its root. root_path: where a proxy serves it, such as /cam."""
+def view_script() -> str:
+    """What the split view's page runs."""
+    return (ASSETS / "view.js").read_text(encoding="utf-8")
+
+
+def mount_page(
+    app: Any, page: gr.Blocks, *, root_path: str = "", style: Path = ASSETS / "view.css", script: str | None = None
+) -> Any:
+    """`app` with a page at its root, by default the split view's. root_path: where a proxy serves it, such as /cam."""
     return gr.mount_gradio_app(
         app,
         page,
         path="/",
         theme=page_theme(),
-        css_paths=ASSETS / "view.css",
-        head=f"<script>{(ASSETS / 'view.js').read_text(encoding='utf-8')}</script>",
+        css_paths=style,
+        head=f"<script>{view_script() if script is None else script}</script>",
         footer_links=[],
         max_file_size=1,  # Gradio takes uploads on every page; this one needs none
         run_history=False,

@@ -7,13 +7,15 @@ import errno
 import socket
 import threading
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from photofinish.client.ui.page.composer import LAYOUTS, FrameHub, Layout
+from photofinish.client.ui.page.composer import LAYOUTS, Layout
 from photofinish.client.ui.page.screen import screen_from_state
 from photofinish.client.ui.page.split_view import SplitView
 from photofinish.client.ui.page.sub_path import AsgiApp
@@ -25,6 +27,9 @@ PORTS_TRIED = 20
 STREAM_PATH = "/view/stream.mjpg"
 STATE_PATH = "/view/state"
 _BOUNDARY = b"photofinish"
+MJPEG_TYPE = f"multipart/x-mixed-replace; boundary={_BOUNDARY.decode()}"
+MJPEG_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+Stream = TypeVar("Stream", bound=str, contravariant=True)
 _POLL_S = 0.005
 _START_TIMEOUT_S = 60.0
 
@@ -40,8 +45,8 @@ def add_view_routes(app: FastAPI, view: SplitView, stop: threading.Event) -> Non
         chosen: Layout = "tall" if layout == "tall" else "wide"
         return StreamingResponse(
             mjpeg_parts(view.hub, chosen, stop),
-            media_type=f"multipart/x-mixed-replace; boundary={_BOUNDARY.decode()}",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            media_type=MJPEG_TYPE,
+            headers=MJPEG_HEADERS,
         )
 
     @app.get(STATE_PATH)
@@ -49,7 +54,17 @@ def add_view_routes(app: FastAPI, view: SplitView, stop: threading.Event) -> Non
         return JSONResponse(screen_from_state(view.state()), headers={"Cache-Control": "no-store"})
 
 
-async def mjpeg_parts(hub: FrameHub, layout: Layout, stop: threading.Event) -> AsyncIterator[bytes]:
+class PictureStreams(Protocol[Stream]):
+    """Encoded pictures by stream; a stream is made only while somebody looks at it."""
+
+    def viewing(self, stream: Stream, /) -> AbstractContextManager[None]:
+        """Counts one viewer while open."""
+
+    def newest(self, stream: Stream, /) -> tuple[int, bytes]:
+        """Number of the newest picture and its JPEG bytes."""
+
+
+async def mjpeg_parts(hub: PictureStreams[Stream], layout: Stream, stop: threading.Event) -> AsyncIterator[bytes]:
     """The newest pictures as multipart parts. A slow viewer skips pictures; it delays nobody else.
 
     Each part ends with the next boundary: a browser shows a picture when it sees where it ends.

@@ -47,10 +47,10 @@ class Running:
 
 
 @contextmanager
-def running(*words: str, cwd: Path) -> Iterator[Running]:
+def running(*words: str, cwd: Path, has_page: bool = False) -> Iterator[Running]:
     program = "from photofinish.cli import main; main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", program, "cameras", "run", *words],
+        [sys.executable, "-c", program, "cameras", "run", *words, *([] if has_page else ["--no-page"])],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

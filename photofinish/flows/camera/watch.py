@@ -1,0 +1,65 @@
+"""What `photofinish cameras run` shows of itself: its endpoint and its page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from photofinish.client.cameras.endpoint.board import CellBoard
+from photofinish.client.cameras.endpoint.server import StatusEndpoint
+from photofinish.client.cameras.schedule.batches import FrameWriter
+from photofinish.client.ui.cameras.serving import CamerasPage
+from photofinish.client.ui.cameras.show import CameraShow
+from photofinish.client.ui.page.trusted_hosts import TrustedHosts
+from photofinish.flows import tell
+from photofinish.machine.addresses import LOOPBACK, is_loopback
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchPlan:
+    """How a run can be watched. status_port None: the first free one from 7870. Names as in client/ui/page/app.py."""
+
+    status_host: str = LOOPBACK
+    status_port: int | None = None
+    page: bool = True
+    host: str = LOOPBACK
+    port: int | None = None
+    root_path: str = ""
+    trusted_hosts: tuple[str, ...] = ()
+
+
+@asynccontextmanager
+async def watched(board: CellBoard, writer: FrameWriter, plan: WatchPlan) -> AsyncIterator[None]:
+    """Serve the board's endpoint and the page while the block lasts, and say where. ConfigError: a port is taken."""
+    hosts = TrustedHosts((*plan.trusted_hosts, plan.status_host))
+    with ExitStack() as stack:
+        endpoint = StatusEndpoint(board, host=plan.status_host, port=plan.status_port, answers_to=hosts.answers_to)
+        stack.enter_context(endpoint)
+        tell(f"Status: {endpoint.url} (/status, /metrics, /healthz, /readyz)")
+        if not is_loopback(plan.status_host):
+            tell(f"Anybody who reaches this machine on port {endpoint.port} can read the cameras' names and figures")
+        if not plan.page:
+            yield
+            return
+        show = CameraShow(writer, board)
+        stack.enter_context(
+            CamerasPage(
+                board,
+                show.hub,
+                host=plan.host,
+                port=plan.port,
+                root_path=plan.root_path,
+                trusted_hosts=plan.trusted_hosts,
+                on_ready=tell,
+            )
+        )
+        if not is_loopback(plan.host):
+            tell("Anybody who reaches this machine on the page's port sees what the cameras see")
+        showing = asyncio.ensure_future(show.run())
+        try:
+            yield
+        finally:
+            showing.cancel()
+            await asyncio.gather(showing, return_exceptions=True)
