@@ -75,8 +75,10 @@ class PictureTaker:
             image = cv2.cvtColor(self._memory[position], cv2.COLOR_RGB2BGR).astype(np.uint8, copy=False)
             return SmallPicture(image_hwc_bgr=image, letterbox=written.letterbox, captured_ns=written.frame.captured_ns)
         finally:
-            # What is written late must not lie in another camera's picture.
-            answer.add_done_callback(lambda done: self._free.append(position))
+            if answer.done():
+                self._free.append(position)
+            else:  # what is written late must not lie in another camera's picture
+                answer.add_done_callback(lambda done: self._free.append(position))
 
 
 def with_boxes(picture: SmallPicture, result: Inferred | None, *, has_labels: bool) -> npt.NDArray[np.uint8]:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from photofinish.client.cameras.streams.stream import TestStream
 from tests.client.cameras.streams.test_server import moving_clip, serving
 from tests.client.cameras.supervise.test_cell import one_box
 from tests.client.fake_triton import FakeModel, FakeTriton
+from tests.client.ui.browser import Browser, find_chromium
 from tests.photofinish.commands.test_cameras import Running, running
 
 SECRET = "hunter2"
@@ -57,7 +59,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             for name in streams
         ]
         (folder / "cameras.toml").write_text("".join(rows))
-        with running("cameras.toml", "--url", triton.url, "--status-port", "0", cwd=folder) as run:
+        words = ("cameras.toml", "--url", triton.url, "--status-port", "0", "--port", "0")
+        with running(*words, cwd=folder, has_page=True) as run:
             yield Watched(run)
 
 
@@ -105,6 +108,50 @@ def test_status_prints_the_table_with_the_worst_camera_first(watched: Watched) -
         text = answer.read().decode()
     assert json.loads(text)["schema_version"] == 1
     assert SECRET not in text + found.stdout + "".join(watched.run.said)
+
+
+def test_a_page_under_a_strangers_name_is_told_nothing(watched: Watched) -> None:
+    request = urllib.request.Request(f"{watched.address('Page')}/cameras/state", headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=5)
+    assert caught.value.code == 400
+    assert b"--trusted-host evil.example" in caught.value.read()
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(find_chromium() is None, reason="no Chromium on PATH; on Debian: apt install chromium")
+def test_the_page_shows_all_cameras_and_each_in_both_languages(watched: Watched, tmp_path: Path) -> None:
+    url = watched.address("Page")
+    with Browser(tmp_path) as browser:
+        browser.open(f"{url}?lang=en")
+        browser.wait_for("document.querySelector('#pc')?.dataset.state === 'live'", 40)
+        browser.wait_for("document.querySelector('#pc-mosaic').naturalWidth >= 1000")
+        browser.wait_for("document.querySelectorAll('.pc-tile').length === 3")
+        rows = browser.evaluate("[...document.querySelectorAll('#pc-rows tr')].map(row => row.innerText)")
+        assert rows[0].startswith("gate")  # the one with the most trouble
+        assert "refuses the user and password" in rows[0]
+        assert "not connected" in rows[0]
+        browser.evaluate("document.querySelector('#pc-heads .pc-camera button').click()")
+        names = "[...document.querySelectorAll('#pc-rows .pc-link')].map(link => link.textContent).join()"
+        assert browser.evaluate(names) == "door,gate,yard"
+
+        browser.evaluate("[...document.querySelectorAll('.pc-tile')][0].click()")
+        browser.wait_for("document.querySelector('#pc-picture').naturalWidth === 960")
+        browser.wait_for("document.querySelector('#pc-lines').textContent.includes('PLAY')")
+        assert browser.evaluate("document.querySelector('#pc-name').textContent") == "door"
+        browser.wait_for("document.querySelectorAll('#pc-chart rect').length > 0", 30)
+        browser.evaluate("document.querySelector('#pc-language').click()")
+        browser.wait_for("document.querySelector('#pc-facts').innerText.includes('播放中')")
+        browser.resize(390, 844)
+        browser.evaluate("document.querySelector('#pc-back').click()")
+        browser.wait_for("document.querySelector('#pc-mosaic').naturalWidth === 720")
+        assert browser.evaluate("document.querySelector('#pc-rows').innerText.includes('用户名或密码被拒绝')")
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+        assert browser.errors == []
+        assert all(address.startswith((url, "data:", "blob:")) for address in browser.requested)
+        assert SECRET not in browser.evaluate("document.documentElement.outerHTML")
+        state = "fetch('cameras/camera?name=gate').then(answer => answer.text())"
+        assert SECRET not in browser.evaluate(state)
 
 
 def test_status_without_a_cell_is_one_line(tmp_path: Path) -> None:
