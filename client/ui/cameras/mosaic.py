@@ -40,7 +40,7 @@ class Grid:
 def grid_for(count: int, layout: MosaicLayout) -> Grid:
     """Where so many cameras lie, at most MAX_TILES."""
     count = min(max(count, 1), MAX_TILES)
-    columns = math.ceil(math.sqrt(count)) if layout == "wide" else min(math.ceil(math.sqrt(count / 2)), 4)
+    columns = math.ceil(math.sqrt(count)) if layout == "wide" else min(math.ceil(math.sqrt(count / 2)), 3)
     width = min(_WIDTH_PX[layout] // columns, LARGE_WH[0]) // 2 * 2
     return Grid(columns=columns, rows=math.ceil(count / columns), tile_wh=(width, width * 9 // 16 // 2 * 2))
 

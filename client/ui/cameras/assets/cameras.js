@@ -81,16 +81,19 @@
       const button = make("button", "pc-link");
       button.type = "button";
       button.addEventListener("click", () => open(name));
-      line.firstChild.append(make("i", "pc-dot"), button, make("small", "pc-phone"));
+      line.firstChild.append(button);
       return line;
     });
     nodes.forEach((node, index) => {
       const row = rows[index];
       node.dataset.quality = row.quality;
       COLUMNS.forEach((key, column) => {
-        if (key === "camera") { setText(node.children[0].querySelector(".pc-link"), row.camera); setText(node.children[0].querySelector(".pc-phone"), wrong(row)); }
+        if (key === "camera") setText(node.children[0].firstChild, row.camera);
         else setText(node.children[column], CELLS[key](row));
       });
+      // A phone shows the state with what is wrong, beneath the figures.
+      node.lastChild.dataset.state = row.ingest.phase === "playing" && row.step === "full" ? "" : state(row);
+      node.lastChild.dataset.wrong = wrong(row) ? "some" : "";
     });
   }
 

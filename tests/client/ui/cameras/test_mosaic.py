@@ -26,7 +26,7 @@ def test_every_camera_has_a_place_and_no_row_is_empty(layout: MosaicLayout) -> N
 
 def test_a_phone_has_fewer_columns() -> None:
     assert [grid_for(count, "wide").columns for count in (1, 3, 9, 70)] == [1, 2, 3, 9]
-    assert [grid_for(count, "tall").columns for count in (1, 3, 9, 70)] == [1, 2, 3, 4]
+    assert [grid_for(count, "tall").columns for count in (1, 3, 9, 70)] == [1, 2, 3, 3]
 
 
 def test_tiles_lie_row_by_row_and_a_camera_without_a_picture_is_dark() -> None:
