@@ -32,7 +32,9 @@ ONE_WH = (960, 540)
 ONE_FPS = 5.0
 LOOK_EVERY_S = 0.05
 LONGEST_SILENCE_S = 1.0
-OLD_NS = 5 * 10**9
+OLD_S = 5.0
+OLD_PERIODS = 3
+"""A picture is old after so many seconds, or after so many times between pictures where these are longer."""
 BOXES_WITHIN_NS = 10**9
 """Boxes are drawn on a picture captured at most so much earlier or later, the nearest ones."""
 
@@ -81,6 +83,12 @@ class PictureHub:
 def stream_of_camera(name: str) -> str:
     """The hub's name for one camera's pictures."""
     return f"camera/{name}"
+
+
+def oldest_s(row: CameraStatus) -> float:
+    """Seconds after which a camera's picture is an old one; a camera that is degraded has one for each keyframe."""
+    period_s = 1 / row.wanted_fps if row.step == "full" else 2 / row.wanted_fps
+    return max(OLD_S, OLD_PERIODS * max(period_s, row.ingest.keyframe_interval_s or 0.0))
 
 
 class CameraShow:
@@ -150,8 +158,8 @@ class CameraShow:
             self.hub.publish(stream, await asyncio.to_thread(jpeg_from_picture, drawn))
 
     def _drawn(self, row: CameraStatus, picture: SmallPicture, *, has_labels: bool = False) -> npt.NDArray[np.uint8]:
-        age_ns = time.perf_counter_ns() - picture.captured_ns
-        if row.ingest.phase is not IngestPhase.PLAYING or age_ns > OLD_NS:
+        age_s = (time.perf_counter_ns() - picture.captured_ns) / 1e9
+        if row.ingest.phase is not IngestPhase.PLAYING or age_s > oldest_s(row):
             return dimmed(picture.image_hwc_bgr)
         result = self._board.result_near(row.camera, picture.captured_ns, BOXES_WITHIN_NS)
         return with_boxes(picture, result, has_labels=has_labels)

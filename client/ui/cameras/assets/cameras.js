@@ -212,6 +212,11 @@
     showAll();
   }
 
+  function degraded(rows) {
+    const found = new Map(rows.filter((row) => row.step !== "full").map((row) => [`${row.priority} ${row.step}`, row]));
+    return [...found.values()].map((row) => filled(word("degraded"), { priority: row.priority, step: word("step", row.step) }));
+  }
+
   function showNotes(notes) {
     const list = get("pc-notes"), shown = JSON.stringify(notes);
     if (list.dataset.shown !== shown) { list.dataset.shown = shown; list.replaceChildren(...notes.map((text) => make("p", "", text))); }
@@ -229,7 +234,7 @@
       last = await load("cameras/state");
       const one = wanted == null || last.starting ? null : await load(`cameras/camera?name=${encodeURIComponent(wanted)}`);
       if (wanted !== chosen) return;
-      const notes = last.starting ? [word("starting")] : [last.server_message, ...last.notes].filter(Boolean);
+      const notes = last.starting ? [word("starting")] : [...(last.server_message ? [filled(word("server"), { message: last.server_message })] : []), ...(language === "en" ? last.notes : degraded(last.cameras))];
       if (last.silence_s > 10) notes.unshift(filled(word("silent"), { seconds: last.silence_s.toFixed(0) }));
       if (wanted != null && !one && !last.starting) notes.push(word("gone"));
       showNotes(notes);

@@ -15,7 +15,7 @@ from photofinish.client.cameras.values.outcome import DueFrame
 from photofinish.client.cameras.wire.messages import FrameWritten, WriteFrame
 from photofinish.client.ui.cameras import pictures
 from photofinish.client.ui.cameras.pictures import AT_ONCE, PictureTaker, SmallPicture, dimmed, with_boxes
-from photofinish.client.ui.cameras.show import CameraShow, PictureHub, stream_of_camera
+from photofinish.client.ui.cameras.show import CameraShow, PictureHub, oldest_s, stream_of_camera
 from photofinish.letterbox import Letterbox
 from tests.client.cameras.endpoint.statuses import camera_status, cell_status, dead_camera, inferred
 
@@ -140,6 +140,12 @@ async def _until(holds: object) -> None:
     while not holds():
         assert loop.time() < deadline
         await asyncio.sleep(0.01)
+
+
+def test_a_picture_of_a_slow_camera_is_not_old_while_the_next_is_not_due() -> None:
+    assert oldest_s(camera_status(wanted_fps=5.0)) == 5
+    assert oldest_s(camera_status(wanted_fps=0.5)) == 6
+    assert oldest_s(camera_status(wanted_fps=0.5, step="halved")) == 12
 
 
 def test_a_stream_that_nobody_looks_at_keeps_no_picture() -> None:
