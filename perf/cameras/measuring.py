@@ -14,7 +14,7 @@ from photofinish.client.cameras.supervise.cell import CameraCell
 from photofinish.client.cameras.supervise.model_service import ServerAddress
 from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.client.cameras.values.status import CellStatus, DropCount
-from photofinish.machine.processes import ProcessTree, busiest_programs, process_table
+from photofinish.machine.processes import CpuMeter, ProcessTree, busiest_programs, machine_cpu_s, process_table
 from photofinish.machine.processor import usable_cores
 from photofinish.perf.cameras.parts import bytes_of_processes, cores_between, pids_by_part
 from photofinish.perf.record.cameras import CamerasStep, CameraWindow
@@ -108,18 +108,19 @@ async def _measured(
         server=ProcessTree(plan.server_pid) if plan.server_pid else None,
         idle_bytes=plan.idle_gpu_bytes,
     ) as gpus:
+        meter = CpuMeter(machine_cpu_s)  # also what ended meanwhile, such as a compiler's many processes
         parts = pids_by_part(cell.status(), streams, plan.server_pid)
         before, started_ns, table = _counts(cell.status()), time.perf_counter_ns(), process_table()
         ear.is_open = True
         await _wait(cell, plan.seconds)
         ear.is_open = False
         after, window_s, later = _counts(cell.status()), (time.perf_counter_ns() - started_ns) / 1e9, process_table()
+        machine_cores = meter.cores()
     await streams.report()
     status = cell.status()
     late = [value for value in streams.late_p99_ms if value is not None]
     longest = [value for value in streams.late_max_ms if value is not None]
     cores = {part: cores_between(table, later, pids, window_s) for part, pids in parts.items()}
-    all_cores = cores_between(table, later, later.ticks.keys(), window_s)
     return CamerasStep(
         cameras=len(before),
         window_s=window_s,
@@ -128,7 +129,7 @@ async def _measured(
         rows=tuple(_row(name, before[name], after[name], ear) for name in before),
         cores=cores,
         memory_bytes={part: bytes_of_processes(pids) for part, pids in parts.items()},
-        other_cores=max(all_cores - sum(cores.values()), 0.0) if plan.server_pid else None,
+        other_cores=max(machine_cores - sum(cores.values()), 0.0) if plan.server_pid else None,
         other_programs=busiest_programs(table, later, [pid for pids in parts.values() for pid in pids], window_s),
         gpus=gpus.observations,
         late_p99_ms=max(late) if len(late) == len(streams.late_p99_ms) else None,

@@ -6,6 +6,7 @@
 <prefix>/<camera>/available          online | offline                                             retained
 <prefix>/<camera>/<class>            how many are in the picture now                              retained
 <prefix>/<camera>/all                how many of any class                                        retained
+<prefix>/<camera>/zones/<zone>/<class>  how many stand in the zone                                retained
 <prefix>/<camera>/detections         the line of the JSON lines, for each frame with boxes
 ```
 """
@@ -28,8 +29,10 @@ from photofinish.client.cameras.outputs.mqtt_names import (
     mqtt_address_from_text,
     stats_from_status,
     topic_part,
+    zone_part,
 )
 from photofinish.client.cameras.outputs.output import WaitingEvents
+from photofinish.client.cameras.outputs.zones import count_by_zone
 from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.client.cameras.values.status import CellStatus, IngestPhase
 from photofinish.errors import ConfigError
@@ -185,6 +188,12 @@ class Mqtt:
                 self._announced.add((camera, name))
             self._keep(camera, f"{folder}/{topic_part(name)}", str(counts[name]))
         self._keep(camera, f"{folder}/{ALL}", str(len(found)))
+        for zone, held in count_by_zone(result, names).items():
+            for name in sorted(seen):
+                if self._discovery and (camera, f"{zone}/{name}") not in self._announced:
+                    self._keep(camera, *discovery_of_class(self._discovery, self._address.prefix, camera, name, zone))
+                    self._announced.add((camera, f"{zone}/{name}"))
+                self._keep(camera, f"{folder}/{zone_part(zone)}/{topic_part(name)}", str(held.get(name, 0)))
         if len(found):
             self._publish(f"{folder}/detections", json.dumps(line_from_inferred(result)), retain=False)
 

@@ -65,15 +65,22 @@ def _hash(name: str) -> str:
     return f"{zlib.crc32(name.encode()):08x}"
 
 
-def discovery_of_class(discovery: str, prefix: str, camera: str, class_name: str) -> tuple[str, str]:
-    """Topic and message that make a sensor of how many of a class a camera sees."""
+def zone_part(zone: str) -> str:
+    """A zone's levels of a topic, apart from those of classes."""
+    return f"zones/{topic_part(zone)}"
+
+
+def discovery_of_class(discovery: str, prefix: str, camera: str, class_name: str, zone: str = "") -> tuple[str, str]:
+    """Topic and message that make a sensor of how many of a class a camera sees, or sees in a zone."""
+    place = f"{zone_part(zone)}/" if zone else ""
     values = {
-        "name": f"{class_name} count",
-        "state_topic": f"{prefix}/{topic_part(camera)}/{topic_part(class_name)}",
+        "name": f"{zone} {class_name} count" if zone else f"{class_name} count",
+        "state_topic": f"{prefix}/{topic_part(camera)}/{place}{topic_part(class_name)}",
         "state_class": "measurement",
         "unit_of_measurement": "objects",
     }
-    return _announcement(discovery, prefix, camera, "sensor", class_name, values, needs_camera=True)
+    name = f"zone_{object_id(zone)}_{class_name}" if zone else class_name
+    return _announcement(discovery, prefix, camera, "sensor", name, values, needs_camera=True)
 
 
 def discovery_of_availability(discovery: str, prefix: str, camera: str) -> tuple[str, str]:

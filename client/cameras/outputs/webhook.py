@@ -46,7 +46,7 @@ class Webhook:
         on_failure: Callable[[str], None] = lambda text: None,
     ) -> None:
         """Connects with the first frame. Raises ConfigError when it is no http or https address."""
-        self._address = _parts(address)
+        self._address = webhook_from_text(address)
         self.name = f"webhook {self._address.hostname}"
         self._timeout_s = timeout_s
         self._pauses_s = pauses_s
@@ -125,8 +125,8 @@ class Webhook:
         self._connection = None
 
 
-def _parts(address: str) -> SplitResult:
-    """The address taken apart; what is wrong with it is said without the address, which may be a secret."""
+def webhook_from_text(address: str) -> SplitResult:
+    """The address taken apart. Raises ConfigError without the address, which may be a secret."""
     try:
         parts = urlsplit(address)
         is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -162,6 +162,7 @@ class BatchSender:
                 class_names=self._card.class_names,
                 variant=self._card.variant,
                 batch_size=len(batch),
+                zones=camera.zones,
             )
             seat.close_inferred(tick, inferred.latency_ns, finished_ns)
             self._on_inferred(inferred)

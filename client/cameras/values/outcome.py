@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from photofinish.client.cameras.values.access_unit import ClockKind
+from photofinish.client.cameras.values.camera import Zone
 from photofinish.detections import Detections
 
 
@@ -54,7 +55,7 @@ class Inferred:
     tick: which of the camera's due frames it is, from 0; after a burst an older one may come behind a newer one, while
     captured_ns rises always. captured_unix_ns: capture time as a wall clock tells it.
     latency_ns: from capture to the boxes being here; by `clock`. batch_size: pictures in its request.
-    class_names: by class number.
+    class_names: by class number. zones: those that the camera's row names.
     """
 
     camera: str
@@ -69,6 +70,7 @@ class Inferred:
     class_names: tuple[str, ...]
     variant: str
     batch_size: int = 1
+    zones: tuple[Zone, ...] = ()
 
     @property
     def latency_ns(self) -> int:

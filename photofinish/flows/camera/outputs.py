@@ -8,8 +8,9 @@ from pathlib import Path
 
 from photofinish.client.cameras.outputs.json_lines import JsonLines
 from photofinish.client.cameras.outputs.mqtt import Mqtt
+from photofinish.client.cameras.outputs.mqtt_names import mqtt_address_from_text
 from photofinish.client.cameras.outputs.output import Output
-from photofinish.client.cameras.outputs.webhook import Webhook
+from photofinish.client.cameras.outputs.webhook import Webhook, webhook_from_text
 from photofinish.errors import ConfigError
 
 NO_DISCOVERY = "none"
@@ -26,6 +27,13 @@ class OutputWishes:
     mqtt: str | None = None
     mqtt_discovery: str = "homeassistant"
     webhook: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for what is no address, before a server is started."""
+        if self.mqtt:
+            mqtt_address_from_text(self.mqtt)
+        if self.webhook:
+            webhook_from_text(self.webhook)
 
 
 def outputs_from_wishes(wishes: OutputWishes, on_notice: Callable[[str], None]) -> list[Output]:

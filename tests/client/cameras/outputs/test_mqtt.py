@@ -20,6 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from photofinish.client.cameras.outputs.mqtt import Mqtt
 from photofinish.client.cameras.outputs.mqtt_names import mqtt_address_from_text, object_id, topic_part
+from photofinish.client.cameras.values.camera import Zone
 from photofinish.client.cameras.values.status import CameraStatus, CellStatus, DropCount, IngestPhase, IngestReport
 from photofinish.errors import ConfigError
 from tests.client.cameras.outputs.test_json_lines import inferred
@@ -138,6 +139,23 @@ def test_the_topics_that_users_of_frigate_know_and_what_home_assistant_reads(tmp
         output.close()
         soon(lambda: topics["yard/available"] == "offline")
         assert output.lost == 0
+
+
+@needs_broker
+def test_zones_have_counts_and_sensors_of_their_own(tmp_path: Path) -> None:
+    port = free_port()
+    yard = Zone(name="front yard", points_xy=((0, 0), (0.5, 0), (0.5, 1), (0, 1)))
+    road = Zone(name="road", points_xy=((0.5, 0), (1, 0), (1, 1)))
+    with mosquitto(tmp_path, port), listening(port) as topics:
+        output = Mqtt(f"mqtt://127.0.0.1:{port}")
+        result = replace(inferred(1), zones=(yard, road))
+        tell_until(lambda: output.on_inferred(result), lambda: "photofinish/door/zones/road/person" in topics)
+        assert topics["photofinish/door/zones/front yard/person"] == "1"
+        assert topics["photofinish/door/zones/road/person"] == "0"
+        sensors = [json.loads(text) for topic, text in topics.items() if topic.startswith("homeassistant/sensor/")]
+        assert sorted(topics[sensor["state_topic"]] for sensor in sensors) == ["0", "1", "1"]
+        assert len({sensor["unique_id"] for sensor in sensors}) == 3
+        output.close()
 
 
 @needs_broker
