@@ -113,6 +113,7 @@ SPEAKS_A_LANGUAGE = {f"perf/report/{name}.py" for name in ("words", "text", "htm
 """What makes the words of a report, and where somebody asks for one."""
 MAX_LINES, MIN_LINES, MAX_MODULES = 300, 50, 14
 SHORT = {
+    "client/cameras/outputs/zones.py": "a rule that several outputs use",
     "perf/judge/best.py": "what `export --best` asks, apart from what a report is judged by",
     "perf/rivals/agreement.py": "what two programs find, apart from how they are run",
     "export/kernels/availability.py": "asked without importing Triton, which the rest of the folder does",

@@ -155,7 +155,7 @@ def test_results_of_ones_own_stay_out_of_the_committed_ones(tmp_path: Path, monk
     }
     assert outs == {
         name: Path(f".photofinish/results/{name}.json")
-        for name in ("standard", "comparison", "ladder", "sweep", "trace", "engine")
+        for name in ("standard", "comparison", "ladder", "sweep", "trace", "engine", "cameras")
     }
     packed = tmp_path / "results" / "old.json.gz"
     packed.parent.mkdir()
