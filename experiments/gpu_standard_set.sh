@@ -19,8 +19,10 @@ small="${SMALL:-demo}" middle="${MIDDLE:-yolo26m.yaml}"
 out="${OUT:-results}" work="${WORK:-.photofinish/gpu}" source="${SOURCE:-synthetic}"
 minutes_small="${MINUTES_SMALL:-3.5}" minutes_middle="${MINUTES_MIDDLE:-2.5}" runs="${RUNS:-20}"
 if [[ "$device" == cuda ]]; then
-  small_variants=(torch_fp32_tensor torch_fp32 onnx_fp32 onnx_fp16_plain onnx_fp16 aoti_fp16 aoti_fp16_rect)
-  apart=(aoti_fp16 aoti_fp16_rect)
+  small_variants=(torch_fp32_tensor torch_fp32 onnx_fp32 onnx_fp16_plain onnx_fp16 aoti_fp16)
+  apart=(aoti_fp16)
+  # A gate on photos cannot judge a rectangular input.
+  if [[ -z "${DATA:-}" ]]; then small_variants+=(aoti_fp16_rect) apart+=(aoti_fp16_rect); fi
   middle_variants=(torch_fp32_tensor torch_fp32 onnx_fp16_plain onnx_fp16 aoti_fp16 aoti_fp16_rect)
 else
   small_variants=(torch_fp32_tensor torch_fp32 openvino_fp32)

@@ -7,6 +7,8 @@ threads of OpenMP: they look for work for a while before they sleep (active), a 
 or not at all (passive, OMP_WAIT_POLICY). ONNX Runtime has threads and a switch of its own; OpenVINO's never spin.
 --load: so many processes that do nothing but compute run beside it: 0 for a quiet machine, twice the cores for a busy
 one. What else runs is measured and stands in the file; on a machine that others use the figures of --load 0 are theirs.
+
+Backs: docs/decisions.md, "Each engine waits as its library does"
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The faults of a soak: processes killed and stopped, a camera that goes, stalls and comes back as another one.
 
-Backs: docs/reliability.md, the column "recovery measured"
+Backs: docs/reliability.md, "30 faults"
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The load of a soak: a server, a split view and clients as users start them, each started again when it ends.
 
-Backs: docs/reliability.md, "30 minutes of mixed load with a fault a minute"
+Backs: docs/reliability.md, "runs a server, a split view, two cameras and reconnecting clients, with a fault a minute"
 """
 
 from __future__ import annotations

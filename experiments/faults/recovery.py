@@ -2,6 +2,8 @@
 
 `python -m experiments.faults.recovery REPOSITORY MODEL --tries 7` kills and stops the model's process and the server,
 and takes the model's file away, each so many times. A fault is over when the model has answered a request again.
+
+Backs: docs/reliability.md, "from the fault to the next answer"
 """
 
 from __future__ import annotations

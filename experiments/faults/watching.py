@@ -1,6 +1,6 @@
 """What every process holds while it lives, and whether that grows.
 
-Backs: docs/reliability.md, "memory, descriptors and threads stay flat"
+Backs: docs/reliability.md, "It reads memory, descriptors and threads of every process and judges them by their slope."
 """
 
 from __future__ import annotations

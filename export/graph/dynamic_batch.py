@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from photofinish.detections import ROW_WIDTH
 from photofinish.errors import ExportError
 from photofinish.export.graph.model import copied_model, image_input
 from photofinish.export.graph.session import folded_model, output_from_onnx
@@ -13,6 +17,10 @@ from photofinish.export.graph.session import folded_model, output_from_onnx
 BATCH = "batch"
 MAX_DIFFERENCE = 1e-2
 """Between a picture alone and in a batch, in the raw output's own units."""
+MAX_CHOSEN_ROWS = 1000
+"""A head with more rows gives all of its anchors, in their order."""
+MIN_SAME_ROWS = 0.9
+"""Share of the chosen rows of a random picture that must be there again; none is where pictures are mixed up."""
 
 
 def model_with_dynamic_batch(
@@ -54,18 +62,25 @@ class _Reference:
             together = output_from_onnx(dynamic, self._batch, at_once=True)
         except ExportError as exc:
             raise ExportError(f"{what} cannot run more than one picture at a time ({exc}); {remedy}") from exc
-        # Rows with equal confidence may swap places, so values are compared in order of size.
-        if together.shape != self._alone.shape or not np.allclose(
-            np.sort(together.reshape(2, -1)),
-            np.sort(self._alone.reshape(2, -1)),
-            rtol=1e-3,
-            atol=MAX_DIFFERENCE,
-            equal_nan=True,
-        ):
+        if together.shape != self._alone.shape or not all(map(_are_alike, together, self._alone)):
             raise ExportError(f"{what} gives pictures in a batch other results than one by one; {remedy}")
         output = dynamic.graph.output[0]
         output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, [BATCH, *together.shape[1:]]))
         return dynamic
+
+
+def _are_alike(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> bool:
+    """Whether two outputs of one picture are the same but for rounding.
+
+    A head that chooses its best rows may order them anew, and at the end of a random picture's list choose others.
+    """
+    close = partial(np.isclose, rtol=1e-3, atol=MAX_DIFFERENCE, equal_nan=True)
+    if np.all(close(found, expected)):
+        return True
+    if expected.ndim != 2 or expected.shape[1] < ROW_WIDTH or len(expected) > MAX_CHOSEN_ROWS:
+        return bool(np.all(close(np.sort(found, axis=None), np.sort(expected, axis=None))))
+    partners = [bool(np.all(close(found, row), axis=1).any()) for row in expected]
+    return float(np.mean(partners)) >= MIN_SAME_ROWS
 
 
 def _normal_model(model: ModelProto, input_dims: tuple[int, ...], names: tuple[str, str]) -> ModelProto:
