@@ -86,6 +86,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "title": ("Baseline against optimised", "基线与优化后的对比"),
     "report": ("Photofinish report", "Photofinish 报告"),
     "headline_from_to": ("P50 {before} → {after} ms, ", "P50 {before} → {after} 毫秒，"),
+    "headline_from_to_fps": ("{before} → {after} frames per second, ", "每秒 {before} → {after} 帧，"),
     "headline_gain": ("{gain}×", "快 {gain} 倍"),
     "headline_loss": ("{inverse}× slower", "慢 {inverse} 倍"),
     "headline_invalid": ("Not valid: no gain is claimed", "无效：不声称任何提升"),

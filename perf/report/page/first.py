@@ -81,8 +81,8 @@ class FirstScreen:
 
     @property
     def is_void(self) -> bool:
-        """Whether nothing is claimed, so that bars and tiles are grey."""
-        return any(line.is_void for line in self.lines)
+        """Whether the first line, whose figures bars and tiles show, claims nothing: then they are grey."""
+        return any(line.is_void for line in self.lines[:1])
 
 
 def first_screen(findings: Findings, say: Words) -> FirstScreen:
@@ -143,8 +143,13 @@ def _contrasts(findings: Findings, say: Words) -> Iterator[tuple[ClaimLine, ArmS
 
 def _plain(findings: Findings) -> tuple[SectionFindings, Claim] | None:
     """Plain PyTorch without a server against our optimised side, where both were measured."""
-    against = next((item for item in findings.rival_headlines if item.against and item.against.key == "plain"), None)
-    return (findings.rivals, against) if findings.rivals is not None and against is not None else None
+    if findings.rivals is None:
+        return None
+    claims = [item for item in findings.rivals.claims if item.against and item.against.key == "plain"]
+    medians, rates = ([item for item in claims if item.figure == figure] for figure in ("p50", "frames_per_s"))
+    # Where the median is known too loosely the rate may still be known well enough.
+    chosen = next((item for item in (*medians, *rates) if not item.reasons), medians[0] if medians else None)
+    return (findings.rivals, chosen) if chosen is not None else None
 
 
 def _line(found: SectionFindings, claim: Claim | None, against: str, say: Words) -> ClaimLine:
@@ -152,10 +157,15 @@ def _line(found: SectionFindings, claim: Claim | None, against: str, say: Words)
         return ClaimLine(against=against, said=say("headline_unmeasured"), is_void=True)
     if claim.reasons:
         return ClaimLine(against=against, said=say("headline_invalid"), is_void=True)
-    medians = {item.arm.key: item.latency["p50"] for item in found.summaries}
-    before, after = (milliseconds(medians[arm.key]) for arm in (claim.against, claim.arm))
+    by_key = {item.arm.key: item for item in found.summaries}
+    sides = [by_key[arm.key] for arm in (claim.against, claim.arm)]
     span = f"[{number(claim.interval.low)}, {number(claim.interval.high)}]" if claim.interval else ""
-    said = say("headline_from_to", before=before, after=after)
+    if claim.figure == "frames_per_s":
+        before, after = (number(item.frames_per_s) for item in sides)
+        said = say("headline_from_to_fps", before=before, after=after)
+    else:
+        before, after = (milliseconds(item.latency["p50"]) for item in sides)
+        said = say("headline_from_to", before=before, after=after)
     if not claim.shows_difference:
         return ClaimLine(against=against, said=said, gain=say("no_difference"), span=span)
     key = "headline_gain" if claim.value > 1 else "headline_loss"

@@ -8,11 +8,12 @@ import pytest
 
 from photofinish.perf.judge.findings import Findings, findings_from_record
 from photofinish.perf.record.observation import GpuObservation, Observation
-from photofinish.perf.record.record import Record, Section
+from photofinish.perf.record.record import Record, Section, read_record
 from photofinish.perf.report.html import html_report
 from photofinish.perf.report.page.first import FirstScreen, first_screen
 from photofinish.perf.report.text import markdown_report, terminal_report
 from photofinish.perf.report.words import LANGUAGES, Words, words_for
+from tests.docs.pages import CHECKOUT
 from tests.perf.records import build_comparison, build_ladder, build_record, build_rivals, build_sweep
 
 
@@ -122,6 +123,14 @@ def test_both_ratios_stand_side_by_side_the_smaller_as_large_as_the_other(lang: 
 def test_a_rival_that_may_not_be_believed_claims_nothing() -> None:
     screen = screen_of(build_comparison(), interrupted(build_rivals()))
     assert [line.is_void for line in screen.lines] == [False, True]
+    assert not screen.is_void, "bars and tiles are the first line's"
+
+
+def test_where_the_median_is_known_too_loosely_the_rate_is_claimed() -> None:
+    findings = findings_from_record(read_record(CHECKOUT / "results" / "h200_yolo26n_coco.json.gz"))
+    lines = {lang: first_screen(findings, words_for(findings.record, lang)).lines[1] for lang in LANGUAGES}
+    assert lines["en"].text.endswith("no server: 107 → 687 frames per second, 6.44× [5.56, 7.46]")
+    assert lines["zh"].text.endswith("每秒 107 → 687 帧，快 6.44 倍 [5.56, 7.46]")
 
 
 @pytest.mark.parametrize("draw", [terminal_report, markdown_report, html_report])
