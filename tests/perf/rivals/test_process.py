@@ -76,7 +76,8 @@ def test_a_silent_process_is_given_up(job: dict[str, object]) -> None:
     assert not is_alive(process.pid)
 
 
-def test_it_gets_the_environment_that_was_asked_for(job: dict[str, object]) -> None:
+def test_it_gets_the_environment_that_was_asked_for(job: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
     with RivalProcess(SLEEPING, job, environment={"NVIDIA_TF32_OVERRIDE": "0"}) as process:
         process.wait_until_ready()
         words = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
