@@ -115,12 +115,12 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "{section}, {arm}: {rounds} blocks, an interval needs {needed}",
         "{section}，{arm}：只有 {rounds} 个区块，置信区间至少需要 {needed} 个",
     ),
-    "advice_few_rounds": ("raise --minutes", "请增大 --minutes"),
+    "advice_few_rounds": ("raise {longer}", "请增大 {longer}"),
     "reason_few_samples": (
         "{section}, {arm}: {requests} requests, P95 needs {needed}",
         "{section}，{arm}：{requests} 个请求，P95 至少需要 {needed} 个",
     ),
-    "advice_few_samples": ("raise --minutes", "请增大 --minutes"),
+    "advice_few_samples": ("raise {longer}", "请增大 {longer}"),
     "reason_late_sender": (
         "{section}, {arm}: the load generator sent late",
         "{section}，{arm}：压测端发送过晚",
@@ -143,8 +143,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "{section}，{arm}：中位延迟的提升只精确到 {percent} %（限值 {limit} %）",
     ),
     "advice_imprecise": (
-        "raise --minutes, or measure while the machine does nothing else",
-        "请增大 --minutes，或在机器空闲时测量",
+        "raise {longer}, or measure while the machine does nothing else",
+        "请增大 {longer}，或在机器空闲时测量",
     ),
     "reason_harness": (
         "{section}: the load generator itself costs {us} µs per request here (P95)",

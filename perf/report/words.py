@@ -28,10 +28,12 @@ class Words:
     """The words of one language. Called with the key of an entry it gives that entry, filled with the values.
 
     network: what the names of all variants begin with, which is left out of them; "" to leave nothing out.
+    longer: the flag of the command in hand that makes a measurement longer.
     """
 
     lang: str = "en"
     network: str = ""
+    longer: str = "--minutes"
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a language that there is no report in."""
@@ -40,7 +42,7 @@ class Words:
 
     def __call__(self, key: str, /, **values: Any) -> str:
         """The word or sentence of that key."""
-        return ENTRIES[key][LANGUAGES.index(self.lang)].format(**values)
+        return ENTRIES[key][LANGUAGES.index(self.lang)].format(longer=self.longer, **values)
 
     def short(self, model: str) -> str:
         """A variant's name without the network's: `onnx_fp16`."""

@@ -195,6 +195,7 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> tuple[str, b
     from photofinish.perf.load.settling import settle_client_memory
     from photofinish.perf.measure.demo import compare_pipelines
     from photofinish.perf.report.text import comparison_table
+    from photofinish.perf.report.words import Words
 
     settle_client_memory("kept", tell)
     with open_source(source) as opened:
@@ -226,7 +227,7 @@ def compare_headless(pair: Pair, *, source: str, seconds: float) -> tuple[str, b
             )
             found = findings_from_section(section, cores=usable_cores())
             tables = [
-                comparison_table(found),
+                comparison_table(found, Words(longer="--seconds")),
                 truth_table(baseline, optimised, frames),
             ]
             is_untrained = baseline.card.untrained

@@ -129,3 +129,10 @@ def test_sections_have_titles() -> None:
     paced = replace(plain, name="paced 29.97", load=replace(plain.load, mode="open", rate_rps=29.97))
     assert [Words(lang).section(paced) for lang in LANGUAGES] == ["paced 29.97", "每秒 29.97 帧"]
     assert [CHINESE.section(replace(plain, name=name)) for name in ("something", "ladder")] == ["something", "阶梯"]
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_remedy_names_the_flag_of_the_command_in_hand(lang: str) -> None:
+    for key in ("advice_few_rounds", "advice_few_samples", "advice_imprecise"):
+        assert "--minutes" in Words(lang)(key)
+        assert "--seconds" in Words(lang, longer="--seconds")(key)
