@@ -7,7 +7,7 @@ reconnect over every transport and a probe that asks each model ten times a seco
 every process are read every few seconds and judged by their slope. Prints a summary; exit 1 when something grew, did
 not recover before the next fault, or answered wrong.
 
-Backs: docs/reliability.md, "Of 23 lives that lasted long enough to be judged, all but two were flat."
+Backs: docs/reliability.md, "All eight lives that lasted long enough to be judged were flat"
 """
 
 from __future__ import annotations
