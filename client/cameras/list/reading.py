@@ -40,7 +40,8 @@ _NUMBERS = {"frames_per_s": float, "min_confidence": float, "stall_s": float, "m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraList:
-    """cameras: in the order of the file, each name once. problems: what is wrong with other rows, without secrets."""
+    """cameras: in the order of the file, each name once. problems: what is wrong with rows, or done otherwise than they
+    ask, without secrets."""
 
     cameras: tuple[Camera, ...]
     problems: tuple[str, ...] = ()
@@ -76,6 +77,8 @@ def cameras_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], environment
             problems.append(f"{where}: {exc}")
         else:
             cameras[camera.name] = camera
+            if camera.decode == "gpu":
+                problems.append(f'{where}: decode = "gpu" is not there yet; {camera.name} is decoded on the CPU')
     return CameraList(cameras=tuple(cameras.values()), problems=tuple(problems))
 
 

@@ -93,3 +93,10 @@ def test_a_file_that_is_none_is_one_error(tmp_path: Path, text: str, problem: st
         read(tmp_path, text)
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         cameras_from_file(tmp_path / "none.toml")
+
+
+def test_a_wish_to_decode_on_the_gpu_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    found = read(tmp_path, '[[camera]]\nname = "door"\nurl = "rtsp://10.0.0.5/live"\ndecode = "gpu"\n')
+    assert [camera.name for camera in found.cameras] == ["door"]
+    (message,) = found.problems
+    assert message.endswith('decode = "gpu" is not there yet; door is decoded on the CPU')
