@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from photofinish.client.cameras.outputs.output import Output
 from photofinish.client.cameras.schedule.degrade import Degrader
 from photofinish.client.cameras.schedule.seat import CameraSeat
-from photofinish.client.cameras.supervise.links import ProcessLinks
-from photofinish.client.cameras.supervise.model_service import ModelService, ServerAddress
-from photofinish.client.cameras.supervise.processes import CellProcess
+from photofinish.client.cameras.supervise.crew import CellCrew
+from photofinish.client.cameras.supervise.model_service import ServerAddress
+from photofinish.client.cameras.supervise.models import CellModels
 from photofinish.client.cameras.supervise.quality import ConnectionHistory, status_from_seat
 from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.outcome import DueFrame, Inferred
 from photofinish.client.cameras.values.status import CellStatus, DropCount, IngestReport
-from photofinish.client.cameras.wire.child import decoder_socket
-from photofinish.client.cameras.wire.messages import DecodeReport, ForgetCamera, ProcessKind, WatchCamera
+from photofinish.client.cameras.wire.messages import DecodeReport, ProcessKind
 
 TICK_S = 0.02
 STATUS_EVERY_S = 1.0
@@ -54,35 +49,34 @@ class CameraCell:
     ) -> None:
         self.final: dict[str, DropCount] = {}
         self.outputs = list(outputs)
-        self._address = address
-        self._variant = variant
         self._on_notice = on_notice
         self._clock_ns = clock_ns
         self._seats: dict[str, CameraSeat] = {}
         self._histories: dict[str, ConnectionHistory] = {}
-        self._ingest_of: dict[str, int] = {}
-        self._decoder_of: dict[str, int] = {}
-        self._services: dict[str, ModelService] = {}
         self._degrader = Degrader()
         self._began_ns = clock_ns()
-        self._folder = Path(tempfile.mkdtemp(prefix="photofinish-cell-"))
-        self._links = self.writer = ProcessLinks(self._folder, self._hear, self._on_process)
-        counts: dict[ProcessKind, int] = {"ingest": ingest_processes, "decode": decode_processes}
-        self._processes = [
-            CellProcess(kind, number, self._folder, log_folder, on_notice, self._links.silence_s)
-            for kind, count in counts.items()
-            for number in range(count)
-        ]
-        self._counts = counts
+        self._crew = CellCrew(
+            {"ingest": ingest_processes, "decode": decode_processes},
+            log_folder=log_folder,
+            on_value=self._hear,
+            on_change=self._on_process,
+            on_notice=on_notice,
+        )
+        self.writer = self._crew.writer
+        self._models = CellModels(
+            address,
+            variant,
+            seats=self._seats.values,
+            writer=self.writer,
+            on_inferred=self._on_inferred,
+            on_notice=on_notice,
+        )
         self._ticking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> CameraCell:
         """Start the processes; cameras may be added before and after."""
-        await self._links.open(self._decoder_of)
-        for process in self._processes:
-            process.start()
-        for service in self._services.values():
-            service.start()
+        await self._crew.open()
+        self._models.start()
         self._ticking = asyncio.ensure_future(self._tick())
         return self
 
@@ -93,14 +87,12 @@ class CameraCell:
         await self.stop_serving()
         for name in list(self._seats):
             self.remove(name)
-        self._links.close()
-        await asyncio.gather(*(process.stop() for process in self._processes))
-        shutil.rmtree(self._folder, ignore_errors=True)
+        await self._crew.close()
         await asyncio.gather(*(asyncio.to_thread(output.close) for output in self.outputs))
 
     async def stop_serving(self) -> None:
         """Ask the server for nothing more, so that it may end while the rest does."""
-        await asyncio.gather(*(service.stop() for service in self._services.values()))
+        await self._models.stop()
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Return when `stop` is set. Raises what ended the cell by itself, such as an account that does not add up."""
@@ -140,14 +132,14 @@ class CameraCell:
         """Watch a camera from now on; in the place of one of the same name."""
         if camera.name in self._seats:
             self.remove(camera.name)
-        self._seats[camera.name] = CameraSeat(camera, self._clock_ns())
+        seat = self._seats[camera.name] = CameraSeat(camera, self._clock_ns())
         self._histories[camera.name] = ConnectionHistory()
-        self._ingest_of[camera.name] = self._least(self._ingest_of, "ingest")
-        self._decoder_of[camera.name] = self._least(self._decoder_of, "decode")
-        self._degrader.set_priorities(seat.camera.priority for seat in self._seats.values())
-        self._service_of(camera.variant)
-        self._tell_decoder(camera.name)
-        self._tell_ingest(camera.name)
+        self._crew.place(camera.name)
+        self._models.require(camera.variant)
+        seat.is_served = self._models.is_served(camera.variant)
+        self._take_steps()
+        self._crew.tell_decoder(seat.wish())
+        self._crew.tell_ingest(camera)
 
     def remove(self, name: str) -> None:
         """Watch a camera no more; its account is closed and kept in `final`."""
@@ -155,9 +147,8 @@ class CameraCell:
         seat.stop()
         self.final[name] = seat.account.count()
         self._histories.pop(name)
-        self._links.send("ingest", self._ingest_of.pop(name), ForgetCamera(camera=name))
-        self._links.send("decode", self._decoder_of.pop(name), ForgetCamera(camera=name))
-        self._degrader.set_priorities(seat.camera.priority for seat in self._seats.values())
+        self._crew.forget(name)
+        self._take_steps()
 
     def status(self) -> CellStatus:
         """All cameras now. Raises AccountError when a camera's account does not add up."""
@@ -165,20 +156,18 @@ class CameraCell:
         return CellStatus(
             at_unix_ns=time.time_ns(),
             uptime_s=(now_ns - self._began_ns) / 1e9,
-            variant=", ".join(service.model_name for service in self._services.values() if service.model_name),
+            variant=self._models.names,
             cameras=tuple(status_from_seat(seat, self._histories[name], now_ns) for name, seat in self._seats.items()),
-            server_message="; ".join(service.message for service in self._services.values() if service.message),
+            server_message=self._models.message,
             notes=(self._degrader.sentence(),) if self._degrader.level else (),
             lost_events={output.name: output.lost for output in self.outputs},
-            processes={process.name: process.pid or 0 for process in self._processes},
-            restarts={process.name: process.restarts for process in self._processes},
+            processes=self._crew.pids,
+            restarts=self._crew.restarts,
         )
 
     def move_to(self, address: ServerAddress) -> None:
         """The server is at another address from now on."""
-        self._address = address
-        for service in self._services.values():
-            service.address = address
+        self._models.move_to(address)
 
     def _change(self, seat: CameraSeat, camera: Camera) -> None:
         """Take a changed row over; its account goes on."""
@@ -186,60 +175,27 @@ class CameraCell:
         now_ns = self._clock_ns()
         seat.advance(now_ns)
         seat.schedule.change(now_ns, camera.frames_per_s)
-        self._service_of(camera.variant)
-        self._degrader.set_priorities(other.camera.priority for other in self._seats.values())
-        self._tell_decoder(camera.name)
+        self._models.require(camera.variant)
+        seat.is_served = self._models.is_served(camera.variant)
+        self._take_steps()
+        self._crew.tell_decoder(seat.wish())
         if any(getattr(before, field) != getattr(camera, field) for field in _RECONNECTS):
-            self._tell_ingest(camera.name)
+            self._crew.tell_ingest(camera)
 
-    def _service_of(self, variant: str) -> None:
-        name = variant or self._variant
-        if name in self._services:
-            return
-
-        def seats() -> list[CameraSeat]:
-            return [seat for seat in self._seats.values() if (seat.camera.variant or self._variant) == name]
-
-        service = ModelService(
-            self._address,
-            name,
-            seats=seats,
-            writer=self._links,
-            on_inferred=self._on_inferred,
-            on_notice=self._on_notice,
-        )
-        self._services[name] = service
-        if self._ticking is not None:
-            service.start()
-
-    def _least(self, places: dict[str, int], kind: ProcessKind) -> int:
-        """The process with the fewest cameras."""
-        used = Counter(places.values())
-        return min(range(self._counts[kind]), key=lambda number: used[number])
-
-    def _tell_decoder(self, name: str) -> None:
-        self._links.send("decode", self._decoder_of[name], self._seats[name].wish())
-
-    def _tell_ingest(self, name: str) -> None:
-        camera = self._seats[name].camera
-        wish = WatchCamera(camera=camera, decoder=decoder_socket(self._decoder_of[name]))
-        self._links.send("ingest", self._ingest_of[name], wish)
-
-    def _on_process(self, kind: ProcessKind, number: int, is_there: bool) -> None:
+    def _on_process(self, kind: ProcessKind, cameras: list[str], is_there: bool) -> None:
         """A process came, and is told of its cameras; or went."""
-        places = self._decoder_of if kind == "decode" else self._ingest_of
-        for name in [name for name, place in places.items() if place == number]:
-            seat = self._seats[name]
+        for seat in (self._seats[name] for name in cameras):
             if kind == "decode":
                 seat.is_decoded = is_there
-                seat.decode = DecodeReport(camera=name)
+                seat.decode = DecodeReport(camera=seat.camera.name)
                 if is_there:
                     seat.forget_sequence()
-                    self._tell_decoder(name)
+                    self._crew.tell_decoder(seat.wish())
             elif is_there:
-                self._tell_ingest(name)
+                self._crew.tell_ingest(seat.camera)
             else:
-                seat.hear_ingest(replace(IngestReport(camera=name), message="its ingest process is started again"))
+                report = IngestReport(camera=seat.camera.name, message="its ingest process is started again")
+                seat.hear_ingest(report)
 
     def _hear(self, value: Any) -> None:
         """What a process tells."""
@@ -248,7 +204,7 @@ class CameraCell:
             seat = self._seats.get(value.camera)
             if seat is not None:
                 seat.take(value, now_ns)
-                self._wake(seat)
+                self._models.wake(seat)
             return
         for item in (item for item in value if item.camera in self._seats):
             seat = self._seats[item.camera]
@@ -257,10 +213,6 @@ class CameraCell:
                 seat.hear_ingest(item)
             elif isinstance(item, DecodeReport):
                 seat.decode = item
-
-    def _wake(self, seat: CameraSeat) -> None:
-        if seat.is_ready:
-            self._services[seat.camera.variant or self._variant].wake()
 
     def _on_inferred(self, result: Inferred) -> None:
         for output in self.outputs:
@@ -279,7 +231,7 @@ class CameraCell:
                 due += seat.account.due - before
                 lost += seat.overloaded
                 seat.overloaded = 0
-                self._wake(seat)
+                self._models.wake(seat)
             if note := self._degrader.note(due, lost, time.monotonic()):
                 self._on_notice(note)
                 self._take_steps()
@@ -290,8 +242,10 @@ class CameraCell:
                     output.on_status(status)
 
     def _take_steps(self) -> None:
-        for name, seat in self._seats.items():
+        """What is served of each camera, by its priority among those that there are now."""
+        self._degrader.set_priorities(seat.camera.priority for seat in self._seats.values())
+        for seat in self._seats.values():
             step = self._degrader.step_of(seat.camera.priority)
             if step != seat.step:
                 seat.step = step
-                self._tell_decoder(name)
+                self._crew.tell_decoder(seat.wish())

@@ -40,7 +40,10 @@ class ServerAddress:
 
 
 class ModelService:
-    """Serves the seats that `seats` gives, by one model. message: what is wrong with the server, "" for nothing."""
+    """Serves the seats that `seats` gives, by one model.
+
+    message: what is wrong with the server, "" for nothing. is_served: whether it answers.
+    """
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class ModelService:
         self.variant = variant
         self.model_name = ""
         self.message = "not connected yet"
+        self.is_served = False
         self._seats = seats
         self._writer = writer
         self._on_inferred = on_inferred
@@ -166,5 +170,6 @@ class ModelService:
         self._set_served(False)
 
     def _set_served(self, is_served: bool) -> None:
+        self.is_served = is_served
         for seat in self._seats():
             seat.is_served = is_served
