@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,7 @@ def binomial_cdf(successes: int, trials: int, probability: float) -> float:
     return min(total, 1.0)
 
 
+@cache
 def min_samples(share: float, confidence: float = PERCENTILE_CONFIDENCE) -> int:
     """How many samples a percentile needs before it is printed: 64 for 0.90, 130 for 0.95, 662 for 0.99.
 

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from photofinish.client.cameras.schedule.overload import SLOT_S, SLOTS, OverloadGauge
 from photofinish.client.cameras.values.status import DegradeStep
 
 STEPS: tuple[DegradeStep, ...] = ("full", "halved", "keyframes", "paused")
-OVERLOAD_SHARE = 0.05
-"""Of the due frames of a window; with more of them superseded or too old, there is too much to do."""
-WINDOW_S = 5.0
-MIN_LOST = 5
-"""Fewer in a window are no overload, however few are due."""
-BAD_WINDOWS = 2
-"""A start, or a model that is loaded again, makes one bad window."""
 CALM_S = 15.0
 """After so long without overload one step is taken back."""
 LONGEST_CALM_S = 240.0
+SOON_S = 2.0 * SLOTS * SLOT_S
+"""Overload so soon after a step was taken back says that it was too much: the next one is waited for longer."""
 
 
 class Degrader:
-    """Decides once a window. level counts the steps taken: all of the lowest priority's, then the next one's.
+    """Decides about once a second. level counts the steps taken: all of the lowest priority's, then the next one's.
 
     The highest priority is never paused: it falls to keyframes and stays there.
     """
@@ -28,9 +24,8 @@ class Degrader:
     def __init__(self) -> None:
         self.level = 0
         self._classes: tuple[int, ...] = ()
-        self._window_began_s: float | None = None
-        self._due = self._lost = self._bad_windows = 0
-        self._calm_since_s = 0.0
+        self._gauge = OverloadGauge()
+        self._calm_since_s: float | None = None
         self._calm_s = CALM_S
         self._raised_s = float("-inf")
 
@@ -48,29 +43,28 @@ class Degrader:
 
     def note(self, due: int, lost: int, now_s: float) -> str:
         """Frames that became due, and those lost because the machine was too slow; what changes now, "" for nothing."""
-        if self._window_began_s is None:
-            self._window_began_s = self._calm_since_s = now_s
-        self._due += due
-        self._lost += lost
-        if now_s - self._window_began_s < WINDOW_S:
-            return ""
-        share = self._lost / self._due if self._due and self._lost >= MIN_LOST else 0.0
-        self._window_began_s, self._due, self._lost = now_s, 0, 0
-        if share > OVERLOAD_SHARE:
+        if self._calm_since_s is None:
             self._calm_since_s = now_s
-            self._bad_windows += 1
-            if self._bad_windows < BAD_WINDOWS or self.level == self._limit:
-                return ""
-            self._bad_windows = 0
-            if now_s - self._raised_s <= 3 * WINDOW_S:  # what was taken back was too much: wait longer next time
+        load = self._gauge.note(due, lost, now_s)
+        if load is None:
+            return ""
+        calm_s = now_s - self._calm_since_s
+        if load != "calm":
+            self._calm_since_s = now_s
+        if load == "overloaded" and self.level < self._limit:
+            share = self._gauge.lost_share
+            self._gauge.clear()
+            if now_s - self._raised_s <= SOON_S:
                 self._calm_s = min(self._calm_s * 2, LONGEST_CALM_S)
             self.level += 1
             return f"{share:.1%} of the due frames came too late for this machine: {self.sentence()}"
-        self._bad_windows = 0
-        if self.level and now_s - self._calm_since_s >= self._calm_s:
+        if load == "calm" and self.level and calm_s >= self._calm_s:
+            self._gauge.clear()
             self.level -= 1
             self._calm_since_s = self._raised_s = now_s
             return f"the machine keeps up again: {self.sentence()}"
+        if not self.level and calm_s >= LONGEST_CALM_S:
+            self._calm_s = CALM_S
         return ""
 
     def sentence(self) -> str:

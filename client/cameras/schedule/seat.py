@@ -19,14 +19,17 @@ from photofinish.percentiles import carried_percentile
 MAX_LATENCIES = 2000
 MAX_EARLY_NS = 250_000_000
 SERVED_WINDOW_NS = 5 * 10**9
+BURST_NS = 50_000_000
+"""A picture whose place is taken sooner came in a burst: that no server could have had it is no overload."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingFrame:
-    """A picture that is due as `tick` and may be sent."""
+    """A picture that is due as `tick` and may be sent. taken_ns: when the owner had it."""
 
     tick: int
     frame: DueFrame
+    taken_ns: int
 
 
 def phase_ns(camera: Camera) -> int:
@@ -37,7 +40,8 @@ def phase_ns(camera: Camera) -> int:
 class CameraSeat:
     """All that the owner knows of one camera. Not for several threads.
 
-    is_served: whether the server answers; is_decoded: whether the camera's decode process lives.
+    is_served: whether the server answers; is_decoded: whether the camera's decode process lives. overloaded: frames
+    lost because the machine was too slow; who reads it sets it to 0.
     """
 
     def __init__(self, camera: Camera, now_ns: int) -> None:
@@ -56,7 +60,8 @@ class CameraSeat:
         self._open: dict[int, CameraDropCause | None] = {}
         self._early: DueFrame | None = None
         self._pictures_before = 0
-        self._latencies_ns: deque[int] = deque(maxlen=MAX_LATENCIES)
+        self._latencies_ns = np.zeros(MAX_LATENCIES, np.int64)
+        self._latency_count = 0
         self._served_at_ns: deque[int] = deque()
 
     def wish(self) -> DecodeCamera:
@@ -91,7 +96,7 @@ class CameraSeat:
             self.account.close_dropped(tick, trouble)
             self.overloaded += trouble is CameraDropCause.TOO_OLD
         if self.waiting is not None and now_ns - self.waiting.frame.arrived_ns > self.camera.max_age_s * 1e9:
-            self._lose_waiting(CameraDropCause.TOO_OLD)
+            self._lose_waiting(CameraDropCause.TOO_OLD, now_ns)
 
     def take(self, frame: DueFrame, now_ns: int) -> None:
         """A picture is there: it is the newest frame that is due, or the next one if that is nearly due.
@@ -105,8 +110,8 @@ class CameraSeat:
             return
         self._early = None
         tick, _ = self._open.popitem()
-        self._lose_waiting(CameraDropCause.SUPERSEDED)
-        self.waiting = WaitingFrame(tick, frame)
+        self._lose_waiting(CameraDropCause.SUPERSEDED, now_ns)
+        self.waiting = WaitingFrame(tick, frame, now_ns)
 
     def forget_sequence(self) -> None:
         """Another decode process counts its pictures from 1 again, and has none of those that were told of."""
@@ -147,7 +152,8 @@ class CameraSeat:
     def close_inferred(self, tick: int, latency_ns: int, now_ns: int) -> None:
         """The frame's boxes are there."""
         self.account.close_inferred(tick)
-        self._latencies_ns.append(latency_ns)
+        self._latencies_ns[self._latency_count % MAX_LATENCIES] = latency_ns
+        self._latency_count += 1
         self._served_at_ns.append(now_ns)
 
     def served_fps(self, now_ns: int) -> float:
@@ -158,7 +164,7 @@ class CameraSeat:
 
     def percentiles_ms(self) -> tuple[float | None, float | None, float | None]:
         """P50, P95 and P99 from capture to boxes; None where there are too few."""
-        values = np.fromiter(self._latencies_ns, dtype=np.int64)
+        values = self._latencies_ns[: self._latency_count]
         found = [carried_percentile(values, share) for share in (0.5, 0.95, 0.99)]
         p50, p95, p99 = (None if value is None else value / 1e6 for value in found)
         return p50, p95, p99
@@ -188,8 +194,9 @@ class CameraSeat:
             return CameraDropCause.BEFORE_KEYFRAME
         return None
 
-    def _lose_waiting(self, cause: CameraDropCause) -> None:
+    def _lose_waiting(self, cause: CameraDropCause, now_ns: int) -> None:
         if self.waiting is not None:
-            self.overloaded += self.is_served
+            came_in_burst = cause is CameraDropCause.SUPERSEDED and now_ns - self.waiting.taken_ns < BURST_NS
+            self.overloaded += self.is_served and not came_in_burst
             self.account.close_dropped(self.waiting.tick, cause if self.is_served else CameraDropCause.SERVER_FAILED)
             self.waiting = None

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from photofinish.client.cameras.schedule.degrade import Degrader
 from photofinish.client.cameras.schedule.due import DueSchedule
 from photofinish.client.cameras.schedule.seat import CameraSeat, phase_ns
 from photofinish.client.cameras.values.camera import Camera
@@ -128,6 +127,17 @@ def test_the_newest_picture_wins_and_the_old_one_is_counted() -> None:
     assert seat.waiting.frame.sequence == 2
 
 
+def test_pictures_that_come_together_are_no_overload() -> None:
+    """A camera that sends in bursts, or a box that was stalled: no server could have had the first one."""
+    seat = seat_at_5_fps()
+    seat.advance(450 * MS)
+    seat.take(frame(1, 50), 450 * MS)
+    seat.take(frame(2, 250), 452 * MS)
+    assert (drops(seat), seat.overloaded) == ({"superseded": 1}, 0)
+    seat.take(frame(3, 450), 650 * MS)
+    assert (drops(seat), seat.overloaded) == ({"superseded": 2}, 1)
+
+
 def test_a_decoder_may_write_a_newer_picture_than_was_asked_for() -> None:
     seat = seat_at_5_fps()
     seat.advance(250 * MS)
@@ -199,72 +209,6 @@ def test_percentiles_need_their_samples() -> None:
         seat.close_inferred(tick, (tick + 1) * MS, tick * 200 * MS)
     assert seat.percentiles_ms() == (350, 665, 693)
     assert seat.served_fps(699 * 200 * MS) == pytest.approx(5, abs=0.3)
-
-
-def windows(degrader: Degrader, share: float, count: int, begin_s: float) -> tuple[list[str], float]:
-    """So many windows of 5 s with this share lost; what was said, and the time behind them."""
-    said = []
-    for _ in range(count):
-        begin_s += 5
-        said.append(degrader.note(1000, round(1000 * share), begin_s))
-    return [text for text in said if text], begin_s
-
-
-def test_less_is_served_of_less_important_cameras_first_and_more_again_in_the_same_order() -> None:
-    degrader = Degrader()
-    degrader.set_priorities([0, 5, 0, 5])
-    degrader.note(0, 0, 0.0)
-    steps = []
-    now_s = 0.0
-    for _ in range(7):
-        said, now_s = windows(degrader, 0.5, 2, now_s)
-        steps.append((degrader.step_of(0), degrader.step_of(5), bool(said)))
-    assert steps == [
-        ("halved", "full", True),
-        ("keyframes", "full", True),
-        ("paused", "full", True),
-        ("paused", "halved", True),
-        ("paused", "keyframes", True),
-        ("paused", "keyframes", False),
-        ("paused", "keyframes", False),
-    ]
-    back = []
-    while degrader.level:
-        said, now_s = windows(degrader, 0.0, 1, now_s)
-        if said:
-            back.append((degrader.step_of(0), degrader.step_of(5)))
-    assert back == [
-        ("paused", "halved"),
-        ("paused", "full"),
-        ("keyframes", "full"),
-        ("halved", "full"),
-        ("full", "full"),
-    ]
-    assert degrader.sentence() == "all cameras at their full rate"
-
-
-def test_one_bad_window_changes_nothing_and_flapping_waits_longer() -> None:
-    degrader = Degrader()
-    degrader.set_priorities([0])
-    degrader.note(0, 0, 0.0)
-    said, now_s = windows(degrader, 0.5, 1, 0.0)
-    assert not said
-    said, now_s = windows(degrader, 0.0, 1, now_s)
-    for _ in range(4):
-        now_s += 5
-        assert not degrader.note(10, 4, now_s), "four frames are no overload"
-    said, now_s = windows(degrader, 0.5, 2, now_s)
-    assert "10" not in said[0]
-    assert said[0].startswith("50.0% of the due frames came too late")
-    waits = []
-    for _ in range(3):
-        begun_s = now_s
-        while degrader.level:
-            _, now_s = windows(degrader, 0.0, 1, now_s)
-        waits.append(now_s - begun_s)
-        while not degrader.level:
-            _, now_s = windows(degrader, 0.5, 1, now_s)
-    assert waits[0] < waits[1] < waits[2]
 
 
 def test_the_cause_values_are_labels() -> None:
