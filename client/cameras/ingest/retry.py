@@ -11,6 +11,9 @@ from photofinish.client.cameras.values.status import IngestProblem
 
 DELAYS_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 JITTER = 0.2
+SOON_S = 4.0
+REFUSES_US = (IngestProblem.AUTHENTICATION, IngestProblem.TLS, IngestProblem.CODEC)
+"""What does not mend itself, and where cameras lock out who tries again and again."""
 AT_ONCE = 16
 HOLD_S = 1.0
 """A camera that does not answer keeps one of the places for no longer than this."""
@@ -20,9 +23,14 @@ NOBODY_THERE = (IngestProblem.REFUSED, IngestProblem.UNREACHABLE, IngestProblem.
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
 
-def delay_s(attempts: int, chance: random.Random) -> float:
-    """Seconds before the next attempt, after so many that failed in a row (from 1)."""
+def delay_s(attempts: int, problem: IngestProblem, chance: random.Random) -> float:
+    """Seconds before the next attempt, after so many that failed in a row (from 1).
+
+    A camera that is there and does not refuse us may be well again at any moment: it never waits longer than 5 s.
+    """
     plain = DELAYS_S[min(max(attempts, 1), len(DELAYS_S)) - 1]
+    if problem not in (*NOBODY_THERE, *REFUSES_US):
+        plain = min(plain, SOON_S)
     return plain * chance.uniform(1 - JITTER, 1 + JITTER)
 
 

@@ -202,7 +202,7 @@ class CameraWatch:
         return max(STALL_S, STALL_INTERVALS / fps) if fps else FIRST_PICTURE_S
 
     async def _wait(self, attempts: int, failure: IngestError) -> None:
-        seconds = delay_s(attempts, self._chance)
+        seconds = delay_s(attempts, failure.problem, self._chance)
         self._next_try_at = time.monotonic() + seconds
         self._set(phase=IngestPhase.WAITING, problem=failure.problem, message=str(failure), attempts=attempts)
         try:

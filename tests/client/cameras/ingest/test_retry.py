@@ -15,10 +15,18 @@ from photofinish.client.cameras.values.status import IngestProblem
 def test_waits_grow_and_never_end() -> None:
     chance = random.Random(0)
     for attempts, plain in ((1, 1), (2, 2), (3, 5), (4, 10), (5, 30), (6, 60), (7, 60), (10_000, 60)):
-        found = [delay_s(attempts, chance) for _ in range(50)]
+        found = [delay_s(attempts, IngestProblem.AUTHENTICATION, chance) for _ in range(50)]
         assert min(found) >= 0.8 * plain
         assert max(found) <= 1.2 * plain
         assert len(set(found)) > 40, "cameras of one switch must not come back in one moment"
+
+
+@pytest.mark.parametrize(
+    "problem", [IngestProblem.NOT_FOUND, IngestProblem.PROTOCOL, IngestProblem.ENDED, IngestProblem.STALL]
+)
+def test_a_camera_that_is_there_is_tried_again_within_five_seconds_for_ever(problem: IngestProblem) -> None:
+    found = [delay_s(attempts, problem, random.Random(attempts)) for attempts in range(3, 100)]
+    assert 3 < min(found) < max(found) <= 5
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from photofinish.client.cameras.streams.server import StreamServer
 from photofinish.client.cameras.streams.stream import StreamFaults, TestStream
 from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.status import IngestPhase, IngestProblem
-from tests.client.cameras.ingest.watching import Watched
+from tests.client.cameras.ingest.watching import Watched, until
 from tests.client.cameras.streams.test_server import moving_clip
 from tests.client.sources.test_rtsp import rtsp_server, system_python  # noqa: F401
 
@@ -98,6 +98,30 @@ def test_a_camera_that_comes_late_and_one_that_restarts_with_another_codec() -> 
             seen.watch.stop()
         assert [info.codec for info in seen.infos] == ["h264", "hevc"]
         assert {unit.connection for unit in seen.units} == {1, 2}
+
+    asyncio.run(main())
+
+
+def test_two_hundred_reconnections_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("photofinish.client.cameras.ingest.retry.DELAYS_S", (0.001,))
+
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async def main() -> None:
+        stream = TestStream(clip=H264, frames_per_s=25)
+        async with StreamServer({"cam": stream}) as server:
+            seen, before = Watched(camera_at(server.url("cam"))), 0
+            for number in range(200):
+                await until(lambda: stream.connections > number)  # noqa: B023
+                before = before or descriptors()
+                server.cut_connections("cam")
+                await asyncio.sleep(0)
+            await seen.pictures(3)
+            assert seen.now.connections >= 150
+            assert descriptors() <= before + 2
+            assert len(asyncio.all_tasks()) < 10
+            seen.watch.stop()
 
     asyncio.run(main())
 
@@ -226,6 +250,19 @@ def test_gstreamers_server(system_python, words):  # noqa: F811
             assert seen.infos[0].codec == "h264"
             assert any(unit.is_keyframe for unit in seen.units[:11])
             assert seen.now.measured_fps == pytest.approx(25, rel=0.2)
+
+        asyncio.run(main())
+
+
+def test_gstreamers_refusals_are_told_apart(system_python):  # noqa: F811
+    with rtsp_server(system_python, 0, "digest", "right") as port:
+
+        async def main() -> None:
+            rows = {"cam": ("wrong", IngestProblem.AUTHENTICATION), "nothing": ("right", IngestProblem.NOT_FOUND)}
+            for path, (password, problem) in rows.items():
+                seen = Watched(camera_at(f"rtsp://127.0.0.1:{port}/{path}", user="admin", password=password))
+                assert (await seen.waiting()).problem is problem
+                seen.watch.stop()
 
         asyncio.run(main())
 
