@@ -120,6 +120,7 @@ SHORT = {
     "server/bridge/build.py": "the bridge's own switch and words; `photofinish.machine.compiler` compiles",
     "experiments/autocast.py": "runs in an environment of its own, without Photofinish",
     "client/ui/cameras/page.py": "the one module of it that imports Gradio, which takes seconds",
+    "photofinish/flows/camera/plan.py": "arithmetic, beside commands that measure",
     "photofinish/flows/camera/status.py": "a command that needs no web server beside one that does",
     "photofinish/frame.py": "a value that every room uses",
     "photofinish/machine/lock.py": "a rule that several rooms use",

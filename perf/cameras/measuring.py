@@ -28,7 +28,10 @@ LOOK_S = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepPlan:
-    """How each step is measured. server_pid: 0 for a server that is not ours. source: "" for the synthetic camera."""
+    """How each step is measured. server_pid: 0 for a server that is not ours. source: "" for the synthetic camera.
+
+    is_aligned, cut_every_s: what is hard about the streams, as in StreamPlan.
+    """
 
     address: ServerAddress
     variant: str = ""
@@ -38,10 +41,13 @@ class StepPlan:
     stream_fps: float = 5.0
     size_wh: tuple[int, int] = (640, 360)
     source: str = ""
+    codec: str = "h264"
     nvml: Any | None = None
     idle_gpu_bytes: dict[int, int] = field(default_factory=dict)
     log_folder: Path = Path(".photofinish") / "logs"
     warm_up_limit_s: float = WARM_UP_LIMIT_S
+    is_aligned: bool = False
+    cut_every_s: float = 0.0
 
 
 class LatencyEar:
@@ -72,7 +78,13 @@ async def measure_step(count: int, plan: StepPlan, on_progress: Callable[[str], 
     """So many cameras for the plan's seconds. Raises SourceError when the streams cannot be made."""
     ear, notes = LatencyEar(), list[str]()
     async with StreamProcesses(
-        count, size_wh=plan.size_wh, frames_per_s=plan.stream_fps, source=plan.source
+        count,
+        size_wh=plan.size_wh,
+        frames_per_s=plan.stream_fps,
+        source=plan.source,
+        codec=plan.codec,
+        is_aligned=plan.is_aligned,
+        cut_every_s=plan.cut_every_s,
     ) as streams:
         cell = CameraCell(
             plan.address,
@@ -107,17 +119,19 @@ async def _measured(
         plan.nvml,
         server=ProcessTree(plan.server_pid) if plan.server_pid else None,
         idle_bytes=plan.idle_gpu_bytes,
+        has_media=True,
     ) as gpus:
         meter = CpuMeter(machine_cpu_s)  # also what ended meanwhile, such as a compiler's many processes
         parts = pids_by_part(cell.status(), streams, plan.server_pid)
-        before, started_ns, table = _counts(cell.status()), time.perf_counter_ns(), process_table()
+        first = cell.status()
+        before, started_ns, table = _counts(first), time.perf_counter_ns(), process_table()
         ear.is_open = True
         await _wait(cell, plan.seconds)
         ear.is_open = False
-        after, window_s, later = _counts(cell.status()), (time.perf_counter_ns() - started_ns) / 1e9, process_table()
+        status = cell.status()
+        after, window_s, later = _counts(status), (time.perf_counter_ns() - started_ns) / 1e9, process_table()
         machine_cores = meter.cores()
     await streams.report()
-    status = cell.status()
     late = [value for value in streams.late_p99_ms if value is not None]
     longest = [value for value in streams.late_max_ms if value is not None]
     cores = {part: cores_between(table, later, pids, window_s) for part, pids in parts.items()}
@@ -137,6 +151,11 @@ async def _measured(
         sent=sum(streams.sent),
         restarts=sum(status.restarts.values()),
         notes=tuple(dict.fromkeys([*notes, *status.notes])),
+        busiest_cores={
+            part: max((cores_between(table, later, [pid], window_s) for pid in pids), default=0.0)
+            for part, pids in parts.items()
+        },
+        lost_packets=_lost_packets(status) - _lost_packets(first),
     )
 
 
@@ -160,6 +179,10 @@ async def _wait(cell: CameraCell, seconds: float) -> None:
 
 def _counts(status: CellStatus) -> dict[str, DropCount]:
     return {row.camera: row.count for row in status.cameras}
+
+
+def _lost_packets(status: CellStatus) -> int:
+    return sum(row.ingest.lost_packets for row in status.cameras)
 
 
 def _row(name: str, before: DropCount, after: DropCount, ear: LatencyEar) -> CameraWindow:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 from photofinish.errors import ConfigError
 from photofinish.perf.record.codec import value_from_json
 from photofinish.perf.record.observation import GpuObservation
-from photofinish.perf.record.record import write_whole
+from photofinish.perf.record.record import GZIP_MAGIC, write_whole
 
 CAMERAS_SCHEMA_VERSION = 1
 CAMERAS_KIND = "cameras"
@@ -51,7 +53,8 @@ class CamerasStep:
 
     other_cores: what other programs used; None where not known. late_p99_ms, late_max_ms: how late the generator sent,
     None where too few pictures were sent to tell. restarts: processes that ended by themselves. warm_up_s: until every
-    camera was served; is_warm: whether that came to be.
+    camera was served; is_warm: whether that came to be. busiest_cores: the busiest process of each part.
+    lost_packets: of all cameras through the window. session_limit: decoders that a GPU had open when it opened no more.
     """
 
     cameras: int
@@ -69,6 +72,9 @@ class CamerasStep:
     sent: int = 0
     restarts: int = 0
     notes: tuple[str, ...] = ()
+    busiest_cores: dict[str, float] = field(default_factory=dict)
+    lost_packets: int = 0
+    session_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +105,20 @@ def write_cameras_record(record: CamerasRecord, path: Path) -> None:
 
 
 def read_cameras_record(path: Path) -> CamerasRecord:
-    """The record in a file. Raises ConfigError that says what is wrong with it."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise ConfigError(f"{path} cannot be read as a record of cameras: {exc}") from exc
+    """The record in a file, gzipped or not. Raises ConfigError that says what is wrong with it."""
+    values = json_from_file(path)
     if not is_cameras_record(values) or values.get("schema_version") != CAMERAS_SCHEMA_VERSION:
         raise ConfigError(f"{path} is no record that this version's `photofinish perf cameras` wrote")
     return value_from_json(CamerasRecord, values, path.name)
+
+
+def json_from_file(path: Path) -> Any:
+    """What a file holds, gzipped or not. Raises ConfigError."""
+    try:
+        raw = path.read_bytes()
+        return json.loads(gzip.decompress(raw) if raw.startswith(GZIP_MAGIC) else raw)
+    except (OSError, ValueError, EOFError, zlib.error) as exc:
+        raise ConfigError(f"{path} cannot be read as a record of cameras: {exc}") from exc
 
 
 def is_cameras_record(values: Any) -> bool:
@@ -117,6 +129,6 @@ def is_cameras_record(values: Any) -> bool:
 def is_cameras_file(path: Path) -> bool:
     """Whether a file is a record of cameras; whatever else is wrong with it is its reader's."""
     try:
-        return is_cameras_record(json.loads(path.read_bytes()))
-    except (OSError, ValueError):
+        return is_cameras_record(json_from_file(path))
+    except ConfigError:
         return False

@@ -20,6 +20,7 @@ class GpuObservation:
     """One GPU through one block.
 
     foreign_processes: compute processes on the GPU that belong neither to the server nor to this client.
+    decoder_mean, pcie_mean: percent of the video decoder and of the link's rate, None where nobody asked.
     """
 
     index: int
@@ -33,6 +34,8 @@ class GpuObservation:
     temperature_max_c: float | None = None
     throttle_reasons: tuple[Throttle, ...] = ()
     foreign_processes: int = 0
+    decoder_mean: float | None = None
+    pcie_mean: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

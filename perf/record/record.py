@@ -199,7 +199,7 @@ def write_whole(text: str, path: Path) -> None:
             partial.unlink()
 
 
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_record(path: Path) -> Record:
@@ -209,7 +209,7 @@ def read_record(path: Path) -> Record:
     """
     try:
         raw = path.read_bytes()
-        values = json.loads(gzip.decompress(raw) if raw.startswith(_GZIP_MAGIC) else raw)
+        values = json.loads(gzip.decompress(raw) if raw.startswith(GZIP_MAGIC) else raw)
     except (OSError, ValueError, EOFError, zlib.error) as exc:
         raise ConfigError(
             f"{path} cannot be read as a record: {exc}; give a JSON file that `photofinish perf` wrote"

@@ -13,11 +13,12 @@ from photofinish.perf.judge.claims import Claim
 from photofinish.perf.judge.reasons import Reason
 from photofinish.perf.record.changes import Change, NotRun
 from photofinish.perf.record.record import Arm, Record, Section
+from photofinish.perf.report.cameras.labels import PLAN_LABELS
 from photofinish.perf.report.labels import LABELS
 from photofinish.perf.report.sentences import SENTENCES
 
 LANGUAGES = ("en", "zh")
-ENTRIES = {**LABELS, **SENTENCES}
+ENTRIES = {**LABELS, **SENTENCES, **PLAN_LABELS}
 
 
 _NETWORK = re.compile(r"(.+?)_(?:torch|onnx|trt|aoti|openvino)_")

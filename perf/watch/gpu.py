@@ -22,6 +22,8 @@ THROTTLE_REASONS: Mapping[Throttle, int] = {
 }
 """NVML's clocks-event bits that mean the GPU was held back. Idle and application clocks are not among them."""
 DEFAULT_INTERVAL_S = 0.1
+LANE_BYTES_PER_S: Mapping[int, float] = {1: 250e6, 2: 500e6, 3: 985e6, 4: 1969e6, 5: 3938e6, 6: 7563e6}
+"""What one lane of PCI Express carries one way, by generation."""
 
 
 @dataclass(slots=True)
@@ -31,6 +33,8 @@ class _Readings:
     sm_clock_mhz: list[float] = field(default_factory=list)
     temperature_c: list[float] = field(default_factory=list)
     device_bytes: list[int] = field(default_factory=list)
+    decoder: list[float] = field(default_factory=list)
+    pcie: list[float] = field(default_factory=list)
     reasons: set[Throttle] = field(default_factory=set)
 
 
@@ -39,7 +43,7 @@ class GpuWatch:
 
     idle_bytes: memory in use on each GPU before the server was started, for the device difference where the processes
     on the GPU cannot be told apart (containers hide them). client: a process that computes by itself where no model is
-    given.
+    given. has_media: whether decoder and link are asked for too, which takes 40 ms each time.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class GpuWatch:
         client: ProcessTree | None = None,
         idle_bytes: Mapping[int, int] | None = None,
         interval_s: float = DEFAULT_INTERVAL_S,
+        has_media: bool = False,
     ) -> None:
         self._nvml = nvml
         self._model = model
@@ -58,6 +63,7 @@ class GpuWatch:
         self._client = client
         self._idle_bytes = dict(idle_bytes or {})
         self._interval_s = interval_s
+        self._has_media = has_media
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._handles = gpu_handles(nvml)
@@ -100,6 +106,11 @@ class GpuWatch:
         ):
             if (value := told(nvml, read)) is not None:
                 values.append(value)
+        if self._has_media:
+            if (decoder := told(nvml, lambda: float(nvml.nvmlDeviceGetDecoderUtilization(handle)[0]))) is not None:
+                readings.decoder.append(decoder)
+            if (pcie := told(nvml, lambda: _pcie_percent(nvml, handle))) is not None:
+                readings.pcie.append(pcie)
         bits = told(nvml, lambda: int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))) or 0
         readings.reasons.update(name for name, bit in THROTTLE_REASONS.items() if bits & bit)
 
@@ -122,6 +133,8 @@ class GpuWatch:
             temperature_max_c=max(readings.temperature_c, default=None),
             throttle_reasons=tuple(sorted(readings.reasons)),
             foreign_processes=len(set(by_process) - ours) if known & set(by_process) else 0,
+            decoder_mean=_mean(readings.decoder),
+            pcie_mean=_mean(readings.pcie),
         )
 
     def _memory(self, index: int, by_process: Mapping[int, int], device: list[int]) -> tuple[int | None, MemoryMethod]:
@@ -137,6 +150,14 @@ class GpuWatch:
         if device:
             return max(device), "device"
         return None, "none"
+
+
+def _pcie_percent(nvml: Any, handle: Any) -> float | None:
+    """Of what the link carries in the busier direction now; None where its generation is not known."""
+    kinds = (nvml.NVML_PCIE_UTIL_TX_BYTES, nvml.NVML_PCIE_UTIL_RX_BYTES)
+    busier = max(float(nvml.nvmlDeviceGetPcieThroughput(handle, kind)) for kind in kinds) * 1024
+    lane = LANE_BYTES_PER_S.get(int(nvml.nvmlDeviceGetCurrPcieLinkGeneration(handle)))
+    return 100 * busier / (lane * int(nvml.nvmlDeviceGetCurrPcieLinkWidth(handle))) if lane else None
 
 
 def _mean(values: list[float]) -> float | None:

@@ -154,11 +154,16 @@ def report(record: Path, out: Path | None, lang: str) -> None:
     from photofinish.flows.bench import draw_reports, place_of_reports
     from photofinish.perf.cameras.lists import lines_from_file
     from photofinish.perf.record.cameras import is_cameras_file
+    from photofinish.perf.record.find import is_find_file
     from photofinish.perf.record.record import read_record
+    from photofinish.perf.report.cameras.find import text_of_file
     from photofinish.perf.report.text import terminal_report
 
     if is_cameras_file(record):
         click.echo("\n".join(lines_from_file(record)))
+        return
+    if is_find_file(record):
+        click.echo(text_of_file(record, out or place_of_reports(record, RESULTS)))
         return
     findings = draw_reports(read_record(record), out or place_of_reports(record, RESULTS), lang)
     click.echo(terminal_report(findings, lang=lang))

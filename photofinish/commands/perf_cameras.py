@@ -1,11 +1,13 @@
-"""`photofinish perf cameras`: how many cameras this machine carries, as a check list."""
+"""`photofinish perf cameras`: how many cameras a machine carries: a check list, or a plan before it is bought."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from photofinish.commands.perf_options import RESULTS, SECONDS, whole_numbers
 
@@ -13,13 +15,68 @@ LIMITS = {
     "min_fps_percent": ("Of --fps that the slowest camera must have.", 95),
     "mean_ms": ("From capture to boxes, the mean.", 100),
     "p95_ms": ("P95 of it.", 150),
-    "p99_ms": ("P99 of it.", 200),
-    "max_drop_percent": ("Of due frames.", 1),
+    "p99_ms": ("P99 of it; with --find, of each camera, and 150.", 200),
+    "max_drop_percent": ("Of due frames; with --find, of each camera's.", 1),
     "max_cpu_percent": ("Of this machine's cores, without the streams' own.", 90),
     "max_gpu_percent": ("Mean use of each GPU.", 90),
     "max_memory_percent": ("Of this machine's memory.", 90),
     "max_gpu_memory_percent": ("Of each GPU's memory.", 90),
     "min_map": ("mAP50-95 of the accuracy gate.", None),
+}
+SERVER = {"url": None, "http_url": None, "variant": "", "repository": Path("model_repository"), "source": ""}
+MODES: dict[str, dict[str, Any]] = {
+    "streams": {
+        **dict.fromkeys(LIMITS),
+        **SERVER,
+        "streams": "1,10,30,50,70",
+        "seconds": 60.0,
+        "codec": "h264",
+        "stream_fps": 5.0,
+        "stream_size": "640x360",
+        "frames_per_s": 5.0,
+        "out": RESULTS / "cameras.json",
+    },
+    "find": {
+        **SERVER,
+        "codec": "h264",
+        "stream_fps": 25.0,
+        "stream_size": "1280x720",
+        "frames_per_s": 5.0,
+        "p99_ms": 150.0,
+        "max_drop_percent": 1.0,
+        "start": 8,
+        "most": 2000,
+        "seconds": 60.0,
+        "confirm_seconds": 600.0,
+        "minutes": None,
+        "hard_runs": True,
+        "anew": False,
+        "out": RESULTS / "cameras_find.json",
+    },
+    "plan": {
+        "cameras": 0,
+        "codec": "h264",
+        "stream_fps": 25.0,
+        "stream_size": "1280x720",
+        "frames_per_s": 5.0,
+        "gpu": None,
+        "engine": None,
+        "plan_format": "text",
+        "lang": "en",
+        "out": None,
+    },
+}
+"""What each way of the command takes, and what holds unless it is given."""
+CALLS = {
+    "streams": "photofinish.flows.camera.perf:measure_cameras",
+    "find": "photofinish.flows.camera.find:find_cameras",
+    "plan": "photofinish.flows.camera.plan:print_plan",
+}
+FLAGS = {
+    "frames_per_s": "--fps",
+    "stream_fps": "--stream-fps",
+    "stream_size": "--stream-size",
+    "plan_format": "--format",
 }
 
 
@@ -31,27 +88,73 @@ def limit_flags(command: Any) -> Any:
     return command
 
 
+def chosen_mode(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The way that was asked for and its options, defaults put in. Raises UsageError for a flag of another way."""
+    asked = [mode for mode in MODES if options.pop(f"is_{mode}", False)]
+    if len(asked) > 1:
+        raise click.UsageError(f"choose one of {' and '.join(f'--{mode}' for mode in asked)}")
+    mode = asked[0] if asked else "streams"
+    if (share := options.pop("max_drops", None)) is not None:
+        options["max_drop_percent"] = 100 * share
+    context, taken = click.get_current_context(), MODES[mode]
+    for name in options.keys() - taken.keys():
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
+            ways = " or ".join(f"--{other}" for other in MODES if name in MODES[other])
+            raise click.UsageError(f"{flag} belongs to {ways}, and says nothing with --{mode}")
+    given = {name: value for name in taken if (value := options.get(name)) is not None}
+    return mode, {**taken, **given}
+
+
 @click.command()
-@click.option("--streams", default="1,10,30,50,70", show_default=True, help="Numbers of cameras, one step each.")
-@click.option("--seconds", type=SECONDS, default=60.0, show_default=True, help="One step's length after its warm-up.")
+@click.option("--plan", "is_plan", is_flag=True, help="What GPUs would carry, by arithmetic; measures nothing.")
+@click.option("--find", "is_find", is_flag=True, help="Search the most cameras that hold the goal, and confirm them.")
+@click.option("--streams", help="Numbers of cameras, one step each.  [default: 1,10,30,50,70]")
+@click.option("--cameras", type=click.IntRange(1, 100_000), help="With --plan: how many are wanted.")
+@click.option("--seconds", type=SECONDS, help="One step's length after its warm-up.  [default: 60]")
+@click.option("--confirm-seconds", type=SECONDS, help="With --find: the confirmation's length.  [default: 600]")
+@click.option("--minutes", type=SECONDS, help="With --find: end in time; the same command goes on.")
+@click.option("--start", type=click.IntRange(1), help="With --find: the first number of cameras.  [default: 8]")
+@click.option("--most", type=click.IntRange(1), help="With --find: no more are tried.  [default: 2000]")
+@click.option("--hard-runs/--no-hard-runs", default=None, help="With --find: two hard runs at the end.  [default: yes]")
+@click.option("--anew", is_flag=True, default=None, help="With --find: forget what --out holds of an earlier search.")
 @click.option("--url", help="host:port of a Triton gRPC endpoint; without it a server is started on --repository.")
 @click.option("--http-url", help="host:port of its HTTP endpoint, where it is not one below.")
-@click.option("--variant", default="", help="Full name or suffix; default: the first optimised one.")
-@click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
-@click.option("--source", default="", help="A video that the streams show; default: the synthetic camera.")
-@click.option("--stream-fps", type=click.FloatRange(0.5, 60), default=5.0, show_default=True, help="The streams send.")
-@click.option("--stream-size", default="640x360", show_default=True, help="The streams' width x height.")
+@click.option("--variant", help="Full name or suffix; default: the first optimised one.")
+@click.option("--repository", type=click.Path(path_type=Path), help="[default: model_repository]")
+@click.option("--source", help="A video that the streams show; default: the synthetic camera.")
+@click.option("--codec", type=click.Choice(["h264", "hevc", "mjpeg"]), help="Of the streams.  [default: h264]")
 @click.option(
-    "--fps", "frames_per_s", type=click.FloatRange(0.1, 60), default=5.0, show_default=True, help="Inferred of each."
+    "--stream-fps",
+    "--send-fps",
+    "stream_fps",
+    type=click.FloatRange(0.5, 60),
+    help="Each stream sends.  [default: 5; 25 with --find and --plan]",
 )
-@click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "cameras.json", show_default=True)
+@click.option(
+    "--stream-size",
+    "--size",
+    "stream_size",
+    help="Width x height of each.  [default: 640x360; 1280x720 with --find and --plan]",
+)
+@click.option(
+    "--fps", "--infer-fps", "frames_per_s", type=click.FloatRange(0.1, 60), help="Inferred of each.  [default: 5]"
+)
+@click.option("--gpu", metavar="NAME", help="With --plan: show the arithmetic for this one, such as A10.")
+@click.option("--engine", type=click.Path(path_type=Path), help="With --plan: a record of your own `perf sweep`.")
+@click.option("--format", "plan_format", type=click.Choice(["text", "markdown", "json"]), help="Of the plan.")
+@click.option("--lang", type=click.Choice(["en", "zh"]), help="Of the plan.  [default: en]")
+@click.option("--out", type=click.Path(path_type=Path), help=f"[default: in {RESULTS}; a plan is printed]")
+@click.option("--max-drops", type=click.FloatRange(0, 1), help="The same as --max-drop-percent, as a share: 0.01.")
 @limit_flags
-def cameras(streams: str, **options: Any) -> None:
-    """Real RTSP streams in growing numbers, and a check list for each number.
+def cameras(**options: Any) -> None:
+    """Real RTSP streams in growing numbers, and a check list for each number; or --find, or --plan.
 
-    Exit code 3 when a line is missed, or when the streams were sent late, which voids a step.
+    Exit code 3 when a line is missed, when the streams were sent late, which voids a step, or when nothing was found.
     """
-    from photofinish.flows.camera.perf import measure_cameras
-
-    limits = {name: value for name in LIMITS if (value := options.pop(name)) is not None}
-    measure_cameras(counts=whole_numbers(streams), limits=limits, **options)
+    mode, chosen = chosen_mode(options)
+    if mode == "streams":
+        limits = {name: value for name in LIMITS if (value := chosen.pop(name)) is not None}
+        chosen |= {"counts": whole_numbers(chosen.pop("streams")), "limits": limits}
+    module, _, name = CALLS[mode].partition(":")
+    getattr(import_module(module), name)(**chosen)

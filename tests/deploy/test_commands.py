@@ -6,7 +6,9 @@ points become folders, service names and ports become loopback addresses, and Tr
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from photofinish.client.cameras.streams.process import StreamPlan
 from photofinish.server.triton.files import find_triton
 from photofinish.server.triton.ports import choose_ports
 from photofinish.server.triton.run_folder import fill_run_folder, server_environment
@@ -156,3 +159,36 @@ def test_split_view_runs_against_triton_with_metrics_of_its_own(triton: dict[str
         if process.poll() is None:
             process.kill()
     assert process.returncode in (0, 130), errors
+
+
+def test_cameras_run_their_list_against_triton(triton: dict[str, str], tmp_path: Path) -> None:
+    plan = StreamPlan(first=1, count=1, size_wh=(128, 96), frames_per_s=5.0, seconds=2.0)
+    words = [sys.executable, "-m", "photofinish.client.cameras.streams.process", plan.to_text()]
+    streams = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    status = choose_ports(grpc=0, http=0, metrics=0).metrics
+    places = {**triton, "0.0.0.0": "127.0.0.1", "/cameras/": f"{tmp_path}/", ":7870": f":{status}"}
+    places |= {"--status-port=7870": f"--status-port={status}", "--port=7860": "--port=0"}
+    line = [str(Path(sys.executable).parent / "photofinish"), *command_of("cameras", places)[1:]]
+    try:
+        assert streams.stdout is not None
+        port = json.loads(streams.stdout.readline())["port"]
+        row = f'[[camera]]\nname = "gate"\nurl = "rtsp://127.0.0.1:{port}/test-001"\n'
+        (tmp_path / "cameras.toml").write_text(row, encoding="utf-8")
+        process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            health = compose_document()["services"]["cameras"]["healthcheck"]["test"][1:]
+            check = [part.replace(":7870", f":{status}") for part in health]
+            inferred = re.compile(r'photofinish_camera_frames_inferred_total\{camera="gate"\} [1-9]')
+            wait_for(lambda: bool(inferred.search(answer_of(f"http://127.0.0.1:{status}/metrics"))), process)
+            assert is_healthy(check)
+            assert answer_of(f"http://127.0.0.1:{status}/readyz") == "ok\n"
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            if process.poll() is None:
+                process.kill()
+    finally:
+        streams.kill()
+        streams.wait()
+    assert process.returncode == 0, errors
+    assert "frames due =" in errors

@@ -14,12 +14,14 @@ import compose_spec
 import pytest
 import yaml
 
+from photofinish.address.credentials import PASSWORD_VARIABLE, USER_VARIABLE
 from photofinish.client.cameras.endpoint.board import CellBoard
 from photofinish.client.cameras.endpoint.metrics import registry_of_cell
+from photofinish.client.cameras.list.reading import cameras_from_file
 from tests.client.cameras.endpoint.statuses import camera_status, cell_status, inferred
 from tests.deploy.compose import CHECKOUT, COMPOSE_PATH, compose_document, compose_variables
 
-OWN_SERVICES = ("export", "triton", "ui")
+OWN_SERVICES = ("export", "triton", "ui", "cameras")
 
 
 def refusal_of(document: dict[str, Any]) -> str:
@@ -79,10 +81,10 @@ def test_triton_waits_for_the_export_and_reads_its_repository() -> None:
     assert services["ui"]["depends_on"] == {"triton": {"condition": "service_healthy", "restart": True}}
 
 
-def test_shared_memory_reaches_from_the_split_view_to_triton() -> None:
+def test_shared_memory_reaches_from_the_clients_to_triton() -> None:
     services = compose_document()["services"]
     assert services["triton"]["ipc"] == "shareable"
-    assert services["ui"]["ipc"] == "service:triton"
+    assert services["ui"]["ipc"] == services["cameras"]["ipc"] == "service:triton"
     assert "shm_size" in services["triton"]
 
 
@@ -106,11 +108,44 @@ def test_camera_and_source_come_from_the_environment() -> None:
     assert "--source=rtsp://camera/stream" in service["command"]
 
 
+def test_cameras_start_only_when_they_are_asked_for() -> None:
+    services = compose_document()["services"]
+    assert {name for name, service in services.items() if service.get("profiles")} == {"cameras"}
+    assert services["cameras"]["profiles"] == ["cameras"]
+    assert not any("cameras" in service.get("depends_on", {}) for service in services.values())
+
+
+def test_cameras_run_beside_the_split_view() -> None:
+    services = compose_document({"CAMERAS_DIR": "/srv/cameras", "CAMERAS_PASSWORD": "x"})["services"]
+    cameras, ui = services["cameras"], services["ui"]
+    for key in ("build", "depends_on", "restart", "user"):
+        assert cameras[key] == ui[key], key
+    assert cameras["volumes"] == ["/srv/cameras:/cameras:ro"]
+    assert cameras["env_file"] == [{"path": "/srv/cameras/cameras.env", "required": False}]
+    assert cameras["environment"][PASSWORD_VARIABLE] == "x"
+    assert set(cameras["environment"]) == {USER_VARIABLE, PASSWORD_VARIABLE}
+    assert cameras["ports"] == ["127.0.0.1:7861:7860", "127.0.0.1:7870:7870"]
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert len({port.rpartition(":")[0] for port in published}) == len(published)
+
+
+def test_the_health_of_cameras_is_their_own_and_not_the_servers() -> None:
+    """A cell that is started again does not bring a server back, and all cameras would lose their connections."""
+    check = " ".join(compose_document()["services"]["cameras"]["healthcheck"]["test"])
+    assert "127.0.0.1:7870/healthz" in check
+
+
+def test_the_example_list_of_cameras_is_one() -> None:
+    found = cameras_from_file(CHECKOUT / "deploy" / "cameras.toml", {})
+    assert not found.problems
+    assert [camera.name for camera in found.cameras] == ["gate", "yard"]
+
+
 def test_every_mounted_and_copied_file_exists() -> None:
     for service in compose_document()["services"].values():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
-            if source.startswith("./") and source != "./data":
+            if source.startswith("./") and source not in ("./data", "./cameras"):
                 assert (CHECKOUT / source).exists(), f"{volume} mounts what is not there"
     sent = {
         line[1:]
@@ -152,8 +187,9 @@ def test_prometheus_config_is_valid_and_scrapes_services_of_the_file(tmp_path: P
     assert check.returncode == 0, check.stdout + check.stderr
     jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["scrape_configs"]
     targets = {target for job in jobs for entry in job["static_configs"] for target in entry["targets"]}
-    assert targets == {"triton:8002", "ui:9108"}
+    assert targets == {"triton:8002", "ui:9108", "cameras:7870"}
     assert "--metrics-port=9108" in compose_document()["services"]["ui"]["command"]
+    assert {"--status-host=0.0.0.0", "--status-port=7870"} <= set(compose_document()["services"]["cameras"]["command"])
 
 
 def queries_of(dashboard: str) -> list[str]:

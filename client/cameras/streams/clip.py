@@ -119,8 +119,13 @@ def clip_from_source(
         chosen = islice(source.frames(), skip_frames, skip_frames + count * step, step)
         images = (_resized(frame.image_hwc_bgr, size_wh) for frame in chosen)
         return clip_from_images(
-            images, codec=codec, frames_per_s=frames_per_s, keyframe_every=max(round(2 * frames_per_s), 1)
+            images, codec=codec, frames_per_s=frames_per_s, keyframe_every=keyframe_every(frames_per_s)
         )
+
+
+def keyframe_every(frames_per_s: float) -> int:
+    """Pictures from one keyframe of a test stream to the next: two seconds of them."""
+    return max(round(2 * frames_per_s), 1)
 
 
 def synthetic_spec(seed: int, size_wh: tuple[int, int], frames_per_s: float) -> str:

@@ -37,8 +37,10 @@ class StreamProcesses:
         source: str = "",
         codec: str = "h264",
         seconds: float = 8.0,
+        is_aligned: bool = False,
+        cut_every_s: float = 0.0,
     ) -> None:
-        """source: a video that they show; without one the synthetic camera."""
+        """source: a video that they show; without one the synthetic camera. The last two as in StreamPlan."""
         self._plans = [
             StreamPlan(
                 first=first + 1,
@@ -48,6 +50,8 @@ class StreamProcesses:
                 source=source,
                 codec=codec,
                 seconds=seconds,
+                is_aligned=is_aligned,
+                cut_every_s=cut_every_s,
             )
             for first in range(0, count, STREAMS_A_PROCESS)
         ]

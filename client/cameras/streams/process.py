@@ -23,6 +23,7 @@ from photofinish.client.cameras.streams.clip import (
     ClipCodec,
     clip_from_source,
     is_video_file,
+    keyframe_every,
     synthetic_spec,
 )
 from photofinish.client.cameras.streams.server import StreamServer
@@ -35,7 +36,11 @@ DIFFERENT_CLIPS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamPlan:
-    """What one process serves. first: number of its first stream; source: a video, "" for the synthetic camera."""
+    """What one process serves. first: number of its first stream; source: a video, "" for the synthetic camera.
+
+    is_aligned: the keyframes of all streams come at once. cut_every_s: so often every fifth stream loses its
+    connections, 0 for never.
+    """
 
     first: int
     count: int
@@ -44,6 +49,8 @@ class StreamPlan:
     seconds: float = 8.0
     source: str = ""
     codec: str = "h264"
+    is_aligned: bool = False
+    cut_every_s: float = 0.0
 
     def to_text(self) -> str:
         """As it travels on the command line."""
@@ -59,6 +66,11 @@ def plan_from_text(text: str) -> StreamPlan:
 def stream_name(number: int) -> str:
     """The path of a stream, from 1."""
     return f"test-{number:03d}"
+
+
+def is_cut(number: int) -> bool:
+    """Whether a stream, from 1, is of the fifth that `cut_every_s` is about."""
+    return number % 5 == 0
 
 
 def clips_for(plan: StreamPlan) -> list[Clip]:
@@ -87,11 +99,17 @@ async def serve(plan: StreamPlan, wishes: queue.SimpleQueue[str]) -> None:
         stream_name(plan.first + number): TestStream(clip=clips[number % len(clips)], frames_per_s=plan.frames_per_s)
         for number in range(plan.count)
     }
-    async with StreamServer(streams, seed=random.randrange(1 << 30)) as server:
+    align_s = keyframe_every(plan.frames_per_s) / plan.frames_per_s if plan.is_aligned else 0.0
+    async with StreamServer(streams, seed=random.randrange(1 << 30), align_s=align_s) as server:
         _print({"port": server.port})
         next_s = time.monotonic() + REPORT_EVERY_S
+        cut_s = time.monotonic() + plan.cut_every_s
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
+            if plan.cut_every_s and time.monotonic() > cut_s:
+                cut_s += plan.cut_every_s
+                for number in filter(is_cut, range(plan.first, plan.first + plan.count)):
+                    server.cut_connections(stream_name(number))
             is_asked = not wishes.empty()
             if is_asked and wishes.get() == "begin":
                 for stream in streams.values():

@@ -24,7 +24,8 @@ _REASONS = {200: "OK", 401: "Unauthorized", 404: "Not Found", 455: "Method Not V
 class StreamServer:
     """Serves the streams at `rtsp://host:port/<path>`. An asynchronous context manager; RTP over TCP only.
 
-    streams: by path, may be changed while it runs.
+    streams: by path, may be changed while it runs. align_s: pictures of every connection begin at a multiple of it, on
+    a clock that all processes of this machine share, so that keyframes come all at once; 0 for any moment.
     """
 
     def __init__(
@@ -35,9 +36,11 @@ class StreamServer:
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         seed: int = 0,
+        align_s: float = 0.0,
     ) -> None:
         self.streams = streams
         self.port = port
+        self.align_s = align_s
         self._host = host
         self._tls = tls
         self.chance = random.Random(seed)
@@ -181,7 +184,9 @@ class _Watcher(asyncio.Protocol):
             return
         stream.connections += 1
         sender = StreamSender(stream, self._channel, self._server.chance)
-        begin_s = time.perf_counter() + self._server.chance.random() / stream.frames_per_s
+        now_s, align_s = time.perf_counter(), self._server.align_s
+        later_s = align_s - now_s % align_s if align_s else self._server.chance.random() / stream.frames_per_s
+        begin_s = now_s + later_s
         self._plan(stream, sender, begin_s, begin_s, 0)
 
     def _plan(self, stream: TestStream, sender: StreamSender, begin_s: float, planned_s: float, index: int) -> None:

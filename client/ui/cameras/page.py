@@ -1,4 +1,4 @@
-"""The Gradio page of a running cell; its words in English and Chinese lie in assets/words.json."""
+"""The Gradio page of a running cell; its words lie in assets/words.json and messages.json."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ ASSETS = Path(__file__).resolve().parent / "assets"
 
 
 def page_script() -> str:
-    """What the page runs: its words, then its code."""
-    words = json.dumps(json.loads((ASSETS / "words.json").read_text(encoding="utf-8")), ensure_ascii=False)
-    return f"const PHOTOFINISH_WORDS = {words};\n{(ASSETS / 'cameras.js').read_text(encoding='utf-8')}"
+    """What the page runs: its words and the cell's messages in Chinese, then its code."""
+    words, messages = (
+        json.dumps(json.loads((ASSETS / f"{name}.json").read_text(encoding="utf-8")), ensure_ascii=False)
+        for name in ("words", "messages")
+    )
+    code = (ASSETS / "cameras.js").read_text(encoding="utf-8")
+    return f"const PHOTOFINISH_WORDS = {words};\nconst PHOTOFINISH_MESSAGES = {messages};\n{code}"
 
 
 def build_page() -> gr.Blocks:

@@ -29,6 +29,8 @@ from photofinish.perf.record.environment import environment_fingerprint, utc_now
 from photofinish.perf.record.record import require_writable
 from photofinish.server.triton.embedded import EmbeddedServer
 
+STREAM_CODECS = ("h264", "hevc")
+
 
 def measure_cameras(
     *,
@@ -41,27 +43,32 @@ def measure_cameras(
     source: str,
     stream_fps: float,
     stream_size: str,
+    codec: str,
     frames_per_s: float,
     limits: dict[str, float],
     out: Path,
 ) -> None:
     """One check list for each number of cameras on stdout. Raises VerdictError when a line is missed."""
-    size_wh = size_from_text(stream_size)
+    size_wh = required_stream(stream_size, codec, stream_fps, frames_per_s)
     require_writable(out)
     if not counts:
         raise ConfigError("--streams needs a number of cameras, such as 1,10,30")
-    if frames_per_s > stream_fps:
-        raise ConfigError(f"--fps {frames_per_s:g} is more than the streams send; raise --stream-fps {stream_fps:g}")
-    with opened_nvml() as nvml, _served(url, http_url, variant, repository, nvml) as (at, card, server):
+    with opened_nvml() as nvml, served_for_cameras(url, http_url, variant, repository, nvml) as (at, card, server):
         plan = replace(
-            at, seconds=seconds, wanted_fps=frames_per_s, stream_fps=stream_fps, size_wh=size_wh, source=source
+            at,
+            seconds=seconds,
+            wanted_fps=frames_per_s,
+            stream_fps=stream_fps,
+            size_wh=size_wh,
+            source=source,
+            codec=codec,
         )
         record = CamerasRecord(
             command=repeat_command(),
             created_utc=utc_now(),
             environment=environment_fingerprint(nvml, server=server),
             variant=plan.variant,
-            stream={"size_wh": size_wh, "frames_per_s": stream_fps, "codec": "h264", "source": source or "synthetic"},
+            stream={"size_wh": size_wh, "frames_per_s": stream_fps, "codec": codec, "source": source or "synthetic"},
             wanted_fps=frames_per_s,
             limits={**DEFAULT_LIMITS, **limits},
             accuracy=dict(card.accuracy),
@@ -80,8 +87,18 @@ def measure_cameras(
         raise VerdictError(f"not everything holds: {'; '.join(faults)}")
 
 
+def required_stream(stream_size: str, codec: str, stream_fps: float, frames_per_s: float) -> tuple[int, int]:
+    """The streams' width and height. Raises ConfigError for those that cannot be made, or send less than is wanted."""
+    size_wh = size_from_text(stream_size)
+    if codec not in STREAM_CODECS:
+        raise ConfigError(f"test streams are of {' or '.join(STREAM_CODECS)}; {codec} is for --plan")
+    if frames_per_s > stream_fps:
+        raise ConfigError(f"--fps {frames_per_s:g} is more than the streams send; raise --stream-fps {stream_fps:g}")
+    return size_wh
+
+
 @contextlib.contextmanager
-def _served(
+def served_for_cameras(
     url: str | None, http_url: str | None, variant: str, repository: Path, nvml: Any | None
 ) -> Iterator[tuple[StepPlan, ModelCard, dict[str, Any]]]:
     """The server of the user, or one of our own, with what every step needs of it."""

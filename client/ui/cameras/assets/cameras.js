@@ -26,11 +26,26 @@
   const state = (row) => [word("phase", row.ingest.phase), word("step", row.step)].filter(Boolean).join(", ");
   const mostly = (row) => Object.entries(row.count.dropped).sort((a, b) => b[1] - a[1])[0]?.[0];
 
+  // What the cell says, in the reader's language: by the table of its messages; what is not in it stays as it is.
+  const MESSAGES = PHOTOFINISH_MESSAGES.map(([said, translated]) => {
+    const keys = [...said.matchAll(/\{(\w+)\}/g)].map((found) => found[1]);
+    const pattern = said.split(/\{\w+\}/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("([^]+?)");
+    return { keys, pattern: new RegExp(`^${pattern}$`), translated, size: said.length };
+  }).sort((a, b) => a.keys.length - b.keys.length || b.size - a.size);
+  function translated(message) {
+    if (language === "en" || !message) return message;
+    for (const { keys, pattern, translated: text } of MESSAGES) {
+      const found = pattern.exec(message);
+      if (found) return filled(text, Object.fromEntries(keys.map((key, at) => [key, translated(found[at + 1])])));
+    }
+    return message;
+  }
+
   function wrong(row) {
-    const message = row.ingest.message || row.decode_message;
-    const problem = language === "en" ? "" : word("problem", row.ingest.problem);
+    const said = row.ingest.message || row.decode_message, message = translated(said);
     const next = row.ingest.next_try_s == null ? "" : filled(word("next_try"), { seconds: row.ingest.next_try_s.toFixed(0) });
-    const text = problem && message ? `${problem}（${message}）` : problem || message;
+    const problem = language === "en" ? "" : word("problem", row.ingest.problem);
+    const text = !message ? problem : problem && message === said ? `${problem}（${message}）` : message;
     return [text, next].filter(Boolean).join(language === "zh" ? "，" : "; ");
   }
 
@@ -234,7 +249,7 @@
       last = await load("cameras/state");
       const one = wanted == null || last.starting ? null : await load(`cameras/camera?name=${encodeURIComponent(wanted)}`);
       if (wanted !== chosen) return;
-      const notes = last.starting ? [word("starting")] : [...(last.server_message ? [filled(word("server"), { message: last.server_message })] : []), ...(language === "en" ? last.notes : degraded(last.cameras))];
+      const notes = last.starting ? [word("starting")] : [...(last.server_message ? [filled(word("server"), { message: translated(last.server_message) })] : []), ...(language === "en" ? last.notes : degraded(last.cameras))];
       if (last.silence_s > 10) notes.unshift(filled(word("silent"), { seconds: last.silence_s.toFixed(0) }));
       if (wanted != null && !one && !last.starting) notes.push(word("gone"));
       showNotes(notes);

@@ -1,0 +1,138 @@
+"""What is published of GPUs and was measured of two: decoder rates, tensor and memory rates, the engine's rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from photofinish.errors import ConfigError
+
+PlanCodec = Literal["h264", "hevc", "mjpeg"]
+DecoderFamily = Literal["Turing", "Ampere", "Ada", "Blackwell"]
+
+DECODER_SOURCE = "NVIDIA's NVDEC Application Note, Video Codec SDK 13.0, section 3: 1920 x 1080, one engine"
+PIXELS_1080P = 1920 * 1080
+DECODER_RATES: Mapping[DecoderFamily, tuple[Mapping[PlanCodec, float], float]] = {
+    "Turing": ({"h264": 771, "hevc": 1316}, 1860),
+    "Ampere": ({"h264": 748, "hevc": 1415}, 1665),
+    "Ada": ({"h264": 903, "hevc": 1641}, 2160),
+    "Blackwell": ({"h264": 2172, "hevc": 1872}, 2362),
+}
+"""Frames a second of one engine by codec, and the clock in MHz at which they hold. No engine decodes MJPEG here."""
+DECODER_SHARE = 0.85
+"""Of the published rate that is planned with: one H200 gave 0.89 of it at 1280 x 720, and machines need some headroom.
+"""
+SESSIONS_MEASURED = 285
+"""Where `cuvidCreateDecoder` refused on one H200 with driver 580."""
+SESSIONS_PUBLISHED = 200
+"""Above so many streams NVIDIA's DeepStream notes ask for settings of the driver on Ampere, Ada and Hopper."""
+SESSION_MIB_720P = 26.0
+"""Memory of one session at 1280 x 720 on one H200; taken to grow with the pixels."""
+ENGINE_MIB = 1024
+"""A served small detector and its process's context, rounded up."""
+CPU_MS_720P = 3.0
+"""One core's time for a picture of 1280 x 720, decoded by FFmpeg from a clip with noise in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRate:
+    """Pictures a second through the server, as a committed record has it. record: its name under results/."""
+
+    images_per_s: float
+    what: str
+    record: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silicon:
+    """One GPU. tensor_tflops: dense FP16 with FP32 sums; bandwidth_gb_s: of its memory; both from its data sheet.
+
+    decoder_clock_mhz: what its engines run at, 0 where the family's published clock holds. engine: its own measured
+    rate, None where the one of ENGINE_BASE is scaled. sessions: decoders that can be open at once.
+    """
+
+    name: str
+    family: DecoderFamily
+    engines: int
+    memory_gib: float
+    tensor_tflops: float
+    bandwidth_gb_s: float
+    decoder_clock_mhz: float = 0.0
+    sessions: int = SESSIONS_PUBLISHED
+    engine: EngineRate | None = None
+
+    def decoder_fps(self, codec: PlanCodec, size_wh: tuple[int, int]) -> float:
+        """Frames a second that all of its engines decode: published, by clock and by pixels; 0 where none can."""
+        rates, clock_mhz = DECODER_RATES[self.family]
+        share = self.decoder_clock_mhz / clock_mhz if self.decoder_clock_mhz else 1.0
+        return self.engines * rates.get(codec, 0.0) * share * PIXELS_1080P / (size_wh[0] * size_wh[1])
+
+
+ENGINE_H100 = EngineRate(
+    images_per_s=5079.5,
+    what="demo detector, 640 x 640, FP16 compiled, batches of 8 from 8 clients",
+    record="h100_bridge_server_check.json",
+)
+ENGINE_H200 = EngineRate(
+    images_per_s=4159.6,
+    what="demo detector, 640 x 640, FP16 in ONNX Runtime, batches of 8 from 8 clients",
+    record="h200_scale_1.json",
+)
+GPUS = (
+    Silicon(name="T4", family="Turing", engines=2, memory_gib=16, tensor_tflops=65, bandwidth_gb_s=320),
+    Silicon(name="A10", family="Ampere", engines=2, memory_gib=24, tensor_tflops=125, bandwidth_gb_s=600),
+    Silicon(name="L4", family="Ada", engines=4, memory_gib=24, tensor_tflops=121, bandwidth_gb_s=300),
+    Silicon(name="RTX 4090", family="Ada", engines=1, memory_gib=24, tensor_tflops=165, bandwidth_gb_s=1008),
+    Silicon(name="RTX 5070", family="Blackwell", engines=1, memory_gib=12, tensor_tflops=62, bandwidth_gb_s=672),
+    Silicon(
+        name="H100",
+        family="Turing",  # NVIDIA's note: as Turing, by the clock
+        engines=7,
+        memory_gib=80,
+        tensor_tflops=989,
+        bandwidth_gb_s=3350,
+        decoder_clock_mhz=1545,
+        sessions=SESSIONS_MEASURED,
+        engine=ENGINE_H100,
+    ),
+    Silicon(
+        name="H200",
+        family="Turing",
+        engines=7,
+        memory_gib=141,
+        tensor_tflops=989,
+        bandwidth_gb_s=4800,
+        decoder_clock_mhz=1545,
+        sessions=SESSIONS_MEASURED,
+        engine=ENGINE_H200,
+    ),
+)
+ENGINE_BASE = "H200"
+"""The GPU whose measured rate is scaled for those that nobody has measured."""
+
+
+def gpu_named(name: str) -> Silicon:
+    """The GPU whose name the words of `name` hold, such as `NVIDIA A10`. Raises ConfigError with those known."""
+    words = name.upper().replace("-", " ").split()
+    for gpu in sorted(GPUS, key=lambda item: -len(item.name)):
+        wanted = gpu.name.upper().split()
+        if any(words[at : at + len(wanted)] == wanted for at in range(len(words))):
+            return gpu
+    raise ConfigError(f"nothing is known of {name!r}; known are {', '.join(gpu.name for gpu in GPUS)}")
+
+
+def measured_for(gpu: Silicon) -> tuple[Silicon, EngineRate]:
+    """The committed rate for a GPU, and the GPU it was measured on: its own, else the base that is scaled."""
+    if gpu.engine is not None:
+        return gpu, gpu.engine
+    base = gpu_named(ENGINE_BASE)
+    if base.engine is None:
+        raise ValueError(f"{ENGINE_BASE} must have a rate of its own")
+    return base, base.engine
+
+
+def scaled_share(measured_on: Silicon, gpu: Silicon) -> float:
+    """Of a rate measured elsewhere: the smaller ratio of tensor rate and memory rate, never above 1. It guesses low."""
+    tensor, memory = gpu.tensor_tflops / measured_on.tensor_tflops, gpu.bandwidth_gb_s / measured_on.bandwidth_gb_s
+    return 1.0 if gpu is measured_on else min(tensor, memory, 1.0)
