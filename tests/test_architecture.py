@@ -28,14 +28,14 @@ MAY_IMPORT = {
     "client": {"photofinish", "client"},
     "perf": {"photofinish", "client", "perf"},
 }
-COMPOSERS = ("commands", "flows")
-"""Folders of `photofinish/` that put the rooms together, so that they may import all of them."""
+COMPOSERS = ("commands", "flows", "__init__.py")
+"""What of `photofinish/` puts the rooms together, or names what they offer, so that it may import all of them."""
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "client": (
         ("choosing", "native", "triton", "sources"),
         ("pipeline", "calibrate"),
         ("detect", "cameras"),
-        ("ui/processes",),
+        ("ui/processes", "api"),
         ("ui/page",),
         ("ui/cameras",),
     ),
@@ -135,8 +135,8 @@ CROWDED = {"photofinish/synthetic"}
 
 
 def composes(path: Path) -> bool:
-    """Whether a module lies in a folder that puts the rooms together."""
-    return any(CHECKOUT / "photofinish" / folder in path.parents for folder in COMPOSERS)
+    """Whether a module puts the rooms together, or lies in a folder that does."""
+    return any(CHECKOUT / "photofinish" / name in (path, *path.parents) for name in COMPOSERS)
 
 
 def modules(folder: str) -> list[Path]:

@@ -28,6 +28,11 @@ def class_colour_bgr(class_id: int) -> tuple[int, int, int]:
     return blue, green, red
 
 
+def class_name(class_names: Sequence[str], class_id: int) -> str:
+    """What a class is called; `class 7` where the model has no name for it."""
+    return class_names[class_id] if 0 <= class_id < len(class_names) else f"class {class_id}"
+
+
 def draw_detections(
     image_hwc_bgr: npt.NDArray[np.uint8],
     detections: Detections,
@@ -44,9 +49,10 @@ def draw_detections(
         scale = max(min(picture.shape[:2]) / REFERENCE_SIDE, 0.5)
     for index in range(len(detections))[::-1]:
         class_id = int(detections.class_id[index])
-        name = class_names[class_id] if 0 <= class_id < len(class_names) else f"class {class_id}"
         # OpenCV has no other letters, and crashes on the half characters that a model's metadata may hold.
-        label = f"{name} {detections.confidence[index]:.2f}".encode("ascii", "replace").decode()
+        label = f"{class_name(class_names, class_id)} {detections.confidence[index]:.2f}".encode(
+            "ascii", "replace"
+        ).decode()
         _draw_box(picture, detections.boxes_xyxy[index], label, class_colour_bgr(class_id), scale)
     return picture
 

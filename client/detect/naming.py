@@ -62,17 +62,25 @@ def claim(path: Path, on_notice: Callable[[str], None]) -> Path:
     raise AssertionError("unreachable")
 
 
-def folder_for(source: Source, folder: Path, on_notice: Callable[[str], None]) -> Path:
+def folder_for(
+    source: Source,
+    folder: Path,
+    on_notice: Callable[[str], None],
+    *,
+    beside: Callable[[Path], Sequence[str]] = lambda path: (),
+) -> Path:
     """Where a source's files go: `folder`, or one of its own in it where pictures of these names are there already.
 
-    Raises ConfigError where that would write over an original.
+    beside: names below the folder of what else is written for a picture. Raises ConfigError where that would write
+    over an original.
     """
     make_folder(folder)
     if not isinstance(source, PictureSource):
         return folder
     targets = [folder / picture_name_to_save(path) for path in source.paths]
     _require_no_original(targets, source.paths)
-    if len(targets) == 1 or not any(target.exists() for target in targets):
+    names = (name for path in source.paths for name in beside(path))
+    if len(targets) == 1 or not any(target.exists() for target in (*targets, *(folder / name for name in names))):
         return folder
     own = folder / file_stem(source.name)
     for number in itertools.count(2):

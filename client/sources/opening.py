@@ -34,6 +34,7 @@ def open_source(
     loop: bool = False,
     paced: bool = False,
     strict: bool = False,
+    every: int = 1,
     on_notice: Callable[[str], None] = _log.warning,
 ) -> Source:
     """The source that `spec` names, already open.
@@ -41,8 +42,9 @@ def open_source(
     A picture, a folder of pictures, a video file, a camera index (`0`, `/dev/video0`, `/dev/v4l/by-id/…`), a stream
     (`rtsp://…`), a recording on the web, or `synthetic[?seed=1&width=1280&height=720&fps=30]`. loop repeats recordings;
     paced plays them and the synthetic camera at their own times, skipping what nobody fetches in time. strict ends with
-    the first picture of a folder that cannot be read; without it such pictures are told and left out. on_notice hears
-    of them, and of reconnections. Raises SourceError saying what is wrong with it.
+    the first picture of a folder that cannot be read; without it such pictures are told and left out. every: of a
+    folder only each so many-th picture is read; frames of other sources are passed over by whoever takes them.
+    on_notice hears of pictures that were left out, and of reconnections. Raises SourceError saying what is wrong.
     """
     if not spec.strip():
         raise SourceError(
@@ -61,7 +63,7 @@ def open_source(
     if path.is_dir():
         return PictureSource(
             path.name or str(path),
-            image_paths(path, PICTURE_SUFFIXES),
+            image_paths(path, PICTURE_SUFFIXES)[::every],
             loop=loop,
             paced=paced,
             strict=strict,

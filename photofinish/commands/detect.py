@@ -20,9 +20,11 @@ from photofinish.errors import ConfigError
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
 @click.option("--confidence", type=click.FloatRange(0, 1), default=0.25, show_default=True)
 @click.option("--save", "save_folder", type=click.Path(path_type=Path), metavar="DIR", help="Keep annotated copies.")
+@click.option("--text", "with_text", is_flag=True, help="Beside them a label file (YOLO) and a JSON file each.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per picture on stdout.")
 @click.option("--strict", is_flag=True, help="End at the first picture that cannot be read, instead of skipping it.")
 @click.option("--frames", "frame_limit", type=click.IntRange(1), help="Stop after so many frames.")
+@click.option("--every", type=click.IntRange(1), default=1, help="Look at each so many-th frame or picture only.")
 @transport_option()
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve Prometheus metrics on 127.0.0.1:PORT.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Seconds.")
@@ -32,6 +34,8 @@ def detect(**options: Any) -> None:
 
     SOURCE is a picture, a folder of pictures, a video, a camera index, rtsp://… or `synthetic`.
     """
+    if options["with_text"] and options["save_folder"] is None:
+        raise click.UsageError("--text writes beside the annotated copies; say where with --save DIR")
     try:
         from photofinish.flows.detect import run_detect
     except ModuleNotFoundError as exc:

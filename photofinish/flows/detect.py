@@ -10,11 +10,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from photofinish.client.detect.detecting import DetectSummary, detect_in_source, json_from_result, text_from_result
+from photofinish.client.detect.detecting import DetectSummary, detect_in_source
+from photofinish.client.detect.telling import json_from_result, text_from_result
 from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.pipeline.metrics import ClientMetrics, MetricsEndpoint
 from photofinish.client.pipeline.opening import choose_model, open_pipeline
-from photofinish.client.sources.opening import open_source
+from photofinish.client.sources.opening import Source, open_source
+from photofinish.client.sources.pictures import PictureSource
 from photofinish.client.triton.transport import TransportChoice
 from photofinish.flows import tell
 
@@ -34,18 +36,20 @@ def run_detect(
     metrics_port: int | None,
     timeout_s: float,
     strict: bool = False,
+    with_text: bool = False,
+    every: int = 1,
 ) -> None:
     """Detect in a source: lines on stdout, progress and a summary on stderr. Without url a server is started.
 
-    The summary comes however the run ends, Ctrl-C and errors included. Raises SourceError at the end when pictures had
-    to be skipped, and at the first of them when `strict`.
+    The summary comes however the run ends, Ctrl-C and errors included. with_text, every: as in `detect_in_source`.
+    Raises SourceError at the end when pictures had to be skipped, and at the first of them when `strict`.
     """
     metrics = ClientMetrics()
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     line_from_result = functools.partial(json_from_result, ascii_only=not is_utf8) if as_json else text_from_result
     with (
         _metrics_served(metrics, metrics_port),
-        open_source(source, strict=strict, on_notice=tell) as frames,
+        open_source(source, strict=strict, every=every, on_notice=tell) as frames,
         _server(url, repository, variant, model, frames.size_wh) as (address, http_url),
     ):
         pipeline = open_pipeline(
@@ -61,9 +65,10 @@ def run_detect(
             on_notice=tell,
             metrics=metrics,
         )
-        total = frames.frame_count if frame_limit is None else min(frame_limit, frames.frame_count or frame_limit)
+        total = _frames_to_look_at(frames, every, frame_limit)
         with pipeline, tqdm(total=total, unit="frame", disable=None, file=sys.stderr) as progress:
-            tell(f"{pipeline.model.name} at {address}, pictures by {pipeline.transport}")
+            told = "" if total is None else f", {total} frames to look at"
+            tell(f"{pipeline.model.name} at {address}, pictures by {pipeline.transport}{told}")
 
             def report(result: FrameResult, name: str) -> None:
                 progress.update()
@@ -77,12 +82,24 @@ def run_detect(
                 frames,
                 pipeline,
                 save_folder=save_folder,
+                with_text=with_text,
+                every=every,
                 frame_limit=frame_limit,
                 on_result=report,
                 on_notice=tell,
                 on_end=end,
             )
     frames.require_all_read()
+
+
+def _frames_to_look_at(frames: Source, every: int, limit: int | None) -> int | None:
+    """For the progress bar; None for an endless source. Of a folder those that are passed over are not counted."""
+    count = frames.frame_count
+    if count is None:
+        return limit
+    if not isinstance(frames, PictureSource):
+        count = -(-count // every)
+    return count if limit is None else min(limit, count)
 
 
 @contextlib.contextmanager

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from photofinish.client.detect.detecting import DetectSummary, detect_in_source, json_from_result, text_from_result
+from photofinish.client.detect.detecting import DetectSummary, detect_in_source
 from photofinish.client.detect.naming import file_stem
 from photofinish.client.detect.saving import video_writer
+from photofinish.client.detect.telling import json_from_result, text_from_result
 from photofinish.client.pipeline.frame_result import FrameCount, FrameResult
 from photofinish.client.pipeline.opening import OptimisedPipeline, open_pipeline
 from photofinish.client.sources.opening import open_source

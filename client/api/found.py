@@ -1,0 +1,95 @@
+"""What a detector found in one picture, as the Python API gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from photofinish.client.detect.drawing import class_name, draw_detections
+from photofinish.client.sources.pictures import picture_from_file
+from photofinish.detections import Detections
+from photofinish.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Found:
+    """The boxes of one picture, best first. Iterating gives (box, score, name) of each.
+
+    picture: the file's name, or which one it was of those that were given. index: which frame of its source it is, 0
+    for a picture. presented_s: when its recording shows it, in seconds; None where it has no such time.
+    """
+
+    picture: str
+    detections: Detections
+    class_names: tuple[str, ...] = field(repr=False)
+    size_wh: tuple[int, int]
+    source: npt.NDArray[np.uint8] | Path = field(repr=False)
+    index: int = 0
+    presented_s: float | None = None
+
+    @property
+    def boxes(self) -> npt.NDArray[np.float32]:
+        """(n, 4) float32: left, top, right and bottom in pixels of the picture."""
+        return self.detections.boxes_xyxy
+
+    @property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """(n,) float32: the confidence of each box, 0 to 1."""
+        return self.detections.confidence
+
+    @property
+    def class_ids(self) -> npt.NDArray[np.int32]:
+        """(n,) int32: the number of each box's class."""
+        return self.detections.class_id
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The class of each box by name; `class 7` where the model has no name for it."""
+        return tuple(class_name(self.class_names, int(class_id)) for class_id in self.class_ids)
+
+    @property
+    def image_hwc_bgr(self) -> npt.NDArray[np.uint8]:
+        """The picture (height, width, 3) uint8, blue first. Of a list of files it is read again: none of them is kept.
+
+        Raises SourceError when the file has gone.
+        """
+        return picture_from_file(self.source) if isinstance(self.source, Path) else self.source
+
+    def __len__(self) -> int:
+        """Number of boxes."""
+        return len(self.detections)
+
+    def __iter__(self) -> Iterator[tuple[tuple[float, float, float, float], float, str]]:
+        """Box, score and name of each, as plain numbers."""
+        for box, score, name in zip(self.boxes.tolist(), self.scores.tolist(), self.names, strict=True):
+            yield (box[0], box[1], box[2], box[3]), score, name
+
+    def __str__(self) -> str:
+        """`bus.jpg: bus 0.93, person 0.92`."""
+        parts = (f"{name} {score:.2f}" for score, name in zip(self.scores, self.names, strict=True))
+        return f"{self.picture}: {', '.join(parts) or 'nothing found'}"
+
+    def drawn(self) -> npt.NDArray[np.uint8]:
+        """A new picture (height, width, 3) uint8, blue first, with every box, its name and its score."""
+        return draw_detections(self.image_hwc_bgr, self.detections, self.class_names)
+
+    def to_supervision(self) -> Any:
+        """The same as `supervision.Detections`, names under `data["class_name"]`, arrays of their own.
+
+        Raises ConfigError where supervision is not installed.
+        """
+        try:
+            import supervision
+        except ModuleNotFoundError as exc:
+            raise ConfigError(f"to_supervision needs {exc.name}; install it with `pip install supervision`") from exc
+        return supervision.Detections(
+            xyxy=self.boxes.copy(),
+            confidence=self.scores.copy(),
+            class_id=self.class_ids.astype(int),
+            data={"class_name": np.array(self.names, dtype=str)},
+        )

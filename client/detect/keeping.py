@@ -1,0 +1,117 @@
+"""What a run leaves on disk: annotated pictures or a video, and beside them label files and JSON."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from photofinish.client.detect.drawing import draw_detections
+from photofinish.client.detect.naming import ELSEWHERE, claim, file_stem, folder_for, make_folder, picture_name_to_save
+from photofinish.client.detect.saving import Write, save_picture, video_writer
+from photofinish.client.detect.telling import json_from_result, picture_name, yolo_from_result
+from photofinish.client.pipeline.frame_result import FrameResult
+from photofinish.client.sources.pictures import PictureSource
+from photofinish.client.sources.recordings import VideoSource
+from photofinish.client.sources.source import Source
+from photofinish.errors import ConfigError
+from photofinish.machine.disk import why_not_written
+
+UNKNOWN_RATE_PER_S = 25.0
+"""Rate of a saved video when the camera does not tell its own."""
+LABELS, DOCUMENTS = "labels", "json"
+"""Folders below the pictures, named as YOLO's tools name them."""
+
+
+class Keeper:
+    """Draws and saves; the video file is opened with the first frame's size and closed by `stack`.
+
+    with_text: a picture gets a label file in `labels` and a JSON file in `json`, both named after it; a video gets a
+    label file a frame, `labels/clip_25.txt`, and one file of JSON lines beside it. every: as `detect_in_source` has it.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        folder: Path,
+        class_names: tuple[str, ...],
+        stack: contextlib.ExitStack,
+        on_notice: Callable[[str], None],
+        *,
+        with_text: bool = False,
+        every: int = 1,
+    ) -> None:
+        self._source = source
+        self._class_names = class_names
+        self._stack = stack
+        self._on_notice = on_notice
+        self._with_text = with_text
+        self._every = every
+        self._write: Write | None = None
+        self._lines: TextIO | None = None
+        self._folders: set[Path] = set()
+        self.has_saved = False
+        self.path = folder_for(source, folder, on_notice, beside=self._text_names if with_text else lambda path: ())
+        if not isinstance(source, PictureSource):
+            self.path /= f"{file_stem(source.name)}.mp4"
+        if isinstance(source, VideoSource) and source.path and self.path.exists() and self.path.samefile(source.path):
+            raise ConfigError(f"saving to {self.path} would write over the original; give another --save folder")
+
+    def keep(self, result: FrameResult) -> None:
+        """Draw and save one result. Raises ConfigError when it cannot be written."""
+        drawn = draw_detections(result.frame.image_hwc_bgr, result.detections, self._class_names)
+        if isinstance(self._source, PictureSource):
+            original = self._source.path_of(result.frame.index)
+            save_picture(drawn, claim(self.path / picture_name_to_save(original), self._on_notice))
+            self.has_saved = True
+            if self._with_text:
+                labels, document = self._text_names(original)
+                self._save_text(self.path / labels, yolo_from_result(result))
+                self._save_text(self.path / document, self._json(result))
+            return
+        frame = result.frame
+        rate = self._source.frames_per_s or UNKNOWN_RATE_PER_S
+        if self._write is None:
+            self.path = claim(self.path, self._on_notice)
+            self._write = self._stack.enter_context(video_writer(self.path, frame.size_wh, rate / self._every))
+        self._write(drawn, round(frame.index / rate * 1e9) if frame.presented_ns is None else frame.presented_ns)
+        self.has_saved = True
+        if self._with_text:
+            labels_path = self.path.parent / LABELS / f"{self.path.stem}_{frame.index}.txt"
+            self._save_text(labels_path, yolo_from_result(result))
+            self._add_line(self._json(result))
+
+    def _json(self, result: FrameResult) -> str:
+        return json_from_result(result, picture_name(self._source, result.frame.index), self._class_names) + "\n"
+
+    def _text_names(self, original: Path) -> tuple[str, str]:
+        """Where label file and JSON of a picture go: its name without suffix, or with it where two share the rest."""
+        paths = self._source.paths if isinstance(self._source, PictureSource) else ()
+        shared = Counter(path.stem for path in paths)[original.stem] > 1
+        name = original.name if shared else original.stem
+        return f"{LABELS}/{name}.txt", f"{DOCUMENTS}/{name}.json"
+
+    def _save_text(self, path: Path, text: str) -> None:
+        if path.parent not in self._folders:
+            make_folder(path.parent)
+            self._folders.add(path.parent)
+        path = claim(path, self._on_notice)
+        try:
+            path.write_text(text, encoding="utf-8", errors="surrogateescape")
+        except OSError as exc:
+            with contextlib.suppress(OSError):
+                path.unlink()  # half a file
+            raise ConfigError(why_not_written(path, exc, ELSEWHERE)) from exc
+
+    def _add_line(self, line: str) -> None:
+        path = self.path.with_suffix(".jsonl")
+        try:
+            if self._lines is None:
+                path = claim(path, self._on_notice)
+                file = path.open("w", encoding="utf-8", errors="surrogateescape", buffering=1)
+                self._lines = self._stack.enter_context(file)
+            self._lines.write(line)
+        except OSError as exc:
+            raise ConfigError(why_not_written(path, exc, ELSEWHERE)) from exc
