@@ -33,6 +33,7 @@ from photofinish.commands.source_options import source_credentials
 @click.option(
     "--trusted-host", "trusted_hosts", multiple=True, help="A name that the page answers to, as a proxy has it; repeat."
 )
+@click.option("--lang", type=click.Choice(["en", "zh"]), help="The page's language; default: the browser's.")
 @click.option("--share", is_flag=True, help="Print a public link for judges, through Gradio's tunnel.")
 @source_credentials
 def demo(**options: Any) -> None:

@@ -38,6 +38,7 @@ from photofinish.machine.addresses import LOOPBACK
 @click.option(
     "--trusted-host", "trusted_hosts", multiple=True, help="A name that the page answers to, as a proxy has it; repeat."
 )
+@click.option("--lang", type=click.Choice(["en", "zh"]), help="The page's language; default: the browser's.")
 @click.option("--share", is_flag=True, help="Print a public link for judges, through Gradio's tunnel.")
 @click.option("--metrics-host", default=LOOPBACK, show_default=True, help="Address of the Prometheus endpoint.")
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Offer the view's own Prometheus metrics here.")

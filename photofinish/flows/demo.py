@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from photofinish.variant import default_variants_path, select_variant, variants_
 if TYPE_CHECKING:
     from photofinish.client.ui.processes.source import Pace
     from photofinish.client.ui.processes.turns import TurnMode
+    from photofinish.client.ui.words import Language
     from photofinish.variant import Variant
 
 GATE_FRAMES = 40
@@ -52,46 +54,58 @@ class DemoRequest:
     model: str | None = None
     kernels: bool = False
     trusted_hosts: tuple[str, ...] = ()
+    lang: Language | None = None
 
 
 def run_demo(request: DemoRequest) -> None:
     """Make and publish the two sides, then print their comparison or show them until Ctrl-C."""
     frame_wh = check_source(request.source)
     if not request.headless:
-        check_port(request.host, request.port)
-        check_names(request.root_path, request.trusted_hosts)
-    pair = published_pair(request, frame_wh) if request.model else made_pair(request, frame_wh)
-    if request.headless:
-        text, is_void = compare_headless(pair, source=request.source, seconds=request.seconds)
-        click.echo(click.style(text, dim=True) if is_void else text)
-        if is_void:
-            raise VerdictError("no gain is claimed: do what stands under the table, then measure again")
+        show_demo(request, frame_wh)
         return
-    from photofinish.client.ui.page.app import Hosting
+    text, is_void = compare_headless(pair_of(request, frame_wh, tell), source=request.source, seconds=request.seconds)
+    click.echo(click.style(text, dim=True) if is_void else text)
+    if is_void:
+        raise VerdictError("no gain is claimed: do what stands under the table, then measure again")
+
+
+def show_demo(request: DemoRequest, frame_wh: tuple[int, int] | None) -> None:
+    """The page first, with the progress of what is made; then the view at the same address, until Ctrl-C."""
+    from photofinish.client.ui.page.app import Hosting, page_start
     from photofinish.client.ui.page.split_view import Choice
 
-    choice = Choice(
-        source=request.source,
-        baseline=pair.baseline,
-        optimised=pair.optimised,
-        pace=request.pace,
-        turns=request.turns,
-    )
     hosting = Hosting(
         host=request.host,
         port=request.port,
         share=request.share,
         root_path=request.root_path,
         trusted_hosts=request.trusted_hosts,
+        language=request.lang,
     )
-    show_pair(pair, choice, hosting)
+    with page_start(hosting, on_progress=tell) as start:
+
+        def tell_both(line: str) -> None:
+            tell(line)
+            start.tell(line)
+
+        pair = pair_of(request, frame_wh, tell_both)
+        choice = Choice(
+            source=request.source,
+            baseline=pair.baseline,
+            optimised=pair.optimised,
+            pace=request.pace,
+            turns=request.turns,
+        )
+        show_pair(pair, choice, hosting, on_progress=tell_both, start=start)
 
 
-def made_pair(request: DemoRequest, frame_wh: tuple[int, int] | None) -> Pair:
-    """The two variants of the weights, made where stale and published, by nobody else at the same time."""
-    tell_places(WORK / "staging", request.repository, tell)
-    with alone_in(WORK / "staging", tell):
-        return publish_pair(request, frame_wh=frame_wh)
+def pair_of(request: DemoRequest, frame_wh: tuple[int, int] | None, on_progress: Callable[[str], None]) -> Pair:
+    """The two variants: of a model that is published, else made of the weights by nobody else at the same time."""
+    if request.model:
+        return published_pair(request, frame_wh)
+    tell_places(WORK / "staging", request.repository, on_progress)
+    with alone_in(WORK / "staging", on_progress):
+        return publish_pair(request, frame_wh=frame_wh, on_progress=on_progress)
 
 
 def published_pair(request: DemoRequest, frame_wh: tuple[int, int] | None) -> Pair:
@@ -114,23 +128,12 @@ def check_source(source: str) -> tuple[int, int] | None:
         return opened.size_wh or next((frame.size_wh for frame in opened.frames()), None)
 
 
-def check_port(host: str, port: int | None) -> None:
-    """Raise ConfigError now, not after minutes of exporting, when the page cannot listen there."""
-    from photofinish.client.ui.page.server import open_listener
-
-    open_listener(host, port).close()
-
-
-def check_names(root_path: str, trusted_hosts: tuple[str, ...]) -> None:
-    """Raise ConfigError now, not after minutes of exporting, when the page cannot have that path or those names."""
-    from photofinish.client.ui.page.sub_path import root_path_from_text
-    from photofinish.client.ui.page.trusted_hosts import TrustedHosts
-
-    root_path_from_text(root_path)
-    TrustedHosts(trusted_hosts)
-
-
-def publish_pair(request: DemoRequest, *, frame_wh: tuple[int, int] | None = None) -> Pair:
+def publish_pair(
+    request: DemoRequest,
+    *,
+    frame_wh: tuple[int, int] | None = None,
+    on_progress: Callable[[str], None] = tell,
+) -> Pair:
     """Make, where stale, and publish the two variants. The best candidate that can be made here wins.
 
     frame_wh: size of the source's pictures; without it no variant with a rectangular input is a candidate.
@@ -147,24 +150,24 @@ def publish_pair(request: DemoRequest, *, frame_wh: tuple[int, int] | None = Non
                 names=(left.name, right.name),
                 device=request.device,
                 staging=WORK / "staging",
-                on_progress=tell,
+                on_progress=on_progress,
                 kernels=request.kernels,
             )
         except PhotofinishError as exc:
             if position == len(rights):
                 raise
-            tell(f"{right.name} is left out: {exc}")
+            on_progress(f"{right.name} is left out: {exc}")
             continue
         if staged[0].card.task != "detect":
             raise ConfigError(f"{request.weights} is a model for {staged[0].card.task}; the demo shows detectors")
         baseline = next(item for item in staged if item.variant.name == left.name)
         options = GateOptions(size=GATE_FRAMES, accept_undecided=True)
-        outcome = gate_and_publish(staged, baseline, request.repository, options, on_progress=tell)
+        outcome = gate_and_publish(staged, baseline, request.repository, options, on_progress=on_progress)
         if right.name in outcome.published:
             return Pair(baseline=left.name, optimised=right.name, repository=request.repository)
         if outcome.report and position == len(rights):
             raise error_from_report(outcome.report, WORK)
-        tell(f"{right.name} is left out: it fell below its accuracy floor")
+        on_progress(f"{right.name} is left out: it fell below its accuracy floor")
     raise ConfigError(f"{path} defines no optimised variant for {request.weights} on {resolve_device(request.device)}")
 
 

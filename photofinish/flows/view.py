@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photofinish.errors import ServerError
 from photofinish.flows import tell
+from photofinish.flows.showing.shelf import PublishedShelf
 
 if TYPE_CHECKING:
-    from threading import Event
-
-    from photofinish.client.ui.page.app import Hosting
+    from photofinish.client.ui.page.app import Hosting, PageStart
+    from photofinish.client.ui.page.panels import PagePanel
     from photofinish.client.ui.page.split_view import Choice
     from photofinish.client.ui.processes.source import Pace
     from photofinish.client.ui.processes.turns import TurnMode
+    from photofinish.client.ui.words import Language
     from photofinish.server.triton.embedded import EmbeddedServer, ServerEndpoint
 
 SERVER_RESTARTS = 3
@@ -24,34 +26,73 @@ SERVER_RESTARTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """The published variants of the two sides."""
+    """The published variants of the two sides. names: what the server loads instead of these two."""
 
     baseline: str
     optimised: str
     repository: Path
+    names: tuple[str, ...] = ()
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """What the server loads."""
+        return self.names or (self.baseline, self.optimised)
 
 
-def show_pair(pair: Pair, choice: Choice, hosting: Hosting) -> None:
-    """Serve and show until Ctrl-C. A server that ends by itself is started again, SERVER_RESTARTS times at most."""
+def show_pair(
+    pair: Pair,
+    choice: Choice,
+    hosting: Hosting,
+    *,
+    on_progress: Callable[[str], None] = tell,
+    start: PageStart | None = None,
+) -> None:
+    """Serve and show until Ctrl-C. A server that ends by itself is started again, SERVER_RESTARTS times at most.
+
+    on_progress hears of the server's start; start: a page that shows it until the view takes its place.
+    """
     from photofinish.client.ui.page.app import serve_view, stopped_by_signals
 
-    with server_of(pair) as server, stopped_by_signals() as stop, ExitStack() as stack:
-        at = server.endpoint
-        urls = {"http_url": at.http_url, "metrics_url": at.metrics_url}
-        stack.enter_context(serve_view(at.grpc_url, choice, hosting, **urls, on_progress=tell))
+    def server_for(names: tuple[str, ...], at: ServerEndpoint | None) -> EmbeddedServer:
+        return server_of(replace(pair, names=names), at, on_progress if at is None else tell)
+
+    shelf = PublishedShelf(pair.repository, pair.served, server_for)
+    with shelf, stopped_by_signals() as stop, ExitStack() as stack:
+        at = shelf.endpoint
+        stack.enter_context(
+            serve_view(
+                at.grpc_url,
+                choice,
+                hosting,
+                http_url=at.http_url,
+                metrics_url=at.metrics_url,
+                load_panels=page_panels,
+                shelf=shelf,
+                start=start,
+                on_progress=tell,
+            )
+        )
         tell("Ctrl-C stops.")
         for restart in range(1, SERVER_RESTARTS + 1):
-            if waited_for_end(server, stop):
+            if shelf.is_stopped_by_user(stop):
                 return
-            how = server.how_it_ended()
+            how = shelf.server.how_it_ended()
             tell(f"The server ended by itself: {how}; starting it again ({restart} of {SERVER_RESTARTS})")
-            server.stop()
-            server = stack.enter_context(server_of(pair, at))
-        if not waited_for_end(server, stop):
-            raise ServerError(f"the server ended {SERVER_RESTARTS + 1} times; see {server.log_path}")
+            shelf.restart()
+        if not shelf.is_stopped_by_user(stop):
+            raise ServerError(f"the server ended {SERVER_RESTARTS + 1} times; see {shelf.server.log_path}")
 
 
-def server_of(pair: Pair, at: ServerEndpoint | None = None) -> EmbeddedServer:
+def page_panels() -> tuple[PagePanel, ...]:
+    """The panels beside the split view; Gradio is imported with them."""
+    from photofinish.client.ui.panels import PANELS
+
+    return PANELS
+
+
+def server_of(
+    pair: Pair, at: ServerEndpoint | None = None, on_progress: Callable[[str], None] = tell
+) -> EmbeddedServer:
     """A server for the two variants, on free ports or on those of an earlier one."""
     from photofinish.server.triton.embedded import EmbeddedServer
 
@@ -59,20 +100,12 @@ def server_of(pair: Pair, at: ServerEndpoint | None = None) -> EmbeddedServer:
     grpc, http, metrics = (int(url.rpartition(":")[2]) for url in urls)
     return EmbeddedServer(
         pair.repository,
-        models=(pair.baseline, pair.optimised),
+        models=pair.served,
         grpc_port=grpc,
         http_port=http,
         metrics_port=metrics,
-        on_progress=tell,
+        on_progress=on_progress,
     )
-
-
-def waited_for_end(server: EmbeddedServer, stop: Event) -> bool:
-    """True once the user stops; False as soon as the server has ended by itself."""
-    while server.is_alive():
-        if stop.wait(0.5):
-            return True
-    return stop.is_set()
 
 
 def show_server(
@@ -92,6 +125,7 @@ def show_server(
     share: bool,
     metrics_host: str,
     metrics_port: int | None,
+    lang: Language | None = None,
 ) -> None:
     """Show two variants of a server that runs already, until Ctrl-C."""
     from photofinish.client.ui.page.app import Hosting, serve_view, stopped_by_signals
@@ -117,10 +151,11 @@ def show_server(
         metrics_port=metrics_port,
         root_path=root_path,
         trusted_hosts=trusted_hosts,
+        language=lang,
     )
     with (
         stopped_by_signals() as stop,
-        serve_view(url, choice, hosting, metrics_url=server_metrics_url, on_progress=tell),
+        serve_view(url, choice, hosting, metrics_url=server_metrics_url, load_panels=page_panels, on_progress=tell),
     ):
         tell("Ctrl-C stops.")
         stop.wait()

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from photofinish.client.pipeline.metrics import MetricsEndpoint
+from photofinish.client.ui.page.front.preparing import preparing_page
 from photofinish.client.ui.page.metrics import registry_of_boards
-from photofinish.client.ui.page.server import WebServer, add_view_routes, open_listener
-from photofinish.client.ui.page.split_view import Choice, SplitView
+from photofinish.client.ui.page.server import Address, WebServer, add_view_routes, open_listener
+from photofinish.client.ui.page.split_view import Choice, Shelf, SplitView
 from photofinish.client.ui.page.sub_path import SubPath, root_path_from_text
 from photofinish.client.ui.page.trusted_hosts import HostGuard, TrustedHosts
+from photofinish.client.ui.words import Language
 from photofinish.errors import ServerError
 from photofinish.machine.addresses import LOOPBACK, host_from_address, is_loopback
+
+if TYPE_CHECKING:
+    from photofinish.client.ui.page.panels import PagePanel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +34,8 @@ class Hosting:
     """How the page is reached. port None: the first free one from 7860; share: a public link through Gradio.
 
     root_path: the path under which a reverse proxy serves the page, such as /cam; "" for none. trusted_hosts: names
-    that the page answers to, beside addresses, localhost, `host` and this machine's own.
+    that the page answers to, beside addresses, localhost, `host` and this machine's own. language: the page's, None
+    follows each browser.
     """
 
     host: str = LOOPBACK
@@ -37,6 +45,7 @@ class Hosting:
     metrics_port: int | None = None
     root_path: str = ""
     trusted_hosts: tuple[str, ...] = ()
+    language: Language | None = None
 
     @property
     def is_public(self) -> bool:
@@ -53,6 +62,35 @@ class RunningView:
     share_url: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageStart:
+    """A page that shows progress until the view takes its place. tell: one line more; end: leave the place."""
+
+    listener: socket.socket
+    hosts: TrustedHosts
+    tell: Callable[[str], None]
+    end: Callable[[], None]
+
+
+@contextmanager
+def page_start(hosting: Hosting, *, on_progress: Callable[[str], None]) -> Iterator[PageStart]:
+    """The page's address answers from now on, with what is told it; `serve_view` goes on at the same address.
+
+    on_progress hears the address. An error that leaves the block is shown on the page.
+    """
+    root_path = root_path_from_text(hosting.root_path)
+    hosts = TrustedHosts((hosting.host, *hosting.trusted_hosts))
+    with ExitStack() as stack:
+        listener = open_listener(hosting.host, hosting.port)
+        stack.callback(listener.close)
+        showing = stack.enter_context(ExitStack())
+        preparation = showing.enter_context(
+            preparing_page(listener, hosts, root_path=root_path, asked=hosting.language)
+        )
+        on_progress(f"Page: {Address.of(listener).url}{root_path and f'{root_path}/'}")
+        yield PageStart(listener=listener, hosts=hosts, tell=preparation.tell, end=showing.close)
+
+
 @contextmanager
 def serve_view(
     url: str,
@@ -61,30 +99,38 @@ def serve_view(
     *,
     http_url: str | None = None,
     metrics_url: str | None = None,
+    load_panels: Callable[[], Sequence[PagePanel]] = tuple,
+    shelf: Shelf | None = None,
+    start: PageStart | None = None,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[RunningView]:
-    """Serve the split view of the server at `url` while the context is open.
+    """Serve the split view of the server at `url`, and the panels beside it, while the context is open.
 
-    http_url, metrics_url: the server's other endpoints where they are known. on_progress hears where the page is, and
+    http_url, metrics_url: the server's other endpoints where they are known. load_panels: gives the panels; called
+    once, since they import Gradio. shelf: more variants than the server has loaded. start: the page's address, where it
+    shows something already. on_progress hears where the page is, and
     who may reach it. Nothing is left running or in shared memory after it.
     """
     stop = threading.Event()
     root_path = root_path_from_text(hosting.root_path)
-    hosts = TrustedHosts(hosting.trusted_hosts)
     with ExitStack() as stack:
-        listener = open_listener(hosting.host, hosting.port)
+        hosts = start.hosts if start else TrustedHosts((hosting.host, *hosting.trusted_hosts))
+        listener = start.listener if start else open_listener(hosting.host, hosting.port)
         stack.callback(listener.close)
-        hosts.add(hosting.host)
-        view = SplitView(url, choice, http_url=http_url, metrics_url=metrics_url)
+        view = SplitView(url, choice, http_url=http_url, metrics_url=metrics_url, shelf=shelf)
         stack.enter_context(view)
         if hosting.metrics_port is not None:
             registry = registry_of_boards(view.boards, lambda side: view.choice.model_name(side))
             stack.enter_context(MetricsEndpoint(registry, host=hosting.metrics_host, port=hosting.metrics_port))
-        from photofinish.client.ui.page.page import build_page, mount_page
+        from photofinish.client.ui.page.page import mount_view_page
+        from photofinish.client.ui.page.panels import PanelContext
 
         app = FastAPI(openapi_url=None)
         add_view_routes(app, view, stop)
-        mount_page(app, build_page(view, is_public=hosting.is_public), root_path=root_path)
+        context = PanelContext(view=view, is_public=hosting.is_public, app=app, stop=stop, asked=hosting.language)
+        mount_view_page(app, context, load_panels(), root_path=root_path)
+        if start:
+            start.end()
         web = stack.enter_context(WebServer(HostGuard(SubPath(app, root_path), hosts), listener, stop))
         on_progress(f"Split view: {web.address.url}{root_path and f'{root_path}/'}")
         if not is_loopback(hosting.host):

@@ -7,19 +7,11 @@ from collections.abc import Callable
 from photofinish.client.choosing.networks import choose_network
 from photofinish.client.choosing.preference import baselines, candidates
 from photofinish.client.sources.opening import open_source
-from photofinish.client.triton.served import TritonClient
-from photofinish.client.ui.page.split_view import Choice
+from photofinish.client.ui.page.split_view import Choice, served_cards
 from photofinish.client.ui.processes.source import Pace
 from photofinish.client.ui.processes.turns import TurnMode
 from photofinish.errors import ConfigError, SourceError
-from photofinish.model_card import ModelCard
 from photofinish.names import chosen_by_name
-
-
-def served_cards(url: str, *, timeout_s: float = 5.0) -> dict[str, ModelCard]:
-    """Name and card of every model of the server that a pipeline can use."""
-    with TritonClient(url, timeout_s=timeout_s) as client:
-        return {model.name: model.card for model in client.models() if model.card is not None}
 
 
 def frame_size(source: str) -> tuple[int, int] | None:

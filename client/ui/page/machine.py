@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from photofinish.errors import ServerUnavailableError
 from photofinish.machine.addresses import is_loopback
@@ -20,15 +21,30 @@ _OWN_METRIC = "photofinish_instance_gpu_memory_bytes"
 _WHOLE_METRIC = "nv_gpu_memory_used_bytes"
 
 
+Covers = Literal["alone", "whole", "cpu", "not_given", "no_metrics", "not_read"]
+"""What a figure of GPU memory covers: this model alone, the whole GPU; or why there is none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryReading:
-    """text: "412 MiB", "no GPU" or "unknown"; note: what the figure covers."""
+    """used_bytes: of GPU memory, None where there is no figure. where: the metrics address that does not answer."""
 
-    text: str
-    note: str = ""
+    covers: Covers
+    used_bytes: int | None = None
+    where: str = ""
 
 
-NO_GPU = MemoryReading(text="no GPU")
+NO_GPU = MemoryReading(covers="cpu")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineFacts:
+    """What the page says of the machine. server: the address of one elsewhere, of which nothing else is known."""
+
+    processor: str = ""
+    cores: int = 0
+    gpus: tuple[str, ...] = ()
+    server: str = ""
 
 
 def memory_by_model(url: str, metrics_url: str | None, model_names: Sequence[str]) -> dict[str, MemoryReading]:
@@ -41,8 +57,7 @@ def memory_by_model(url: str, metrics_url: str | None, model_names: Sequence[str
     if metrics_url is not None:
         return _memory_from_metrics(metrics_url, model_names)
     if not is_loopback(url):
-        reading = MemoryReading(text="unknown", note="the server's metrics address was not given")
-        return dict.fromkeys(model_names, reading)
+        return dict.fromkeys(model_names, MemoryReading(covers="not_given"))
     used_by_pid, total_bytes = nvml_memory()
     if total_bytes is None:
         return dict.fromkeys(model_names, NO_GPU)
@@ -55,7 +70,7 @@ def _memory_from_metrics(metrics_url: str, model_names: Sequence[str]) -> dict[s
     try:
         metrics = read_metrics(metrics_url, timeout_s=METRICS_TIMEOUT_S)
     except ServerUnavailableError:
-        return dict.fromkeys(model_names, MemoryReading(text="unknown", note=f"no metrics at {metrics_url}"))
+        return dict.fromkeys(model_names, MemoryReading(covers="no_metrics", where=metrics_url))
     own = {name: int(sum_of(metrics, _OWN_METRIC, model=name)) for name in model_names}
     return _alone_or_whole(own, int(sum_of(metrics, _WHOLE_METRIC)))
 
@@ -75,26 +90,15 @@ def nvml_memory() -> tuple[dict[int, int], int | None]:
 
 def _alone_or_whole(own: Mapping[str, int], total_bytes: int) -> dict[str, MemoryReading]:
     if any(own.values()):
-        note = "this model alone"
-        return {
-            name: MemoryReading(text=format_mebibytes(used), note=note) if used else NO_GPU
-            for name, used in own.items()
-        }
+        return {name: MemoryReading(covers="alone", used_bytes=used) if used else NO_GPU for name, used in own.items()}
     if not total_bytes:
         return dict.fromkeys(own, NO_GPU)
-    whole = MemoryReading(text=format_mebibytes(total_bytes), note="the whole GPU, both sides together")
-    return dict.fromkeys(own, whole)
+    return dict.fromkeys(own, MemoryReading(covers="whole", used_bytes=total_bytes))
 
 
-def format_mebibytes(memory_bytes: int) -> str:
-    """Bytes as whole MiB."""
-    return f"{memory_bytes / 2**20:.0f} MiB"
-
-
-def machine_line() -> str:
-    """Processor, cores and GPU of this machine in one line."""
-    cores = usable_cores()
-    return f"{_processor()} · {cores} core{'s' if cores != 1 else ''} · {_gpu_names() or 'no GPU'}"
+def machine_facts() -> MachineFacts:
+    """Processor, cores and GPUs of this machine."""
+    return MachineFacts(processor=_processor(), cores=usable_cores(), gpus=_gpu_names())
 
 
 def _processor() -> str:
@@ -103,9 +107,9 @@ def _processor() -> str:
     return "CPU" if name in ("", "unknown") else name
 
 
-def _gpu_names() -> str:
+def _gpu_names() -> tuple[str, ...]:
     with opened_nvml() as nvml:
-        return ", ".join(gpu_name(nvml, handle) for handle in gpu_handles(nvml))
+        return tuple(gpu_name(nvml, handle) for handle in gpu_handles(nvml))
 
 
 class MemoryMeter:
@@ -139,7 +143,7 @@ class MemoryMeter:
 
     def reading(self, model_name: str) -> MemoryReading:
         """The newest reading of that model."""
-        return self._readings.get(model_name, MemoryReading(text="not read yet"))
+        return self._readings.get(model_name, MemoryReading(covers="not_read"))
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -1,27 +1,28 @@
-"""The Gradio page: the view, and beneath it what to choose."""
+"""The Gradio page: the view and what to choose beneath it, and a tab for each further panel."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from fastapi import FastAPI
 
-from photofinish.address.hiding import public_address
-from photofinish.client.choosing.preference import baselines, candidates
-from photofinish.client.ui.page.choosing import served_cards
-from photofinish.client.ui.page.split_view import SplitView
+from photofinish.client.ui.page.controls import build_controls
+from photofinish.client.ui.page.front.head import FAVICON, PageHead, add_preview_route
+from photofinish.client.ui.page.panels import PagePanel, PanelContext, build_panels, page_translations
 from photofinish.client.ui.processes.side import SIDES
-from photofinish.client.ui.processes.source import Pace
-from photofinish.errors import PhotofinishError
+from photofinish.client.ui.words import LANGUAGES, Language, PageWords, room_words
 
 ASSETS = Path(__file__).resolve().parent / "assets"
-PACES: dict[str, Pace] = {"as fast as possible": "free", "at the camera's rate": "camera"}
+OWN_WORDS = "cameras"
+"""The room whose page brings its words itself."""
 
 
 def view_html() -> str:
-    """The static part of the page; assets/view.js fills it."""
+    """The static part of the view; assets/view.js fills it."""
     page = (ASSETS / "view.html").read_text(encoding="utf-8")
     side_block = (ASSETS / "side.html").read_text(encoding="utf-8")
     for side in SIDES:
@@ -35,72 +36,58 @@ def page_theme() -> gr.themes.Base:
     return gr.themes.Base(primary_hue="sky", neutral_hue="slate", font=fonts, font_mono=[gr.themes.Font("monospace")])
 
 
-def build_page(view: SplitView, *, is_public: bool) -> gr.Blocks:
-    """The page. is_public: others can reach it, so they may name no file or camera of this machine."""
-    cameras = () if is_public else tuple(str(path) for path in sorted(Path("/dev").glob("video*")))
-    sources = {public_address(source): source for source in (view.choice.source, "synthetic", *cameras)}
-
-    def refresh() -> tuple[Any, Any, Any, Any]:
-        choice = view.choice
-        try:
-            cards = served_cards(view.url)
-            left, right = baselines(cards), candidates(cards)
-        except PhotofinishError as exc:
-            gr.Warning(str(exc))
-            left, right = [choice.baseline], [choice.optimised]
-        pace = next(text for text, value in PACES.items() if value == choice.pace)
-        return (
-            gr.Dropdown(value=public_address(choice.source)),
-            gr.Dropdown(choices=_with(left, choice.baseline), value=choice.baseline),
-            gr.Dropdown(choices=_with(right, choice.optimised), value=choice.optimised),
-            gr.Dropdown(value=pace),
-        )
-
-    def start(source: str, baseline: str, optimised: str, pace: str) -> None:
-        if is_public and source not in sources:
-            raise gr.Error(f"Choose one of the sources {', '.join(sources)}: this page is shared.")
-        known = {**sources, public_address(view.choice.source): view.choice.source}
-        chosen = known.get(source, source.strip())
-        view.choose(replace(view.choice, source=chosen, baseline=baseline, optimised=optimised, pace=PACES[pace]))
-
+def build_page(context: PanelContext, panels: Sequence[PagePanel] = ()) -> gr.Blocks:
+    """The page: the split view first, then a tab for each panel."""
     with gr.Blocks(title="Photofinish", analytics_enabled=False, fill_width=True) as page:
-        gr.HTML(view_html(), padding=False)
-        with gr.Row(elem_id="pf-controls"):
-            source = gr.Dropdown(
-                list(sources), value=next(iter(sources)), label="Source", allow_custom_value=not is_public,
-                info=None if is_public else "synthetic, a file, a camera number or rtsp://",
-            )  # fmt: skip
-            baseline = gr.Dropdown([view.choice.baseline], value=view.choice.baseline, label="Baseline")
-            optimised = gr.Dropdown([view.choice.optimised], value=view.choice.optimised, label="Optimised")
-            pace = gr.Dropdown(list(PACES), label="Frames come")
-            button = gr.Button("Start", variant="primary", scale=0, min_width=110)
-        chosen = [source, baseline, optimised, pace]
-        button.click(start, chosen, None, api_name="start", concurrency_limit=1)
-        page.load(refresh, None, chosen, api_name=False)
+        gr.HTML((ASSETS / "head.html").read_text(encoding="utf-8"), padding=False)
+        with gr.Tabs(elem_id="pf-tabs"):
+            with gr.Tab(context.label("page.live"), id="live", elem_id="pf-tab-live"):
+                gr.HTML(view_html(), padding=False)
+                build_controls(page, context)
+            build_panels(panels, context)
     return page
 
 
-def _with(names: list[str], chosen: str) -> list[str]:
-    """`names`, with the chosen one even if the server no longer serves it."""
-    return names if chosen in names else [*names, chosen]
+def language_script(asked: Language | None) -> str:
+    """What runs before anything else: the words, and the choice between their languages."""
+    words = {
+        language: {room: said for room, said in room_words(language).items() if room != OWN_WORDS}
+        for language in LANGUAGES
+    }
+    # `</script>` in a word would end the script.
+    given = json.dumps(words, ensure_ascii=False).replace("</", "<\\/")
+    code = (ASSETS / "language.js").read_text(encoding="utf-8")
+    return f"const PHOTOFINISH_WORDS = {given};\nconst PHOTOFINISH_ASKED = {json.dumps(asked)};\n{code}"
 
 
-def view_script() -> str:
-    """What the split view's page runs."""
-    return (ASSETS / "view.js").read_text(encoding="utf-8")
+def mount_view_page(app: FastAPI, context: PanelContext, panels: Sequence[PagePanel], *, root_path: str = "") -> None:
+    """`app` with the split view and its panels at its root."""
+    styles = [ASSETS / "view.css", *(panel.style for panel in panels if panel.style)]
+    scripts = [ASSETS / "view.js", *(panel.script for panel in panels if panel.script)]
+    words = PageWords(context.asked or "en")
+    add_preview_route(app)
+    app.add_middleware(
+        PageHead,
+        script=language_script(context.asked),
+        title=words("page.preview.title"),
+        description=words("page.preview.description"),
+        root_path=root_path,
+    )
+    script = "\n".join(path.read_text(encoding="utf-8") for path in scripts)
+    mount_page(app, build_page(context, panels), root_path=root_path, style=styles, script=script)
 
 
 def mount_page(
-    app: Any, page: gr.Blocks, *, root_path: str = "", style: Path = ASSETS / "view.css", script: str | None = None
-) -> Any:
-    """`app` with a page at its root, by default the split view's. root_path: where a proxy serves it, such as /cam."""
+    app: Any, page: gr.Blocks, *, style: Path | Sequence[Path], script: str, root_path: str = ""
+) -> Any:  # fmt: skip
+    """`app` with a page at its root. root_path: where a proxy serves it, such as /cam."""
     return gr.mount_gradio_app(
         app,
         page,
         path="/",
         theme=page_theme(),
-        css_paths=style,
-        head=f"<script>{view_script() if script is None else script}</script>",
+        css_paths=style if isinstance(style, Path) else list(style),
+        head=f"<script>{script}</script>",
         footer_links=[],
         max_file_size=1,  # Gradio takes uploads on every page; this one needs none
         run_history=False,
@@ -108,4 +95,6 @@ def mount_page(
         ssr_mode=False,
         root_path=root_path or None,
         pwa=False,
+        favicon_path=FAVICON,
+        i18n=page_translations(),
     )

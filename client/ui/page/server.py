@@ -16,9 +16,10 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from photofinish.client.ui.page.composer import LAYOUTS, Layout
-from photofinish.client.ui.page.screen import screen_from_state
+from photofinish.client.ui.page.screen.document import screen_from_state
 from photofinish.client.ui.page.split_view import SplitView
 from photofinish.client.ui.page.sub_path import AsgiApp
+from photofinish.client.ui.words import Language, PageWords
 from photofinish.errors import ConfigError, ServerError
 from photofinish.machine.addresses import LOOPBACK
 
@@ -50,8 +51,8 @@ def add_view_routes(app: FastAPI, view: SplitView, stop: threading.Event) -> Non
         )
 
     @app.get(STATE_PATH)
-    async def state() -> Response:
-        return JSONResponse(screen_from_state(view.state()), headers={"Cache-Control": "no-store"})
+    async def state(language: Language = "en") -> Response:
+        return JSONResponse(screen_from_state(view.state(), PageWords(language)), headers={"Cache-Control": "no-store"})
 
 
 class PictureStreams(Protocol[Stream]):
@@ -111,6 +112,11 @@ class Address:
     host: str
     port: int
 
+    @classmethod
+    def of(cls, listener: socket.socket) -> Address:
+        """Where a bound socket listens."""
+        return cls(host=listener.getsockname()[0], port=listener.getsockname()[1])
+
     @property
     def url(self) -> str:
         """The address for a browser on this machine."""
@@ -128,7 +134,7 @@ class WebServer:
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="web", daemon=True)
-        self.address = Address(host=listener.getsockname()[0], port=listener.getsockname()[1])
+        self.address = Address.of(listener)
 
     def __enter__(self) -> WebServer:
         """Start; returns once the page can be fetched."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from photofinish.client.sources.opening import is_present
+from photofinish.client.triton.served import TritonClient
 from photofinish.client.ui.page.composer import Composer, FrameHub
-from photofinish.client.ui.page.machine import MemoryMeter, MemoryReading, machine_line
+from photofinish.client.ui.page.machine import MachineFacts, MemoryMeter, MemoryReading, machine_facts
 from photofinish.client.ui.page.other_work import OtherWork
 from photofinish.client.ui.processes.board import Board, BoardMemory, SideNumbers, numbers_from_board
 from photofinish.client.ui.processes.child import ChildStatus, SupervisedChild
@@ -21,6 +23,7 @@ from photofinish.client.ui.processes.slots import FRAME_PIXELS, PictureMemory, P
 from photofinish.client.ui.processes.source import Pace, SourceWork
 from photofinish.client.ui.processes.turns import TurnKeeper, TurnMode, TurnSeat
 from photofinish.machine.addresses import is_loopback
+from photofinish.model_card import ModelCard
 
 STALE_AFTER_S = 2.0
 """A side without a result for so long shows a dimmed picture."""
@@ -69,20 +72,37 @@ class SideState:
 class ViewState:
     """The whole view at one moment. other_cores: how many cores other programs use, None when nobody knows.
 
-    other_programs: which those are most, with the cores of each.
+    other_programs: which those are most, with the cores of each. is_paused: both sides stand still for a measurement.
     """
 
     choice: Choice
-    machine: str
+    machine: MachineFacts
     source: ChildStatus
     sides: Mapping[Side, SideState]
     other_cores: float | None = None
     other_programs: str = ""
+    is_paused: bool = False
 
     @property
     def takes_turns(self) -> bool:
         """Whether the sides work one at a time."""
         return any(side.child.facts.get("takes_turns") for side in self.sides.values())
+
+
+def served_cards(url: str, *, timeout_s: float = 5.0) -> dict[str, ModelCard]:
+    """Name and card of every model of the server that a pipeline can use."""
+    with TritonClient(url, timeout_s=timeout_s) as client:
+        return {model.name: model.card for model in client.models() if model.card is not None}
+
+
+class Shelf(Protocol):
+    """Variants of which the server loads what is wanted."""
+
+    def cards(self) -> Mapping[str, ModelCard]:
+        """All of them, by name."""
+
+    def load(self, names: Sequence[str]) -> None:
+        """Let the server serve these, whatever else it serves. Raises PhotofinishError where it cannot."""
 
 
 class SplitView:
@@ -99,9 +119,14 @@ class SplitView:
         http_url: str | None = None,
         metrics_url: str | None = None,
         give_up_s: float = 600.0,
+        shelf: Shelf | None = None,
     ) -> None:
-        """url: the server's gRPC address; http_url, metrics_url: its other endpoints where they are known."""
+        """url: the server's gRPC address; http_url, metrics_url: its other endpoints where they are known.
+
+        shelf: more variants than the server has loaded; None: what it serves is all there is.
+        """
         self.url = url
+        self._shelf = shelf
         self._http_url = http_url
         self.hub = FrameHub()
         self._choice = choice
@@ -110,13 +135,14 @@ class SplitView:
         self._panels = {side: PictureMemory(max_pixels=PANEL_WH[0] * PANEL_WH[1]) for side in SIDES}
         self._board_memory = {side: BoardMemory() for side in SIDES}
         self.boards: Mapping[Side, Board] = {side: Board(self._board_memory[side]) for side in SIDES}
-        self._machine = machine_line() if is_loopback(url) else f"server {url}"
+        self._machine = machine_facts() if is_loopback(url) else MachineFacts(server=url)
         self._memory = MemoryMeter(url, metrics_url)
         self._other_work = OtherWork(lambda: (self._choice.baseline, self._choice.optimised))
         readers = {side: PictureReader(self._panels[side]) for side in SIDES}
         self._composer = Composer(readers, self.boards, self.hub, is_live=self.is_live)
         self._lock = threading.Lock()
         self._is_closed = False
+        self._pauses = 0
         self._children: dict[str, SupervisedChild] = {}
         self._resources = ExitStack()
 
@@ -139,17 +165,49 @@ class SplitView:
         """What runs now."""
         return self._choice
 
+    def cards(self) -> Mapping[str, ModelCard]:
+        """Every variant that can be chosen, by name. Raises what asking the server raises."""
+        return self._shelf.cards() if self._shelf else served_cards(self.url)
+
     def choose(self, choice: Choice) -> None:
-        """Run something else, or the same from the beginning; nothing once the view has closed."""
+        """Run something else, or the same from the beginning; nothing once the view has closed.
+
+        Raises PhotofinishError where the variants cannot be loaded; what ran before then begins anew.
+        """
         with self._lock:
             if self._is_closed:
                 return
             self._stop_children()
-            self._choice = choice
-            for board in self.boards.values():
-                board.reset()
-            self._frames.forget()
-            self._composer.clear()
+            try:
+                if self._shelf:
+                    self._shelf.load((choice.baseline, choice.optimised))
+                self._choice = choice
+            finally:
+                self._begin_anew()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Both sides and the source have ended while the block runs, and begin anew behind it.
+
+        For what wants the machine for itself. Blocks may overlap; what is chosen meanwhile starts behind the last.
+        """
+        with self._lock:
+            self._pauses += 1
+            self._stop_children()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._pauses -= 1
+                if not self._pauses and not self._is_closed:
+                    self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        for board in self.boards.values():
+            board.reset()
+        self._frames.forget()
+        self._composer.clear()
+        if not self._pauses:
             self._start_children()
 
     def is_live(self, side: Side) -> bool:
@@ -169,6 +227,7 @@ class SplitView:
             source=source,
             other_cores=self._other_work.cores() if is_loopback(self.url) else None,
             other_programs=self._other_work.programs(),
+            is_paused=bool(self._pauses),
             sides={
                 side: SideState(
                     model_name=choice.model_name(side),

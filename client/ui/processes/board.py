@@ -16,14 +16,13 @@ from photofinish.percentiles import carried_percentile, min_samples, missing_sam
 
 RING_SIZE = 4096
 """Samples kept: 5 s at 800 frames a second."""
+WINDOW_FRAMES = 30
+"""Rate and P50 are of the newest frames: so many, or all of the window's seconds where these are more."""
 WINDOW_S = 5.0
 TURNS_WINDOW_S = 10.0
 """The window of sides that take turns: each works half the time at most."""
-TAIL_WINDOW_S = 60.0
-"""P95 takes older frames as well, up to this age, where the window holds fewer than it needs."""
-TAIL_SHARE = 0.95
-MIN_SAMPLES = 5
-"""Of a rate and of P50."""
+STILL_S = 60.0
+"""A side that finished nothing for so long has no figures."""
 
 _SAMPLE = np.dtype(
     [
@@ -133,19 +132,23 @@ class Board:
 
     def samples_since(self, since_ns: int) -> npt.NDArray[np.void]:
         """The kept samples that finished at or after `since_ns`, oldest first."""
-        count = self.frames_done
-        kept = min(count, RING_SIZE)
-        positions = np.arange(count - kept, count) % RING_SIZE
-        samples = self._samples[positions]
+        samples = self.newest_samples()
         recent: npt.NDArray[np.void] = samples[samples["finished_ns"] >= since_ns]
         return recent
+
+    def newest_samples(self, most: int = RING_SIZE) -> npt.NDArray[np.void]:
+        """The newest kept samples, at most `most`, oldest first."""
+        count = self.frames_done
+        kept = min(count, RING_SIZE, most)
+        newest: npt.NDArray[np.void] = self._samples[np.arange(count - kept, count) % RING_SIZE]
+        return newest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideNumbers:
-    """What one side did in the window; None where the sample is too small to say.
+    """What one side did with its newest frames; None where there is none, or too few for a tail.
 
-    p95_missing: how many frames more P95 needs.
+    rate_frames, rate_s: what the rate was made of. p95_missing, p99_missing: how many frames more they need.
     """
 
     frames_per_s: float | None
@@ -158,55 +161,69 @@ class SideNumbers:
     frames_passed: int = 0
     frames_failed: int = 0
     p95_missing: int = 0
+    p99_ms: float | None = None
+    p99_missing: int = 0
+    rate_frames: int = 0
+    rate_s: float = 0.0
 
 
 def numbers_from_board(board: Board, now_ns: int, *, offered_per_s: float | None = None) -> SideNumbers:
-    """The side's numbers over the window that ends at `now_ns` (perf_counter_ns).
+    """The side's numbers at `now_ns` (perf_counter_ns).
 
     offered_per_s: the camera's rate, above which no side is said to work when rates come from turns.
     """
-    samples = board.samples_since(now_ns - int(TURNS_WINDOW_S * 1e9))
-    takes_turns = bool(len(samples) and samples["turn_ns"][-1])
-    if not takes_turns:
-        samples = samples[samples["finished_ns"] >= now_ns - int(WINDOW_S * 1e9)]
-    latencies_ns = samples["latency_ns"]
-    tail_ns = _tail_latencies_ns(board, now_ns, latencies_ns)
-    p95_ns = carried_percentile(tail_ns, TAIL_SHARE)
+    kept = board.newest_samples()
+    if len(kept) and now_ns - int(kept["finished_ns"][-1]) > STILL_S * 1e9:
+        kept = kept[:0]
+    takes_turns = bool(len(kept) and kept["turn_ns"][-1])
+    since_ns = now_ns - int((TURNS_WINDOW_S if takes_turns else WINDOW_S) * 1e9)
+    in_window = int((kept["finished_ns"] >= since_ns).sum())
+    samples = kept[-max(in_window, WINDOW_FRAMES) :]
+    frames, seconds = _work_in_turns(samples) if takes_turns else _work_since_first(samples, now_ns)
+    rate = frames / max(seconds, 1e-9) if frames else None
     known = samples[samples["truth"] != NO_TRUTH]
     matched, truth, found = (int(known[name].sum()) for name in ("matched", "truth", "found"))
-    rate = _frames_per_turn_s(samples["turn_ns"]) if takes_turns else _frames_per_s(samples["finished_ns"], now_ns)
+    p95_ms, p95_missing = _tail_ms(kept["latency_ns"], 0.95, in_window)
+    p99_ms, p99_missing = _tail_ms(kept["latency_ns"], 0.99, in_window)
     return SideNumbers(
         frames_per_s=min(rate, offered_per_s) if takes_turns and rate and offered_per_s else rate,
-        p50_ms=nearest_rank(latencies_ns, 0.5) / 1e6 if len(latencies_ns) >= MIN_SAMPLES else None,
-        p95_ms=None if p95_ns is None else p95_ns / 1e6,
-        p95_missing=missing_samples(len(tail_ns), TAIL_SHARE),
+        p50_ms=nearest_rank(samples["latency_ns"], 0.5) / 1e6 if len(samples) else None,
+        p95_ms=p95_ms,
+        p95_missing=p95_missing,
+        p99_ms=p99_ms,
+        p99_missing=p99_missing,
         recall=matched / truth if truth else None,
         precision=matched / found if found else None,
         frames_done=board.frames_done,
         frames_dropped=board.frames_dropped,
         frames_passed=board.frames_passed,
         frames_failed=board.frames_failed,
+        rate_frames=frames,
+        rate_s=seconds,
     )
 
 
-def _frames_per_s(finished_ns: npt.NDArray[np.int64], now_ns: int) -> float | None:
-    """Frames over the time since the first of them: a side that stopped falls towards 0."""
-    if len(finished_ns) < MIN_SAMPLES:
-        return None
-    return (len(finished_ns) - 1) / max((now_ns - int(finished_ns[0])) / 1e9, 1e-9)
+def _work_since_first(samples: npt.NDArray[np.void], now_ns: int) -> tuple[int, float]:
+    """Frames after the first and the seconds since it; of one frame its own latency.
+
+    A side that stopped falls towards 0: what it is overdue counts as well.
+    """
+    if not len(samples):
+        return 0, 0.0
+    first_ns, last_ns = int(samples["finished_ns"][0]), int(samples["finished_ns"][-1])
+    frames = max(len(samples) - 1, 1)
+    taken_ns = last_ns - first_ns if len(samples) > 1 else int(samples["latency_ns"][0])
+    overdue_ns = max(now_ns - last_ns - 2 * taken_ns / frames, 0)
+    return frames, (taken_ns + overdue_ns) / 1e9
 
 
-def _frames_per_turn_s(turns_ns: npt.NDArray[np.int64]) -> float | None:
-    """Frames over the time that the side itself worked; the other side's turns count nowhere."""
-    if len(turns_ns) < MIN_SAMPLES:
-        return None
-    return len(turns_ns) / max(int(turns_ns.sum()) / 1e9, 1e-9)
+def _work_in_turns(samples: npt.NDArray[np.void]) -> tuple[int, float]:
+    """Frames, and the seconds that the side itself worked; the other side's turns count nowhere."""
+    return len(samples), int(samples["turn_ns"].sum()) / 1e9
 
 
-def _tail_latencies_ns(board: Board, now_ns: int, in_window_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The latencies that P95 is told of: the window's, or the newest it needs; none of a side that stands still."""
-    needed = min_samples(TAIL_SHARE)
-    if not len(in_window_ns) or len(in_window_ns) >= needed:
-        return in_window_ns
-    older: npt.NDArray[np.int64] = board.samples_since(now_ns - int(TAIL_WINDOW_S * 1e9))["latency_ns"]
-    return older[-needed:]
+def _tail_ms(latencies_ns: npt.NDArray[np.int64], share: float, in_window: int) -> tuple[float | None, int]:
+    """The percentile of the window's frames, or of as many of the newest as it needs; and how many it lacks."""
+    tail_ns = latencies_ns[-max(in_window, min_samples(share)) :]
+    value_ns = carried_percentile(tail_ns, share)
+    return None if value_ns is None else value_ns / 1e6, missing_samples(len(tail_ns), share)

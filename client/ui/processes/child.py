@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -48,9 +49,9 @@ class ChildLink:
         """Say what the work waits for."""
         self._messages.send(("starting", message))
 
-    def report_error(self, message: str) -> None:
-        """Say why the work ends."""
-        self._messages.send(("error", message))
+    def report_error(self, message: str, *, is_final: bool = False) -> None:
+        """Say why the work ends. is_final: beginning again would end the same way."""
+        self._messages.send(("final" if is_final else "error", message))
 
     def request(self, wish: object) -> None:
         """Ask the owner for something; `answer` brings what it says."""
@@ -59,6 +60,10 @@ class ChildLink:
     def answer(self, timeout_s: float) -> Any:
         """The owner's next answer, never None; None when there was none in time."""
         return self._messages.recv() if self._messages.poll(timeout_s) else None
+
+
+class FinalError(PhotofinishError):
+    """Why a child's work ends for good: another attempt would meet the same, so there is none."""
 
 
 Work = Callable[[ChildLink], None]
@@ -72,7 +77,7 @@ def _child_main(work: Work, messages: Connection, words: Any) -> None:
     try:
         work(link)
     except PhotofinishError as exc:
-        link.report_error(str(exc))
+        link.report_error(str(exc), is_final=isinstance(exc, FinalError))
         raise SystemExit(1) from exc
     except Exception as exc:  # the owner is another process: it must hear of everything
         link.report_error(f"unexpected {type(exc).__name__}: {exc}")
@@ -102,12 +107,16 @@ class RequestHandler(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildStatus:
-    """What to show of a child. message: plain words, "" when all is well; facts: what it told of its work."""
+    """What to show of a child. message: plain words, "" when all is well; facts: what it told of its work.
+
+    is_final: it has stopped, and trying again would end the same way.
+    """
 
     state: ChildState
     message: str = ""
     restarts: int = 0
     pid: int | None = None
+    is_final: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -156,6 +165,8 @@ class SupervisedChild:
 
     def _supervise(self) -> None:
         # A terminal's Ctrl-C goes to every process; only the owner answers it. A spawned process inherits this mask.
+        # Python's tracker of resources is started by the first spawn and leaves the mask without SIGINT: start it now.
+        resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         trouble_since = time.monotonic()
         delay_s = FIRST_DELAY_S
@@ -164,6 +175,9 @@ class SupervisedChild:
             reason = self._run_once()
             if self._closing.is_set():
                 break
+            if self._status.is_final:
+                self._status = replace(self._status, state="stopped", message=reason, pid=None)
+                return
             if time.monotonic() - began > HEALTHY_AFTER_S and self._status.state == "running":
                 trouble_since, delay_s = time.monotonic(), FIRST_DELAY_S
             restarts = self._status.restarts + 1
@@ -232,7 +246,8 @@ class SupervisedChild:
 
     def _apply(self, kind: str, payload: Any) -> str:
         """Take one message into the status; the text of an error, else ""."""
-        if kind == "error":
+        if kind in ("error", "final"):
+            self._status = replace(self._status, is_final=kind == "final")
             return str(payload)
         if kind == "running":
             self._status = replace(self._status, state="running", message="", facts={**self._status.facts, **payload})

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.address.hiding import public_address
+from photofinish.address.hiding import is_network_address, public_address
+from photofinish.client.sources.live import camera_index
 from photofinish.client.sources.opening import open_source
-from photofinish.client.ui.processes.child import ChildLink
+from photofinish.client.ui.processes.child import ChildLink, FinalError
 from photofinish.client.ui.processes.slots import FRAME_PIXELS, PictureMemory, PictureWriter
 from photofinish.detections import Detections
 from photofinish.errors import SourceError
@@ -34,7 +35,18 @@ class SourceWork:
     frames: PictureMemory
 
     def __call__(self, link: ChildLink) -> None:
-        """Write frames until told to stop. Raises SourceError when the source cannot be read or ends."""
+        """Write frames until told to stop.
+
+        Raises SourceError when the source cannot be read or ends; FinalError where no waiting brings it back.
+        """
+        try:
+            self._write_frames(link)
+        except SourceError as exc:
+            if may_come_back(self.source):
+                raise
+            raise FinalError(str(exc)) from exc
+
+    def _write_frames(self, link: ChildLink) -> None:
         writer = PictureWriter(self.frames)
         link.report_waiting(f"opening {public_address(self.source)}")
         has_reported = False
@@ -69,6 +81,11 @@ class SourceWork:
                 if waits and writer.is_on_demand:  # making the next picture now would slow the side that works
                     wait_until_taken()
         raise SourceError(f"{public_address(self.source)} gives no more frames")
+
+
+def may_come_back(source: str) -> bool:
+    """Whether a source that failed may be there a moment later: a camera or a stream; no file mends itself."""
+    return is_network_address(source) or camera_index(source) is not None or source.startswith("/dev/")
 
 
 def _reduced(frame: Frame) -> tuple[npt.NDArray[np.uint8], Detections | None, bool]:

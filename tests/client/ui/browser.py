@@ -132,10 +132,19 @@ class Browser:
     def wait_for(self, expression: str, timeout_s: float = 20.0) -> Any:
         """The expression's value as soon as it is true."""
         deadline = time.monotonic() + timeout_s
-        while not (value := self.evaluate(expression)):
+        while not (value := self._evaluate_if_there(expression)):
             assert time.monotonic() < deadline, f"{expression} was not true within {timeout_s} s"
             time.sleep(0.05)
         return value
+
+    def _evaluate_if_there(self, expression: str) -> Any:
+        """The expression's value; None while one page takes another's place."""
+        try:
+            return self.evaluate(f"document.body && ({expression})")
+        except AssertionError as exc:
+            if "navigated or closed" in str(exc):
+                return None
+            raise
 
     def screenshot(self, path: Path) -> None:
         image = self.call("Page.captureScreenshot", format="png", optimizeForSpeed=True)

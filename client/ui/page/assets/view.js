@@ -16,7 +16,8 @@
   }
 
   function show(root, screen) {
-    for (const node of all(root, "text")) setText(node, lookUp(screen, node.dataset.text) ?? "–");
+    for (const node of all(document, "text")) setText(node, lookUp(screen, node.dataset.text) ?? "–");
+    for (const node of all(root, "small")) node.classList.toggle("pf-small", !lookUp(screen, node.dataset.small));
     for (const node of all(root, "title")) node.title = lookUp(screen, node.dataset.title) ?? "";
     for (const node of all(root, "hide")) node.hidden = !lookUp(screen, node.dataset.hide);
     const rates = Object.fromEntries(Object.entries(screen.sides).map(([side, part]) => [side, part.numbers.frames_per_s ?? 0]));
@@ -33,12 +34,14 @@
 
   function lose(root) {
     root.dataset.state = "lost";
-    for (const node of root.querySelectorAll(".pf-trouble")) setText(node, "The view's server does not answer. Trying again");
+    const whole = root.querySelector(".pf-whole");
+    whole.hidden = false;
+    setText(whole, photofinish.word("page.lost"));
   }
 
   async function refresh(root) {
     try {
-      const answer = await fetch("view/state", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+      const answer = await fetch(`view/state?language=${photofinish.language}`, { cache: "no-store", signal: AbortSignal.timeout(5000) });
       if (!answer.ok) throw new Error(answer.statusText);
       show(root, await answer.json());
       root.dataset.state = "live";
@@ -66,6 +69,9 @@
   function fill() {
     const root = document.getElementById("pf");
     if (!root) { setTimeout(fill, 50); return; }
+    // The picture leaves room for whatever the banner takes, at every width.
+    const warnings = root.querySelector("#pf-warnings");
+    new ResizeObserver(() => root.style.setProperty("--pf-banner", `${warnings.offsetHeight}px`)).observe(warnings);
     openStream(root);
     root.querySelector("#pf-stream").addEventListener("error", () => { failures += 1; });
     refresh(root);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -90,7 +91,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
         tunnel_to(int(running.url.rpartition(":")[2])) as url,
         Browser(tmp_path_factory.mktemp("chromium")) as browser,
     ):
-        browser.open(url)
+        browser.open(f"{url}/?lang=en")
         browser.wait_for("document.querySelector('#pf')?.dataset.state === 'live'", 60)
         wait_for(lambda: min(board.frames_done for board in running.view.boards.values()) >= 20, 60)
         browser.wait_for("document.querySelector('#pf-stream').naturalWidth > 0", 30)
@@ -183,7 +184,7 @@ def test_a_phone_shows_both_panels_one_above_the_other(opened: Opened, tmp_path:
 
 def test_the_page_stays_dark_when_the_system_turns_light(opened: Opened) -> None:
     browser = opened.browser
-    brand = "getComputedStyle(document.querySelector('#pf .pf-brand')).color"
+    brand = "getComputedStyle(document.querySelector('#pf-head .pf-brand')).color"
     before = browser.evaluate(brand)
     try:
         for scheme in ("dark", "light"):
@@ -192,6 +193,49 @@ def test_the_page_stays_dark_when_the_system_turns_light(opened: Opened) -> None
             assert browser.evaluate(brand) == before, scheme
     finally:
         browser.call("Emulation.setEmulatedMedia", features=[])
+
+
+def test_the_switch_changes_the_whole_page_and_is_remembered(opened: Opened) -> None:
+    """Our own HTML, what Gradio draws, and what the server says."""
+    browser = opened.browser
+    seen = "document.querySelector('#pf-head, #pf').closest('main').innerText"
+
+    def press(expected: str) -> str:
+        browser.wait_for("document.querySelector('#pf-language') !== null", 30)
+        browser.evaluate("document.querySelector('#pf-language').click()")
+        browser.wait_for(f"document.documentElement.lang === '{expected}'", 30)
+        browser.wait_for("document.querySelector('#pf')?.dataset.state === 'live'", 30)
+        browser.wait_for("document.querySelector('button.primary')?.innerText", 30)
+        return str(browser.evaluate(seen))
+
+    try:
+        chinese = press("zh-CN")
+        for word in ("P50 延迟", "实时对比", "视频源", "开始", "轮流运行", "该模型未经训练"):
+            assert word in chinese, word
+        for word in ("latency", "Start", "Source", "Live", "Optimised", "frames per second"):
+            assert word not in chinese, word
+        browser.open(opened.url)
+        browser.wait_for("document.documentElement.lang === 'zh-CN'", 30)
+        browser.wait_for("document.querySelector('#pf')?.dataset.state === 'live'", 30)
+    finally:
+        english = press("en")
+    assert not re.search(r"[\u4e00-\u9fff]", english.replace("中文", "")), "the switch alone names the other language"
+    assert "P50 latency" in english
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_whole_view_is_on_the_first_screen_with_its_banner(opened: Opened, width: int, height: int) -> None:
+    browser = opened.browser
+    browser.resize(width, height)
+    last = "#pf .pf-foot" if width > 760 else "#pf .pf-side.pf-optimised"
+    try:
+        browser.wait_for(f"innerWidth === {width} && document.querySelector('#pf-warnings')?.offsetHeight > 0")
+        browser.wait_for(f"document.querySelector('{last}').getBoundingClientRect().bottom <= innerHeight")
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
+        if width > 760:
+            assert browser.evaluate("document.querySelector('#pf-controls').getBoundingClientRect().bottom") <= height
+    finally:
+        browser.resize(1280, 800)
 
 
 @pytest.mark.parametrize("width", [390, 820, 1000, 1280])

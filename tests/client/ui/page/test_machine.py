@@ -47,36 +47,36 @@ def metrics_server(text: bytes) -> Iterator[str]:
 def test_memory_of_the_whole_gpu_from_the_servers_metrics() -> None:
     with metrics_server(METRICS) as url:
         readings = machine.memory_by_model("far.example:8001", url, ["a", "b"])
-    assert readings["a"] == machine.MemoryReading(text="1001 MiB", note="the whole GPU, both sides together")
+    assert readings["a"] == machine.MemoryReading(covers="whole", used_bytes=1001 << 20)
     assert readings["b"] == readings["a"]
 
 
 def test_memory_of_each_model_from_the_embedded_servers_metrics() -> None:
     with metrics_server(METRICS + OWN_METRICS) as url:
         readings = machine.memory_by_model("127.0.0.1:8001", url, ["toy", "toy_b", "other"])
-    assert [reading.text for reading in readings.values()] == ["300 MiB", "50 MiB", "no GPU"]
-    assert readings["toy"].note == "this model alone"
+    assert [reading.used_bytes for reading in readings.values()] == [300 << 20, 50 << 20, None]
+    assert readings["toy"].covers == "alone"
 
 
 def test_what_cannot_be_known_is_said() -> None:
     reading = machine.memory_by_model("far.example:8001", None, ["a"])["a"]
-    assert reading.text == "unknown"
+    assert reading == machine.MemoryReading(covers="not_given")
     reading = machine.memory_by_model("far.example:8001", "127.0.0.1:1", ["a"])["a"]
-    assert reading == machine.MemoryReading(text="unknown", note="no metrics at 127.0.0.1:1")
+    assert reading == machine.MemoryReading(covers="no_metrics", where="127.0.0.1:1")
 
 
 def test_each_model_its_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "nvml_memory", lambda: ({11: 500 << 20, 12: 100 << 20, 13: 7}, 9 << 30))
     monkeypatch.setattr(machine, "model_processes", lambda names: {"a": [11], "b": [12]})
     readings = machine.memory_by_model("127.0.0.1:8001", None, ["a", "b"])
-    assert [readings[name].text for name in "ab"] == ["500 MiB", "100 MiB"]
-    assert readings["a"].note == "this model alone"
+    assert [readings[name].used_bytes for name in "ab"] == [500 << 20, 100 << 20]
+    assert readings["a"].covers == "alone"
 
 
 def test_processes_of_others_leave_the_whole_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "nvml_memory", lambda: ({}, 1 << 30))
     readings = machine.memory_by_model("127.0.0.1:8001", None, ["a"])
-    assert readings["a"] == machine.MemoryReading(text="1024 MiB", note="the whole GPU, both sides together")
+    assert readings["a"] == machine.MemoryReading(covers="whole", used_bytes=1 << 30)
 
 
 def test_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,15 +84,16 @@ def test_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.memory_by_model("127.0.0.1:8001", None, ["a"]) == {"a": machine.NO_GPU}
 
 
-def test_the_machine_in_one_line() -> None:
-    assert " · " in machine.machine_line()
-    assert "core" in machine.machine_line()
+def test_the_machine_is_named() -> None:
+    facts = machine.machine_facts()
+    assert facts.processor
+    assert facts.cores >= 1
 
 
 def test_the_own_server_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with metrics_server(METRICS) as url:
-        assert machine.memory_by_model("127.0.0.1:8001", url, ["a"])["a"].text == "1001 MiB"
+        assert machine.memory_by_model("127.0.0.1:8001", url, ["a"])["a"].used_bytes == 1001 << 20
 
 
 class NvmlError(Exception):

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from photofinish.client.ui.page.other_work import INTERVAL_S, OtherWork
-from photofinish.client.ui.page.screen import screen_from_state
-from tests.client.ui.page.test_screen import build_side, build_state
+from photofinish.client.ui.page.screen.document import screen_from_state
+from photofinish.client.ui.words import PageWords
+from tests.client.ui.page.screen.test_document import build_side, build_state
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SERVER, STUB, STUB_CHILD, STRANGER = 500, 501, 502, 900
@@ -90,11 +91,11 @@ def test_the_page_shows_no_gain_while_others_disturb_the_sides(
     sides = {"baseline": build_side(10.0, 100.0), "optimised": build_side(30.0, 30.0)}
     for side in sides.values():
         side.child.facts["takes_turns"] = takes_turns
-    screen = screen_from_state(build_state(sides=sides, other_cores=cores))
+    screen = screen_from_state(build_state(sides=sides, other_cores=cores), PageWords("en"))
     found = [text for text in screen["warnings"] if "Other programs use" in text]
     assert bool(found) is warns
     assert screen["ratio"]["first"] == ("–" if warns else "3.0×")
-    assert screen["ratio"]["first_words"] == ("no gain is shown" if warns else "the frames per second")
+    assert screen["ratio"]["first_words"] == ("no gain is shown" if warns else "more frames per second")
     assert (screen["ratio"]["is_won"], screen["ratio"]["is_void"]) == (not warns, warns)
     assert (screen["numbers"]["fps_ratio"] is None) is warns
     assert screen["sides"]["optimised"]["fps"] == "30.0", "what was measured stays, in grey"

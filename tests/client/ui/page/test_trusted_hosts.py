@@ -12,7 +12,8 @@ import pytest
 from fastapi import FastAPI
 
 from photofinish.client.ui.page.composer import FrameHub
-from photofinish.client.ui.page.page import build_page, mount_page
+from photofinish.client.ui.page.page import mount_view_page
+from photofinish.client.ui.page.panels import PanelContext
 from photofinish.client.ui.page.server import STATE_PATH, STREAM_PATH, WebServer, add_view_routes, open_listener
 from photofinish.client.ui.page.split_view import Choice
 from photofinish.client.ui.page.trusted_hosts import COLAB_VARIABLE, HostGuard, TrustedHosts, host_name_from_text
@@ -20,7 +21,7 @@ from photofinish.errors import ConfigError
 
 EVIL = "evil.example"
 CAMERA = "rtsp://admin:hunter2@camera.example/1"
-START = json.dumps({"data": ["synthetic", "toy_a", "toy_b", "as fast as possible"], "session_hash": "x", "fn_index": 0})
+START = json.dumps({"data": ["synthetic", "toy_a", "toy_b", "free"], "session_hash": "x", "fn_index": 0})
 
 
 class StubView:
@@ -46,7 +47,7 @@ def page() -> Iterator[tuple[StubView, int]]:
         return {"source": "shown"}
 
     add_view_routes(app, view, stop)  # type: ignore[arg-type]
-    mount_page(app, build_page(view, is_public=False))  # type: ignore[arg-type]
+    mount_view_page(app, PanelContext(view=view, is_public=False, app=app, stop=stop), ())  # type: ignore[arg-type]
     hosts = TrustedHosts(("cam.example", "*.proxy.example"))
     hosts.add("0123456789abcdef.gradio.live")
     with WebServer(HostGuard(app, hosts), open_listener("127.0.0.1", 0), stop) as web:

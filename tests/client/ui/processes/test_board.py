@@ -36,23 +36,37 @@ def test_rate_and_nearest_rank_percentiles() -> None:
 
 @pytest.mark.parametrize(
     ("frames", "has_p50", "has_p95"),
-    [(0, False, False), (4, False, False), (5, True, False), (129, True, False), (130, True, True)],
+    [(0, False, False), (1, True, False), (129, True, False), (130, True, True)],
 )
-def test_percentiles_are_refused_for_small_samples(frames: int, has_p50: bool, has_p95: bool) -> None:
+def test_tails_are_refused_for_small_samples(frames: int, has_p50: bool, has_p95: bool) -> None:
     numbers = numbers_from_board(filled_board(frames=frames, interval_ms=1), 100 * SECOND)
     assert (numbers.p50_ms is not None, numbers.p95_ms is not None) == (has_p50, has_p95)
-    assert numbers.p95_missing == max(130 - frames, 0)
+    assert (numbers.p95_missing, numbers.p99_missing) == (max(130 - frames, 0), 662 - frames)
 
 
 def test_p95_of_a_slow_side_takes_the_frames_it_needs_from_before_the_window() -> None:
     """Five frames a second: the window of 5 s holds 25, P95 needs 130."""
     board = filled_board(frames=200, interval_ms=200)
     numbers = numbers_from_board(board, 100 * SECOND)
-    assert (numbers.p50_ms, numbers.p95_ms, numbers.p95_missing) == (187.0, 194.0, 0)
-    slower = numbers_from_board(filled_board(frames=200, interval_ms=600), 100 * SECOND)
-    assert (slower.p95_ms, slower.p95_missing) == (None, 29)  # 101 frames in the last minute
-    stopped = numbers_from_board(board, 106 * SECOND)
+    assert (numbers.p50_ms, numbers.p95_ms, numbers.p95_missing) == (185.0, 194.0, 0)
+    slower = numbers_from_board(filled_board(frames=200, interval_ms=600, end_ns=200 * SECOND), 200 * SECOND)
+    assert (slower.p50_ms, slower.p95_ms, slower.p95_missing) == (185.0, 194.0, 0), "samples count, not seconds"
+    assert slower.frames_per_s == pytest.approx(1 / 0.6)
+    stopped = numbers_from_board(board, 161 * SECOND)
     assert (stopped.p95_ms, stopped.p95_missing) == (None, 130)
+
+
+def test_p99_of_as_many_frames_as_it_needs() -> None:
+    numbers = numbers_from_board(filled_board(frames=700, interval_ms=50), 100 * SECOND)
+    assert (numbers.p99_ms, numbers.p99_missing) == (694.0, 0)
+
+
+def test_one_frame_gives_a_rate_and_a_median() -> None:
+    board = Board(BoardMemory())
+    board.record(finished_ns=100 * SECOND, latency_ns=2_600_000_000, found=1)
+    numbers = numbers_from_board(board, 101 * SECOND)
+    assert (numbers.rate_frames, numbers.rate_s, numbers.p50_ms) == (1, 2.6, 2600.0)
+    assert numbers.frames_per_s == pytest.approx(1 / 2.6)
 
 
 def test_a_side_that_stopped_loses_its_rate() -> None:
@@ -62,7 +76,7 @@ def test_a_side_that_stopped_loses_its_rate() -> None:
     assert fresh is not None
     assert later is not None
     assert later < fresh / 2
-    assert numbers_from_board(board, 106 * SECOND).frames_per_s is None
+    assert numbers_from_board(board, 161 * SECOND).frames_per_s is None
 
 
 def test_the_ring_keeps_the_newest() -> None:

@@ -13,12 +13,13 @@ import pytest
 from prometheus_client import generate_latest
 
 from photofinish.client.ui.page.metrics import registry_of_boards
-from photofinish.client.ui.page.screen import TURNS, screen_from_state
+from photofinish.client.ui.page.screen.document import screen_from_state
 from photofinish.client.ui.page.split_view import Choice, SplitView
 from photofinish.client.ui.processes.board import Board, BoardMemory, numbers_from_board
 from photofinish.client.ui.processes.child import ChildLink, SupervisedChild
 from photofinish.client.ui.processes.side import PAINT_S
 from photofinish.client.ui.processes.turns import TurnKeeper, TurnRequest, TurnSeat, TurnTaker
+from photofinish.client.ui.words import PageWords
 from tests.client.fake_triton import FakeTriton, wait_for
 from tests.client.ui.served import BASELINE, OPTIMISED, slow_answer, toy_models
 
@@ -201,7 +202,7 @@ def done(view: SplitView) -> dict[str, int]:
 
 
 def figures(view: SplitView, side: str) -> dict[str, float]:
-    return dict(screen_from_state(view.state())["sides"][side]["numbers"])
+    return dict(screen_from_state(view.state(), PageWords("en"))["sides"][side]["numbers"])
 
 
 def test_a_slow_side_does_not_slow_the_other_sides_figure() -> None:
@@ -210,12 +211,12 @@ def test_a_slow_side_does_not_slow_the_other_sides_figure() -> None:
     with FakeTriton(baseline, optimised) as server, SplitView(server.url, choice()) as view:
         wait_for(lambda: done(view)["baseline"] >= 5 and done(view)["optimised"] >= 40, START_S)
         fast, slow = figures(view, "optimised"), figures(view, "baseline")
-        screen = screen_from_state(view.state())
+        screen = screen_from_state(view.state(), PageWords("en"))
     assert slow["frames_per_s"] <= 1 / 0.5
     assert fast["p50_ms"] < 100, "25 ms of its own; the other side's 500 ms are not among them"
     assert fast["frames_per_s"] > 1000 / 100
-    assert screen["turns"] == TURNS
-    assert screen["footnote"].startswith("One side works at a time on one server. Last 10 seconds")
+    assert screen["turns"] == PageWords("en")("page.turns")
+    assert screen["footnote"].startswith("One side works at a time on one server.")
 
 
 def test_the_server_never_has_two_requests_at_once_and_both_sides_get_the_same_time(served: FakeTriton) -> None:
@@ -244,10 +245,10 @@ def test_a_browser_has_time_to_paint_between_turns(served: FakeTriton) -> None:
 def test_without_turns_both_work_at_once(turns: str, device: str, expected: str) -> None:
     with FakeTriton(*toy_models(device=device)) as server, SplitView(server.url, choice(turns=turns)) as view:
         wait_for(lambda: min(done(view).values()) >= 8, START_S)
-        screen = screen_from_state(view.state())
+        screen = screen_from_state(view.state(), PageWords("en"))
     assert screen["turns"] == expected
-    assert screen["footnote"].startswith("Both sides run at once on one server. Last 5 seconds")
-    assert screen["sides"]["baseline"]["drops_label"] == "Done / dropped"
+    assert screen["footnote"].startswith("Both sides run at once on one server.")
+    assert screen["sides"]["baseline"]["drops_label"] == "Done / late"
 
 
 def test_a_side_whose_process_was_killed_lets_the_other_go_on(served: FakeTriton) -> None:
@@ -279,7 +280,7 @@ def test_at_a_cameras_rate_frames_that_passed_are_told_from_late_ones(served: Fa
 def test_failed_frames_are_counted_and_told(served: FakeTriton, turns: str) -> None:
     with SplitView(served.url, choice(turns=turns)) as view:
         wait_for(lambda: min(done(view).values()) >= 3, START_S)
-        assert screen_from_state(view.state())["sides"]["baseline"]["numbers"]["frames_failed"] == 0
+        assert screen_from_state(view.state(), PageWords("en"))["sides"]["baseline"]["numbers"]["frames_failed"] == 0
         served.failure = (grpc.StatusCode.INTERNAL, "the model broke")
         wait_for(lambda: all(board.frames_failed for board in view.boards.values()), START_S)
         served.failure = None
@@ -287,7 +288,7 @@ def test_failed_frames_are_counted_and_told(served: FakeTriton, turns: str) -> N
         at = done(view)
         wait_for(lambda: all(count > at[side] for side, count in done(view).items()), START_S)
         assert time.monotonic() - begun < RECOVERY_S
-        sides = screen_from_state(view.state())["sides"]
+        sides = screen_from_state(view.state(), PageWords("en"))["sides"]
         metrics = generate_latest(registry_of_boards(view.boards, view.choice.model_name)).decode()
     for side in view.boards:
         assert sides[side]["drops_label"].endswith(" / failed")

@@ -1,0 +1,137 @@
+"""The view's state as the texts that the page shows, in the page's language."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from photofinish.address.hiding import public_address
+from photofinish.client.ui.page.other_work import SHARE as OTHER_SHARE
+from photofinish.client.ui.page.screen.figures import EARLY_FRAMES, TIMES, machine, times
+from photofinish.client.ui.page.screen.sides import cards_of, side_texts
+from photofinish.client.ui.page.split_view import ViewState
+from photofinish.client.ui.processes.board import WINDOW_FRAMES
+from photofinish.client.ui.processes.side import SIDES
+from photofinish.client.ui.words import PageWords
+from photofinish.machine.processor import usable_cores
+
+
+def screen_from_state(state: ViewState, words: PageWords) -> dict[str, Any]:
+    """Everything the page shows, JSON-able: texts, and the plain numbers they were made from under `numbers`."""
+    return {
+        "model": _model_line(state),
+        "machine": machine(state.machine, words),
+        "source": _source_line(state, words),
+        "footnote": _footnote(state, words),
+        "turns": _turns(state, words),
+        "warnings": _warnings(state, words),
+        "trouble": _whole_trouble(state, words),
+        **_ratio_texts(state, words),
+        "sides": {side: side_texts(state, side, words) for side in SIDES},
+    }
+
+
+def _ratio_texts(state: ViewState, words: PageWords) -> dict[str, Any]:
+    baseline, optimised = (state.sides[side].numbers for side in SIDES)
+    fps_ratio = _quotient(optimised.frames_per_s, baseline.frames_per_s)
+    p50_ratio = _quotient(baseline.p50_ms, optimised.p50_ms)
+    is_mixed, is_disturbed = _is_mixed(state), _is_disturbed(state)
+    leading = p50_ratio if state.choice.is_paced else fps_ratio
+    latency = p50_ratio and max(p50_ratio, 1 / p50_ratio)
+    texts = [
+        (fps_ratio, words("page.ratio.fewer_fps" if fps_ratio and fps_ratio < 1 else "page.ratio.more_fps")),
+        (latency, words("page.ratio.longer" if p50_ratio and p50_ratio < 1 else "page.ratio.shorter")),
+    ]
+    first, second = texts[::-1] if state.choice.is_paced else texts
+    note = ""
+    if is_mixed or is_disturbed:
+        first, second = (None, words("page.ratio.mixed" if is_mixed else "page.ratio.void")), (None, "")
+    elif leading and min(baseline.rate_frames, optimised.rate_frames) < EARLY_FRAMES:
+        note = words("page.ratio.early", baseline=baseline.rate_frames, optimised=optimised.rate_frames)
+    is_void = is_mixed or is_disturbed
+    is_won = leading is not None and leading > 1 and not is_void
+    numbers = {"fps_ratio": None if is_void else fps_ratio, "p50_ratio": None if is_void else p50_ratio}
+    ratio = {
+        "first": times(first[0], words),
+        "first_words": first[1],
+        "second": times(second[0], words) if second[1] else "",
+        "second_words": second[1],
+        "note": note,
+        "is_won": is_won,
+        "is_void": is_void,
+    }
+    return {"ratio": ratio, "numbers": numbers}
+
+
+def _quotient(larger: float | None, smaller: float | None) -> float | None:
+    return larger / smaller if larger and smaller else None
+
+
+def _model_line(state: ViewState) -> str:
+    cards = cards_of(state)
+    if not cards:
+        return ""
+    names = " + ".join(dict.fromkeys(card.model for card in cards))
+    sizes = dict.fromkeys(f"{card.input_wh[0]}{TIMES}{card.input_wh[1]}" for card in cards)
+    return f"{names} · {' / '.join(sizes)}"
+
+
+def _source_line(state: ViewState, words: PageWords) -> str:
+    facts = state.source.facts
+    if not facts:
+        return public_address(state.choice.source)
+    parts = [str(facts["name"]), "{}{}{}".format(facts["size_wh"][0], TIMES, facts["size_wh"][1])]
+    if facts["is_reduced"]:
+        parts.append(words("page.source.reduced"))
+    if not state.choice.is_paced:
+        parts.append(words("page.source.free"))
+    elif facts["frames_per_s"]:
+        parts.append(words("page.source.rate", rate=f"{facts['frames_per_s']:.0f}"))
+    return " · ".join(parts)
+
+
+def _footnote(state: ViewState, words: PageWords) -> str:
+    counts_waiting = state.choice.is_paced and not state.takes_turns
+    how = words("page.foot.turns" if state.takes_turns else "page.foot.at_once")
+    begin = words("page.foot.from_picture" if counts_waiting else "page.foot.from_take", frames=WINDOW_FRAMES)
+    return how + ("" if words.language == "zh" else " ") + begin
+
+
+def _turns(state: ViewState, words: PageWords) -> str:
+    """What to say of turns in the middle of the page; "" when the sides work at once."""
+    if not state.takes_turns:
+        return ""
+    is_asked_for = any(card.device != "cpu" for card in cards_of(state))
+    return words("page.turns_asked" if is_asked_for else "page.turns")
+
+
+def _is_disturbed(state: ViewState) -> bool:
+    """Whether other programs use so much of the processor that no gain is claimed."""
+    return state.other_cores is not None and state.other_cores > OTHER_SHARE * usable_cores()
+
+
+def _is_mixed(state: ViewState) -> bool:
+    """Whether the sides run different weights."""
+    return len({card.weights_sha256 for card in cards_of(state)}) > 1
+
+
+def _warnings(state: ViewState, words: PageWords) -> list[str]:
+    warnings = []
+    if any(card.untrained for card in cards_of(state)):
+        warnings.append(words("page.warning.untrained"))
+    if _is_disturbed(state):
+        programs = state.other_programs and words("page.warning.programs", programs=state.other_programs)
+        cores = f"{state.other_cores:.1f}"
+        warnings.append(words("page.warning.disturbed", cores=cores, all=usable_cores(), programs=programs))
+    if _is_mixed(state):
+        warnings.append(words("page.warning.mixed"))
+    for side in SIDES:
+        for notice in state.sides[side].child.facts.get("notices", ()):
+            warnings.append(words("page.warning.notice", side=words(f"page.{side}"), notice=notice))
+    return warnings
+
+
+def _whole_trouble(state: ViewState, words: PageWords) -> str:
+    """What stands across both panels: a pause, or a source that no waiting brings back; else ""."""
+    if state.is_paused:
+        return words("page.trouble.paused")
+    return words("page.trouble.final", message=state.source.message) if state.source.is_final else ""
