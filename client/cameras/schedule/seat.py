@@ -40,8 +40,8 @@ def phase_ns(camera: Camera) -> int:
 class CameraSeat:
     """All that the owner knows of one camera. Not for several threads.
 
-    is_served: whether the server answers; is_decoded: whether the camera's decode process lives. overloaded: frames
-    lost because the machine was too slow; who reads it sets it to 0.
+    is_served: whether the server answers; is_decoded: whether the camera's decode process lives.
+    came_due, overloaded: frames that were due, and those lost because the machine was too slow, since `take_load`.
     """
 
     def __init__(self, camera: Camera, now_ns: int) -> None:
@@ -54,11 +54,10 @@ class CameraSeat:
         self.is_served = True
         self.is_decoded = True
         self.last_served_ns = 0
-        self.overloaded = 0
+        self.came_due = self.overloaded = 0
         self.waiting: WaitingFrame | None = None
         self._writing: WaitingFrame | None = None
         self._open: dict[int, CameraDropCause | None] = {}
-        self._early: DueFrame | None = None
         self._pictures_before = 0
         self._latencies_ns = np.zeros(MAX_LATENCIES, np.int64)
         self._latency_count = 0
@@ -82,14 +81,7 @@ class CameraSeat:
 
     def advance(self, now_ns: int) -> None:
         """Make due what is due by now, and drop what nothing came for."""
-        for tick in self.account.open_up_to(self.schedule.due_by(now_ns)):
-            if self.step == "paused" or (self.step == "halved" and tick % 2):
-                self.account.close_dropped(tick, CameraDropCause.DEGRADED)
-            else:
-                self._open[tick] = self._trouble()
-        if self._early is not None:
-            early, self._early = self._early, None
-            self.take(early, now_ns)
+        self._open_due(now_ns)
         limit_ns = now_ns - self.schedule.window_ns
         for tick in [tick for tick in self._open if self.schedule.time_ns(tick) < limit_ns]:
             trouble = self._open.pop(tick) or self._trouble() or CameraDropCause.STALLED
@@ -101,21 +93,36 @@ class CameraSeat:
     def take(self, frame: DueFrame, now_ns: int) -> None:
         """A picture is there: it is the newest frame that is due, or the next one if that is nearly due.
 
-        The newest, since a camera of just the wanted rate would otherwise be late for ever after a pause.
+        The newest, since a camera of just the wanted rate would otherwise be late for ever after a pause. The next one
+        becomes due a little early then, so that no picture waits for its time.
         """
+        self._open_due(now_ns)
+        if not self._open and self.step != "paused":
+            next_ns = self.schedule.time_ns(self.account.due)
+            if next_ns - frame.arrived_ns < min(self.schedule.period_ns // 2, MAX_EARLY_NS):
+                self._open_due(next_ns)
         if not self._open:
-            next_ns = self.schedule.time_ns(self.schedule.due_by(now_ns))
-            is_near = next_ns - frame.arrived_ns < min(self.schedule.period_ns // 2, MAX_EARLY_NS)
-            self._early = frame if is_near and self.step != "paused" else None
             return
-        self._early = None
         tick, _ = self._open.popitem()
         self._lose_waiting(CameraDropCause.SUPERSEDED, now_ns)
         self.waiting = WaitingFrame(tick, frame, now_ns)
 
+    def take_load(self) -> tuple[int, int]:
+        """Frames that came due, and those lost because the machine was too slow, since it was asked before."""
+        load = self.came_due, self.overloaded
+        self.came_due = self.overloaded = 0
+        return load
+
+    def _open_due(self, now_ns: int) -> None:
+        for tick in self.account.open_up_to(self.schedule.due_by(now_ns)):
+            self.came_due += 1
+            if self.step == "paused" or (self.step == "halved" and tick % 2):
+                self.account.close_dropped(tick, CameraDropCause.DEGRADED)
+            else:
+                self._open[tick] = self._trouble()
+
     def forget_sequence(self) -> None:
         """Another decode process counts its pictures from 1 again, and has none of those that were told of."""
-        self._early = None
         if self.waiting is not None:
             self.account.close_dropped(self.waiting.tick, CameraDropCause.NOT_DECODABLE)
             self.waiting = None
@@ -171,7 +178,7 @@ class CameraSeat:
 
     def stop(self) -> None:
         """The camera is watched no more."""
-        self.waiting = self._writing = self._early = None
+        self.waiting = self._writing = None
         self._open.clear()
         self.account.close_all(CameraDropCause.STOPPED)
 

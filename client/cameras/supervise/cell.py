@@ -226,11 +226,9 @@ class CameraCell:
             now_ns = self._clock_ns()
             due = lost = 0
             for seat in self._seats.values():
-                before = seat.account.due
                 seat.advance(now_ns)
-                due += seat.account.due - before
-                lost += seat.overloaded
-                seat.overloaded = 0
+                came_due, overloaded = seat.take_load()
+                due, lost = due + came_due, lost + overloaded
                 self._models.wake(seat)
             if note := self._degrader.note(due, lost, time.monotonic()):
                 self._on_notice(note)

@@ -64,11 +64,9 @@ class Box:
                 self._send(number, seat, now_ms)
             due = lost = 0
             for seat in self.seats:
-                before = seat.account.due
                 seat.advance(now_ms * MS)
-                due += seat.account.due - before
-                lost += seat.overloaded
-                seat.overloaded = 0
+                came_due, overloaded = seat.take_load()
+                due, lost = due + came_due, lost + overloaded
             if self.degrader.note(due, lost, now_ms / 1000):
                 self.levels.append((now_ms / 1000, self.degrader.level))
                 for seat in self.seats:

@@ -138,6 +138,31 @@ def test_pictures_that_come_together_are_no_overload() -> None:
     assert (drops(seat), seat.overloaded) == ({"superseded": 2}, 1)
 
 
+def test_a_picture_that_is_nearly_due_waits_for_nothing() -> None:
+    seat = seat_at_5_fps()
+    for number in range(50):
+        at_ms = 200 * number - 80
+        seat.advance(at_ms * MS)
+        seat.take(frame(number, at_ms), at_ms * MS)
+        assert serve(seat, at_ms) == number
+    seat.advance(199 * 50 * MS)
+    count = seat.account.count()
+    assert (count.due, count.inferred, count.dropped_total) == (50, 50, 0)
+
+
+@pytest.mark.parametrize("after_ms", [0, 5, 19, 90])
+def test_a_picture_just_after_its_tick_serves_it(after_ms: int) -> None:
+    """Whoever asks every 20 ms has not made the tick due yet: cameras of such a phase lost every frame."""
+    seat = seat_at_5_fps()
+    for number in range(50):
+        at_ms = 200 * number + after_ms
+        seat.take(frame(number, at_ms), at_ms * MS)
+        serve(seat, at_ms)
+        seat.advance((at_ms + 10) * MS)
+    count = seat.account.count()
+    assert (count.inferred, count.dropped_total) == (50, 0)
+
+
 def test_a_decoder_may_write_a_newer_picture_than_was_asked_for() -> None:
     seat = seat_at_5_fps()
     seat.advance(250 * MS)
