@@ -259,7 +259,13 @@ def _stage(job: _Job, context: BuildContext, request: _ExportRequest) -> ModelCa
             calibration=context.calibration_cards.get(variant.name),
             engines=context.engine_cards.get(variant.name),
         )
-        io = io_from_variant(variant, input_wh=source.input_wh, raw_dims=source.raw_dims, task=source.task)
+        io = io_from_variant(
+            variant,
+            input_wh=source.input_wh,
+            raw_dims=source.raw_dims,
+            task=source.task,
+            row_width=source.row_width,
+        )
         metadata = ultralytics_metadata(source) if variant.contract == "tensor" else None
         artifact = directory / "1" / variant.artifact_name
         text = config_from_variant(

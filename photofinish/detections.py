@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from photofinish.keypoints.layout import BOX_COLUMNS, POINT_WIDTH, KeypointLayout, Keypoints, row_width
 from photofinish.letterbox import Letterbox
 
-ROW_WIDTH = 6
-"""Columns of a detections row: x1, y1, x2, y2, confidence, class."""
+ROW_WIDTH = BOX_COLUMNS
+"""Columns of a detections row: x1, y1, x2, y2, confidence, class. Keypoints, where a model has some, follow them."""
 MAX_ROWS = 300
 """Rows per picture in the frames contract; unused ones have confidence 0."""
 
@@ -24,12 +25,14 @@ PARTNER_CONFIDENCE = 0.15
 class Detections:
     """Boxes in original-frame pixels, best first.
 
-    boxes_xyxy: (n, 4) float32; confidence: (n,) float32 in 0..1; class_id: (n,) int32.
+    boxes_xyxy: (n, 4) float32; confidence: (n,) float32 in 0..1; class_id: (n,) int32. keypoints: those of each box in
+    the same pixels, None where the model has none.
     """
 
     boxes_xyxy: npt.NDArray[np.float32]
     confidence: npt.NDArray[np.float32]
     class_id: npt.NDArray[np.int32]
+    keypoints: Keypoints | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError unless all arrays have one length and the documented dtype."""
@@ -37,6 +40,8 @@ class Detections:
         _require("boxes_xyxy", self.boxes_xyxy, np.float32, (count, 4))
         _require("confidence", self.confidence, np.float32, (count,))
         _require("class_id", self.class_id, np.int32, (count,))
+        if self.keypoints is not None and len(self.keypoints) != count:
+            raise ValueError(f"keypoints must be those of {count} boxes, got {len(self.keypoints)}")
 
     def __len__(self) -> int:
         """Number of boxes."""
@@ -49,7 +54,10 @@ class Detections:
     def select(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Detections:
         """The boxes that a mask (n,) or an index array names, in that order."""
         return Detections(
-            boxes_xyxy=self.boxes_xyxy[chosen], confidence=self.confidence[chosen], class_id=self.class_id[chosen]
+            boxes_xyxy=self.boxes_xyxy[chosen],
+            confidence=self.confidence[chosen],
+            class_id=self.class_id[chosen],
+            keypoints=self.keypoints.select(chosen) if self.keypoints else None,
         )
 
 
@@ -68,7 +76,7 @@ def empty_detections() -> Detections:
 
 
 def detections_in_letterbox(rows: npt.NDArray[np.float32]) -> Detections:
-    """The frames contract's rows (n, 6) of one picture as they are: every one of them, in letterboxed pixels."""
+    """The boxes of the frames contract's rows (n, 6 or more) of one picture: all of them, in letterboxed pixels."""
     return Detections(boxes_xyxy=rows[:, :4], confidence=rows[:, 4], class_id=np.rint(rows[:, 5]).astype(np.int32))
 
 
@@ -78,14 +86,16 @@ def detections_from_rows(
     *,
     min_confidence: float = SHOWN_CONFIDENCE,
     nms_iou: float | None = None,
+    layout: KeypointLayout | None = None,
 ) -> Detections:
     """Detections in the source picture from the frames contract's rows of one picture.
 
-    rows: (300, 6) float32 `x1, y1, x2, y2, confidence, class` in letterboxed pixels; any row count is accepted.
+    rows: (300, 6) float32 `x1, y1, x2, y2, confidence, class` in letterboxed pixels, and x, y, visibility of each
+    keypoint of `layout`; any row count is accepted.
     nms_iou: overlap above which the weaker box of a class is dropped; None for heads that need no NMS.
     """
-    if rows.ndim != 2 or rows.shape[1] != ROW_WIDTH:
-        raise ValueError(f"rows must have shape (n, {ROW_WIDTH}), got {rows.shape}")
+    if rows.ndim != 2 or rows.shape[1] != row_width(layout):
+        raise ValueError(f"rows must have shape (n, {row_width(layout)}), got {rows.shape}")
     kept = rows[(rows[:, 4] >= min_confidence) & (rows[:, 4] > 0)]
     if not np.isfinite(kept).all():
         # A model that overflows gives rows without a place or class: nobody can draw or count them.
@@ -95,8 +105,40 @@ def detections_from_rows(
         boxes_xyxy=letterbox.boxes_to_source(kept[:, :4].astype(np.float32)),
         confidence=kept[:, 4].astype(np.float32),
         class_id=np.rint(kept[:, 5]).astype(np.int32),
+        keypoints=_keypoints_from_rows(kept, letterbox, layout) if layout else None,
     )
     return detections if nms_iou is None else detections.select(nms_indices(detections, nms_iou))
+
+
+def _keypoints_from_rows(rows: npt.NDArray[np.float32], letterbox: Letterbox, layout: KeypointLayout) -> Keypoints:
+    xyv = rows[:, ROW_WIDTH:].astype(np.float32).reshape(len(rows), len(layout), POINT_WIDTH)
+    xyv[..., :2] = letterbox.points_to_source(xyv[..., :2])
+    return Keypoints(xyv=xyv, layout=layout)
+
+
+def detections_to_target(detections: Detections, letterbox: Letterbox) -> Detections:
+    """The same detections in letterboxed pixels, such as those of a smaller picture that is drawn on."""
+    keypoints = detections.keypoints
+    if keypoints is not None:
+        xyv = keypoints.xyv.copy()
+        xyv[..., :2] = letterbox.points_to_target(xyv[..., :2])
+        keypoints = Keypoints(xyv=xyv, layout=keypoints.layout)
+    return replace(detections, boxes_xyxy=letterbox.boxes_to_target(detections.boxes_xyxy), keypoints=keypoints)
+
+
+def points_by_name(detections: Detections) -> list[dict[str, list[float]] | None]:
+    """For each box its points as programs read them: [x, y, visibility] by name; None where the model has none."""
+    keypoints = detections.keypoints
+    if keypoints is None:
+        return [None] * len(detections)
+    # Not numpy's rounding: of float32 it leaves digits that JSON would show.
+    return [
+        {
+            name: [round(x, 1), round(y, 1), round(visibility, 3)]
+            for name, (x, y, visibility) in zip(keypoints.layout.names, points, strict=True)
+        }
+        for points in keypoints.xyv.tolist()
+    ]
 
 
 def iou_matrix(a_xyxy: npt.NDArray[np.float32], b_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -110,6 +152,13 @@ def iou_matrix(a_xyxy: npt.NDArray[np.float32], b_xyxy: npt.NDArray[np.float32])
     overlap = np.zeros(union.shape, dtype=np.float32)
     np.divide(intersection, union, out=overlap, where=union > 0)
     return overlap
+
+
+def diagonals(boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Length of each box's diagonal (n,), at least 1 pixel: what errors of keypoints are shares of."""
+    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    lengths: npt.NDArray[np.float32] = np.maximum(np.hypot(sides[:, 0], sides[:, 1]), np.float32(1))
+    return lengths
 
 
 def nms_indices(detections: Detections, iou_threshold: float) -> npt.NDArray[np.intp]:

@@ -71,6 +71,16 @@ class Letterbox:
         clipped: npt.NDArray[np.float32] = np.minimum(np.maximum(boxes, np.float32(0)), limit)
         return clipped
 
+    def points_to_target(self, points_xy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Points (…, 2) from source pixels to letterboxed pixels."""
+        scaled: npt.NDArray[np.float32] = points_xy * np.float32(self.scale) + np.array(self.offset_xy, np.float32)
+        return scaled
+
+    def points_to_source(self, points_xy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Points (…, 2) from letterboxed pixels to source pixels. Not clipped: they may lie outside the picture."""
+        scaled: npt.NDArray[np.float32] = (points_xy - np.array(self.offset_xy, np.float32)) / np.float32(self.scale)
+        return scaled
+
 
 def is_smaller_than_in_square(source_wh: tuple[int, int], input_wh: tuple[int, int]) -> bool:
     """Whether a picture of `source_wh` becomes smaller in an input of `input_wh` than in the square on its longer side.

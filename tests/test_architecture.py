@@ -56,7 +56,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("report",),
     ),
     "photofinish": (
-        ("errors", "letterbox", "percentiles", "source_hash"),
+        ("errors", "keypoints", "letterbox", "percentiles", "source_hash"),
         ("address", "detections", "engine_record", "machine", "model_card", "names", "pictures"),
         ("frame", "heads", "variant", "wheels"),
         ("access", "synthetic"),

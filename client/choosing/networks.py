@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from photofinish.errors import ConfigError
-from photofinish.model_card import ModelCard
+from photofinish.model_card import BOX_TASKS, ModelCard
 from photofinish.names import all_chosen_by_name, names_meant
 
 
@@ -64,13 +64,14 @@ def choose_network(
 ) -> tuple[str, ...]:
     """The variants of one network, in the order of `cards`.
 
-    model: its name. named: variants, by full name or suffix, that must all belong to it. task: what it must do.
+    model: its name. named: variants, by full name or suffix, that must all belong to it. task: what it must do; a model
+    with keypoints detects as well.
     Where these leave several, the one exported last, which on_notice is told; where that is not known, and where none
     fits, a ConfigError with what was found and the flag that chooses. for_pair: where it is not known, one that alone
     has a baseline and another variant is taken.
     """
     networks = networks_from_cards(cards)
-    fitting = [item for item in networks if task in (None, item.task)]
+    fitting = [item for item in networks if task in (None, item.task) or (task == "detect" and item.task in BOX_TASKS)]
     if not fitting:
         found = ", ".join(item.text for item in networks) or "nothing"
         raise ConfigError(f"{where} has no model for {task or 'any task'}, found {found}; run `photofinish export`")

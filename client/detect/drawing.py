@@ -11,12 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.detections import Detections
+from photofinish.keypoints.layout import VISIBLE, Keypoints
 
 GOLDEN_ANGLE = 0.381966
 """Share of the colour circle between neighbouring classes: consecutive ids look as different as possible."""
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 REFERENCE_SIDE = 720
 """Length of the shorter side at which lines are 2 px and text is 0.55 high; other sizes scale."""
+LEFT_BGR, RIGHT_BGR, MIDDLE_BGR = (86, 180, 233)[::-1], (230, 159, 0)[::-1], (240, 240, 240)
+"""Of keypoints: sky blue and orange of Okabe and Ito's palette, told apart with any colour vision."""
+SMALL_SIDE = 150
+"""Keypoints of a box with a shorter side than this are drawn smaller."""
 
 
 @lru_cache(maxsize=1024)
@@ -40,7 +45,8 @@ def draw_detections(
     *,
     scale: float | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """A new picture with every box, its class name and its confidence; the best box lies on top.
+    """A new picture with every box, its class name and its confidence, and its visible keypoints with their skeleton;
+    the best box lies on top.
 
     scale: size of lines and text, 1.0 is made for 720p; None takes it from the picture's size.
     """
@@ -54,7 +60,47 @@ def draw_detections(
             "ascii", "replace"
         ).decode()
         _draw_box(picture, detections.boxes_xyxy[index], label, class_colour_bgr(class_id), scale)
+    if detections.keypoints:
+        draw_keypoints(picture, detections.keypoints, detections.boxes_xyxy, scale=scale)
     return picture
+
+
+def draw_keypoints(
+    picture: npt.NDArray[np.uint8], keypoints: Keypoints, boxes_xyxy: npt.NDArray[np.float32], *, scale: float
+) -> None:
+    """Draw the visible points and the lines between them, the best detection on top. boxes_xyxy: (n, 4), theirs.
+
+    Left and right have a colour each where the names tell them; lines and points grow with their box.
+    """
+    colours = [_side_colour(name) for name in keypoints.layout.names]
+    for index in range(len(keypoints))[::-1]:
+        x1, y1, x2, y2 = (float(side) for side in boxes_xyxy[index])
+        # A face of 40 pixels would vanish below points that suit a person.
+        size = min(scale, max(min(x2 - x1, y2 - y1), 1.0) / SMALL_SIDE)
+        points = keypoints.xyv[index]
+        shown = points[:, 2] >= VISIBLE
+        places = [_place(x, y, picture.shape) for x, y, _ in points.tolist()]
+        for first, second in keypoints.layout.skeleton:
+            if shown[first] and shown[second]:
+                colour = colours[first] if colours[first] == colours[second] else MIDDLE_BGR
+                cv2.line(picture, places[first], places[second], colour, max(round(3 * size), 1), cv2.LINE_AA)
+        for number in np.flatnonzero(shown).tolist():
+            radius = max(round(4 * size), 1)
+            cv2.circle(picture, places[number], radius + 1, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)
+            cv2.circle(picture, places[number], radius, colours[number], cv2.FILLED, cv2.LINE_AA)
+
+
+def _place(x: float, y: float, shape: tuple[int, ...]) -> tuple[int, int]:
+    """A point in whole pixels. A wild one stays near the picture: OpenCV takes no more than 32 bits."""
+    reach = 4 * max(shape[:2])
+    return round(min(max(x, -reach), reach)), round(min(max(y, -reach), reach))
+
+
+def _side_colour(name: str) -> tuple[int, int, int]:
+    words = name.lower().replace("-", "_").split("_")
+    if "left" in words:
+        return LEFT_BGR
+    return RIGHT_BGR if "right" in words else MIDDLE_BGR
 
 
 def _draw_box(

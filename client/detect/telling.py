@@ -8,6 +8,7 @@ from photofinish.client.detect.drawing import class_name
 from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.sources.pictures import PictureSource
 from photofinish.client.sources.source import Source
+from photofinish.detections import points_by_name
 
 
 def picture_name(source: Source, index: int) -> str:
@@ -28,9 +29,13 @@ def text_from_result(result: FrameResult, name: str, class_names: tuple[str, ...
 
 
 def json_from_result(result: FrameResult, name: str, class_names: tuple[str, ...], *, ascii_only: bool = False) -> str:
-    """One JSON line for a program; boxes in pixels of the picture. ascii_only: other characters as JSON's escapes."""
+    """One JSON line for a program; boxes and keypoints in pixels of the picture.
+
+    ascii_only: other characters as JSON's escapes.
+    """
     found = result.detections
-    rows = zip(found.boxes_xyxy.tolist(), found.confidence.tolist(), found.class_id.tolist(), strict=True)
+    columns = (found.boxes_xyxy, found.confidence, found.class_id)
+    rows = zip(*(column.tolist() for column in columns), points_by_name(found), strict=True)
     document = {
         "picture": name,
         "stream_id": result.frame.stream_id,
@@ -44,8 +49,9 @@ def json_from_result(result: FrameResult, name: str, class_names: tuple[str, ...
                 "confidence": round(confidence, 4),
                 "class_id": class_id,
                 "class": class_name(class_names, class_id),
+                **({} if points is None else {"keypoints": points}),
             }
-            for box, confidence, class_id in rows
+            for box, confidence, class_id, points in rows
         ],
     }
     return json.dumps(document, ensure_ascii=ascii_only)

@@ -8,6 +8,7 @@ from typing import Any
 
 from photofinish.client.triton.tensors import TensorInfo
 from photofinish.errors import ModelRepositoryError
+from photofinish.keypoints.layout import POINT_WIDTH, KeypointLayout, layout_of_count
 from photofinish.model_card import ModelCard
 
 DEFAULT_INPUT_SIDE = 640
@@ -23,7 +24,8 @@ def card_from_tensors(
 ) -> ModelCard:
     """A card for a detector with one picture in and one detection tensor out, such as a plain Ultralytics export.
 
-    Class names and size come from Ultralytics' `metadata` parameter where there is one.
+    Class names, size and keypoints come from Ultralytics' `metadata` parameter where there is one; without it the
+    keypoints of a pose model cannot be told from classes.
     Raises ModelRepositoryError naming the tensor that does not fit.
     """
     if len(inputs) != 1 or len(outputs) != 1:
@@ -33,7 +35,8 @@ def card_from_tensors(
         )
     metadata = _ultralytics_metadata((parameters or {}).get("metadata", ""))
     contract, input_wh = _contract_and_size(inputs[0], metadata)
-    class_count, head = _head(outputs[0])
+    layout = _layout(metadata.get("kpt_shape"))
+    class_count, head = _head(outputs[0], POINT_WIDTH * len(layout or ()))
     names = metadata.get("names")
     if isinstance(names, dict):
         class_names = tuple(str(names[key]) for key in sorted(names))
@@ -52,7 +55,18 @@ def card_from_tensors(
         class_names=class_names,
         weights="unknown",
         weights_sha256="",
+        task="pose" if layout else "detect",
+        keypoint_names=layout.names if layout else (),
+        keypoint_skeleton=layout.skeleton if layout else (),
     )
+
+
+def _layout(shape: object) -> KeypointLayout | None:
+    """What points Ultralytics' `kpt_shape` tells of; None for what is none, and for points without visibility."""
+    told = list(shape) if isinstance(shape, (list, tuple)) else []
+    if len(told) == 2 and all(isinstance(item, int) for item in told) and told[0] > 0 and told[1] == POINT_WIDTH:
+        return layout_of_count(told[0])
+    return None
 
 
 def _ultralytics_metadata(text: str) -> dict[str, Any]:
@@ -80,16 +94,16 @@ def _contract_and_size(tensor: TensorInfo, metadata: Mapping[str, Any]) -> tuple
     return contract, (width if width > 0 else int(open_w), height if height > 0 else int(open_h))
 
 
-def _head(tensor: TensorInfo) -> tuple[int, str]:
-    """Number of classes the output tells (0 when it does not), and its head."""
+def _head(tensor: TensorInfo, points: int) -> tuple[int, str]:
+    """Number of classes the output tells (0 when it does not), and its head. points: its columns of keypoints."""
     dims = tensor.dims
     if tensor.datatype in ("FP32", "FP16") and len(dims) == 2:
         rows, columns = dims
-        if columns == 6:
+        if columns == 6 + points:
             return 0, "rows"
-        if rows > 4 and (columns < 0 or columns > rows):
-            return rows - 4, "yolo_raw"
-        if columns > 5 and (rows < 0 or rows > columns):
+        if rows > 4 + points and (columns < 0 or columns > rows):
+            return rows - 4 - points, "yolo_raw"
+        if not points and columns > 5 and (rows < 0 or rows > columns):
             return columns - 5, "yolo_raw_objectness"
     raise ModelRepositoryError(
         f"it has no Photofinish metadata and its output {tensor.name} is {tensor.datatype} {list(dims)}; "

@@ -34,14 +34,27 @@ class _Nodes:
         self.nodes.append(helper.make_node(op_type, inputs, [name], name=_PREFIX + "node_" + output, **attributes))
         return name
 
+    def split(self, value: str, sizes: str, outputs: tuple[str, ...]) -> list[str]:
+        """The columns (last axis) of a value in parts; returns the parts' names."""
+        names = [_PREFIX + name for name in outputs]
+        self.nodes.append(helper.make_node("Split", [value, sizes], names, name=_PREFIX + "node_split", axis=2))
+        return names
+
 
 def frames_model_from_tensor_model(
-    model: ModelProto, *, head: str, input_wh: tuple[int, int], raw_dims: tuple[int, ...], sorted_rows: bool
+    model: ModelProto,
+    *,
+    head: str,
+    input_wh: tuple[int, int],
+    raw_dims: tuple[int, ...],
+    sorted_rows: bool,
+    width: int = ROW_WIDTH,
 ) -> ModelProto:
-    """A new model in the frames contract: UINT8 [N,H,W,3] in, FP32 rows [N,300,6] (or scores [N,classes]) out.
+    """A new model in the frames contract: UINT8 [N,H,W,3] in, FP32 rows [N,300,width] (or scores [N,classes]) out.
 
     model: one float image input [N,3,H,W], its first output in the layout `head`; other outputs are dropped.
-    The result is checked by onnx.checker.
+    width: 6, and three more for each keypoint, which stand at the end of the raw output. The result is checked by
+    onnx.checker.
     """
     framed = copied_model(model)
     graph = framed.graph
@@ -54,15 +67,15 @@ def frames_model_from_tensor_model(
         after.add("Identity", [raw_fp32], SCORES_OUTPUT)
         output = helper.make_tensor_value_info(SCORES_OUTPUT, TensorProto.FLOAT, [BATCH, *raw_dims])
     else:
-        _add_rows(after, raw_fp32, head, raw_dims, sorted_rows)
-        output = helper.make_tensor_value_info(DETECTIONS_OUTPUT, TensorProto.FLOAT, [BATCH, MAX_ROWS, ROW_WIDTH])
+        _add_rows(after, raw_fp32, head, raw_dims, sorted_rows, width)
+        output = helper.make_tensor_value_info(DETECTIONS_OUTPUT, TensorProto.FLOAT, [BATCH, MAX_ROWS, width])
     nodes = [*before.nodes, *graph.node, *after.nodes]
     del graph.node[:]
     graph.node.extend(nodes)
     graph.initializer.extend([*before.constants, *after.constants])
-    width, height = input_wh
     del graph.input[:]
-    graph.input.append(helper.make_tensor_value_info(FRAMES_INPUT, TensorProto.UINT8, [BATCH, height, width, 3]))
+    dims = [BATCH, input_wh[1], input_wh[0], 3]
+    graph.input.append(helper.make_tensor_value_info(FRAMES_INPUT, TensorProto.UINT8, dims))
     del graph.output[:]
     graph.output.append(output)
     onnx.checker.check_model(framed)
@@ -81,14 +94,14 @@ def _images_from_frames(image_name: str, image_type: int) -> _Nodes:
     return nodes
 
 
-def _add_rows(nodes: _Nodes, raw: str, head: str, raw_dims: tuple[int, ...], sorted_rows: bool) -> None:
+def _add_rows(nodes: _Nodes, raw: str, head: str, raw_dims: tuple[int, ...], sorted_rows: bool, width: int) -> None:
     """Nodes from the raw output to `detections`."""
     if head == "rows":
         count = raw_dims[0]
-        rows = raw if sorted_rows else _best_rows(nodes, raw, count)
+        rows = raw if sorted_rows else _best_rows(nodes, raw, count, width)
     else:
         count = raw_dims[1] if head == "yolo_raw" else raw_dims[0]
-        rows = _rows_from_yolo_raw(nodes, raw, head, count)
+        rows = _rows_from_yolo_raw(nodes, raw, head, count, raw_dims, width - ROW_WIDTH)
     kept = min(count, MAX_ROWS)
     if kept < MAX_ROWS:
         pads = nodes.constant("row_pads", [0, 0, 0, 0, MAX_ROWS - kept, 0], np.int64)
@@ -105,11 +118,11 @@ def _top(nodes: _Nodes, values: str, count: int) -> tuple[str, str]:
     return best, index
 
 
-def _best_rows(nodes: _Nodes, rows: str, count: int) -> str:
+def _best_rows(nodes: _Nodes, rows: str, count: int, width: int) -> str:
     column = nodes.constant("confidence_column", 4, np.int64)
     confidence = nodes.add("Gather", [rows, column], "row_confidence", axis=2)
     _, index = _top(nodes, confidence, count)
-    return _gathered_rows(nodes, rows, index, ROW_WIDTH, "best_rows")
+    return _gathered_rows(nodes, rows, index, width, "best_rows")
 
 
 def _gathered_rows(nodes: _Nodes, table: str, index: str, width: int, name: str) -> str:
@@ -121,15 +134,20 @@ def _gathered_rows(nodes: _Nodes, table: str, index: str, width: int, name: str)
     return nodes.add("GatherElements", [table, wide], name, axis=1)
 
 
-def _rows_from_yolo_raw(nodes: _Nodes, raw: str, head: str, count: int) -> str:
-    """Rows (N, k, 6) best first from cx cy w h and class scores, the layout that `head` names."""
+def _rows_from_yolo_raw(nodes: _Nodes, raw: str, head: str, count: int, raw_dims: tuple[int, ...], points: int) -> str:
+    """Rows (N, k, 6 + points) best first from cx cy w h, class scores and points, in the layout that `head` names."""
     starts, ends = nodes.constant("box_start", [0], np.int64), nodes.constant("box_end", [4], np.int64)
     class_start = nodes.constant("class_start", [5 if head == "yolo_raw_objectness" else 4], np.int64)
     everything = nodes.constant("to_the_end", [np.iinfo(np.int64).max], np.int64)
     last_axis = nodes.constant("last_axis", [2], np.int64)
     table = raw if head == "yolo_raw_objectness" else nodes.add("Transpose", [raw], "table", perm=[0, 2, 1])
-    boxes = nodes.add("Slice", [table, starts, ends, last_axis], "boxes")
-    scores = nodes.add("Slice", [table, class_start, everything, last_axis], "class_scores")
+    if points:
+        # One split: OpenVINO 2026.4 loses one of three slices of the same table.
+        sizes = nodes.constant("column_counts", [4, raw_dims[0] - 4 - points, points], np.int64)
+        boxes, scores, all_points = nodes.split(table, sizes, ("boxes", "class_scores", "points"))
+    else:
+        boxes = nodes.add("Slice", [table, starts, ends, last_axis], "boxes")
+        scores = nodes.add("Slice", [table, class_start, everything, last_axis], "class_scores")
     if head == "yolo_raw_objectness":
         objectness = nodes.add("Slice", [table, ends, class_start, last_axis], "objectness")
         scores = nodes.add("Mul", [scores, objectness], "scores_with_objectness")
@@ -151,4 +169,7 @@ def _rows_from_yolo_raw(nodes: _Nodes, raw: str, head: str, count: int) -> str:
     half = nodes.add("Mul", [size, nodes.constant("half", 0.5, np.float32)], "half_wh")
     top_left = nodes.add("Sub", [centre, half], "top_left_xy")
     bottom_right = nodes.add("Add", [centre, half], "bottom_right_xy")
-    return nodes.add("Concat", [top_left, bottom_right, confidence, label], "rows", axis=2)
+    parts = [top_left, bottom_right, confidence, label]
+    if points:
+        parts.append(_gathered_rows(nodes, all_points, index, points, "best_points"))
+    return nodes.add("Concat", parts, "rows", axis=2)

@@ -76,13 +76,14 @@ class _Wrapping:
         return helper.make_node(operator, list(inputs), list(outputs), name=f"{outputs[0]}_node", **attributes)
 
 
-def model_with_bgr_255(model: ModelProto, dims: Sequence[int]) -> ModelProto:
-    """A model of BGR pictures in 0..255, as YOLOX is trained, taking RGB in 0..1. dims: of its output."""
+def model_in_255(model: ModelProto, dims: Sequence[int], *, swapped: bool) -> ModelProto:
+    """A model of pictures in 0..255, taking RGB in 0..1. swapped: of BGR, as YOLOX. dims: of its output."""
     wrapping = _Wrapping(model, before=True)
-    swapped = wrapping.put_before(
-        "Gather", [wrapping.image, wrapping.constant("bgr", [2, 1, 0], np.int64)], _PREFIX + "bgr_images", axis=1
-    )
-    wrapping.put_before("Mul", [swapped, wrapping.constant("white", 255)], _PREFIX + "images")
+    image = wrapping.image
+    if swapped:
+        order = wrapping.constant("bgr", [2, 1, 0], np.int64)
+        image = wrapping.put_before("Gather", [image, order], _PREFIX + "bgr_images", axis=1)
+    wrapping.put_before("Mul", [image, wrapping.constant("white", 255)], _PREFIX + "images")
     return wrapping.finished(dims)
 
 

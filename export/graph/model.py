@@ -24,6 +24,12 @@ def image_input(model: ModelProto) -> onnx.ValueInfoProto:
     """The model's one input that is not a constant. ExportError when there are more, or none."""
     constants = {item.name for item in model.graph.initializer}
     inputs = [item for item in model.graph.input if item.name not in constants]
+    pictures = [item.name for item in inputs if len(item.type.tensor_type.shape.dim) == 4]
+    if len(pictures) > 1:
+        raise ExportError(
+            f"the ONNX model takes {len(pictures)} pictures ({', '.join(pictures)}); Photofinish serves models of one "
+            "picture: export the part that takes one"
+        )
     if len(inputs) != 1:
         raise ExportError(
             f"the ONNX model has {len(inputs)} inputs ({', '.join(item.name for item in inputs)}); expected one, images"

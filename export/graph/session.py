@@ -48,6 +48,23 @@ def output_from_onnx(
     return np.concatenate(outputs).astype(np.float32)
 
 
+def shapes_from_onnx(model: onnx.ModelProto, batch: npt.NDArray[Any]) -> dict[str, tuple[int, ...]]:
+    """The shape of each output for a batch, in the model's order."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        names = [item.name for item in session.get_outputs()]
+        outputs = session.run(names, {session.get_inputs()[0].name: batch})
+    except ORT_ERRORS as exc:
+        raise ExportError(f"ONNX Runtime cannot run the model: {reason_from_error(exc)}") from exc
+    # A sequence, as some classifiers of other tools give, has no shape.
+    shapes = [
+        tuple(int(side) for side in np.shape(output)) if isinstance(output, np.ndarray) else () for output in outputs
+    ]
+    return dict(zip(names, shapes, strict=True))
+
+
 def folded_model(model: onnx.ModelProto) -> onnx.ModelProto:
     """A model of standard operators in which all that is known beforehand is a constant. Shapes should be fixed."""
     options = ort.SessionOptions()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from photofinish.errors import ExportError
-from photofinish.model_card import Head
+from photofinish.keypoints.layout import KeypointLayout, row_width
+from photofinish.model_card import NMS_IOU, Head
 from photofinish.variant import WeightsKind
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class ModelSource:
     "onnx" has `onnx_model` (the user's graph in its own contract, with our names and a dynamic batch).
     head: layout of the raw output. raw_dims: its shape without the batch dimension.
     sorted_rows: a rows head that already comes best first. frames_contract: the ONNX already speaks our contract.
+    keypoints: what the points at the end of each row are, None without. nms_iou: what its own runtime drops boxes by.
     notices: lines that the user must see.
     """
 
@@ -34,13 +36,15 @@ class ModelSource:
     model: str
     weights: str
     weights_sha256: str
-    task: Literal["detect", "classify"]
+    task: Literal["detect", "pose", "classify"]
     head: Head
     raw_dims: tuple[int, ...]
     nms_free: bool
     input_wh: tuple[int, int]
     stride: int
     class_names: tuple[str, ...]
+    keypoints: KeypointLayout | None = None
+    nms_iou: float = NMS_IOU
     untrained: bool = False
     sorted_rows: bool = False
     frames_contract: bool = False
@@ -48,6 +52,11 @@ class ModelSource:
     make_fp16_network: Callable[[], torch.nn.Module] | None = None
     onnx_model: onnx.ModelProto | None = None
     notices: tuple[str, ...] = ()
+
+    @property
+    def row_width(self) -> int:
+        """Columns of its rows in the frames contract."""
+        return row_width(self.keypoints)
 
     def expect_onnx(self) -> onnx.ModelProto:
         """The user's ONNX graph; ExportError when the weights are PyTorch's."""

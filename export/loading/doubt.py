@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.detections import MAX_ROWS, SHOWN_CONFIDENCE, detections_in_letterbox, nms_indices
-from photofinish.heads import NMS_IOU, rows_from_head
-from photofinish.model_card import Head
+from photofinish.heads import rows_from_head
+from photofinish.keypoints.layout import POINT_WIDTH
+from photofinish.model_card import NMS_IOU, Head
 
 Array = npt.NDArray[np.float32]
 MARGIN = 0.01
@@ -35,10 +36,15 @@ class PhotoAnswers:
         return (*self.impossible, *self.unlikely)
 
 
-def answers_from_raw(raw: Array, head: Head) -> PhotoAnswers:
-    """Judge the raw output (photos, …) as the layout `head`, rows or a raw YOLO's, in pixels of the input."""
+def answers_from_raw(raw: Array, head: Head, *, points: int = 0) -> PhotoAnswers:
+    """Judge the raw output (photos, …) as the layout `head`, rows or a raw YOLO's, in pixels of the input.
+
+    points: columns of keypoints at its end, which are not judged.
+    """
     if not np.isfinite(raw).all():
         return PhotoAnswers(boxes=0, impossible=("the output holds NaN or infinity",), unlikely=())
+    if points:
+        raw = raw[..., :-points] if head == "rows" else raw[:, :-points]
     impossible = _impossible_rows(raw) if head == "rows" else _impossible_raw(raw, head)
     shown = [_shown(picture, head) for picture in raw]
     unlikely = []
@@ -47,6 +53,16 @@ def answers_from_raw(raw: Array, head: Head) -> PhotoAnswers:
     if all(count >= MAX_ROWS for count in shown):
         unlikely.append(f"every photo is full: {MAX_ROWS} boxes of confidence {SHOWN_CONFIDENCE} or more")
     return PhotoAnswers(boxes=sum(shown), impossible=tuple(impossible), unlikely=tuple(unlikely))
+
+
+def may_be_pose(raw: Array, classes: int) -> bool:
+    """Whether the raw output can be a YOLO head of so many classes with points of three values behind them."""
+    if raw.ndim != 3 or raw.shape[1] >= raw.shape[2]:
+        return False
+    points = raw.shape[1] - 4 - classes
+    if points < POINT_WIDTH or points % POINT_WIDTH:
+        return False
+    return not answers_from_raw(raw, "yolo_raw", points=points).impossible
 
 
 def _impossible_rows(raw: Array) -> list[str]:

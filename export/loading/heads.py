@@ -14,7 +14,7 @@ from photofinish.errors import ExportError
 from photofinish.export.graph.given_head import cells_from_anchors
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.loading.class_names import names_fit
-from photofinish.export.loading.doubt import PIXEL
+from photofinish.export.loading.doubt import PIXEL, may_be_pose
 from photofinish.export.loading.layouts import (
     GUESSED,
     IN_SHARES,
@@ -25,6 +25,7 @@ from photofinish.export.loading.layouts import (
     expect_layout,
     fitting,
     reading_of,
+    without_points,
 )
 from photofinish.model_card import GivenHead
 
@@ -36,15 +37,19 @@ REMEDY = "pass a detector, not a segmentation, pose or classification model"
 class Given:
     """What is known of an output beside itself.
 
-    head: the layout that the user names. names: class names by number, {} where nobody names them. is_vouched: a YOLO's
-    exporter wrote the names. unread: the names of the model's other outputs.
+    head: the layout that the user names, or that a family's outputs were joined to. names: class names by number, {}
+    where nobody names them. is_told: the user names it. is_vouched: a YOLO's exporter wrote the names. points: columns
+    of keypoints. family: what `--head` would say of the family. unread: the names of the model's other outputs.
     """
 
     path: Path
     input_wh: tuple[int, int]
     names: Mapping[int, str]
     head: GivenHead | None = None
+    is_told: bool = False
     is_vouched: bool = False
+    points: int = 0
+    family: GivenHead | None = None
     unread: tuple[str, ...] = ()
 
 
@@ -55,23 +60,25 @@ def read_head(model: ModelProto, photos: Images, given: Given) -> tuple[Reading,
     gives is told where the user named the layout or a YOLO's exporter did, and refused where it is a guess.
     """
     raw = output_from_onnx(model, photos)
-    dims = tuple(int(side) for side in raw.shape[1:])
+    dims = without_points(tuple(int(side) for side in raw.shape[1:]), given.head, given.points)
     if given.head:
         expect_layout(str(given.path), dims, given.head, given.input_wh)
     name = given.head or _guess(dims, given)
     if name is None:
         _refuse_shape(model, dims, photos, raw, given)
-    reading = reading_of(model, dims, name, given.input_wh, photos, raw)
+    reading = reading_of(model, dims, name, given.input_wh, photos, raw, points=given.points)
     _expect_names(reading, dims, given)
     doubts = _doubts(reading, raw, given)
     if not doubts:
         return reading, ()
-    if (given.head or given.is_vouched) and not reading.answers.impossible:
-        return reading, (f"{given.path} is served as --head {name} would say, although {doubts}",)
+    said = given.family or name
+    if (given.is_told or given.is_vouched) and not reading.answers.impossible:
+        return reading, (f"{given.path} is served as --head {said} would say, although {doubts}",)
     own = ""
-    if not given.head and not reading.answers.impossible:
-        own = f"if that is what it is, and it looks for other things than people and buses, pass --head {name}"
-    remedy = _remedy(model, dims, photos, raw, given, without=name, otherwise=own)
+    if not given.is_told and not reading.answers.impossible:
+        own = f"if that is what it is, and it looks for other things than people and buses, pass --head {said}"
+    is_joined = bool(given.family or given.points)
+    remedy = own if is_joined else _remedy(model, dims, photos, raw, given, without=name, otherwise=own)
     raise ExportError(
         f"{given.path} returns {list(dims)} per picture, as {LAYOUTS[name].words} does, but "
         f"{doubts}: {remedy or f'no layout that Photofinish knows fits, {REMEDY}'}"
@@ -144,4 +151,7 @@ def _remedy(
             return f"as {words} it shows {reading.answers.boxes} boxes there, so pass --head {name}"
         if not reading.answers.impossible:
             possible = possible or f"if it is {words}, pass --head {name}"
+    classes = len(given.names) or 1
+    if not otherwise and not possible and not given.unread and may_be_pose(raw, classes):
+        return f"if it is a pose model of {'one class' if classes == 1 else f'{classes} classes'}, pass --head pose"
     return otherwise or possible

@@ -14,7 +14,7 @@ from photofinish.errors import ExportError
 from photofinish.export.graph.given_head import (
     cells_from_anchors,
     is_decoded,
-    model_with_bgr_255,
+    model_in_255,
     model_with_decoded_cells,
     model_with_rows_from_queries,
     model_with_rows_in_pixels,
@@ -62,9 +62,19 @@ class Reading:
 
 
 def reading_of(
-    model: ModelProto, dims: Dims, name: GivenHead, input_wh: tuple[int, int], images: Images, raw: Images
+    model: ModelProto,
+    dims: Dims,
+    name: GivenHead,
+    input_wh: tuple[int, int],
+    images: Images,
+    raw: Images,
+    *,
+    points: int = 0,
 ) -> Reading:
-    """The model read as the layout `name`. raw: its own output for the photos `images` (n, 3, height, width)."""
+    """The model read as the layout `name`. raw: its own output for the photos `images` (n, 3, height, width).
+
+    points: columns of keypoints at the end of it, which `dims` are without.
+    """
     layout = LAYOUTS[name]
     wrapped, wrapped_dims = layout.wrap(model, dims, input_wh, images)
     output = raw if wrapped is model else output_from_onnx(wrapped, images)
@@ -72,10 +82,21 @@ def reading_of(
         name=name,
         layout=layout,
         model=wrapped,
-        dims=wrapped_dims,
+        dims=_with_points(wrapped_dims, name, points),
         classes=layout.classes(dims),
-        answers=answers_from_raw(output, layout.head),
+        answers=answers_from_raw(output, layout.head, points=points),
     )
+
+
+def without_points(dims: Dims, name: GivenHead | None, points: int) -> Dims:
+    """The shape without the columns of keypoints, which only rows and raw heads have."""
+    return _with_points(dims, name, -points)
+
+
+def _with_points(dims: Dims, name: GivenHead | None, points: int) -> Dims:
+    if not points or len(dims) != 2:
+        return dims
+    return (dims[0], dims[1] + points) if name == "rows" else (dims[0] + points, dims[1])
 
 
 def fitting(dims: Dims, input_wh: tuple[int, int]) -> tuple[GivenHead, ...]:
@@ -88,7 +109,7 @@ def _as_it_is(model: ModelProto, dims: Dims, input_wh: tuple[int, int], images: 
 
 
 def _yolox(model: ModelProto, dims: Dims, input_wh: tuple[int, int], images: Images) -> WrappedModel:
-    wrapped = model_with_bgr_255(model, dims)
+    wrapped = model_in_255(model, dims, swapped=True)
     if is_decoded(output_from_onnx(wrapped, images), input_wh):
         return wrapped, dims
     return model_with_decoded_cells(wrapped, dims, input_wh), dims

@@ -26,7 +26,8 @@ class OnnxMetadata:
     """What an ONNX file tells about its model.
 
     names: by class number, {} where it tells none. trained_wh: width and height. tells_stride: it has a usable stride,
-    which only the exporters of YOLOs write.
+    which only the exporters of YOLOs write. keypoint_shape, keypoint_names: of a pose model, as they stand, None where
+    it tells none.
     """
 
     task: str
@@ -34,6 +35,8 @@ class OnnxMetadata:
     stride: int
     tells_stride: bool
     trained_wh: tuple[int, int]
+    keypoint_shape: object = None
+    keypoint_names: object = None
 
 
 def metadata_from_model(model: ModelProto, path: Path, *, with_names: bool = True) -> OnnxMetadata:
@@ -49,6 +52,8 @@ def metadata_from_model(model: ModelProto, path: Path, *, with_names: bool = Tru
         stride=stride or DEFAULT_STRIDE,
         tells_stride=bool(stride),
         trained_wh=_trained_wh(values.get("imgsz")),
+        keypoint_shape=values.get("kpt_shape"),
+        keypoint_names=values.get("kpt_names"),
     )
 
 

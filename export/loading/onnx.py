@@ -18,9 +18,13 @@ from photofinish.export.graph.parity import frames_from_pictures, reference_pict
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.graph.source import ModelSource
 from photofinish.export.loading.class_names import names_of_classes
+from photofinish.export.loading.families import Joined, joined_model, with_sizes_told
 from photofinish.export.loading.heads import Given, read_head
+from photofinish.export.loading.kinds import refuse_kind
 from photofinish.export.loading.metadata import OnnxMetadata, metadata_from_model
+from photofinish.export.loading.pose import pose_told
 from photofinish.export.loading.told import Told
+from photofinish.keypoints.layout import POINT_WIDTH
 from photofinish.letterbox import images_nchw_from_frames
 from photofinish.variant import tensor_names
 
@@ -41,15 +45,20 @@ def source_from_onnx(
     told = told or Told()
     content = _loaded_model(path)
     metadata = metadata_from_model(content, path, with_names=not told.class_names)
-    _expect_detector(path, content, metadata)
-    image = image_input(content)
+    without_sizes = with_sizes_told(content, (0, 0))
+    _expect_detector(path, without_sizes, metadata, boxes_only=told.boxes_only)
+    image = image_input(without_sizes)
     frames_contract = image.type.tensor_type.elem_type == TensorProto.UINT8
     input_wh = _input_wh(path, image, metadata, input_size, frames_contract=frames_contract)
     names = dict(enumerate(told.class_names)) or metadata.names
-    normal = normal_model(content, path, input_wh=input_wh, frames_contract=frames_contract)
     if frames_contract:
+        normal = normal_model(content, path, input_wh=input_wh, frames_contract=True)
         return _source_from_frames_model(path, normal, metadata, names, input_wh, model=model, sha256=sha256)
+    joined = _joined(with_sizes_told(content, input_wh), path, metadata, told, input_wh, len(names))
+    normal = normal_model(joined.model, path, input_wh=input_wh, frames_contract=False)
     photos = images_nchw_from_frames(frames_from_pictures(reference_picture_paths(), input_wh))
+    layout = joined.keypoints
+    names = names or dict(enumerate(joined.names))
     reading, notices = read_head(
         normal,
         photos,
@@ -57,9 +66,12 @@ def source_from_onnx(
             path=path,
             input_wh=input_wh,
             names=names,
-            head=told.head,
+            head=joined.head,
+            is_told=told.head is not None,
             is_vouched=metadata.tells_stride and bool(metadata.names),
-            unread=tuple(item.name for item in content.graph.output[1:]),
+            points=POINT_WIDTH * len(layout or ()),
+            family=joined.said,
+            unread=joined.unread,
         ),
     )
     if not names and told.data_names and reading.classes in (None, len(told.data_names)):
@@ -71,16 +83,28 @@ def source_from_onnx(
         model=model,
         weights=path.name,
         weights_sha256=sha256,
-        task="detect",
+        task="pose" if layout else "detect",
         head=reading.layout.head,
         raw_dims=reading.dims,
         nms_free=reading.layout.head == "rows",
         input_wh=input_wh,
         stride=metadata.stride,
         class_names=names_of_classes(names, count),
+        keypoints=layout,
+        nms_iou=joined.nms_iou,
         onnx_model=reading.model,
         notices=notices,
     )
+
+
+def _joined(
+    content: ModelProto, path: Path, metadata: OnnxMetadata, told: Told, input_wh: tuple[int, int], classes: int
+) -> Joined:
+    """The model with the one output that is decoded, its opset raised where nodes have to be added."""
+    raised = model_with_opset(content, str(path), lowest=MIN_OPSET, raised_to=OPSET)
+    boxes_of = classes if told.boxes_only and metadata.task != "detect" else None
+    pose = pose_told(metadata, str(path), asked=told.head == "pose", classes=classes) if boxes_of is None else None
+    return joined_model(raised, str(path), told.head, input_wh, pose=pose, boxes_of=boxes_of)
 
 
 def _source_from_frames_model(
@@ -136,11 +160,8 @@ def _loaded_model(path: Path) -> ModelProto:
     return model
 
 
-def _expect_detector(path: Path, model: ModelProto, metadata: OnnxMetadata) -> None:
-    if metadata.task != "detect":
-        raise ExportError(
-            f"{path} is a model for {metadata.task}; Photofinish serves detectors, so export detection weights"
-        )
+def _expect_detector(path: Path, model: ModelProto, metadata: OnnxMetadata, *, boxes_only: bool) -> None:
+    refuse_kind(str(path), metadata.task, boxes_only=boxes_only)
     kinds = {item.data_type for item in model.graph.initializer}
     quantised = any(
         node.op_type in ("QuantizeLinear", "QLinearConv", "DynamicQuantizeLinear") for node in model.graph.node

@@ -6,16 +6,19 @@ import copy
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 
-from photofinish.detections import MAX_ROWS
+from photofinish.detections import MAX_ROWS, ROW_WIDTH
 from photofinish.errors import ExportError, reason_from_error
+from photofinish.export.graph.frames_torch import WithVisibility
 from photofinish.export.graph.source import DEFAULT_INPUT_SIZE, ModelSource
 from photofinish.export.loading.class_names import names_by_number, names_of_classes
+from photofinish.export.loading.kinds import layout_from_shape, refuse_kind
+from photofinish.keypoints.layout import POINT_WIDTH
 from photofinish.machine.scratch import scratch_folder
 from photofinish.variant import SQUARE, input_wh_from_aspect
 from photofinish.wheels import user_cache_dir
@@ -27,17 +30,11 @@ os.environ.setdefault("YOLO_AUTOINSTALL", "false")
 os.environ.setdefault("YOLO_VERBOSE", "false")
 os.environ.setdefault("YOLO_CONFIG_DIR", str(user_cache_dir() / "ultralytics"))
 
-from ultralytics.nn.modules import Detect
-from ultralytics.nn.modules.head import v10Detect
-from ultralytics.nn.tasks import DetectionModel, load_checkpoint, yaml_model_load
+from ultralytics.nn.modules import Detect, Pose, Segment
+from ultralytics.nn.modules.head import Pose26, Segment26, v10Detect
+from ultralytics.nn.tasks import DetectionModel, PoseModel, guess_model_task, load_checkpoint, yaml_model_load
 from ultralytics.utils.tal import dist2bbox
 
-TASK_WORDS: Mapping[str, str] = {
-    "segment": "a segmentation",
-    "pose": "a pose",
-    "classify": "a classification",
-    "obb": "an oriented-box",
-}
 _UNREADABLE = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -88,12 +85,28 @@ class _HalfDetector(torch.nn.Module):
         distances = self.distribution(found["boxes"].float())
         boxes = dist2bbox(distances, self.anchors.unsqueeze(0), xywh=not self.head.end2end, dim=1) * self.strides
         raw = torch.cat((boxes, found["scores"].float().sigmoid()), dim=1)
+        if isinstance(self.head, Pose):
+            raw = torch.cat((raw, self._points(found["kpts"].float())), dim=1)
         rows: torch.Tensor = self.head.postprocess(raw.permute(0, 2, 1)) if self.head.end2end else raw
         return rows
 
+    def _points(self, raw: torch.Tensor) -> torch.Tensor:
+        """The head's own decoding of its points, with our FP32 anchors."""
+        head = self.head
+        as_exported = SimpleNamespace(
+            export=True, kpt_shape=head.kpt_shape, nk=head.nk, anchors=self.anchors, strides=self.strides
+        )
+        points: torch.Tensor = type(head).kpts_decode(as_exported, raw)
+        return points
 
-def source_from_pt(path: Path, *, model: str, sha256: str, input_size: int | None, aspect: str = SQUARE) -> ModelSource:
-    """A trained detector from an Ultralytics checkpoint. aspect: of its input, see Variant."""
+
+def source_from_pt(
+    path: Path, *, model: str, sha256: str, input_size: int | None, aspect: str = SQUARE, boxes_only: bool = False
+) -> ModelSource:
+    """A trained detector or pose model from an Ultralytics checkpoint. aspect: of its input, see Variant.
+
+    boxes_only: leave masks or points out.
+    """
     try:
         network = _loaded_network(path)
     except _UNREADABLE as exc:
@@ -107,7 +120,14 @@ def source_from_pt(path: Path, *, model: str, sha256: str, input_size: int | Non
             "pass a .pt that Ultralytics trained, an .onnx file, or a .yaml for an untrained model"
         ) from exc
     return _source_from_network(
-        network, path.name, model=model, sha256=sha256, input_size=input_size, aspect=aspect, untrained=False
+        network,
+        path.name,
+        model=model,
+        sha256=sha256,
+        input_size=input_size,
+        aspect=aspect,
+        untrained=False,
+        boxes_only=boxes_only,
     )
 
 
@@ -142,7 +162,9 @@ def source_from_yaml(
     generator_state = torch.random.get_rng_state()
     torch.manual_seed(0)
     try:
-        network = DetectionModel(yaml_model_load(weights), verbose=False)
+        description = yaml_model_load(weights)
+        refuse_kind(weights, task := guess_model_task(description))
+        network = (PoseModel if task == "pose" else DetectionModel)(description, verbose=False)
     except _UNREADABLE as exc:
         raise ExportError(
             f"{weights} is not a detector's description ({reason_from_error(exc)}); "
@@ -150,25 +172,29 @@ def source_from_yaml(
         ) from exc
     finally:
         torch.random.set_rng_state(generator_state)
-    network.task = "detect"
+    network.task = task
     return _source_from_network(
         network, Path(weights).name, model=model, sha256=sha256, input_size=input_size, aspect=aspect, untrained=True
     )
 
 
 def _source_from_network(
-    network: Any, weights: str, *, model: str, sha256: str, input_size: int | None, aspect: str, untrained: bool
+    network: Any,
+    weights: str,
+    *,
+    model: str,
+    sha256: str,
+    input_size: int | None,
+    aspect: str,
+    untrained: bool,
+    boxes_only: bool = False,
 ) -> ModelSource:
     task = getattr(network, "task", "detect")
-    if task != "detect":
-        raise ExportError(
-            f"{weights} is {TASK_WORDS.get(task, f'a {task}')} model; Photofinish serves detectors, "
-            "so pass detection weights such as yolo26n.pt"
-        )
+    refuse_kind(weights, task, boxes_only=boxes_only)
     head = network.model[-1]
-    if type(head) not in (Detect, v10Detect):
+    if type(head) not in (Detect, v10Detect, Pose, Pose26, Segment, Segment26):
         raise ExportError(
-            f"{weights} has a {type(head).__name__} head; supported are Ultralytics' Detect heads "
+            f"{weights} has a {type(head).__name__} head; supported are Ultralytics' Detect and Pose heads "
             "(YOLOv5u, v8, v9, v10, 11, 12, 26)"
         )
     channels = next(layer.in_channels for layer in network.modules() if isinstance(layer, torch.nn.Conv2d))
@@ -179,6 +205,11 @@ def _source_from_network(
         )
     network = copy.deepcopy(network).float().eval()
     head = network.model[-1]
+    if boxes_only and isinstance(head, (Pose, Segment)):
+        head.__class__ = Detect  # what masks and points add to it is then not computed
+    layout, values = None, 0
+    if isinstance(head, Pose):
+        layout, values = layout_from_shape(head.kpt_shape, getattr(network, "kpt_names", None), weights)
     nms_free = getattr(head, "one2one_cv2", None) is not None
     if nms_free:
         network.end2end = True
@@ -191,24 +222,33 @@ def _source_from_network(
     stride = int(network.stride.max())
     size = _checked_size(input_size or _trained_size(network) or DEFAULT_INPUT_SIZE, stride, weights)
     width, height = input_wh_from_aspect(size, aspect, stride=stride)
+
+    def in_contract(made: torch.nn.Module) -> torch.nn.Module:
+        if layout is None or values == POINT_WIDTH:
+            return made.eval()
+        first = ROW_WIDTH if nms_free else 4 + int(head.nc)
+        return WithVisibility(made, axis=2 if nms_free else 1, first=first, count=len(layout)).eval()
+
+    whole = in_contract(_OutputOnly(network))
     with torch.no_grad():
-        raw = network(torch.zeros(1, 3, height, width))
+        raw = whole(torch.zeros(1, 3, height, width))
     return ModelSource(
         kind="torch",
         model=model,
         weights=weights,
         weights_sha256=sha256,
-        task="detect",
+        task="pose" if layout else "detect",
         head="rows" if nms_free else "yolo_raw",
         raw_dims=tuple(int(side) for side in raw.shape[1:]),
         nms_free=nms_free,
         input_wh=(width, height),
         stride=stride,
         class_names=names_of_classes(names_by_number(network.names, weights, remedy="correct it"), int(head.nc)),
+        keypoints=layout,
         untrained=untrained,
         sorted_rows=nms_free,
-        network=_OutputOnly(network).eval(),
-        make_fp16_network=lambda: _HalfDetector(copy.deepcopy(network)).eval(),
+        network=whole,
+        make_fp16_network=lambda: in_contract(_HalfDetector(copy.deepcopy(network))),
     )
 
 

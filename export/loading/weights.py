@@ -28,9 +28,12 @@ UNTRAINED_DEMO = "yolo26n.yaml"
 RELEASE = "https://github.com/ultralytics/assets/releases/download"
 OFFICIAL_WEIGHTS = {
     **{f"yolo26{size}.pt": f"{RELEASE}/v8.4.0/yolo26{size}.pt" for size in "nsmlx"},
+    **{f"yolo26{size}-pose.pt": f"{RELEASE}/v8.4.0/yolo26{size}-pose.pt" for size in "nsmlx"},
     **{f"yolo11{size}.pt": f"{RELEASE}/v8.3.0/yolo11{size}.pt" for size in "nsmlx"},
+    **{f"yolo11{size}-pose.pt": f"{RELEASE}/v8.3.0/yolo11{size}-pose.pt" for size in "nsmlx"},
     **{f"yolov10{size}.pt": f"{RELEASE}/v8.3.0/yolov10{size}.pt" for size in "nsmblx"},
     **{f"yolov8{size}.pt": f"{RELEASE}/v8.3.0/yolov8{size}.pt" for size in "nsmlx"},
+    **{f"yolov8{size}-pose.pt": f"{RELEASE}/v8.3.0/yolov8{size}-pose.pt" for size in "nsmlx"},
     **{f"yolov5{size}u.pt": f"{RELEASE}/v8.3.0/yolov5{size}u.pt" for size in "nsmlx"},
 }
 """Names that Ultralytics gives its own weights, and where each is fetched from."""
@@ -120,11 +123,12 @@ def load_source(
 ) -> ModelSource:
     """The model itself. Imports torch and what the kind of weights needs.
 
-    told: what the user says about an ONNX file.
+    told: what the user says about the weights.
 
     aspect: of the input, see Variant; ExportError where it is no square and the weights know only one shape.
     """
     path = Path(found.spec)
+    boxes_only = told is not None and told.boxes_only
     if aspect != SQUARE and found.kind not in RESHAPED:
         raise ExportError(f"{found.spec} has an input of its own shape; {aspect} is for weights of {RESHAPED}")
     if found.kind == "onnx":
@@ -141,7 +145,14 @@ def load_source(
         return source_from_yaml(
             found.spec, model=found.model, sha256=found.sha256, input_size=input_size, aspect=aspect
         )
-    return source_from_pt(path, model=found.model, sha256=found.sha256, input_size=input_size, aspect=aspect)
+    return source_from_pt(
+        path,
+        model=found.model,
+        sha256=found.sha256,
+        input_size=input_size,
+        aspect=aspect,
+        boxes_only=boxes_only,
+    )
 
 
 def _model_name(given: str | None, weights: str) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from photofinish.errors import ModelRepositoryError
 from photofinish.export.publishing.pbtxt import quoted
-from photofinish.model_card import CARD_PARAMETER, ModelCard, card_from_parameter
+from photofinish.keypoints.layout import POINT_WIDTH
+from photofinish.model_card import BOX_TASKS, CARD_PARAMETER, ModelCard, card_from_parameter
 from photofinish.variant import Device, Variant
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def card_from_source(
 ) -> ModelCard:
     """What the served variant will tell about itself."""
     tensor = variant.contract == "tensor"
-    needs_nms = source.task == "detect" and not source.nms_free
+    needs_nms = source.task in BOX_TASKS and not source.nms_free
     return ModelCard(
         variant=variant.name,
         model=variant.model,
@@ -47,6 +48,9 @@ def card_from_source(
         weights=source.weights,
         weights_sha256=source.weights_sha256,
         task=source.task,
+        nms_iou=source.nms_iou,
+        keypoint_names=source.keypoints.names if source.keypoints else (),
+        keypoint_skeleton=source.keypoints.skeleton if source.keypoints else (),
         device=device,
         untrained=source.untrained,
         tf32=variant.tf32,
@@ -62,7 +66,7 @@ def card_from_source(
 def ultralytics_metadata(source: ModelSource) -> str:
     """What Ultralytics' Triton client reads: a Python literal with class names, stride, size and kind of head."""
     width, height = source.input_wh
-    metadata = {
+    metadata: dict[str, Any] = {
         "description": f"{source.model} exported by Photofinish",
         "stride": source.stride,
         "task": source.task,
@@ -73,6 +77,8 @@ def ultralytics_metadata(source: ModelSource) -> str:
         "end2end": source.nms_free,
         "args": {"dynamic": False, "nms": False},
     }
+    if source.keypoints:
+        metadata["kpt_shape"] = [len(source.keypoints), POINT_WIDTH]
     return ascii(metadata)
 
 

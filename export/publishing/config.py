@@ -35,14 +35,19 @@ class ModelIO:
     output: TensorSpec
 
 
-def io_from_variant(variant: Variant, *, input_wh: tuple[int, int], raw_dims: tuple[int, ...], task: str) -> ModelIO:
-    """The I/O that a variant's contract and backend fix. raw_dims: the raw output without the batch dimension."""
+def io_from_variant(
+    variant: Variant, *, input_wh: tuple[int, int], raw_dims: tuple[int, ...], task: str, row_width: int = ROW_WIDTH
+) -> ModelIO:
+    """The I/O that a variant's contract and backend fix. raw_dims: the raw output without the batch dimension.
+
+    row_width: columns of the rows in the frames contract.
+    """
     width, height = input_wh
     if variant.contract == "tensor":
         output_dims = raw_dims
         taken, input_dims = "TYPE_FP32", (3, height, width)
     else:
-        output_dims = raw_dims if task == "classify" else (MAX_ROWS, ROW_WIDTH)
+        output_dims = raw_dims if task == "classify" else (MAX_ROWS, row_width)
         taken, input_dims = "TYPE_UINT8", (height, width, 3)
     input_name, output_name = tensor_names(variant.contract, task=task, backend=variant.backend)
     return ModelIO(

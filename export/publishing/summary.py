@@ -33,7 +33,8 @@ def parity_text(parity: Mapping[str, Any]) -> str:
     """The figures of a card's parity. INT8 may lose a weak box, which says nothing of the others: then no overlap."""
     if "boxes" in parity:
         overlap = f"IoU ≥ {parity['min_iou']:.3f}" if parity["min_iou"] > 0 else "not all found"
-        return f"{parity['boxes']} boxes: {overlap}, confidence ± {parity['max_confidence_difference']:.2g}"
+        points = f", keypoints ± {parity['max_point_error']:.2%}" if "max_point_error" in parity else ""
+        return f"{parity['boxes']} boxes: {overlap}, confidence ± {parity['max_confidence_difference']:.2g}{points}"
     for key in ("max_raw_difference", "max_score_difference"):
         if key in parity:
             return f"largest difference {parity[key]:.2g}"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from photofinish.detections import MAX_ROWS, ROW_WIDTH
+from photofinish.detections import MAX_ROWS
 from photofinish.errors import ExportError
 from photofinish.export.graph.dynamic_batch import BATCH, model_with_dynamic_batch
 from photofinish.export.graph.frames_onnx import frames_model_from_tensor_model
@@ -73,7 +73,7 @@ class BuildContext:
 
     def rebuild_command(self, variant: Variant) -> str:
         """The command that makes this variant again."""
-        options: list[tuple[str, object]] = [("--weights", self.weights_spec or self.source.weights)]
+        options: list[tuple[object, ...]] = [("--weights", self.weights_spec or self.source.weights)]
         options.append(("--variant", variant.suffix))
         options += [("--target", target) for target in self.targets]
         if self.model_name:
@@ -104,12 +104,12 @@ class BuildContext:
 
     @cached_property
     def reference_output(self) -> Array:
-        """The source's output on the reference pictures in the frames contract: (n, 300, 6) rows or (n, classes)."""
+        """The source's output on the reference pictures in the frames contract: (n, 300, …) rows or (n, classes)."""
         if self.source.kind == "torch":
             return output_from_network(frames_network_from_source(self.source), self.frames_nhwc)
         if self.source.frames_contract:
             return output_from_onnx(self.frames_onnx, self.frames_nhwc)
-        return np.stack([_best_rows(raw, self.source.head) for raw in self.reference_raw])
+        return np.stack([_best_rows(raw, self.source) for raw in self.reference_raw])
 
     @cached_property
     def tensor_onnx(self) -> onnx.ModelProto:
@@ -148,6 +148,7 @@ class BuildContext:
             input_wh=source.input_wh,
             raw_dims=source.raw_dims,
             sorted_rows=source.sorted_rows,
+            width=source.row_width,
         )
 
     def check_output(self, variant: Variant, found: Array, *, precision: str = "") -> dict[str, Any]:
@@ -160,10 +161,10 @@ class BuildContext:
         return check_rows(variant.name, found, self.reference_output, precision)
 
 
-def _best_rows(raw: Array, head: str) -> Array:
+def _best_rows(raw: Array, source: ModelSource) -> Array:
     """The contract's 300 rows as the client decodes them from one picture's raw output."""
-    found = rows_from_head(raw, head, min_confidence=0.0)
-    rows = np.zeros((MAX_ROWS, ROW_WIDTH), dtype=np.float32)
+    found = rows_from_head(raw, source.head, min_confidence=0.0, keypoints=len(source.keypoints or ()))
+    rows = np.zeros((MAX_ROWS, source.row_width), dtype=np.float32)
     best = found[np.argsort(-found[:, 4], kind="stable")][:MAX_ROWS]
     rows[: len(best)] = best
     return rows

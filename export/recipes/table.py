@@ -133,7 +133,8 @@ def _expect_same_in_batch(
     """ExportError unless a batch gives what its pictures give one by one: of detection rows, the same confidences."""
     if together.shape != alone.shape:
         raise ExportError(f"{what}: a batch gives shape {together.shape}, its pictures one by one {alone.shape}")
-    if alone.shape[1:] == (MAX_ROWS, ROW_WIDTH):  # boxes of nearly equal confidence may swap their rows
+    if alone.ndim == 3 and alone.shape[1] == MAX_ROWS and alone.shape[2] >= ROW_WIDTH:
+        # Boxes of nearly equal confidence may swap their rows.
         together, alone = together[..., 4], alone[..., 4]
     if not np.allclose(together, alone, rtol=tolerance, atol=tolerance):
         raise ExportError(f"{what}: pictures in a batch get other results than one by one; its batch is not dynamic")

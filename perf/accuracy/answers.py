@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,13 @@ from photofinish.model_card import ModelCard
 from photofinish.percentiles import nearest_rank
 from photofinish.perf.accuracy.data import Dataset, in_dataset_classes, map_classes
 from photofinish.perf.accuracy.figures import AgreementFigures, TruthFigures, figures_from_baseline, figures_from_truth
+from photofinish.perf.accuracy.keypoints import (
+    PointAgreement,
+    PointTruth,
+    expect_same_points,
+    points_from_baseline,
+    points_from_truth,
+)
 
 NEAR_ZERO = 0.01
 """mAP50-95 of a baseline below which a share of it says nothing: its layout or its names are wrong."""
@@ -44,6 +51,8 @@ class AccuracyResult:
     """One variant on one data set. map figures are None without labels; map_share is of the baseline's mAP50-95.
 
     worst_class: the class that lost most against the baseline (mAP50-95, or boxes without a partner), "" for none.
+    oks figures and truth_point_error are of labelled keypoints, the other point errors against the baseline; None where
+    there are none. Point errors are shares of the box's diagonal.
     request_p50_ms: median from sending to the answer, one request at a time, on these frames: a hint at what the
     variant costs on this machine. `photofinish perf` measures speed.
     """
@@ -67,11 +76,21 @@ class AccuracyResult:
     worst_class_loss: float
     request_p50_ms: float
     class_map50_95: Mapping[str, float]
+    oks_map50_95: float | None = None
+    oks_map50: float | None = None
+    oks_share: float | None = None
+    truth_point_error: float | None = None
+    mean_point_error: float | None = None
+    worst_point_error: float | None = None
 
     @property
     def share(self) -> float | None:
-        """What a floor is compared with: the share of the baseline's mAP, else the share of matched boxes."""
-        return self.map_share if self.map_share is not None else self.matched_share
+        """What a floor is compared with: the share of the baseline's mAP, of boxes or of keypoints, whichever is less.
+
+        Without labels it is the share of matched boxes.
+        """
+        shares = [item for item in (self.map_share, self.oks_share) if item is not None]
+        return min(shares) if shares else self.matched_share
 
 
 def answers_from_server(
@@ -111,8 +130,11 @@ def results_from_answers(
             f"{card.model} is a classifier and {dataset.name} has boxes; use --frames with pictures without labels"
         )
     truth_figures: dict[str, TruthFigures] = {}
+    point_truth: dict[str, PointTruth | None] = {}
     if dataset.has_truth:
-        truth_figures = _truth_figures(found, dataset, map_classes(dataset, card.class_names, weights=card.weights))
+        mapping = map_classes(dataset, card.class_names, weights=card.weights)
+        expect_same_points(card.keypoint_layout, dataset.keypoints, where=dataset.name, weights=card.weights)
+        truth_figures, point_truth = _truth_figures(found, dataset, mapping)
         if (found_share := truth_figures[baseline].map50_95) < NEAR_ZERO:
             few = f"next to none (mAP50-95 {found_share:.4f})" if found_share > 0 else "none"
             raise ConfigError(
@@ -121,14 +143,19 @@ def results_from_answers(
                 "the order of its --names"
             )
     return {
-        name: _result(
-            name,
-            dataset,
-            card.class_names,
-            answers[name].request_p50_ns / 1e6,
-            figures_from_baseline(detections, found[baseline]),
-            truth_figures.get(name),
-            truth_figures.get(baseline),
+        name: _with_points(
+            _result(
+                name,
+                dataset,
+                card.class_names,
+                answers[name].request_p50_ns / 1e6,
+                figures_from_baseline(detections, found[baseline]),
+                truth_figures.get(name),
+                truth_figures.get(baseline),
+            ),
+            points_from_baseline(detections, found[baseline]),
+            point_truth.get(name),
+            point_truth.get(baseline),
         )
         for name, detections in found.items()
     }
@@ -136,19 +163,35 @@ def results_from_answers(
 
 def _truth_figures(
     found: Mapping[str, Sequence[Detections]], dataset: Dataset, mapping: tuple[int, ...]
-) -> dict[str, TruthFigures]:
+) -> tuple[dict[str, TruthFigures], dict[str, PointTruth | None]]:
     truth, sizes = [], []
     for frame in dataset.frames():
         if frame.truth is None:
             raise ValueError(f"frame {frame.index} of {dataset.name} has no truth")
         truth.append(frame.truth)
         sizes.append(frame.size_wh)
-    return {
-        name: figures_from_truth(
-            [in_dataset_classes(item, mapping) for item in detections], truth, sizes, dataset.class_names
-        )
-        for name, detections in found.items()
-    }
+    mapped = {name: [in_dataset_classes(item, mapping) for item in detections] for name, detections in found.items()}
+    names = dataset.class_names
+    return (
+        {name: figures_from_truth(detections, truth, sizes, names) for name, detections in mapped.items()},
+        {name: points_from_truth(detections, truth, sizes, names) for name, detections in mapped.items()},
+    )
+
+
+def _with_points(
+    result: AccuracyResult, agreement: PointAgreement | None, truth: PointTruth | None, reference: PointTruth | None
+) -> AccuracyResult:
+    """The result with the figures of its keypoints. reference: the baseline's against the labels."""
+    share = truth.oks_map50_95 / reference.oks_map50_95 if truth and reference and reference.oks_map50_95 else None
+    return replace(
+        result,
+        oks_map50_95=truth.oks_map50_95 if truth else None,
+        oks_map50=truth.oks_map50 if truth else None,
+        oks_share=share,
+        truth_point_error=truth.mean_error if truth else None,
+        mean_point_error=agreement.mean_error if agreement else None,
+        worst_point_error=agreement.worst_error if agreement else None,
+    )
 
 
 def _result(

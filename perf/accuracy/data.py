@@ -16,6 +16,7 @@ from photofinish.client.sources.opening import open_source
 from photofinish.detections import Detections
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame
+from photofinish.keypoints.layout import KeypointLayout
 from photofinish.synthetic import CLASS_NAMES, SyntheticCamera
 
 DatasetKind = Literal["labelled", "synthetic", "unlabelled"]
@@ -32,6 +33,7 @@ class Dataset(ABC):
 
     name: without the number of frames. class_names: of the truth's class ids; () without labels. sha256: changes when
     any frame or label does. notes: what of it was not taken as it stands, which moves the figures.
+    keypoints: what the truth's points are, None without.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Dataset(ABC):
         sha256: str,
         size: int,
         notes: tuple[str, ...] = (),
+        keypoints: KeypointLayout | None = None,
     ) -> None:
         self.kind: DatasetKind = kind
         self.name = name
@@ -50,6 +53,7 @@ class Dataset(ABC):
         self.sha256 = sha256
         self.size = size
         self.notes = notes
+        self.keypoints = keypoints
 
     @property
     def title(self) -> str:

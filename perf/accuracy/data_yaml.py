@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -11,12 +10,14 @@ from typing import Any
 import yaml
 
 from photofinish.errors import ConfigError
+from photofinish.keypoints.layout import KeypointLayout, layout_of_count
 from photofinish.perf.accuracy.label_files import is_file, text_from_file
 from photofinish.pictures import image_paths_below, is_picture
 
 SPLITS = ("val", "test", "train")
 _MAX_ENTRIES = 1000
 _MAX_BYTES = 1 << 20
+_MAX_POINTS = 1000
 _YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
 """What PyYAML raises for documents that it cannot construct; only the first is its own."""
 
@@ -38,14 +39,15 @@ class LabelledPicture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataDocument:
-    """What a data.yaml says. keypoint_values: numbers behind the box on a line of a pose data set.
+    """What a data.yaml says. keypoints: of a pose data set, None of others. point_values: 2 or 3 numbers for each.
 
     missing: listed pictures that do not exist. notes: what was read otherwise than it is written.
     """
 
     class_names: tuple[str, ...]
     pictures: tuple[LabelledPicture, ...]
-    keypoint_values: int
+    keypoints: KeypointLayout | None
+    point_values: int
     missing: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -86,7 +88,8 @@ def read_data_yaml(path: Path) -> DataDocument:
     return DataDocument(
         class_names=names,
         pictures=pictures,
-        keypoint_values=_keypoint_values(document.get("kpt_shape")),
+        keypoints=_keypoints(document),
+        point_values=document["kpt_shape"][1] if _keypoints(document) else 0,
         missing=tuple(places.missing),
         notes=tuple(notes),
     )
@@ -113,10 +116,17 @@ def _in_each_case(name: str, like: str) -> tuple[str, ...]:
     return (name,) if like.islower() else (name, name.capitalize(), name.upper())
 
 
-def _keypoint_values(shape: object) -> int:
-    if isinstance(shape, list) and shape and all(isinstance(item, int) and 0 < item < 10_000 for item in shape):
-        return math.prod(shape)
-    return 0
+def _keypoints(document: dict[Any, Any]) -> KeypointLayout | None:
+    """What `kpt_shape` and `kpt_names`, by class, tell; None where they tell nothing usable."""
+    shape = document.get("kpt_shape")
+    if not isinstance(shape, list) or len(shape) != 2 or not all(type(item) is int for item in shape):
+        return None
+    if not 0 < shape[0] < _MAX_POINTS or shape[1] not in (2, 3):
+        return None
+    names = document.get("kpt_names")
+    if isinstance(names, dict):
+        names = next(iter(names.values()), None)
+    return layout_of_count(shape[0], names if isinstance(names, list) and all(map(_is_scalar, names)) else ())
 
 
 def _is_scalar(value: object) -> bool:

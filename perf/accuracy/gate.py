@@ -25,6 +25,8 @@ from photofinish.perf.accuracy.store import AccuracyStore, identity_from_variant
 MEAN_CONFIDENCE_ERRORS: Mapping[str, float] = {"fp32": 0.01, "fp16": 0.02, "bf16": 0.03, "int8": 0.1, "fp8": 0.1}
 """How far confidences of matching boxes may differ on average, by precision. mAP alone forgives a wrong input: a COCO
 detector keeps it with red and blue swapped."""
+MEAN_POINT_ERRORS: Mapping[str, float] = {"fp32": 0.01, "fp16": 0.02, "bf16": 0.03, "int8": 0.05, "fp8": 0.05}
+"""How far the baseline's visible keypoints may be missed on average, by precision, as a share of the box's diagonal."""
 
 Serve = Callable[[tuple[str, ...]], AbstractContextManager[str]]
 """`serve(model names)` gives the address of a server that has them, for the length of the block."""
@@ -190,7 +192,12 @@ def _decide(result: AccuracyResult, candidate: GateCandidate, cause: str = "") -
     """
     if result.share is None:
         return None
-    return not cause and result.share >= candidate.floor and result.mean_confidence_error <= confidence_limit(candidate)
+    return (
+        not cause
+        and result.share >= candidate.floor
+        and result.mean_confidence_error <= confidence_limit(candidate)
+        and (result.mean_point_error or 0.0) <= point_limit(candidate)
+    )
 
 
 def confidence_limit(candidate: GateCandidate) -> float:
@@ -200,6 +207,12 @@ def confidence_limit(candidate: GateCandidate) -> float:
     return MEAN_CONFIDENCE_ERRORS.get(candidate.card.precision, widest) if candidate.card.is_square else widest
 
 
+def point_limit(candidate: GateCandidate) -> float:
+    """How far the variant's keypoints may lie from the baseline's, on average, as a share of the box's diagonal."""
+    widest = max(MEAN_POINT_ERRORS.values())
+    return MEAN_POINT_ERRORS.get(candidate.card.precision, widest) if candidate.card.is_square else widest
+
+
 def _refusal(result: AccuracyResult, candidate: GateCandidate, cause: str) -> str:
     if result.map_share is not None:
         kept = f"keeps {result.map_share:.1%} of the baseline's mAP50-95 ({result.map50_95:.3f})"
@@ -207,11 +220,18 @@ def _refusal(result: AccuracyResult, candidate: GateCandidate, cause: str) -> st
     else:
         kept = f"{result.matched_share or 0:.1%} of its boxes match the baseline's"
         lost = f"class {result.worst_class} lost most ({result.worst_class_loss:.0f} boxes)"
+    if result.oks_share is not None:
+        kept += f" and {result.oks_share:.1%} of its keypoints' OKS-mAP50-95 ({result.oks_map50_95:.3f})"
     parts = [f"{kept}, its floor is {candidate.floor:.1%}"]
     if result.mean_confidence_error > (limit := confidence_limit(candidate)):
         parts.append(
             f"its confidences differ from the baseline's by {result.mean_confidence_error:.3f} on average, "
             f"{candidate.card.precision} may differ by {limit:g}"
+        )
+    if (result.mean_point_error or 0.0) > (limit := point_limit(candidate)):
+        parts.append(
+            f"its keypoints lie {result.mean_point_error:.1%} of the box's diagonal from the baseline's on average, "
+            f"{candidate.card.precision} may lie {limit:.0%} off"
         )
     if result.worst_class:
         parts.append(lost)

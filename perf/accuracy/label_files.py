@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.errors import ConfigError
+from photofinish.keypoints.layout import POINT_WIDTH
 
 ROUNDING = 0.01
 """Share of a picture by which a box may reach over its border through rounding; more is clipped too, and counted."""
@@ -21,13 +22,15 @@ _BOX = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelFile:
-    """class_id: (n,) int32; corners_xyxy: (n, 4) float64 within 0..1. Then what was not taken as it stands.
+    """class_id: (n,) int32; corners_xyxy: (n, 4) float64 within 0..1. points_xyv: (n, K, 3) float64, shares of the
+    picture and whether the point is labelled (1) or not (0). Then what was not taken as it stands.
 
     clipped: boxes that reached over the border. doubled: the same label once more. flat: boxes without an area.
     """
 
     class_id: npt.NDArray[np.int32]
     corners_xyxy: npt.NDArray[np.float64]
+    points_xyv: npt.NDArray[np.float64]
     clipped: int = 0
     doubled: int = 0
     flat: int = 0
@@ -60,27 +63,31 @@ def text_from_file(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
         raise ConfigError(f"{path} cannot be read: {exc}") from exc
 
 
-def read_labels(path: Path, class_count: int, *, keypoint_values: int = 0) -> LabelFile:
+def read_labels(path: Path, class_count: int, *, keypoint_shape: tuple[int, int] = (0, 0)) -> LabelFile:
     """The objects of a label file; an empty or missing file means none. ConfigError says which line is wrong.
 
-    keypoint_values: how many numbers follow the box on each line of a pose data set; they are left out.
+    keypoint_shape: how many points follow the box on each line of a pose data set, and of how many values each (2 or
+    3). A line without them has none that is labelled.
     """
     if not is_file(path):
-        return _label_file([])
+        return _label_file([], keypoint_shape[0])
     rows = []
     for number, line in enumerate(text_from_file(path).splitlines(), start=1):
         if line.strip():
-            rows.append(_row_from_line(line, f"{path}, line {number}", class_count, keypoint_values))
-    return _label_file(rows)
+            rows.append(_row_from_line(line, f"{path}, line {number}", class_count, keypoint_shape))
+    return _label_file(rows, keypoint_shape[0])
 
 
-def _row_from_line(line: str, where: str, class_count: int, keypoint_values: int) -> tuple[float, ...]:
-    """Class and x1, y1, x2, y2 as they stand."""
+def _row_from_line(line: str, where: str, class_count: int, keypoint_shape: tuple[int, int]) -> tuple[float, ...]:
+    """Class and x1, y1, x2, y2 as they stand; then x, y and 1 or 0 of each keypoint."""
     try:
         label, *values = (float(part) for part in line.split())
     except ValueError as exc:
         raise ConfigError(f"{where}: {line[:60]!r} is not a label; expected: class cx cy width height") from exc
-    if keypoint_values and len(values) == _BOX + keypoint_values:
+    count, each = keypoint_shape
+    points = (0.0,) * (POINT_WIDTH * count)
+    if count and len(values) == _BOX + count * each:
+        points = _labelled_points(values[_BOX:], keypoint_shape, where)
         values = values[:_BOX]
     if len(values) == _BOX:
         cx, cy, width, height = values
@@ -99,7 +106,23 @@ def _row_from_line(line: str, where: str, class_count: int, keypoint_values: int
         )
     if corners[2] < corners[0] or corners[3] < corners[1]:
         raise ConfigError(f"{where}: the box {box} has a negative width or height; correct or remove the label")
-    return (label, *corners)
+    return (label, *corners, *points)
+
+
+def _labelled_points(values: list[float], shape: tuple[int, int], where: str) -> tuple[float, ...]:
+    """x, y and 1 for each labelled point, 0 for the others: those of visibility 0, or without one those below 0."""
+    table = np.array(values, dtype=np.float64).reshape(shape)
+    is_labelled = table[:, 2] > 0 if shape[1] == POINT_WIDTH else (table >= 0).all(axis=1)
+    places = table[is_labelled, :2]
+    if not np.isfinite(table).all() or (places < -REACH).any() or (places > 1 + REACH).any():
+        raise ConfigError(
+            f"{where}: a keypoint lies outside its picture; coordinates are shares of the picture's size, within 0..1; "
+            "correct or remove the label"
+        )
+    xyv = np.zeros((shape[0], POINT_WIDTH))
+    xyv[is_labelled, :2] = places
+    xyv[is_labelled, 2] = 1
+    return tuple(xyv.reshape(-1).tolist())
 
 
 def _is_outside(corners: tuple[float, float, float, float]) -> bool:
@@ -109,15 +132,18 @@ def _is_outside(corners: tuple[float, float, float, float]) -> bool:
     return reaches_far or is_before or max(min(x1, x2), min(y1, y2)) > 1 + ROUNDING
 
 
-def _label_file(rows: list[tuple[float, ...]]) -> LabelFile:
-    table = np.array(rows, dtype=np.float64).reshape(-1, 1 + _BOX)
-    single = np.array(list(dict.fromkeys(map(tuple, table.tolist()))), dtype=np.float64).reshape(-1, 1 + _BOX)
-    reaches = (single[:, 1:] < -ROUNDING) | (single[:, 1:] > 1 + ROUNDING)
-    corners = np.clip(single[:, 1:], 0.0, 1.0)
+def _label_file(rows: list[tuple[float, ...]], keypoints: int) -> LabelFile:
+    columns = 1 + _BOX + POINT_WIDTH * keypoints
+    table = np.array(rows, dtype=np.float64).reshape(-1, columns)
+    single = np.array(list(dict.fromkeys(map(tuple, table.tolist()))), dtype=np.float64).reshape(-1, columns)
+    boxes, points = single[:, 1 : 1 + _BOX], single[:, 1 + _BOX :]
+    reaches = (boxes < -ROUNDING) | (boxes > 1 + ROUNDING)
+    corners = np.clip(boxes, 0.0, 1.0)
     has_area = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
     return LabelFile(
         class_id=single[has_area, 0].astype(np.int32),
         corners_xyxy=corners[has_area],
+        points_xyv=points[has_area].reshape(int(has_area.sum()), keypoints, POINT_WIDTH),
         clipped=int((reaches.any(axis=1) & has_area).sum()),
         doubled=len(table) - len(single),
         flat=int((~has_area).sum()),

@@ -12,6 +12,7 @@ import numpy as np
 from photofinish.detections import Detections, empty_detections
 from photofinish.errors import ConfigError, PhotofinishError
 from photofinish.frame import Frame
+from photofinish.keypoints.layout import KeypointLayout, Keypoints
 from photofinish.perf.accuracy.data import Dataset
 from photofinish.perf.accuracy.data_yaml import LabelledPicture, read_data_yaml
 from photofinish.perf.accuracy.label_files import LabelFile, is_file, read_labels
@@ -33,6 +34,7 @@ class LabelledDataset(Dataset):
         """
         document = read_data_yaml(data_yaml)
         names, pictures = document.class_names, list(document.pictures)
+        layout = document.keypoints
         if limit is not None and len(pictures) > limit:
             pictures = [pictures[int((index + 0.5) * len(pictures) / limit)] for index in range(limit)]
         faults: list[PhotofinishError] = [ConfigError(text) for text in document.missing]
@@ -40,7 +42,9 @@ class LabelledDataset(Dataset):
         self._labelled: list[tuple[LabelledPicture, LabelFile]] = []
         for picture in pictures:
             try:
-                labels = read_labels(picture.labels, len(names), keypoint_values=document.keypoint_values)
+                labels = read_labels(
+                    picture.labels, len(names), keypoint_shape=(len(layout or ()), document.point_values)
+                )
                 image_from_file(picture.image)
             except PhotofinishError as exc:
                 faults.append(exc)
@@ -60,6 +64,7 @@ class LabelledDataset(Dataset):
             sha256=_hash_from_pictures([picture for picture, _ in self._labelled], names),
             size=len(self._labelled),
             notes=(*_notes_from_faults(faults, wanted), *self._label_notes(), *document.notes),
+            keypoints=layout,
         )
 
     @property
@@ -77,7 +82,7 @@ class LabelledDataset(Dataset):
                 stream_id="gate",
                 index=index,
                 captured_ns=0,
-                truth=_truth_from_labels(labels, (width, height)),
+                truth=_truth_from_labels(labels, (width, height), self.keypoints),
             )
 
     def _label_notes(self) -> Iterator[str]:
@@ -99,14 +104,19 @@ def _notes_from_faults(faults: Sequence[PhotofinishError], wanted: int) -> Itera
         yield f"pictures that were left out: {len(faults)} of {wanted}: {named}{' | …' if len(faults) > _NAMED else ''}"
 
 
-def _truth_from_labels(labels: LabelFile, size_wh: tuple[int, int]) -> Detections:
-    if not len(labels):
+def _truth_from_labels(labels: LabelFile, size_wh: tuple[int, int], layout: KeypointLayout | None) -> Detections:
+    if not len(labels) and layout is None:
         return empty_detections()
     scale = np.array([*size_wh, *size_wh], dtype=np.float64)
+    keypoints = None
+    if layout is not None:
+        xyv = (labels.points_xyv * np.array([*size_wh, 1])).astype(np.float32)
+        keypoints = Keypoints(xyv=xyv.reshape(-1, len(layout), 3), layout=layout)
     return Detections(
         boxes_xyxy=(labels.corners_xyxy * scale).astype(np.float32),
         confidence=np.ones(len(labels), dtype=np.float32),
         class_id=labels.class_id,
+        keypoints=keypoints,
     )
 
 

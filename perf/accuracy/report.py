@@ -27,6 +27,8 @@ HEADER = (
     "request P50 (ms)",
     "verdict",
 )
+POINT_HEADER = ("OKS-mAP50-95", "point error to labels", "point error mean/worst")
+"""Columns of models with keypoints, in front of the time; errors in percent of the box's diagonal."""
 STAR = "*"
 BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "fp8": 8}
 KIND_NOTES = {
@@ -63,8 +65,10 @@ def table_from_report(report: GateReport) -> str:
 
     A star stands at figures that are off because of the data set; the lines with a star under the table say why.
     """
-    rows = [HEADER, *(_cells(verdict, report) for verdict in report.verdicts)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+    has_points = any(verdict.result.mean_point_error is not None for verdict in report.verdicts)
+    header = (*HEADER[:-2], *(POINT_HEADER if has_points else ()), *HEADER[-2:])
+    rows = [header, *(_cells(verdict, report, has_points) for verdict in report.verdicts)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     title = f"accuracy through the server: {report.dataset} ({KIND_NOTES[report.kind]})"
     return "\n".join([title, *lines, *(f"{STAR} {note}" for note in report.dataset_notes), *slower_lines(report)])
@@ -112,7 +116,7 @@ def document_from_report(report: GateReport, candidates: Sequence[GateCandidate]
     }
 
 
-def _cells(verdict: GateVerdict, report: GateReport) -> tuple[str, ...]:
+def _cells(verdict: GateVerdict, report: GateReport, has_points: bool) -> tuple[str, ...]:
     result = verdict.result
     is_baseline = verdict.name == report.baseline
     star = STAR if report.dataset_notes else ""
@@ -125,9 +129,23 @@ def _cells(verdict: GateVerdict, report: GateReport) -> tuple[str, ...]:
         MISSING if result.matched_share is None else f"{result.matched_share:.2%}",
         f"{number(result.mean_box_error_px)} / {number(result.worst_box_error_px)}",
         f"{number(result.mean_confidence_error)} / {number(result.worst_confidence_error)}",
+        *(_point_cells(verdict, star) if has_points else ()),
         number(result.request_p50_ms),
         _word(verdict, is_baseline),
     )
+
+
+def _point_cells(verdict: GateVerdict, star: str) -> tuple[str, str, str]:
+    result = verdict.result
+    return (
+        _share(result.oks_map50_95, star),
+        _percent(result.truth_point_error),
+        f"{_percent(result.mean_point_error)} / {_percent(result.worst_point_error)}",
+    )
+
+
+def _percent(share: float | None) -> str:
+    return MISSING if share is None else f"{number(100 * share)} %"
 
 
 def _share(value: float | None, star: str) -> str:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from photofinish.detections import Detections
+from photofinish.keypoints.layout import POINT_WIDTH, Keypoints, layout_from_names
 from photofinish.machine.gpu import load_nvml
 from photofinish.model_card import ModelCard
 from photofinish.perf.accuracy.answers import AccuracyResult, Answers
@@ -43,11 +45,12 @@ class AccuracyStore:
                 ends = np.cumsum(arrays["counts"])[:-1]
                 request_p50_ns = int(arrays["request_p50_ns"])
                 columns = [np.split(arrays[name], ends) for name in ("boxes_xyxy", "confidence", "class_id")]
+                keypoints = _split_keypoints(arrays["keypoints_xyv"], str(arrays["keypoint_layout"]), ends)
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
             return None
         detections = [
-            Detections(boxes_xyxy=boxes, confidence=confidence, class_id=class_id)
-            for boxes, confidence, class_id in zip(*columns, strict=True)
+            Detections(boxes_xyxy=boxes, confidence=confidence, class_id=class_id, keypoints=points)
+            for boxes, confidence, class_id, points in zip(*columns, keypoints, strict=True)
         ]
         return Answers(detections=detections, request_p50_ns=request_p50_ns)
 
@@ -57,6 +60,8 @@ class AccuracyStore:
         path = self._path("answers", [identity], ".npz")
         temporary = path.with_name(f".{os.getpid()}-{path.name}")
         path.parent.mkdir(parents=True, exist_ok=True)
+        points = [item.keypoints for item in found if item.keypoints is not None]
+        layout = points[0].layout if points else None
         np.savez(
             temporary,
             request_p50_ns=np.array(answers.request_p50_ns),
@@ -64,6 +69,10 @@ class AccuracyStore:
             boxes_xyxy=np.concatenate([item.boxes_xyxy for item in found]),
             confidence=np.concatenate([item.confidence for item in found]),
             class_id=np.concatenate([item.class_id for item in found]),
+            keypoints_xyv=np.concatenate([item.xyv for item in points])
+            if points
+            else np.empty((0, 0, POINT_WIDTH), np.float32),
+            keypoint_layout=np.array(json.dumps([layout.names, layout.skeleton] if layout else [[], []])),
         )
         temporary.replace(path)
 
@@ -90,6 +99,17 @@ class AccuracyStore:
         return self._folder / f"{what}-{key[:32]}{suffix}"
 
 
+def _split_keypoints(
+    xyv: npt.NDArray[np.float32], told: str, ends: npt.NDArray[np.intp]
+) -> list[Keypoints] | list[None]:
+    """The keypoints of each frame; None for each where the model has none."""
+    names, skeleton = json.loads(told)
+    layout = layout_from_names(tuple(names), tuple((first, second) for first, second in skeleton))
+    if layout is None:
+        return [None] * (len(ends) + 1)
+    return [Keypoints(xyv=points, layout=layout) for points in np.split(xyv, ends)]
+
+
 def identity_from_variant(card: ModelCard, directory: Path) -> str:
     """A hash of what decides a variant's answers: its files, what computes them and in what, how its output is read.
 
@@ -97,7 +117,8 @@ def identity_from_variant(card: ModelCard, directory: Path) -> str:
     graph of onnx_fp16.
     """
     settings = [card.backend, card.precision, card.accelerator, card.device, card.cuda_graphs, card.tf32]
-    settings += [card.contract, card.head, card.nms, list(card.input_wh)]
+    settings += [card.contract, card.head, card.nms, list(card.input_wh), card.nms_iou]
+    settings += [list(card.keypoint_names), [list(line) for line in card.keypoint_skeleton]]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for path in sorted(path for path in (directory / "1").rglob("*") if path.is_file()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

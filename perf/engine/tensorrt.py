@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.detections import MAX_ROWS, ROW_WIDTH
+from photofinish.detections import MAX_ROWS
 from photofinish.engine_record import compute_capability
 from photofinish.errors import ConfigError
 from photofinish.model_card import CARD_PARAMETER, ModelCard
@@ -54,7 +54,7 @@ def config_from_card(card: ModelCard, batch_sizes: tuple[int, ...]) -> dict[str,
     """What Triton would tell the backend of this variant, with these batch sizes prepared, ascending."""
     width, height = card.input_wh
     source, output = tensor_names("frames", task=card.task, backend=card.backend)
-    dims = [len(card.class_names)] if card.task == "classify" else [MAX_ROWS, ROW_WIDTH]
+    dims = [len(card.class_names)] if card.task == "classify" else [MAX_ROWS, card.row_width]
     return {
         "name": card.variant,
         "backend": card.backend,

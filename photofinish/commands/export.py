@@ -29,6 +29,7 @@ from photofinish.model_card import GIVEN_HEADS
     type=click.Path(path_type=Path),
     help="Class names for an .onnx file: a data.yaml, or a text file with one a line.",
 )
+@click.option("--boxes-only", is_flag=True, help="Serve the boxes of segmentation or pose weights, and nothing else.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--gpus", default="all", show_default=True, help="GPUs that get instances: all, or e.g. 0,1.")
 @click.option(

@@ -158,8 +158,8 @@ def publish_pair(
                 raise
             on_progress(f"{right.name} is left out: {exc}")
             continue
-        if staged[0].card.task != "detect":
-            raise ConfigError(f"{request.weights} is a model for {staged[0].card.task}; the demo shows detectors")
+        if not staged[0].card.has_boxes:
+            raise ConfigError(f"{request.weights} is a model for {staged[0].card.task}; the demo shows boxes")
         baseline = next(item for item in staged if item.variant.name == left.name)
         options = GateOptions(size=GATE_FRAMES, accept_undecided=True)
         outcome = gate_and_publish(staged, baseline, request.repository, options, on_progress=on_progress)

@@ -35,6 +35,7 @@ class ExportRequest:
     names: tuple[str, ...]
     head: GivenHead | None
     names_file: Path | None
+    boxes_only: bool
     device: str
     gpus: str
     targets: tuple[str, ...]
@@ -115,7 +116,9 @@ def stage(request: ExportRequest, names: tuple[str, ...]) -> tuple[StagedVariant
         targets=request.targets,
         calibration=request.calibration,
         kernels=request.kernels,
-        told=told_from_options(request.weights, request.head, request.names_file, request.data),
+        told=told_from_options(
+            request.weights, request.head, request.names_file, request.data, boxes_only=request.boxes_only
+        ),
     )
 
 

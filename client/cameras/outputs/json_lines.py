@@ -13,13 +13,17 @@ from photofinish.client.cameras.outputs.output import WaitingEvents
 from photofinish.client.cameras.outputs.zones import zones_of_boxes
 from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.client.cameras.values.status import CellStatus
+from photofinish.detections import points_by_name
 
 MAX_FILE_BYTES = 256 << 20
 KEPT_FILES = 4
 
 
 def line_from_inferred(result: Inferred) -> dict[str, Any]:
-    """What a line says. Boxes are x1, y1, x2, y2 in the picture's own pixels; zones stand where the camera has some."""
+    """What a line says. Boxes are x1, y1, x2, y2 in the picture's own pixels, keypoints x, y, visibility by name.
+
+    Keypoints stand where the model has some, zones where the camera has some.
+    """
     found = result.detections
     zones = zones_of_boxes(result) if result.zones else [None] * len(found)
     captured = datetime.fromtimestamp(result.captured_unix_ns / 1e9, tz=timezone.utc)
@@ -37,10 +41,11 @@ def line_from_inferred(result: Inferred) -> dict[str, Any]:
                 "class": _name(int(class_id), result.class_names),
                 "confidence": round(float(confidence), 4),
                 "box": [round(float(side), 1) for side in box],
+                **({} if points is None else {"keypoints": points}),
                 **({} if inside is None else {"zones": list(inside)}),
             }
-            for box, confidence, class_id, inside in zip(
-                found.boxes_xyxy, found.confidence, found.class_id, zones, strict=True
+            for box, confidence, class_id, points, inside in zip(
+                found.boxes_xyxy, found.confidence, found.class_id, points_by_name(found), zones, strict=True
             )
         ],
     }

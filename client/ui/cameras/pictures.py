@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -13,13 +13,16 @@ import numpy.typing as npt
 from photofinish.client.cameras.schedule.batches import FrameWriter
 from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.client.cameras.wire.messages import WriteFrame
-from photofinish.client.detect.drawing import class_colour_bgr, draw_detections
+from photofinish.client.detect.drawing import class_colour_bgr, draw_detections, draw_keypoints
+from photofinish.detections import detections_to_target
 from photofinish.letterbox import Letterbox
 
 AT_ONCE = 6
 """Pictures that decode processes are asked for at one time."""
 TIMEOUT_S = 1.0
 DIM = 0.35
+SMALL_SCALE = 0.5
+"""Of keypoints in a picture without labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +88,15 @@ def with_boxes(picture: SmallPicture, result: Inferred | None, *, has_labels: bo
     """A copy with the boxes of `result`, if they are of a picture of this size."""
     if result is None or result.size_wh != picture.letterbox.source_wh:
         return picture.image_hwc_bgr.copy()
-    found = result.detections
-    boxes = picture.letterbox.boxes_to_target(found.boxes_xyxy)
+    found = detections_to_target(result.detections, picture.letterbox)
     if has_labels:
-        return draw_detections(picture.image_hwc_bgr, replace(found, boxes_xyxy=boxes), result.class_names)
+        return draw_detections(picture.image_hwc_bgr, found, result.class_names)
     image = picture.image_hwc_bgr.copy()
-    for (x1, y1, x2, y2), class_id in zip(np.rint(boxes).astype(int).tolist(), found.class_id, strict=True):
+    boxes = np.rint(found.boxes_xyxy).astype(int).tolist()
+    for (x1, y1, x2, y2), class_id in zip(boxes, found.class_id, strict=True):
         cv2.rectangle(image, (x1, y1), (x2, y2), class_colour_bgr(int(class_id)), 2)
+    if found.keypoints:
+        draw_keypoints(image, found.keypoints, found.boxes_xyxy, scale=SMALL_SCALE)
     return image
 
 

@@ -9,7 +9,7 @@ from photofinish.client.detect.drawing import draw_detections
 from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.ui.processes.board import NO_TRUTH, Board
 from photofinish.client.ui.processes.slots import PictureWriter
-from photofinish.detections import Detections, match_detections
+from photofinish.detections import Detections, detections_to_target, match_detections
 from photofinish.letterbox import Letterbox, letterboxed_from_image
 from photofinish.model_card import ModelCard
 
@@ -99,12 +99,7 @@ def panel_from_result(
     """The picture at panel size with its boxes: (360, 640, 3) uint8, padded with black."""
     panel, letterbox = letterboxed_from_image(image_hwc_bgr, PANEL_WH)
     _blacken_padding(panel, letterbox)
-    scaled = Detections(
-        boxes_xyxy=letterbox.boxes_to_target(detections.boxes_xyxy),
-        confidence=detections.confidence,
-        class_id=detections.class_id,
-    )
-    return draw_detections(panel, scaled, class_names, scale=PANEL_SCALE)
+    return draw_detections(panel, detections_to_target(detections, letterbox), class_names, scale=PANEL_SCALE)
 
 
 def _blacken_padding(panel: npt.NDArray[np.uint8], letterbox: Letterbox) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.export.conftest import SIZE
 
@@ -23,14 +26,16 @@ def yolo_raw(*, classes: int = 3, anchors: int = 84) -> Array:
     raw[:4] = BOXES[np.arange(anchors) % 2].T
     raw[4:, 2:] = 0.01
     for index, (label, confidence) in enumerate(zip(LABELS, CONFIDENCE, strict=True)):
-        raw[4 + label, index] = confidence
+        raw[4 + label % classes, index] = confidence
     return raw
 
 
 def pose() -> Array:
     """One class and 17 points (4 + 1 + 51, anchors)."""
     points = np.tile(np.array([20.0, 24.0, 0.8], np.float32)[:, None], (17, 84))
-    return np.concatenate((yolo_raw(classes=2)[:5], points))
+    boxes = yolo_raw(classes=1)
+    boxes[4, :2] = CONFIDENCE
+    return np.concatenate((boxes, points))
 
 
 def oriented() -> Array:
@@ -97,6 +102,8 @@ def nanodet() -> Array:
     return np.concatenate((random.uniform(0, 0.3, (84, 3)), random.normal(size=(84, 32))), axis=1).astype(np.float32)
 
 
+SEVERAL = ("YOLO-NAS", "DAMO-YOLO", "RT-DETR of Hugging Face", "D-FINE's own export", "YuNet", "YOLOv5-face")
+"""What `several_outputs` can be asked for."""
 HEADS: dict[str, Callable[[], Array]] = {
     "YOLOv8": yolo_raw,
     "YOLOv8 that finds nothing": lambda: np.minimum(yolo_raw(), np.array([99] * 4 + [0.1] * 3, np.float32)[:, None]),
@@ -127,3 +134,101 @@ def _spread(raw: Array) -> Array:
     places = np.arange(raw.shape[1])
     raw[:4] = np.stack([places % 40 * 1.6, places // 40 * 1.6, np.full(len(places), 1.6), np.full(len(places), 1.6)])
     return raw
+
+
+def yunet() -> dict[str, Array]:
+    """YuNet's twelve outputs for 64 pixels; each box has its five points in its middle."""
+    outputs = {}
+    for stride, count in zip((8, 16, 32), YOLOX_CELLS, strict=True):
+        outputs[f"cls_{stride}"] = np.full((count, 1), 0.4, np.float32)
+        outputs[f"obj_{stride}"] = np.full((count, 1), 0.01, np.float32)
+        outputs[f"bbox_{stride}"] = np.zeros((count, 4), np.float32)
+        outputs[f"kps_{stride}"] = np.zeros((count, 10), np.float32)
+    for box, confidence in zip(BOXES, CONFIDENCE, strict=True):
+        column, row = (box[:2] // 8).astype(int)
+        cell, offset = row * 8 + column, box[:2] / 8 - (column, row)
+        outputs["cls_8"][cell], outputs["obj_8"][cell] = confidence, 1
+        outputs["bbox_8"][cell] = (*offset, *np.log(box[2:] / 8))
+        outputs["kps_8"][cell] = np.tile(offset, 5)
+    return {key: outputs[key] for what in ("cls", "obj", "bbox", "kps") for key in outputs if key.startswith(what)}
+
+
+def yolov5_face() -> dict[str, Array]:
+    """YOLOv5-face's three raw scales for 64 pixels; each box has its five points in its middle."""
+
+    def logit(share: npt.ArrayLike) -> Array:
+        values = np.asarray(share, np.float32)
+        return np.log(values / (1 - values))
+
+    scales = {name: np.full((48, side, side), -9, np.float32) for name, side in zip("abc", (8, 4, 2), strict=True)}
+    anchor = np.array((13, 16), np.float32)
+    for box, confidence in zip(BOXES, CONFIDENCE, strict=True):
+        column, row = (box[:2] // 8).astype(int)
+        values = scales["a"][32:, row, column]
+        values[:2] = logit((box[:2] / 8 - (column, row) + 0.5) / 2)
+        values[2:4] = logit(np.sqrt(box[2:] / anchor) / 2)
+        values[4], values[15] = logit(confidence), 15
+        values[5:15] = np.tile((box[:2] - np.array((column, row)) * 8) / anchor, 5)
+    return scales
+
+
+def several_outputs(what: str) -> dict[str, Array]:
+    """The outputs of families that answer with more than one, by name; without the batch dimension."""
+    raw, queries, found = yolo_raw().T, rtdetr(), rows()
+    corners = np.concatenate((raw[:, :2] - raw[:, 2:4] / 2, raw[:, :2] + raw[:, 2:4] / 2), axis=1)
+    scores = raw[:, 4:]
+    return {
+        "YOLO-NAS": {"boxes": corners, "scores": scores},
+        "DAMO-YOLO": {"cls": scores, "boxes": corners},
+        "RT-DETR of Hugging Face": {
+            "logits": np.log(queries[:, 4:] / (1 - queries[:, 4:])),
+            "pred_boxes": queries[:, :4],
+        },
+        "D-FINE's own export": {"labels": found[:, 5], "boxes": found[:, :4], "scores": found[:, 4]},
+        "YuNet": yunet(),
+        "YOLOv5-face": yolov5_face(),
+    }[what]
+
+
+def save_outputs(
+    path: Path, outputs: dict[str, Array], *, sizes_input: bool = False, nms: bool = False, pictures: int = 1
+) -> Path:
+    """An ONNX file that answers any picture with these outputs. sizes_input: it asks for `orig_target_sizes` too.
+
+    nms: it removes boxes itself. pictures: how many it takes at once.
+    """
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Mul", ["mean", "nothing"], ["zero"]),
+    ]
+    constants = [numpy_helper.from_array(np.float32(0), "nothing")]
+    for name, values in outputs.items():
+        shape = np.array([-1, *([1] * values.ndim)], np.int64)
+        constants += [
+            numpy_helper.from_array(shape, f"{name}_shape"),
+            numpy_helper.from_array(values[None], f"{name}_"),
+        ]
+        is_label = name == "labels"
+        nodes += [
+            helper.make_node("Reshape", ["zero", f"{name}_shape"], [f"{name}_zero"]),
+            helper.make_node("Add", [f"{name}_zero", f"{name}_"], [f"{name}_fp32" if is_label else name]),
+        ]
+        if is_label:
+            nodes.append(helper.make_node("Cast", ["labels_fp32"], ["labels"], to=TensorProto.INT64))
+    inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, SIZE, SIZE])]
+    if sizes_input:
+        inputs.append(helper.make_tensor_value_info("orig_target_sizes", TensorProto.INT64, ["batch", 2]))
+    for number in range(1, pictures):
+        inputs.append(helper.make_tensor_value_info(f"images{number}", TensorProto.FLOAT, ["batch", 3, SIZE, SIZE]))
+    if nms:
+        first = next(iter(outputs))
+        nodes.append(helper.make_node("NonMaxSuppression", [first, first], ["kept"]))
+    told = [
+        helper.make_tensor_value_info(
+            name, TensorProto.INT64 if name == "labels" else TensorProto.FLOAT, ["batch", *values.shape]
+        )
+        for name, values in outputs.items()
+    ]
+    graph = helper.make_graph(nodes, "toy", inputs, told, constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -11,7 +12,7 @@ from photofinish.errors import ExportError
 from photofinish.model_card import GIVEN_HEADS, GivenHead
 from tests.docs.pages import is_table_row, read
 from tests.export.conftest import SaveOnnx
-from tests.export.loading.heads_onnx import HEADS
+from tests.export.loading.heads_onnx import HEADS, SEVERAL, save_outputs, several_outputs
 from tests.export.loading.test_heads import assert_right_boxes, load
 
 PAGE = read("docs/inputs.md")
@@ -24,7 +25,12 @@ TESTED = {
     "ONNX": "loading.test_onnx:test_an_old_opset_is_raised_and_told_by_its_own_number",
     "ONNX in Photofinish's own frames contract": "loading.test_onnx:test_the_frames_contract_is_recognised",
     "weights for 1 or 4 channels": "loading.test_ultralytics:test_other_channels_than_three_are_refused",
-    "other tasks: poses, masks, turned boxes, classes": "loading.test_ultralytics:test_another_task_is_refused",
+    "Ultralytics pose checkpoints": "loading.test_ultralytics:test_pose_weights_speak_the_frames_contract",
+    "face detectors with five landmarks": (
+        "test_served_keypoints:test_every_variant_finds_what_the_original_runtime_finds"
+    ),
+    "segmentation weights": "loading.test_families:test_the_boxes_of_a_segmentation_file_alone",
+    "other tasks: turned boxes, classes, depth": "loading.test_ultralytics:test_another_task_is_refused",
     "torchvision classifiers": "test_build:test_a_torchvision_classifier_goes_the_same_way",
 }
 
@@ -42,9 +48,12 @@ def table(heading: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("cells", table("head"), ids=lambda cells: cells[0])
-def test_heads(cells: list[str], save_raw_onnx: SaveOnnx) -> None:
+def test_heads(cells: list[str], save_raw_onnx: SaveOnnx, tmp_path: Path) -> None:
     what, alone, asked = cells
-    path = save_raw_onnx(HEADS[what](), influence=1e-6)
+    if what in SEVERAL:
+        path = save_outputs(tmp_path / "several.onnx", several_outputs(what), sizes_input=what.startswith("D-FINE"))
+    else:
+        path = save_raw_onnx(HEADS[what](), influence=1e-6)
     option, outcome = asked.split("` ")
     head: GivenHead = next(name for name in GIVEN_HEADS if name == option.strip("`"))
     for given, expected in ((None, alone), (head, outcome)):

@@ -147,7 +147,7 @@ def test_the_frames_contract_is_recognised(tmp_path: Path) -> None:
     [
         ({"input_type": TensorProto.FLOAT16}, "already FP16; pass the FP32 model"),
         ({"extra_input": True}, "2 inputs .*expected one"),
-        ({"metadata": {"task": "segment"}}, "model for segment; Photofinish serves detectors"),
+        ({"metadata": {"task": "segment"}}, "is a segmentation model, which answers with masks"),
         ({"metadata": {"names": "{0: 'only'}"}}, r"returns \[7, 400\] per picture with 1 class names; expected"),
     ],
 )

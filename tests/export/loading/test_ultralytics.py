@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ultralytics.nn.tasks import DetectionModel, PoseModel, SegmentationModel
+from ultralytics.nn.tasks import ClassificationModel, DetectionModel, OBBModel, PoseModel, SegmentationModel
 
 from photofinish.errors import ExportError
 from photofinish.export.graph.frames_torch import frames_network_from_source
 from photofinish.export.loading.ultralytics import source_from_pt, source_from_yaml
 from photofinish.export.recipes.context import output_from_network
+from photofinish.keypoints.layout import COCO_POSE, FACE
 from photofinish.letterbox import letterboxed_from_image
 from photofinish.synthetic import SyntheticCamera
 from tests.conftest import CHECKOUT
@@ -102,20 +103,66 @@ def test_a_size_that_does_not_fit_is_refused_with_one_that_does(size: int) -> No
         source_from_yaml("yolo26n.yaml", model="toy", sha256="", input_size=size)
 
 
-@pytest.mark.parametrize(
-    ("network_type", "description", "message"),
-    [
-        (SegmentationModel, "yolo26n-seg.yaml", "is a segmentation model"),
-        (PoseModel, "yolo26n-pose.yaml", "is a pose model"),
-    ],
-)
-def test_another_task_is_refused(tmp_path: Path, network_type: type, description: str, message: str) -> None:
-    network = network_type(description, verbose=False)
-    network.task = {"yolo26n-seg.yaml": "segment", "yolo26n-pose.yaml": "pose"}[description]
+REFUSED = [
+    ("segment", "yolo26n-seg.yaml", "is a segmentation model, which answers with masks; .*: pass --boxes-only"),
+    ("obb", "yolo26n-obb.yaml", "is an oriented-box model, which answers with turned boxes; .*: pass detection"),
+    ("classify", "yolo26n-cls.yaml", "is a classification model, which answers with one class .*: pass detection or"),
+]
+
+
+@pytest.mark.parametrize(("task", "description", "message"), REFUSED)
+def test_another_task_is_refused(tmp_path: Path, task: str, description: str, message: str) -> None:
+    types = {"segment": SegmentationModel, "obb": OBBModel, "classify": ClassificationModel}
+    network = types[task](description, verbose=False)
+    network.task = task
     path = tmp_path / "other.pt"
     torch.save({"model": network, "train_args": {}, "epoch": -1}, path)
-    with pytest.raises(ExportError, match=f"{message}; Photofinish serves detectors"):
+    with pytest.raises(ExportError, match=message) as caught:
         _from_pt(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ExportError, match=message):
+        source_from_yaml(description, model="toy", sha256="", input_size=64)
+    if task == "segment":
+        source = source_from_pt(path, model="toy", sha256="", input_size=64, boxes_only=True)
+        assert (source.task, source.raw_dims, source.keypoints) == ("detect", (84, 6), None)
+
+
+@pytest.mark.parametrize(
+    ("description", "head", "shape"),
+    [("yolo26n-pose.yaml", "rows", (17, 3)), ("yolo11n-pose.yaml", "yolo_raw", (5, 2))],
+)
+def test_pose_weights_speak_the_frames_contract(
+    tmp_path: Path, description: str, head: str, shape: tuple[int, int]
+) -> None:
+    """Whole and half network give the same boxes and points, those of two values with a visibility of 1."""
+    torch.manual_seed(0)
+    network = PoseModel(description, nc=2, data_kpt_shape=shape, verbose=False)
+    network.task, network.names = "pose", {0: "cat", 1: "dog"}
+    path = tmp_path / "pose.pt"
+    torch.save({"model": network, "train_args": {}, "epoch": -1}, path)
+    source = source_from_pt(path, model="toy", sha256="", input_size=64)
+    layout = COCO_POSE if shape[0] == 17 else FACE
+    assert (source.task, source.head, source.keypoints, source.row_width) == ("pose", head, layout, 6 + 3 * shape[0])
+    frames = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    whole, half = (
+        output_from_network(frames_network_from_source(source, precision=precision), frames)[0]
+        for precision in ("fp32", "fp16")
+    )
+    assert whole.shape == (300, source.row_width)
+    seen = whole[:84, 6:].reshape(84, shape[0], 3)[..., 2]
+    assert (seen == 1).all() if shape[1] == 2 else ((seen > 0) & (seen < 1)).all()
+    sides = np.abs(half[:84, None] - whole[None, :84])
+    nearest = sides[..., :4].max(axis=2).argmin(axis=1)
+    assert np.quantile(sides[np.arange(84), nearest].max(axis=1), 0.5) < 0.5
+
+
+def test_the_boxes_of_pose_weights_alone(tmp_path: Path) -> None:
+    network = PoseModel("yolo26n-pose.yaml", verbose=False)
+    network.task = "pose"
+    path = tmp_path / "pose.pt"
+    torch.save({"model": network, "train_args": {}, "epoch": -1}, path)
+    source = source_from_pt(path, model="toy", sha256="", input_size=64, boxes_only=True)
+    assert (source.task, source.raw_dims, source.keypoints) == ("detect", (84, 6), None)
 
 
 def _write_text(path: Path) -> None:

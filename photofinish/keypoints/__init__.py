@@ -1,0 +1,1 @@
+"""Keypoints: the named points of each detection."""
