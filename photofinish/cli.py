@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "photofinish.commands.doctor:doctor",
     "export": "photofinish.commands.export:export",
     "perf": "photofinish.commands.perf:perf",
+    "race": "photofinish.commands.race:race",
     "serve": "photofinish.commands.serve:serve",
     "train-demo": "photofinish.commands.train_demo:train_demo",
     "ui": "photofinish.commands.ui:ui",

@@ -41,17 +41,27 @@ def contender_from_sender(arm: Arm, sender: Sender, load: Load, *, stages: Stage
     """A contender under closed-loop or open-loop load, as `load` says.
 
     Paced blocks have no lead-in: requests sent as fast as they go would heat what the camera's rate lets cool.
+    A block goes on with the frame after the last one of the block before: a slow side, which comes to a few frames in a
+    block, would else be given the first ones alone, and not the same as the fast side.
     """
+    sent = 0
 
     def run_block(seconds: float, seed: int) -> Samples:
+        nonlocal sent
+        begun = sent
+        samples = run_load(lambda index: sender(begun + index), seconds, seed)
+        sent += samples.request_count
+        return samples
+
+    def run_load(send: Sender, seconds: float, seed: int) -> Samples:
         if load.mode == "closed":
             return run_closed_loop(
-                sender, concurrency=arm.concurrency, seconds=seconds, frames_per_request=arm.batch_size
+                send, concurrency=arm.concurrency, seconds=seconds, frames_per_request=arm.batch_size
             )
         arrivals: Arrivals = "poisson" if load.arrivals == "poisson" else "paced"
         offsets = arrival_offsets(arrivals, rate_rps=load.rate_rps, seconds=seconds, seed=seed)
         return run_open_loop(
-            sender,
+            send,
             offsets,
             max_in_flight=arm.concurrency,
             frames_per_request=arm.batch_size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from photofinish.machine.addresses import is_loopback
 from photofinish.names import all_chosen_by_name, names_meant
 
 if TYPE_CHECKING:
+    from photofinish.frame import Frame
     from photofinish.model_card import ModelCard
     from photofinish.perf.engine.loops import Artifact
     from photofinish.perf.judge.findings import Findings
@@ -41,16 +42,19 @@ def open_bench(
     model: str | None,
     source: str,
     also: tuple[str, ...] = (),
+    take_frames: Callable[[str], tuple[Frame, ...]] | None = None,
 ) -> Iterator[Bench]:
     """The bench on a server of our own or the given one; a server of our own is stopped afterwards.
 
-    names, model, also: which variants are measured, as `served_models` says.
+    names, model, also: which variants are measured, as `served_models` says. take_frames: which frames of the source;
+    None for those of every measurement.
     """
     from photofinish.machine.gpu import bytes_in_use, load_nvml
     from photofinish.perf.measure.bench import Bench, frames_from_source, served_models
     from photofinish.perf.watch.watcher import Watcher
 
     nvml = load_nvml()
+    take = take_frames or frames_from_source
     if url is not None:
         host = url.removeprefix("grpc://").rpartition(":")[0]
         metrics = {None: f"{host}:8002", "none": ""}.get(metrics_url, metrics_url) or ""
@@ -58,7 +62,7 @@ def open_bench(
         yield Bench(
             url=url,
             models=served_models(url, names, model=model, also=also, on_notice=tell),
-            frames=frames_from_source(source),
+            frames=take(source),
             source=source,
             server={"kind": "external", "version": server_version(url)},
             watcher=watcher,
@@ -66,7 +70,7 @@ def open_bench(
         return
     from photofinish.server.triton.embedded import EmbeddedServer
 
-    frames = frames_from_source(source)
+    frames = take(source)
     idle_bytes = bytes_in_use(nvml)
     held = models_named(repository, names, model=model, also=also)
     with EmbeddedServer(repository, models=held, on_progress=tell) as server:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from photofinish.errors import ServerError
 from photofinish.flows import tell
+from photofinish.flows.race.page import view_racer
 from photofinish.flows.showing.shelf import PublishedShelf
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from photofinish.client.ui.page.split_view import Choice
     from photofinish.client.ui.processes.source import Pace
     from photofinish.client.ui.processes.turns import TurnMode
+    from photofinish.client.ui.race.panel import ViewRacer
     from photofinish.client.ui.words import Language
     from photofinish.server.triton.embedded import EmbeddedServer, ServerEndpoint
 
@@ -66,7 +68,7 @@ def show_pair(
                 hosting,
                 http_url=at.http_url,
                 metrics_url=at.metrics_url,
-                load_panels=page_panels,
+                load_panels=lambda: page_panels(view_racer(lambda: shelf.server.endpoint)),
                 shelf=shelf,
                 start=start,
                 on_progress=tell,
@@ -83,11 +85,12 @@ def show_pair(
             raise ServerError(f"the server ended {SERVER_RESTARTS + 1} times; see {shelf.server.log_path}")
 
 
-def page_panels() -> tuple[PagePanel, ...]:
-    """The panels beside the split view; Gradio is imported with them."""
+def page_panels(racer: ViewRacer) -> tuple[PagePanel, ...]:
+    """The panels beside the split view; Gradio is imported with them. racer: measures a race on the view's server."""
     from photofinish.client.ui.panels import PANELS
+    from photofinish.client.ui.race.panel import race_panel
 
-    return PANELS
+    return (race_panel(racer), *PANELS)
 
 
 def server_of(
@@ -155,7 +158,14 @@ def show_server(
     )
     with (
         stopped_by_signals() as stop,
-        serve_view(url, choice, hosting, metrics_url=server_metrics_url, load_panels=page_panels, on_progress=tell),
+        serve_view(
+            url,
+            choice,
+            hosting,
+            metrics_url=server_metrics_url,
+            load_panels=lambda: page_panels(view_racer(metrics_url=server_metrics_url)),
+            on_progress=tell,
+        ),
     ):
         tell("Ctrl-C stops.")
         stop.wait()

@@ -127,7 +127,9 @@ def serve_view(
 
         app = FastAPI(openapi_url=None)
         add_view_routes(app, view, stop)
-        context = PanelContext(view=view, is_public=hosting.is_public, app=app, stop=stop, asked=hosting.language)
+        context = PanelContext(
+            view=view, is_public=hosting.is_public, app=app, stop=stop, asked=hosting.language, resources=stack
+        )
         mount_view_page(app, context, load_panels(), root_path=root_path)
         if start:
             start.end()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
@@ -25,7 +26,8 @@ class PanelContext:
     view: the running split view; `with view.paused():` keeps both its sides from the machine for a while.
     is_public: others can reach the page, so they may name no file or camera of this machine. app: takes a panel's own
     routes, below /KEY/, of which no address on the page may be absolute. stop: set when the page closes.
-    asked: the language of --lang, None where the browser's is followed.
+    asked: the language of --lang, None where the browser's is followed. resources: what a panel enters here is closed
+    with the page, before the view.
     """
 
     view: SplitView
@@ -33,6 +35,7 @@ class PanelContext:
     app: FastAPI
     stop: threading.Event
     asked: Language | None = None
+    resources: ExitStack = field(default_factory=ExitStack)
 
     def label(self, path: str) -> I18nData:
         """A word for a component's label, info, placeholder, title, value or choice; the browser translates it."""

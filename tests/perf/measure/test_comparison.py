@@ -19,7 +19,7 @@ from photofinish.perf.judge.reasons import is_overloaded
 from photofinish.perf.judge.summary import summaries_from_section
 from photofinish.perf.measure.comparison import block_order, contender_from_sender, run_comparison
 from photofinish.perf.measure.demo import compare_pipelines
-from photofinish.perf.record.record import Arm, Load, Section
+from photofinish.perf.record.record import Arm, Load, LoadMode, Section
 from photofinish.perf.report.text import comparison_table
 from tests.builders import build_frame
 from tests.perf.records import build_record
@@ -46,6 +46,27 @@ def _found(section: Section) -> SectionFindings:
 
 def _arms(*keys: str) -> list[Arm]:
     return [Arm(key=key, label=key, model="") for key in keys]
+
+
+@pytest.mark.parametrize("rate_rps", [0.0, 100.0])
+def test_a_block_goes_on_with_the_frame_after_the_block_before(rate_rps: float) -> None:
+    """A slow side would else be given the first frames alone, and the fast one all of them."""
+    sent: list[int] = []
+    mode: LoadMode = "open" if rate_rps else "closed"
+    load = Load(mode=mode, block_s=0.05, rounds=3, rate_rps=rate_rps, arrivals="paced")
+
+    def send(index: int) -> None:
+        sent.append(index)
+        time.sleep(0.004)
+
+    contender = contender_from_sender(_arms("slow")[0], send, load)
+    counts = []
+    for number in range(3):
+        contender.lead_in()
+        del sent[sum(counts) :]  # what led in does not count
+        counts.append(contender.run_block(load.block_s, number).request_count)
+    assert sent == list(range(sum(counts)))
+    assert min(counts) > 1
 
 
 def test_a_real_difference_is_found_and_its_interval_holds_it() -> None:
