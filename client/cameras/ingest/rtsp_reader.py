@@ -98,7 +98,7 @@ class _TrackReading:
         self._payload_type = -1
         self._channel = 0
         self._malformed = 0
-        self._told_lost = 0
+        self._info: StreamInfo | None = None
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def play(self, connection: RtspConnection, url: str, description: RtspMessage) -> None:
@@ -121,8 +121,9 @@ class _TrackReading:
                 raise UnsuitableError("the camera refuses TCP", use_udp=True) from None
             raise
         timeout_s = self._use(connection, track, answer)
+        self._info = StreamInfo(codec=track.codec, announced_fps=track.announced_fps)
         await connection.request("PLAY", session_url(base, track), {"Range": "npt=0.000-"}, **secrets_of)
-        self._listener.on_stream(StreamInfo(codec=track.codec, announced_fps=track.announced_fps))
+        self._begin_stream()
         keeping = asyncio.ensure_future(self._keep_alive(connection, session_url(base, track), timeout_s))
         try:
             await asyncio.wait((connection.closed, self._failure), return_when=asyncio.FIRST_COMPLETED)
@@ -173,6 +174,7 @@ class _TrackReading:
             return
         if packet.payload_type != self._payload_type:
             return
+        self._begin_stream()
         before = assembler.malformed
         pictures = assembler.push(packet)
         if assembler.malformed > before:
@@ -193,6 +195,12 @@ class _TrackReading:
             )
         if pictures:
             self._listener.on_transport(assembler.lost, clock.offset_ms)
+
+    def _begin_stream(self) -> None:
+        """Tell of the stream, once: its first pictures may come in one breath with the answer to PLAY."""
+        if self._info is not None:
+            self._listener.on_stream(self._info)
+            self._info = None
 
     def _note_malformed(self, assembler: PictureAssembler) -> None:
         self._malformed += 1
