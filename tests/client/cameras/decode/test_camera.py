@@ -17,10 +17,11 @@ from photofinish.client.cameras.decode.sampling import RateBucket
 from photofinish.client.cameras.decode.writing import RegionMaps, write_held_frame
 from photofinish.client.cameras.rtsp.assembly import PictureAssembler
 from photofinish.client.cameras.rtsp.rtp import RtpPacket
-from photofinish.client.cameras.streams.clip import Clip
+from photofinish.client.cameras.streams.clip import Clip, ClipCodec, clip_from_images
 from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
 from photofinish.client.cameras.values.outcome import DueFrame
 from photofinish.client.cameras.wire.messages import DecodeCamera, OpenStream, WriteFrame
+from photofinish.client.triton.tensors import write_input
 from photofinish.errors import SourceError
 from tests.client.cameras.streams.test_server import moving_clip
 
@@ -194,6 +195,25 @@ def test_the_newest_picture_is_written_where_it_is_wanted() -> None:
     os.close(descriptor)
     with pytest.raises(SourceError):
         RegionMaps().array(region, (1,), "uint8")
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_a_picture_keeps_its_colours_and_its_place_on_the_way_to_the_model(codec: ClipCodec) -> None:
+    """Red stays red, on the left: from the source by codec, decoder and letterbox into what the model sees."""
+    image = np.zeros((96, 160, 3), np.uint8)
+    image[:, :80], image[:, 80:] = (20, 30, 220), (210, 60, 10)
+    clip = clip_from_images([image] * 3, codec=codec)
+    camera = camera_for(clip)
+    told(camera, iter(list(units_of(clip))))
+    assert camera.held is not None
+    out = np.zeros((128, 160, 3), np.uint8)
+    letterbox = write_input(camera.converter.image_from_frame(camera.held[0]), "frames", (160, 128), out)
+    assert letterbox.offset_xy == (0, 16)
+    for x, rgb in ((40, (220, 30, 20)), (120, (10, 60, 210))):
+        for y in (20, 64, 108):
+            assert np.abs(out[y, x].astype(int) - rgb).max() < 20
+    assert (out[:14] == 114).all()
+    assert (out[114:] == 114).all()
 
 
 def test_cameras_take_no_threads_of_their_own() -> None:
