@@ -6,6 +6,7 @@ Backs: docs/reliability.md, "It reads memory, descriptors and threads of every p
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from photofinish.percentiles import nearest_rank
 
 KINDS = ("own_bytes", "descriptors", "threads")
 """own_bytes: anonymous memory, which belongs to this process alone; shared regions come and go with clients."""
-LIMITS = {"own_bytes": 32 << 20, "descriptors": 8.0, "threads": 8.0}
+LIMITS: Mapping[str, float] = {"own_bytes": 32 << 20, "descriptors": 8.0, "threads": 8.0}
 """What may be added over a process's life beside SHARE: one more arena of malloc, one more connection a client."""
 SHARE = 0.05
+CELL_MODULES = "photofinish.client.cameras."
+"""What the processes of a cell run, such as `photofinish.client.cameras.decode.process FOLDER 0`."""
 MOST_POINTS = 240
 """Readings that a slope is taken from; more are thinned evenly."""
 
@@ -77,6 +80,8 @@ def _role_of(process: psutil.Process, root: psutil.Process, role: str, names: di
     if process.pid in names:
         return f"{role}: {names[process.pid]}"
     words = [word for word in process.cmdline() if word]
+    if part := next((word.split(".")[-2] for word in words if word.startswith(CELL_MODULES)), ""):
+        return f"{role}: {part} {words[-1]}" if words[-1].isdigit() else f"{role}: {part}"
     if any(word.endswith("supervisor.py") for word in words):
         return f"{role}: supervisor"
     if process.name().startswith("tritonserver"):
@@ -99,10 +104,13 @@ def slope_per_s(seconds: list[float], values: list[float]) -> float:
     return nearest_rank((y[second] - y[first])[apart > 0] / apart[apart > 0], 0.5) if (apart > 0).any() else 0.0
 
 
-def judge(life: Life, *, warm_up_s: float, least_s: float) -> dict[str, Any] | None:
+def judge(
+    life: Life, *, warm_up_s: float, least_s: float, limits: Mapping[str, float] = LIMITS
+) -> dict[str, Any] | None:
     """How much each kind grew from the end of the warm-up on, by its slope; None for a life too short to tell.
 
-    grew: the kinds that added more than SHARE of their median and more than their limit.
+    grew: the kinds that added more than SHARE of their median and more than their limit. noise: how far a reading lies
+    from the line of the slope, in the middle.
     """
     begun = life.readings[0][0] + warm_up_s
     kept = [reading for reading in life.readings if reading[0] >= begun]
@@ -112,9 +120,17 @@ def judge(life: Life, *, warm_up_s: float, least_s: float) -> dict[str, Any] | N
     document: dict[str, Any] = {"role": life.role, "seconds": round(span_s, 1), "readings": len(kept), "grew": []}
     for column, kind in enumerate(KINDS, start=1):
         values = [float(reading[column]) for reading in kept]
-        added = slope_per_s([reading[0] for reading in kept], values) * span_s
+        seconds = [reading[0] for reading in kept]
+        added = slope_per_s(seconds, values) * span_s
         median = nearest_rank(np.array(values), 0.5)
-        document[kind] = {"median": median, "largest": max(values), "added_by_slope": round(added, 1)}
-        if added > LIMITS[kind] and added > SHARE * median:
+        straight = np.array(values) - added / span_s * np.array(seconds)
+        noise = nearest_rank(np.abs(straight - nearest_rank(straight, 0.5)), 0.5)
+        document[kind] = {
+            "median": median,
+            "largest": max(values),
+            "added_by_slope": round(added, 1),
+            "noise": round(noise, 1),
+        }
+        if added > limits[kind] and added > SHARE * median:
             document["grew"].append(kind)
     return document
