@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -71,8 +71,10 @@ class Trial:
         return not self.left and self.exit_code in (0, 128 + number)
 
 
-def tried(name: str, folder: Path, number: signal.Signals, after_s: float) -> Trial:
-    """Run a command in `folder`, signal it after so long, and look at what is left."""
+def tried(
+    name: str, folder: Path, number: signal.Signals, after_s: float, begun: Callable[[], bool] = lambda: True
+) -> Trial:
+    """Run a command in `folder`, signal it so long after it has `begun`, and look at what is left."""
     scratch = folder / "tmp"
     scratch.mkdir(exist_ok=True)
     process = subprocess.Popen(
@@ -82,6 +84,9 @@ def tried(name: str, folder: Path, number: signal.Signals, after_s: float) -> Tr
     )  # fmt: skip
     try:
         _wait_until_it_listens(process.pid)
+        until = time.monotonic() + END_S
+        while not begun() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
         time.sleep(after_s)
         below = _below(process.pid)
         process.send_signal(number)

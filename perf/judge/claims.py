@@ -79,6 +79,17 @@ def claims_from_section(
     return tuple(judged)
 
 
+def are_medians_known(section: Section) -> bool:
+    """Whether every gain in the median is known as closely as it must be, by what was measured so far.
+
+    It looks at how wide the intervals are and not at where they lie, so that a run may end by it.
+    """
+    sides = [section.blocks_of(arm.key) for arm in section.arms]
+    first, others = (sides[-1], sides[:-1]) if section.kind == "rivals" else (sides[0], sides[1:])
+    gains = [gain_between(first, other, "p50") for other in others]
+    return all(gain is not None and gain.high / gain.estimate - 1 <= MAX_UNCERTAINTY["p50"] for gain in gains)
+
+
 def claim_of(claims: Iterable[Claim], kind: ClaimKind, figure: str, arm: Arm) -> Claim | None:
     """The claim of that kind about that figure of that arm; None where it is not made."""
     found = (item for item in claims if (item.kind, item.figure) == (kind, figure) and item.arm is not None)

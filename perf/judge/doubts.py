@@ -30,18 +30,22 @@ def is_sender_late(samples: Samples) -> bool:
     return nearest_rank(late_ns, 0.99) > max(NS_PER_MS, 0.1 * nearest_rank(latency_ns, 0.5))
 
 
-def drift_of(blocks: Sequence[Block], *, families: int = 1) -> float | None:
+def drift_of(blocks: Sequence[Block], *, against: Sequence[Block] = (), families: int = 1) -> float | None:
     """By which share the median of a block changed from the earlier half of the rounds to the later, if it surely did.
 
-    None where a half is too small to tell, or where blocks of one half differ among themselves as much as the halves
-    do (Student's t on the logarithms, at DRIFT_CONFIDENCE over all `families` arms together). Without this a machine
-    whose blocks scatter by 8 % would show a "drift" of over 10 % in one of ten arms most of the time.
+    against: the blocks of another arm in the same rounds; then it is the ratio of both medians that may have changed,
+    and a machine that becomes slower for both alike shows none. None where a half is too small to tell, or where blocks
+    of one half differ among themselves as much as the halves do (Student's t on the logarithms, at DRIFT_CONFIDENCE
+    over all `families` arms together). Without this a machine whose blocks scatter by 8 % would show a "drift" of over
+    10 % in one of ten arms most of the time.
     """
-    middle = len(blocks) // 2
-    halves = [[block.samples.latency_ns for block in side] for side in (blocks[:middle], blocks[middle:])]
-    if middle < 2 or not all(sum(len(values) for values in side) >= MIN_HALF_SAMPLES for side in halves):
+    others = {block.round: block for block in against}
+    pairs = [(block, others.get(block.round)) for block in blocks if not against or block.round in others]
+    middle = len(pairs) // 2
+    halves = [pairs[:middle], pairs[middle:]]
+    if middle < 2 or not all(_samples_in(side) >= MIN_HALF_SAMPLES for side in halves):
         return None
-    first, second = (np.log([nearest_rank(values, 0.5) for values in side if len(values)]) for side in halves)
+    first, second = (np.array([_log_level(*pair) for pair in side if _is_measured(*pair)]) for side in halves)
     degrees = len(first) + len(second) - 2
     if min(len(first), len(second)) < 2:
         return None
@@ -50,3 +54,16 @@ def drift_of(blocks: Sequence[Block], *, families: int = 1) -> float | None:
     change = float(second.mean() - first.mean())
     sure = abs(change) > student_t_quantile(1 - (1 - DRIFT_CONFIDENCE) / (2 * families), degrees) * error
     return math.expm1(change) if sure else None
+
+
+def _samples_in(side: Sequence[tuple[Block, Block | None]]) -> int:
+    return sum(min(len(block.samples.latency_ns) for block in pair if block is not None) for pair in side)
+
+
+def _is_measured(block: Block, other: Block | None) -> bool:
+    return bool(len(block.samples.latency_ns)) and (other is None or bool(len(other.samples.latency_ns)))
+
+
+def _log_level(block: Block, other: Block | None) -> float:
+    level = math.log(nearest_rank(block.samples.latency_ns, 0.5))
+    return level if other is None else level - math.log(nearest_rank(other.samples.latency_ns, 0.5))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from photofinish.perf.judge.claims import Claim, claim_of, claims_from_section
-from photofinish.perf.judge.reasons import Reason, is_overloaded, machine_reasons, reasons_from_section
+from photofinish.perf.judge.reasons import Reason, common_drift, is_overloaded, machine_reasons, reasons_from_section
 from photofinish.perf.judge.speedups import SpeedUp, speed_ups
 from photofinish.perf.judge.stages import StageRow, stage_rows
 from photofinish.perf.judge.summary import ArmSummary, summaries_from_section
@@ -43,7 +43,8 @@ class SectionFindings:
     """What one section amounts to. overloaded: keys of arms that could not keep the offered rate.
 
     steps: of a ladder. disagreements: of a sweep. disturbances: what disturbed the machine meanwhile.
-    claims: what it states, each with its verdict; at least one.
+    claims: what it states, each with its verdict; at least one. drift: by which share the machine's own speed changed
+    meanwhile, for all arms alike as far as nothing speaks against their gains; None where it did not.
     """
 
     section: Section
@@ -54,6 +55,7 @@ class SectionFindings:
     disagreements: tuple[Disagreement, ...]
     disturbances: tuple[Reason, ...]
     claims: tuple[Claim, ...]
+    drift: float | None = None
 
     @property
     def is_void(self) -> bool:
@@ -148,6 +150,7 @@ def findings_from_section(
         disagreements=_disagreements(summaries) if section.kind == "sweep" else (),
         disturbances=disturbances,
         claims=claims,
+        drift=common_drift(section, summaries),
     )
 
 

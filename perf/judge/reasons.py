@@ -15,7 +15,10 @@ from photofinish.perf.judge.summary import ArmSummary
 from photofinish.perf.record.observation import POWER_CAP, Throttle
 from photofinish.perf.record.record import MIN_ROUNDS, Arm, Block, Harness, Section
 
-MAX_DRIFT = 0.10
+MAX_DRIFT = 0.15
+"""Of a gain: as far as it may be uncertain. Two medians that may each move by a tenth move their ratio by as much."""
+TOLD_DRIFT = 0.10
+"""Of the machine's own speed, which voids nothing: from here on a note tells it."""
 MAX_ERROR_SHARE = 0.001
 MAX_OTHER_CPU_SHARE = 0.15
 MIN_KEPT_RATE_SHARE = 0.97
@@ -111,13 +114,34 @@ def _load_reasons(section: Section, summaries: Sequence[ArmSummary], harness: Ha
 
 
 def _drift_reasons(section: Section, steady: Sequence[ArmSummary]) -> list[Reason]:
-    """A drift that noise does not explain: of all arms that have one, the worst first."""
-    found = [(abs(drift_of(item.blocks, families=len(steady)) or 0.0), item.arm) for item in steady]
+    """A gain that changes while it is measured: of all arms that have one, the worst first.
+
+    Arms take turns, so a machine that becomes slower for all alike leaves their ratios alone; `common_drift` tells it.
+    """
+    if len(steady) < 2:
+        return []
+    reference, others = _reference_and_others(section, steady)
+    changes = (drift_of(item.blocks, against=reference.blocks, families=len(others)) for item in others)
+    found = [(abs(change or 0.0), item.arm) for change, item in zip(changes, others, strict=True)]
     drifts = sorted((pair for pair in found if pair[0] > MAX_DRIFT), key=lambda pair: -pair[0])
     if not drifts:
         return []
     values = {"percent": round(100 * drifts[0][0]), "limit": round(100 * MAX_DRIFT)}
     return [Reason(key="unstable", section=section, arms=tuple(arm for _, arm in drifts), values=values)]
+
+
+def _reference_and_others(section: Section, steady: Sequence[ArmSummary]) -> tuple[ArmSummary, Sequence[ArmSummary]]:
+    """The arm that the gains of a section are taken against, and the others."""
+    return (steady[-1], steady[:-1]) if section.kind == "rivals" else (steady[0], steady[1:])
+
+
+def common_drift(section: Section, summaries: Sequence[ArmSummary]) -> float | None:
+    """By which share the median of a section's reference surely drifted, beyond TOLD_DRIFT; None where it did not."""
+    if section.kind not in ("comparison", "rivals", "ladder") or not summaries:
+        return None
+    reference, _ = _reference_and_others(section, summaries)
+    drift = None if is_overloaded(section, reference) else drift_of(reference.blocks)
+    return drift if drift is not None and abs(drift) > TOLD_DRIFT else None
 
 
 def machine_reasons(section: Section, cores: int) -> list[Reason]:

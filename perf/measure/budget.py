@@ -29,11 +29,13 @@ SPARE = 1.15
 class Until:
     """When a comparison ends: with `requests` of every arm where that is given, and in any case in time.
 
-    deadline_s: by `clock`. A round that would end after it is not begun.
+    deadline_s: by `clock`. A round that would end after it is not begun. is_known: asked beside `requests`, whether
+    the section's gains are known well enough; it looks at how wide their intervals are, never at where they lie.
     """
 
     deadline_s: float
     requests: int | None = None
+    is_known: Callable[[Section], bool] = lambda section: True
     clock: Callable[[], float] = time.monotonic
 
     def is_over(self) -> bool:
@@ -46,7 +48,7 @@ class Until:
             counts = [
                 sum(block.samples.completed_count for block in section.blocks_of(arm.key)) for arm in section.arms
             ]
-            if min(counts) >= self.requests:
+            if min(counts) >= self.requests and self.is_known(section):
                 return "enough"
         return "time" if self.clock() + round_s > self.deadline_s else ""
 
@@ -55,7 +57,7 @@ class Budget:
     """So many seconds for a run whose parts come in this order; an entry of WEIGHTS each.
 
     fills: goes on until the time is used up, else what the plan says is the most. stops_early: a part ends when every
-    arm carries a P95. began_s: when it began by the clock.
+    arm carries a P95 and its gains are known, by `is_known`. began_s: when it began by the clock.
     """
 
     def __init__(
@@ -65,11 +67,13 @@ class Budget:
         *,
         fills: bool = False,
         stops_early: bool = False,
+        is_known: Callable[[Section], bool] = lambda section: True,
         began_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.fills = fills
         self.stops_early = stops_early
+        self._is_known = is_known
         self.clock = clock
         self._parts = list(parts)
         self._deadline_s = (clock() if began_s is None else began_s) + total_s
@@ -93,7 +97,7 @@ class Budget:
         rounds = MAX_ROUNDS if self.fills or self.stops_early else load.rounds
         timed = replace(load, block_s=max(shortest_s, min(load.block_s, fitting_s)), rounds=rounds)
         requests = P95_REQUESTS if self.stops_early else None
-        return timed, Until(deadline_s=deadline_s, requests=requests, clock=self.clock)
+        return timed, Until(deadline_s=deadline_s, requests=requests, is_known=self._is_known, clock=self.clock)
 
     def sweep_time(self, runs_perf_analyzer: bool, plan_s: float) -> SweepTime:
         """The sweep's part. plan_s: what a row takes where time is no matter."""

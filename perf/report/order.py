@@ -13,7 +13,7 @@ from photofinish.perf.judge.findings import Findings, SectionFindings
 from photofinish.perf.judge.speedups import USUALLY_PRINTED
 from photofinish.perf.judge.verdict import Verdict
 from photofinish.perf.record.observation import POWER_CAP
-from photofinish.perf.record.record import Arm, Record
+from photofinish.perf.record.record import Arm
 from photofinish.perf.report.charts import distribution_chart, ladder_chart, load_chart, stage_chart, timeline_chart
 from photofinish.perf.report.rival_table import rival_rows, speed_up_rows
 from photofinish.perf.report.sweep_tables import classic_rows, sweep_rows, variant_rows
@@ -61,7 +61,7 @@ def report_parts(findings: Findings, say: Words) -> list[ReportPart]:
         second += [_heading("h_ladder", say), _chart(ladder_chart, found, say)]
     parts += [*second, *_detail_parts(findings, say)]
     parts.append(_heading("h_method", say))
-    parts += [ReportPart(kind="text", text=note) for note in method_notes(record, say)]
+    parts += [ReportPart(kind="text", text=note) for note in method_notes(findings, say)]
     parts.append(_heading("h_fingerprint", say))
     parts.append(ReportPart(kind="details", table=fingerprint_rows(record, say), fold=say("every_key")))
     parts += [_heading("h_repeat", say), ReportPart(kind="code", text=record.command)]
@@ -130,8 +130,9 @@ def verdict_parts(verdict: Verdict, say: Words) -> list[ReportPart]:
     return parts
 
 
-def method_notes(record: Record, say: Words) -> list[str]:
+def method_notes(findings: Findings, say: Words) -> list[str]:
     """How it was measured, and what a reader must know to read the figures right."""
+    record = findings.record
     notes = [
         say("note_latency"),
         say("note_intervals"),
@@ -141,6 +142,9 @@ def method_notes(record: Record, say: Words) -> list[str]:
         if ended := [item for item in record.sections if item.ended_by == reason]:
             named = [say("rounds_of", section=say.section(item), rounds=item.load.rounds) for item in ended]
             notes.append(say(f"note_ended_{reason}", sections=say.comma.join(named)))
+    if drifted := [item for item in findings.sections if item.drift is not None and not item.is_void]:
+        percent = [f"{say.section(item.section)} {100 * (item.drift or 0.0):+.0f} %" for item in drifted]
+        notes.append(say("note_drift", sections=say.comma.join(percent)))
     arms = [arm for section in record.sections for arm in section.arms]
     if record.harness:
         closed, opened = record.harness.closed_loop_p95_ns / 1000, record.harness.open_loop_p95_ns / 1000

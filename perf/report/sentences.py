@@ -130,9 +130,9 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "请为客户端留出一个核，或降低速率",
     ),
     "reason_unstable": (
-        "{section}: the median drifted by {percent} % from the first half of the rounds to the second ({arm}; limit "
-        "{limit} %)",
-        "{section}：中位数从前半到后半漂移了 {percent} %（{arm}，限值 {limit} %）",
+        "{section}: the gain in the median drifted by {percent} % from the first half of the rounds to the second "
+        "({arm}; limit {limit} %)",
+        "{section}：中位延迟的提升从前半到后半漂移了 {percent} %（{arm}，限值 {limit} %）",
     ),
     "advice_unstable": (
         "wait until the machine is warm and idle, then measure again",
@@ -213,8 +213,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "但线程数等于核数，TF32 与基线一致。",
     ),
     "note_ended_enough": (
-        "{sections}: measured until every side had the requests that P95 needs.",
-        "{sections}：测到各方请求数足以给出 P95 为止。",
+        "{sections}: measured until every side had the requests that P95 needs and the gain in the median was known.",
+        "{sections}：测到各方请求数足以给出 P95、且中位延迟的提升足够精确为止。",
     ),
     "note_ended_time": (
         "{sections}: measured until the time for it was up; what it is too short for stands as a dash.",
@@ -223,6 +223,11 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "rounds_of": ("{section} ({rounds} rounds)", "{section}（{rounds} 轮）"),
     "level": ("{concurrency} in flight", "{concurrency} 个在途请求"),
     "note_tf32": ("The baseline's FP32 may run as TF32.", "基线的 FP32 可能以 TF32 运行。"),
+    "note_drift": (
+        "The machine itself changed its speed while it was measured ({sections}, median of the arm that gains are "
+        "taken against). Arms take turns, so the gains hold; milliseconds are an average of both speeds.",
+        "测量期间机器自身的速度发生了变化（{sections}，以基准一方的中位数计）。各方轮流测量，因此提升倍数仍然成立；毫秒值是两种速度的平均。",
+    ),
     "note_power_cap": (
         "The GPU ran at its power limit in {found} of {all} blocks: its clocks are those that the limit allows at this "
         "load.",

@@ -80,7 +80,11 @@ def _time_options(minutes: bool) -> Iterator[Callable[[Command], Command]]:
     if not minutes:
         yield click.option("--quick", is_flag=True, help="A quarter of the time.")
         return
-    yield click.option("--quick", is_flag=True, help="Only until every P95 may be told, some minutes at most.")
+    yield click.option(
+        "--quick",
+        is_flag=True,
+        help="Only until every P95 and gain may be told, without the ladder; some minutes at most.",
+    )
     yield click.option(
         "--minutes",
         type=SECONDS,

@@ -150,12 +150,13 @@ def repeat_command() -> str:
     return shlex.join(["photofinish", *public_arguments(sys.argv[1:])])
 
 
-QUICK_MINUTES, WHOLE_MINUTES = 0.7, 1.8
-"""For each part of a run where no time is given: of five parts 3.5, and 9 at most."""
+QUICK_MINUTES, WHOLE_MINUTES = 0.85, 1.8
+"""For each part where no time is given: 3.4 for the four of a quick standard set, 9 for the five of a whole one."""
 
 
 def budget_for(parts: Sequence[str], minutes: float | None, *, quick: bool, began_s: float) -> Budget | None:
-    """The time for these parts: what was given is used up, a quick run ends when every P95 may be told."""
+    """The time for these parts: what was given is used up, a quick run ends when every P95 and gain may be told."""
+    from photofinish.perf.judge.claims import are_medians_known
     from photofinish.perf.measure.budget import Budget
 
     if minutes is not None and quick:
@@ -163,7 +164,14 @@ def budget_for(parts: Sequence[str], minutes: float | None, *, quick: bool, bega
     if not parts:
         return None
     total_min = minutes or len(set(parts)) * (QUICK_MINUTES if quick else WHOLE_MINUTES)
-    return Budget(60 * total_min, parts, fills=minutes is not None, stops_early=quick, began_s=began_s)
+    return Budget(
+        60 * total_min,
+        parts,
+        fills=minutes is not None,
+        stops_early=quick,
+        is_known=are_medians_known,
+        began_s=began_s,
+    )
 
 
 @contextmanager

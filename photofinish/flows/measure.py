@@ -26,19 +26,26 @@ def measure_standard(
     weights: str | None,
     **options: Any,
 ) -> None:
-    """Comparison flat out and paced, rivals, ladder and sweep. options: those of `open_run`, here and below."""
+    """Comparison flat out and paced, rivals, ladder and sweep. options: those of `open_run`, here and below.
+
+    A quick run has no ladder: ten arms cannot all be known in its time, and it would take theirs from the headline.
+    """
     from photofinish.perf.measure.rivals import compare_rivals
     from photofinish.perf.measure.runs import choose_pair, climb_ladder, compare_flat_out, compare_paced, sweep_variants
 
     program = find_program() if perf_analyzer else None
     also = _named(baseline, optimised)
-    parts = ("comparison", "rivals", *["paced"] * len(plan.rates), "ladder", "sweep")
+    steps = () if options["quick"] else ("ladder",)
+    parts = ("comparison", "rivals", *["paced"] * len(plan.rates), *steps, "sweep")
     with open_run(plan=plan, parts=parts, also=also, **options) as run, rivals_of(run, rivals, weights, baseline):
         pair = choose_pair(run.bench, baseline, optimised, tell)
         compare_flat_out(run, *pair)
         compare_rivals(run, pair[1])
         compare_paced(run, *pair)
-        climb_ladder(run, pair[1])
+        if steps:
+            climb_ladder(run, pair[1])
+        else:
+            tell("A quick run leaves the ladder out; `photofinish perf ladder` or a run with --minutes 5 climbs it")
         sweep_variants(run, program)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from photofinish.perf.judge.claims import are_medians_known
 from photofinish.perf.judge.findings import Findings, findings_from_record, findings_from_section
 from photofinish.perf.record.record import Block, Section
 from photofinish.perf.report.charts import ladder_chart
@@ -13,7 +14,7 @@ from photofinish.perf.report.sweep_tables import sweep_rows
 from photofinish.perf.report.tables import comparison_rows, ladder_rows
 from photofinish.perf.report.text import comparison_table, markdown_report, terminal_report
 from photofinish.perf.report.words import ENGLISH
-from tests.perf.records import build_comparison, build_ladder, build_record, build_sweep
+from tests.perf.records import build_comparison, build_ladder, build_record, build_rivals, build_sweep
 
 
 def _busy(section: Section, cores: float = 9.0) -> Section:
@@ -26,18 +27,27 @@ def _judged(*sections: Section) -> Findings:
     return findings_from_record(replace(build_record(sections=sections), limits={}))
 
 
-def _drifting_rung(key: str) -> Section:
-    """The ladder, one of whose rungs takes twice as long in its later rounds."""
-    ladder = build_ladder()
+def _slowed(section: Section, key: str, rounds: range) -> Section:
+    """The section, one of whose arms takes twice as long in these rounds."""
 
     def slowed(block: Block) -> Block:
-        if block.arm != key or block.round < 2:
+        if block.arm != key or block.round not in rounds:
             return block
         pairs = zip(block.samples.scheduled_ns, block.samples.done_ns, strict=True)
         done = tuple(due + 2 * (done - due) for due, done in pairs)
         return replace(block, samples=replace(block.samples, done_ns=done))
 
-    return replace(ladder, blocks=tuple(map(slowed, ladder.blocks)))
+    return replace(section, blocks=tuple(map(slowed, section.blocks)))
+
+
+def _drifting_rung(key: str) -> Section:
+    return _slowed(build_ladder(), key, range(2, 100))
+
+
+def test_medians_are_known_when_rounds_agree_and_not_when_one_side_jumps() -> None:
+    for section, key in ((build_comparison(), "optimised"), (build_rivals(), "plain")):
+        assert are_medians_known(section)
+        assert not are_medians_known(_slowed(section, key, range(0, 100, 2)))
 
 
 def test_every_gain_that_a_table_prints_is_a_claim() -> None:

@@ -64,6 +64,17 @@ def test_a_drift_is_found_with_its_size(trend: np.ndarray) -> None:
     assert np.median(sizes) == pytest.approx(np.expm1(half), abs=0.03)
 
 
+def test_a_ratio_drifts_only_where_the_two_differ() -> None:
+    generator = np.random.default_rng(3)
+    step = np.repeat([0.0, 0.3], 8)
+    slow, other = _blocks(generator, step, 0.02), _blocks(generator, step, 0.02)
+    assert drift_of(slow) == pytest.approx(np.expm1(0.3), abs=0.05)
+    assert drift_of(slow, against=other) is None or abs(drift_of(slow, against=other) or 0.0) < 0.05
+    steady = _blocks(generator, np.zeros(16), 0.02)
+    assert drift_of(slow, against=steady) == pytest.approx(np.expm1(0.3), abs=0.05)
+    assert drift_of(steady, against=slow[:3]) is None
+
+
 def test_too_little_to_tell() -> None:
     generator = np.random.default_rng(0)
     assert drift_of(()) is None

@@ -108,6 +108,17 @@ def test_each_reason_to_doubt_is_found_and_said(key: str) -> None:
         assert not any("{" in text for text in said)
 
 
+def test_a_machine_that_slows_both_sides_alike_voids_no_gain_and_is_told() -> None:
+    """Its blocks were taken in turn: a clock that falls by a third half-way is in every arm's median alike."""
+    section, slower = build_comparison(), build_comparison(medians=(24.7 * 1.33, 2.26 * 1.33))
+    findings = findings_from_record(_with_section(replace(section, blocks=(*section.blocks[:6], *slower.blocks[6:]))))
+    assert findings.verdict.validity == "VALID"
+    (told,) = [note for note in method_notes(findings, ENGLISH) if "changed its speed" in note]
+    assert "comparison +3" in told
+    for record in (_with_section(section), _drifting()):
+        assert not any("changed its speed" in note for note in method_notes(findings_from_record(record), ENGLISH))
+
+
 def test_each_part_is_judged_for_itself() -> None:
     ladder = replace(build_ladder(), complete=False, stopped_by="Ctrl-C")
     record = replace(build_record(sections=(build_comparison(), ladder)), limits={})
@@ -130,9 +141,11 @@ def test_a_gpu_at_its_power_limit_is_told_and_voids_nothing() -> None:
     record = _with_observed(gpus=_gpu(throttle_reasons=(POWER_CAP,)))
     assert findings_from_record(record).verdict.validity == "VALID"
     blocks = len(record.sections[0].blocks)
-    (said,) = [note for note in method_notes(record, ENGLISH) if "power limit" in note]
+    (said,) = [note for note in method_notes(findings_from_record(record), ENGLISH) if "power limit" in note]
     assert f"in {blocks} of {blocks} blocks" in said
-    assert not any("power limit" in note for note in method_notes(_with_observed(gpus=_gpu()), ENGLISH))
+    assert not any(
+        "power limit" in note for note in method_notes(findings_from_record(_with_observed(gpus=_gpu())), ENGLISH)
+    )
 
 
 def test_a_clean_run_is_valid() -> None:

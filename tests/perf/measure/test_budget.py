@@ -94,6 +94,16 @@ def test_a_comparison_ends_with_the_requests_that_a_p95_needs_in_whole_pairs_of_
     assert _comparison(clock, until, per_block=500) == (6, "enough", True)
 
 
+def test_a_comparison_goes_on_until_its_gains_are_known_or_the_time_is_up() -> None:
+    clock = Clock()
+    until = Until(
+        deadline_s=1e6, requests=P95_REQUESTS, clock=clock, is_known=lambda section: len(section.blocks) >= 24
+    )
+    assert _comparison(clock, until) == (12, "enough", True)
+    never = replace(until, deadline_s=clock.now_s + 41, is_known=lambda section: False)
+    assert _comparison(clock, never) == (20, "time", True)
+
+
 @pytest.mark.parametrize("requests", [None, 10_000])
 def test_a_comparison_begins_no_round_that_ends_too_late(requests: int | None) -> None:
     clock = Clock()
@@ -139,7 +149,10 @@ def test_a_number_in_flight_has_room_only_with_its_percentiles() -> None:
 @pytest.mark.parametrize(
     ("ended_by", "said"),
     [
-        ("enough", "comparison (6 rounds): measured until every side had the requests that P95 needs."),
+        (
+            "enough",
+            "comparison (6 rounds): measured until every side had the requests that P95 needs and the gain in the",
+        ),
         ("time", "comparison (6 rounds): measured until the time for it was up; what it is too short for stands as"),
     ],
 )

@@ -292,6 +292,6 @@ def test_a_rectangular_input_is_told_with_its_model() -> None:
         for arm in comparison.arms
     ]
     record = build_record(sections=(replace(comparison, arms=tuple(shaped)),))
-    (said,) = [note for note in method_notes(record, ENGLISH) if note.startswith("Input of")]
+    (said,) = [note for note in method_notes(findings_from_record(record), ENGLISH) if note.startswith("Input of")]
     assert said.startswith(f"Input of {shaped[-1].model}: 640 × 384, the frame without the grey padding")
-    assert not any("TF32" in note for note in method_notes(record, ENGLISH)), "a CPU has no TF32"
+    assert not any("TF32" in note for note in method_notes(findings_from_record(record), ENGLISH)), "a CPU has no TF32"
