@@ -99,7 +99,9 @@ def _latencies(step: CamerasStep, limits: dict[str, float]) -> list[CheckLine]:
     told = [row for row in step.rows if row.latencies_ns]
     means = sorted((sum(row.latencies_ns) / len(row.latencies_ns) / 1e6, row.camera) for row in told)
     worst = f"; {means[-1][1]}, the slowest, has {number(means[-1][0])}" if len(means) > 1 else ""
-    lines = [_latency("mean latency", mean_ms, limits["mean_ms"], worst, "no frame was inferred")]
+    by_arrival = sum(row.clock == "arrival" for row in told)
+    clock = f"; from arrival of {by_arrival} cameras, whose clocks tell nothing" if by_arrival else "; from capture"
+    lines = [_latency("mean latency", mean_ms, limits["mean_ms"], clock + worst, "no frame was inferred")]
     for name, share, key in (("P95 latency", 0.95, "p95_ms"), ("P99 latency", 0.99, "p99_ms")):
         value = carried_percentile(values, share)
         missing = f"{missing_samples(len(values), share)} frames more are needed, measure longer"
@@ -156,6 +158,10 @@ def _gpu(step: CamerasStep, record: CamerasRecord) -> list[CheckLine]:
         figure = "not told by the driver" if use is None else f"{use:.0f} %"
         name = f"GPU {gpu.index}"
         lines.append(CheckLine(name=name, outcome=_at_most(use, limit), figure=figure, rest=f"at most {limit:g} %"))
+        if (decoder := gpu.decoder_mean) is not None:
+            name = f"GPU {gpu.index} decoder"
+            rest = f"at most {limit:g} %"
+            lines.append(CheckLine(name=name, outcome=_at_most(decoder, limit), figure=f"{decoder:.0f} %", rest=rest))
         held, limit = gpu.memory_bytes, record.limits["max_gpu_memory_percent"]
         share = None if held is None or gpu.index >= len(totals) else 100 * held / totals[gpu.index]
         figure = "not told by the driver" if held is None else f"{held / 2**20:.0f} MiB"
@@ -183,6 +189,8 @@ def _accuracy(record: CamerasRecord) -> CheckLine:
         rest = "export with `--data`, the gate measures it"
         return CheckLine(name="accuracy", outcome="unknown", figure="never measured", rest=rest)
     holds = found.get("passed") is not False and (limit is None or score >= limit)
-    wanted = f"at least {limit:g}" if limit is not None else "the gate's own floor"
+    floor = "the gate's floor holds" if holds else "below the gate's floor"
+    wanted = f"at least {limit:g}" if limit is not None else floor
     outcome: Outcome = "met" if holds else "missed"
-    return CheckLine(name="accuracy", outcome=outcome, figure=f"mAP50-95 {score:.3f}", rest=f"{wanted}; by the gate")
+    rest = f"{wanted}; measured at the export, not here"
+    return CheckLine(name="accuracy", outcome=outcome, figure=f"mAP50-95 {score:.3f}", rest=rest)

@@ -80,10 +80,13 @@ def verdict_on_step(step: CamerasStep, goal: CameraGoal, *, is_sure: bool, apart
 def void_reasons(step: CamerasStep) -> list[str]:
     """Why the step says nothing of the machine: a late generator, packets lost on loopback, clocks held back."""
     reasons = []
-    late = step.late_p99_ms if step.late_p99_ms is not None else step.late_max_ms
-    if late is None or late > MAX_LATE_P99_MS:
-        told = "no picture was sent" if late is None else f"sent {late:.1f} ms late (P99, at most {MAX_LATE_P99_MS:g})"
-        reasons.append(f"generator: {told}")
+    late, longest = step.late_p99_ms, step.late_max_ms
+    if late is not None and late > MAX_LATE_P99_MS:
+        reasons.append(f"generator: sent {late:.1f} ms late (P99, at most {MAX_LATE_P99_MS:g} ms)")
+    elif late is None and longest is None:
+        reasons.append("generator: no picture was sent")
+    elif late is None and longest is not None and longest > MAX_LATE_P99_MS:
+        reasons.append(f"generator: once {longest:.1f} ms late, and too few pictures for a P99; raise --seconds")
     if step.lost_packets:
         reasons.append(f"loopback: {step.lost_packets} packets were lost on this machine itself")
     for gpu in step.gpus:

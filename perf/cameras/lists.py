@@ -6,15 +6,29 @@ from pathlib import Path
 
 from photofinish.machine.processes import listed_programs
 from photofinish.perf.cameras.checks import checks_from_step, is_void
+from photofinish.perf.cameras.walls import MUCH_FOREIGN_CORES
 from photofinish.perf.record.cameras import CamerasRecord, CamerasStep, read_cameras_record
 
-MUCH_FOREIGN_CORES = 0.3
+CODECS = {"h264": "H.264", "hevc": "H.265"}
+
+
+def head_line(record: CamerasRecord) -> str:
+    """What was measured with: the model, what each stream sends, how much of it is inferred."""
+    stream, (width, height) = record.stream, record.stream["size_wh"]
+    codec = CODECS.get(str(stream.get("codec")), str(stream.get("codec")))
+    parts = [f"{width}x{height} {codec}, {stream['frames_per_s']:g} fps"]
+    if "bits_per_s" in stream:
+        parts.append(f"{stream['bits_per_s'] / 1000:g} kbit/s, a keyframe every {stream['keyframe_every_s']:g} s")
+    source = str(stream.get("source", "synthetic"))
+    parts.append("synthetic camera" if source == "synthetic" else source)
+    return f"{record.variant}; streams made here: {', '.join(parts)}; {record.wanted_fps:g} fps of each inferred"
 
 
 def lines_from_step(step: CamerasStep, record: CamerasRecord) -> list[str]:
     """The check list of a step with its heading, and what else was noticed."""
     checks = checks_from_step(step, record)
-    head = f"{step.cameras} cameras for {step.window_s:.0f} s{', VOID' if is_void(checks) else ''}"
+    cameras, void = "1 camera" if step.cameras == 1 else f"{step.cameras} cameras", ", VOID" if is_void(checks) else ""
+    head = f"{cameras} for {step.window_s:.0f} s{void}"
     return ["", head, *(check.text() for check in checks), *(f"  {doubt}" for doubt in doubts_of(step))]
 
 
@@ -47,9 +61,8 @@ def faults_of(record: CamerasRecord) -> list[str]:
 def lines_from_file(path: Path) -> list[str]:
     """All check lists of a record, as `photofinish perf report` prints them. Raises ConfigError."""
     record = read_cameras_record(path)
-    stream, (width, height) = record.stream, record.stream["size_wh"]
-    head = (
-        f"{record.variant}, {record.created_utc}; {width}x{height}, {stream['frames_per_s']:g} fps sent, "
-        f"{record.wanted_fps:g} inferred of each camera{'' if record.is_complete else '; the run was cut off'}"
-    )
-    return [head, *(line for step in record.steps for line in lines_from_step(step, record))]
+    cut_off = "" if record.is_complete else "; the run was cut off"
+    return [
+        f"{record.created_utc}: {head_line(record)}{cut_off}",
+        *(line for step in record.steps for line in lines_from_step(step, record)),
+    ]

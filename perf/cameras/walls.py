@@ -13,6 +13,7 @@ WallName = Literal["generator", "sessions", "NVDEC", "SM", "PCIe", "CPU", "serve
 FULL = 0.9
 FULL_THREAD = 0.85
 """Of one core, by a process that is one thread: its loop is late before it is full."""
+MUCH_FOREIGN_CORES = 0.3
 _SLOW = ("superseded", "too_old", "degraded", "server_failed")
 _AWAY = ("not_connected", "stalled", "before_keyframe")
 
@@ -30,6 +31,8 @@ def wall_of_step(step: CamerasStep, cpu_cores: int, *, is_void_by_generator: boo
     """The first wall of a step that missed, or that the generator made void."""
     uses = uses_of_step(step, cpu_cores)
     shown = ", ".join(f"{name} {100 * share:.0f} %" for name, share in uses) or "nothing was told"
+    if step.other_cores and step.other_cores >= MUCH_FOREIGN_CORES:
+        shown += f"; other programs took {step.other_cores:.2f} of {cpu_cores} cores"
     if is_void_by_generator:
         return Wall(name="generator", why=f"the streams were sent late; in use: {shown}", uses=uses)
     if step.session_limit is not None:

@@ -21,6 +21,8 @@ from photofinish.client.sources.opening import open_source
 from photofinish.errors import SourceError
 
 ClipCodec = Literal["h264", "hevc"]
+BIT_RATE = 500_000
+"""Of a test stream, in bits a second."""
 _ENCODERS = {"h264": "libx264", "hevc": "libx265"}
 _OPTIONS = {
     "h264": {"preset": "ultrafast", "tune": "zerolatency"},
@@ -57,7 +59,7 @@ def clip_from_images(
     codec: ClipCodec = "h264",
     frames_per_s: float = 5.0,
     keyframe_every: int = 10,
-    bit_rate: int = 500_000,
+    bit_rate: int = BIT_RATE,
 ) -> Clip:
     """The pictures encoded without B frames. All have one size, with even sides. Raises SourceError for none."""
     encoder: VideoCodecContext | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
+from photofinish.client.cameras.supervise.tables import aligned
 from photofinish.perf.cameras.checks import MARKS, CheckLine, Outcome
 from photofinish.perf.cameras.finding import FindResult, JudgedProbe, plan_of, result_of, window_s
 from photofinish.perf.cameras.goal import ProbeOutcome
@@ -15,7 +16,7 @@ from photofinish.perf.record.find import FindRecord, Purpose, read_find_record
 from photofinish.perf.record.record import write_whole
 from photofinish.perf.report.page.style import REPORT
 from photofinish.perf.report.tables import Table
-from photofinish.perf.report.text import markdown_table, text_table
+from photofinish.perf.report.text import markdown_table
 
 PURPOSES: dict[Purpose, str] = {
     "search": "search",
@@ -31,7 +32,8 @@ def find_text(record: FindRecord) -> str:
     """For a terminal: what was found, the check list, every step."""
     result = result_of(record)
     lines = [headline(record, result), asked_line(record), "", *(check.text() for check in find_checks(record, result))]
-    return "\n".join([*lines, *(f"  {doubt}" for doubt in _doubts(result)), "", text_table(*steps_table(result))])
+    head, rows = steps_table(result)
+    return "\n".join([*lines, *(f"  {doubt}" for doubt in _doubts(result)), "", *aligned([head, *rows])])
 
 
 def find_markdown(record: FindRecord) -> str:
@@ -109,14 +111,21 @@ def headline(record: FindRecord, result: FindResult) -> str:
     ended, plan = result.ended, plan_of(record)
     if ended is None:
         most = max((item.cameras for item in result.judged if item.verdict.outcome == "held"), default=0)
-        return f"Not finished: {most} cameras held a probe so far; the same command goes on"
+        return f"Not finished: {counted(most)} held a probe so far; the same command goes on"
     if ended.ending == "found":
-        return f"{ended.cameras} cameras, and {above_of(ended.cameras, plan)} are too many"
+        return f"{counted(ended.cameras)}, and {above_of(ended.cameras, plan)} are too many"
     if ended.ending == "at_least":
-        return f"At least {ended.cameras} cameras: nothing has shown that more are too many"
+        return f"At least {counted(ended.cameras)}: nothing has shown that more are too many"
     if ended.ending == "none":
         return "Not one camera holds the goal"
-    return f"Nothing confirmed: {ended.cameras} cameras held a short probe, and no long one"
+    if result.confirmation is not None and result.confirmation.verdict.outcome == "void":
+        return f"Nothing confirmed: {counted(ended.cameras)} held a short probe, and the long one was void"
+    return f"Nothing confirmed: {counted(ended.cameras)} held a short probe, and no long one"
+
+
+def counted(cameras: int) -> str:
+    """`1 camera`, `2 cameras`."""
+    return f"{cameras} camera{'' if cameras == 1 else 's'}"
 
 
 def asked_line(record: FindRecord) -> str:
@@ -150,7 +159,7 @@ def find_checks(record: FindRecord, result: FindResult) -> list[CheckLine]:
             CheckLine(name="a tenth more misses", outcome=bounded, figure=f"{result.above.cameras}", rest=rest)
         )
     if result.wall is not None:
-        figure = f"{result.wall.name}, at {result.wall_cameras} cameras"
+        figure = f"{result.wall.name}, at {counted(result.wall_cameras)}"
         lines.append(CheckLine(name="first wall", outcome="met", figure=figure, rest=result.wall.why))
     lines += [_hard(item, record) for item in result.hard]
     voids = [item for item in result.judged if item.verdict.outcome == "void"]
@@ -202,5 +211,8 @@ def _said(check: CheckLine) -> str:
 
 
 def _doubts(result: FindResult) -> list[str]:
-    """What may have shaped the confirmation besides the cameras."""
-    return doubts_of(result.confirmation.probe.step) if result.confirmation else []
+    """What may have shaped the confirmation besides the cameras; without one, the step that others disturbed most."""
+    if result.confirmation is not None:
+        return doubts_of(result.confirmation.probe.step)
+    steps = sorted((item.probe.step for item in result.judged), key=lambda step: step.other_cores or 0.0)
+    return doubts_of(steps[-1]) if steps else []

@@ -13,7 +13,7 @@ from photofinish.client.cameras.streams.process import is_cut, stream_name
 from photofinish.errors import ConfigError, VerdictError
 from photofinish.flows import tell
 from photofinish.flows.bench import repeat_command
-from photofinish.flows.camera.perf import required_stream, served_for_cameras
+from photofinish.flows.camera.perf import required_stream, served_for_cameras, stream_facts
 from photofinish.machine.gpu import opened_nvml
 from photofinish.perf.cameras.finding import JudgedProbe, needed_s, result_of, search_on, window_s
 from photofinish.perf.cameras.goal import CameraGoal
@@ -65,7 +65,7 @@ def find_cameras(
             created_utc=utc_now(),
             environment=environment_fingerprint(nvml, server=server),
             variant=plan.variant,
-            stream={"size_wh": size_wh, "frames_per_s": stream_fps, "codec": codec, "source": source or "synthetic"},
+            stream=stream_facts(size_wh, stream_fps, codec, source),
             wanted_fps=frames_per_s,
             goal=asdict(goal),
             search=asdict(search),

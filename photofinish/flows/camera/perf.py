@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from photofinish.client.cameras.streams.clip import BIT_RATE, keyframe_every
+from photofinish.client.cameras.streams.process import DIFFERENT_CLIPS
 from photofinish.client.cameras.supervise.model_service import ServerAddress
 from photofinish.client.pipeline.opening import choose_model
 from photofinish.client.triton.served import TritonClient
@@ -22,7 +24,7 @@ from photofinish.machine.addresses import is_loopback
 from photofinish.machine.gpu import bytes_in_use, opened_nvml
 from photofinish.model_card import ModelCard
 from photofinish.perf.cameras.checks import DEFAULT_LIMITS
-from photofinish.perf.cameras.lists import faults_of, lines_from_step
+from photofinish.perf.cameras.lists import faults_of, head_line, lines_from_step
 from photofinish.perf.cameras.measuring import StepPlan, measure_step
 from photofinish.perf.record.cameras import CamerasRecord, write_cameras_record
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
@@ -68,12 +70,12 @@ def measure_cameras(
             created_utc=utc_now(),
             environment=environment_fingerprint(nvml, server=server),
             variant=plan.variant,
-            stream={"size_wh": size_wh, "frames_per_s": stream_fps, "codec": codec, "source": source or "synthetic"},
+            stream=stream_facts(size_wh, stream_fps, codec, source),
             wanted_fps=frames_per_s,
             limits={**DEFAULT_LIMITS, **limits},
             accuracy=dict(card.accuracy),
         )
-        tell(f"{plan.variant}; {stream_size}, {stream_fps:g} fps sent, {frames_per_s:g} inferred of each camera")
+        click.echo(head_line(record))
         for place, count in enumerate(counts, 1):
             tell(f"step {place} of {len(counts)}: {count} cameras, {seconds:g} s after the warm-up")
             step = asyncio.run(measure_step(count, plan, tell))
@@ -95,6 +97,19 @@ def required_stream(stream_size: str, codec: str, stream_fps: float, frames_per_
     if frames_per_s > stream_fps:
         raise ConfigError(f"--fps {frames_per_s:g} is more than the streams send; raise --stream-fps {stream_fps:g}")
     return size_wh
+
+
+def stream_facts(size_wh: tuple[int, int], frames_per_s: float, codec: str, source: str) -> dict[str, Any]:
+    """What every test stream sends, for the record."""
+    return {
+        "size_wh": size_wh,
+        "frames_per_s": frames_per_s,
+        "codec": codec,
+        "source": source or "synthetic",
+        "bits_per_s": BIT_RATE,
+        "keyframe_every_s": keyframe_every(frames_per_s) / frames_per_s,
+        "clips": DIFFERENT_CLIPS,
+    }
 
 
 @contextlib.contextmanager

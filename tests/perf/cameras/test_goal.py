@@ -52,6 +52,7 @@ def test_a_confirmation_needs_frames_enough_for_each_camera() -> None:
     [
         ({"late_p99_ms": 5.5}, "generator: sent 5.5 ms late"),
         ({"late_p99_ms": None, "late_max_ms": None}, "generator: no picture was sent"),
+        ({"late_p99_ms": None, "late_max_ms": 9.0}, "generator: once 9.0 ms late, and too few pictures"),
         ({"lost_packets": 3}, "loopback: 3 packets were lost"),
         (
             {"gpus": (GpuObservation(index=1, name="x", throttle_reasons=("power_cap", "thermal")),)},

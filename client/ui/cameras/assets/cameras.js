@@ -23,7 +23,7 @@
   const percent = (count) => (count.due ? `${(100 * lost(count) / count.due).toFixed(1)} %` : "–");
   const duration = (seconds) => [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, Math.floor(seconds) % 60].map((part) => String(part).padStart(2, "0")).join(":");
   const playing = (row) => row.ingest.phase === "playing";
-  const state = (row) => [word("phase", row.ingest.phase), word("step", row.step)].filter(Boolean).join(", ");
+  const state = (row) => [word("phase", row.ingest.phase), word("step", row.step)].filter(Boolean).join(language === "zh" ? "，" : ", ");
   const mostly = (row) => Object.entries(row.count.dropped).sort((a, b) => b[1] - a[1])[0]?.[0];
 
   // What the cell says, in the reader's language: by the table of its messages; what is not in it stays as it is.
@@ -46,7 +46,8 @@
     const next = row.ingest.next_try_s == null ? "" : filled(word("next_try"), { seconds: row.ingest.next_try_s.toFixed(0) });
     const problem = language === "en" ? "" : word("problem", row.ingest.problem);
     const text = !message ? problem : problem && message === said ? `${problem}（${message}）` : message;
-    return [text, next].filter(Boolean).join(language === "zh" ? "，" : "; ");
+    const between = /[?？]$/.test(text) ? (language === "zh" ? "" : " ") : language === "zh" ? "，" : "; ";
+    return [text, next].filter(Boolean).join(between);
   }
 
   const WORTH = {
@@ -181,9 +182,10 @@
       [word("fact", "latency"), [row.p50_ms, row.p95_ms, row.p99_ms].map(number).join(", ")],
       [word("fact", "codec"), `${ingest.codec || "–"}, ${size}`], [word("fact", "sent"), `${number(ingest.measured_fps)}, ${number(ingest.announced_fps)}`],
       [word("fact", "keyframe"), ingest.keyframe_interval_s == null ? "–" : `${number(ingest.keyframe_interval_s)} s`], [word("fact", "sampling"), word("sampling", row.sampling)],
-      [word("fact", "clock"), word("clock", ingest.clock)], [word("fact", "reconnects"), `${Math.max(ingest.connections - 1, 0)}, ${ingest.stalls}`],
+      [word("fact", "clock"), ingest.pictures ? word("clock", ingest.clock) : "–"], [word("fact", "reconnects"), `${Math.max(ingest.connections - 1, 0)}, ${ingest.stalls}`],
       [word("fact", "lost_packets"), String(ingest.lost_packets)], [word("fact", "priority"), String(row.priority)], [word("fact", "address"), row.shown_url],
     ]);
+    setText(get("pc-picture-away"), playing(row) ? "" : word("phase", ingest.phase));
     showChart(row.spans);
     const entries = [["inferred", "#2f6f4f", count.inferred, word("sum", "inferred")], ...CAUSES.map((cause, at) => [cause, COLOURS[at], count.dropped[cause] ?? 0, word("cause", cause)])];
     get("pc-legend").replaceChildren(...entries.filter(([, , value]) => value).map(([, colour, value, text]) => {
@@ -211,7 +213,7 @@
     get("pc-one").hidden = chosen == null;
     get("pc-picture").alt = filled(word("picture"), { camera: chosen ?? "" });
     for (const id of ["pc-facts", "pc-legend", "pc-chart"]) get(id).replaceChildren();
-    for (const id of ["pc-lines", "pc-name"]) setText(get(id), id === "pc-name" ? chosen ?? "" : "");
+    for (const id of ["pc-lines", "pc-name", "pc-picture-away"]) setText(get(id), id === "pc-name" ? chosen ?? "" : "");
     showStreams();
     window.scrollTo(0, 0);
     refresh();
