@@ -33,6 +33,8 @@ from photofinish.client.cameras.streams.stream import TestStream, late_p99_ms
 REPORT_EVERY_S = 2.0
 LOOK_EVERY_S = 0.05
 DIFFERENT_CLIPS = 8
+PRIORITY = 20
+"""Of real time, below the kernel's own threads, which have 50."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,15 +138,15 @@ def _print(values: dict[str, object]) -> None:
 
 
 def run_before_others() -> None:
-    """Where this process has real-time priority, take one more than the rest: a camera does not wait for our processor.
+    """Take real-time priority where this is allowed, as it is to root: a camera does not wait for our processor.
 
-    Started without it, or where more is not allowed, nothing changes.
+    Streams take a tenth of a core, so nobody starves. A run that has such a priority itself gets the next higher one.
     """
     policy = os.sched_getscheduler(0)
-    if policy in (os.SCHED_FIFO, os.SCHED_RR):
-        above = min(os.sched_getparam(0).sched_priority + 1, os.sched_get_priority_max(policy))
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, policy, os.sched_param(above))
+    has_one = policy in (os.SCHED_FIFO, os.SCHED_RR)
+    above = min(os.sched_getparam(0).sched_priority + 1, os.sched_get_priority_max(policy)) if has_one else PRIORITY
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, policy if has_one else os.SCHED_FIFO, os.sched_param(above))
 
 
 def _listen_to_owner(wishes: queue.SimpleQueue[str]) -> None:

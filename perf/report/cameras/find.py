@@ -54,6 +54,7 @@ def find_html(record: FindRecord) -> str:
     )
     head, rows = steps_table(result)
     cells = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    heads = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     title, doubts = headline(record, result), "".join(f"<p>{escape(doubt)}</p>" for doubt in _doubts(result))
     return f"""<!doctype html>
 <html lang="en">
@@ -63,6 +64,7 @@ def find_html(record: FindRecord) -> str:
 <title>{escape(title)}</title>
 <style>{REPORT}
 .checks td {{ text-align: left; white-space: normal; vertical-align: top; padding-left: 10px; }}
+.steps td:last-child {{ white-space: normal; text-align: left; min-width: 220px; }}
 .checks td:nth-child(2) {{ white-space: nowrap; font-weight: 600; }}
 </style>
 </head>
@@ -79,7 +81,7 @@ def find_html(record: FindRecord) -> str:
 </tbody></table></div>
 {doubts}
 <h2>Every step</h2>
-<div class="scroll"><table><thead><tr>{"".join(f"<th>{escape(cell)}</th>" for cell in head)}</tr></thead><tbody>
+<div class="scroll"><table class="steps"><thead><tr>{heads}</tr></thead><tbody>
 {cells}
 </tbody></table></div>
 <h2>To repeat it</h2>
@@ -180,7 +182,7 @@ def _long(result: FindResult) -> CheckLine:
 
 def _hard(item: JudgedProbe, record: FindRecord) -> CheckLine:
     outcome = OUTCOMES[item.verdict.outcome]
-    apart = f"; the {len(item.probe.apart)} that were cut do not count" if item.probe.apart else ""
+    apart = f"; those that were cut, {len(item.probe.apart)}, do not count" if item.probe.apart else ""
     figure = f"{window_s(record, item.probe.purpose):.0f} s at {item.cameras}"
     return CheckLine(name=PURPOSES[item.probe.purpose], outcome=outcome, figure=figure, rest=f"{_worst(item)}{apart}")
 

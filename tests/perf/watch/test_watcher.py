@@ -106,6 +106,7 @@ class FakeNvml:
 
     NVML_CLOCK_SM = 1
     NVML_TEMPERATURE_GPU = 0
+    NVML_PCIE_UTIL_TX_BYTES, NVML_PCIE_UTIL_RX_BYTES = 0, 1
 
     class NVMLError(Exception):
         pass
@@ -140,6 +141,18 @@ class FakeNvml:
 
     def nvmlDeviceGetTemperature(self, handle: int, kind: int) -> int:  # noqa: N802
         return 51
+
+    def nvmlDeviceGetDecoderUtilization(self, handle: int) -> list[int]:  # noqa: N802
+        return [64, 20_000]
+
+    def nvmlDeviceGetPcieThroughput(self, handle: int, kind: int) -> int:  # noqa: N802
+        return 1_000_000 * (kind + 1)  # KiB a second
+
+    def nvmlDeviceGetCurrPcieLinkGeneration(self, handle: int) -> int:  # noqa: N802
+        return 4
+
+    def nvmlDeviceGetCurrPcieLinkWidth(self, handle: int) -> int:  # noqa: N802
+        return 16
 
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:  # noqa: N802
         return SimpleNamespace(used=3000, total=8 * 2**30)
@@ -207,6 +220,13 @@ def test_clocks_power_and_what_held_the_gpu_back() -> None:
     hidden = _watched(FakeNvml({}, hides_power=True))
     assert hidden.power_mean_w is None
     assert hidden.utilisation_mean == 40
+
+
+def test_decoder_and_link_are_asked_for_on_request() -> None:
+    gpu = _watched(FakeNvml({}), has_media=True)
+    assert gpu.decoder_mean == 64
+    assert gpu.pcie_mean == pytest.approx(100 * 2_000_000 * 1024 / (16 * 1969e6))
+    assert (_watched(FakeNvml({})).decoder_mean, _watched(FakeNvml({})).pcie_mean) == (None, None)
 
 
 def test_a_gpu_that_falls_off_the_bus_is_told_not_raised() -> None:

@@ -84,13 +84,19 @@ def test_every_fifth_stream_is_cut_again_and_again_and_a_process_that_ends_is_mi
     asyncio.run(run())
 
 
-def test_streams_run_before_what_is_measured_where_it_has_real_time_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_run_before_what_is_measured_where_this_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "sched_setscheduler", lambda pid, policy, way: asked.append((policy, way.sched_priority)))
     monkeypatch.setattr(os, "sched_getscheduler", lambda pid: os.SCHED_OTHER)
     run_before_others()
-    assert asked == []
+    assert asked.pop() == (os.SCHED_FIFO, 20)
     monkeypatch.setattr(os, "sched_getscheduler", lambda pid: os.SCHED_FIFO)
     monkeypatch.setattr(os, "sched_getparam", lambda pid: os.sched_param(10))
     run_before_others()
     assert asked == [(os.SCHED_FIFO, 11)]
+
+    def refuse(pid: int, policy: int, way: os.sched_param) -> None:
+        raise PermissionError("not allowed")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    run_before_others()

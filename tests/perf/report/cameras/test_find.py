@@ -41,7 +41,7 @@ def test_the_list_of_a_whole_search(found: FindRecord) -> None:
     for line, name in zip(lines[3:9], names, strict=True):
         assert line[2:].startswith(name)
     assert "NVDEC, at 41 cameras" in find_text(found)
-    assert "the 1 that were cut do not count" in find_text(found)
+    assert "those that were cut, 1, do not count" in find_text(found)
 
 
 def test_markdown_and_page_say_the_same(found: FindRecord) -> None:
