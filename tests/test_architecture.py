@@ -29,7 +29,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "client": (
         ("choosing", "native", "triton", "sources"),
         ("pipeline", "calibrate"),
-        ("detect", "cameras"),
+        ("detect",),
+        ("cameras",),
         ("ui/processes", "ui/words", "api"),
         ("ui/page",),
         ("ui/cameras", "ui/race", "ui/picture"),
@@ -39,7 +40,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("values",),
         ("account", "list", "outputs", "rtsp", "wire"),
         ("streams", "ingest", "decode", "schedule", "endpoint"),
-        ("supervise",),
+        ("recording", "supervise"),
+        ("events", "collect"),
     ),
     "export": (
         ("demo", "graph", "kernels"),
@@ -85,12 +87,8 @@ What stands on one floor imports lower floors and itself, and nothing of its nei
 """
 TESTS_OF_NO_FOLDER = {"docs", "deploy", "experiments", "packaging"}
 """Folders of `tests/` that mirror no folder of a room."""
-ONLY_HERE = {
-    "ultralytics": {"export"},
-    "tritonclient": {"client"},
-    "gradio": {"client"},
-    "av": {"client"},
-}
+_ALONE = {"client": ("tritonclient", "gradio", "av", "supervision", "trackers"), "export": ("ultralytics",)}
+ONLY_HERE = {library: {room} for room, libraries in _ALONE.items() for library in libraries}
 HEAVY = {
     "torch",
     "onnx",

@@ -51,18 +51,11 @@ def collect_frames(
     are spread over time. An interrupted run goes on where it stopped; other sources may add to the same folder.
     on_slot: called for each frame looked at, with the state and the number of pictures in the folder.
     """
-    manifest = manifest_from_folder(folder)
-    key = source_key(spec, source.name)
-    state = manifest.sources.setdefault(key, SourceState(name=source.name, slots=count))
-    if state.slots != count:
-        raise ConfigError(
-            f"{folder} was begun with --frames {state.slots} for {source.name}, got {count}; "
-            f"finish it with --frames {state.slots} or choose another --out folder"
-        )
+    collection = Collection(folder, min_distance=min_distance)
+    manifest = collection.manifest
+    key, state = collection.source(spec, source.name, count)
     if state.is_complete:
         return manifest
-    _make_folder(folder / COLLECTED_FOLDER)
-    hashes = [_hash_from_text(frame.picture_hash) for frame in manifest.frames]
     seen_duplicate = False
     try:
         with closing(_with_slots(source, state, duration_s)) as numbered:
@@ -74,15 +67,7 @@ def collect_frames(
                 if slot >= state.slots:
                     break
                 if slot == state.next_slot:
-                    found = picture_hash(frame.image_hwc_bgr)
-                    if all(hash_distance(found, other) >= min_distance for other in hashes):
-                        hashes.append(found)
-                        manifest.frames.append(_write(frame, found, key, folder))
-                        state.next_slot += 1
-                        manifest.save(folder)
-                        seen_duplicate = False
-                    else:
-                        seen_duplicate = True
+                    seen_duplicate = not collection.offer(key, frame)
                 on_slot(state, len(manifest.frames))
             else:
                 state.duplicates += seen_duplicate
@@ -93,6 +78,40 @@ def collect_frames(
     if not manifest.frames:
         raise SourceError(f"{source.name} gave no frames at all; check that it plays")
     return manifest
+
+
+class Collection:
+    """A calibration folder that is being filled, by one source or by several at once. For one thread at a time."""
+
+    def __init__(self, folder: Path, *, min_distance: int = MIN_HASH_DISTANCE) -> None:
+        """Raises ConfigError when the folder cannot be written, or holds something else."""
+        self.folder = folder
+        self.manifest = manifest_from_folder(folder)
+        self._min_distance = min_distance
+        self._hashes = [_hash_from_text(frame.picture_hash) for frame in self.manifest.frames]
+        _make_folder(folder / COLLECTED_FOLDER)
+
+    def source(self, spec: str, name: str, slots: int) -> tuple[str, SourceState]:
+        """Key and state of a source, new or begun before. Raises ConfigError when it was begun with other slots."""
+        key = source_key(spec, name)
+        state = self.manifest.sources.setdefault(key, SourceState(name=name, slots=slots))
+        if state.slots != slots:
+            raise ConfigError(
+                f"{self.folder} was begun with --frames {state.slots} for {name}, got {slots}; "
+                f"finish it with --frames {state.slots} or choose another --out folder"
+            )
+        return key, state
+
+    def offer(self, key: str, frame: Frame) -> bool:
+        """Keep the picture for its source's next slot, unless it is nearly one that is there; whether it was kept."""
+        found = picture_hash(frame.image_hwc_bgr)
+        if any(hash_distance(found, other) < self._min_distance for other in self._hashes):
+            return False
+        self._hashes.append(found)
+        self.manifest.frames.append(_write(frame, found, key, self.folder))
+        self.manifest.sources[key].next_slot += 1
+        self.manifest.save(self.folder)
+        return True
 
 
 def _with_slots(source: Source, state: SourceState, duration_s: float) -> Generator[tuple[int, Frame], None, None]:

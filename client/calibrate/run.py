@@ -43,20 +43,31 @@ def collect_into(
     collected, and the same call goes on from there. Pictures that cannot be read are left out, and SourceError says so
     at the end; the first of them ends it when `strict`.
     """
-    before = len(manifest_from_folder(folder).frames)
-    try:
+    with tell_collected(folder, on_progress) as done:
         with open_source(source, strict=strict, on_notice=on_progress) as opened, progress_bar(count) as step:
             manifest = collect_frames(
                 opened, source, folder, count=count, duration_s=duration_s, min_distance=min_distance, on_slot=step
             )
+        done(manifest)
+    opened.require_all_read()
+
+
+@contextmanager
+def tell_collected(folder: Path, on_progress: Callable[[str], None]) -> Iterator[Callable[[Manifest], None]]:
+    """Say what a collection came to, which the block hands to the function it gets, or how to go on after Ctrl-C."""
+    before = len(manifest_from_folder(folder).frames)
+
+    def done(manifest: Manifest) -> None:
+        duplicates = sum(state.duplicates for state in manifest.sources.values())
+        new = len(manifest.frames) - before
+        on_progress(f"{new} new frames, {len(manifest.frames)} in all; near-duplicates left out: {duplicates}")
+        on_progress(f"look at {write_contact_sheet(manifest, folder)}")
+
+    try:
+        yield done
     except KeyboardInterrupt:
         on_progress(f"{folder} keeps what was collected; run the same command again to go on")
         raise
-    duplicates = sum(state.duplicates for state in manifest.sources.values())
-    new = len(manifest.frames) - before
-    on_progress(f"{new} new frames, {len(manifest.frames)} in all; near-duplicates left out: {duplicates}")
-    on_progress(f"look at {write_contact_sheet(manifest, folder)}")
-    opened.require_all_read()
 
 
 @contextmanager

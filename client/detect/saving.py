@@ -24,6 +24,8 @@ from photofinish.machine.disk import reason_if_full, why_not_written
 TICKS_PER_S = 60_000
 """The unit of the times of a saved video: exact for the usual rates, and MPEG-4 part 2 takes no finer one."""
 _ENCODERS = (("libx264", {"preset": "veryfast", "crf": "20"}), ("mpeg4", {"q": "4"}))
+_LIVE = {"libx264": {"preset": "superfast", "crf": "25", "tune": "zerolatency", "threads": "1"}}
+"""For many films at once: little time and memory for each, on one thread."""
 
 
 class Write(Protocol):
@@ -51,20 +53,23 @@ def save_picture(image_hwc_bgr: npt.NDArray[np.uint8], path: Path) -> None:
 
 
 @contextlib.contextmanager
-def video_writer(path: Path, size_wh: tuple[int, int], frames_per_s: float) -> Iterator[Write]:
+def video_writer(
+    path: Path, size_wh: tuple[int, int], frames_per_s: float, *, is_live: bool = False
+) -> Iterator[Write]:
     """A function that appends a picture to an MP4 file, which is complete when the block ends.
 
     H.264 where PyAV has libx264, since browsers play nothing else; MPEG-4 part 2 otherwise. Pictures of another size
     are letterboxed into the first size. frames_per_s: for pictures without a time, and for the end of the last one.
+    is_live: encoded with less work, and closed without writing the file a second time.
     """
     even_wh = (size_wh[0] // 2 * 2, size_wh[1] // 2 * 2)
     if min(even_wh) < 2:
         raise ConfigError(f"a video needs at least 2 x 2 pixels, got {size_wh}")
     with _translated(path):
-        container = av.open(f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"})
+        container = av.open(f"file:{path}", "w", format="mp4", options={} if is_live else {"movflags": "+faststart"})
     times = _Ticks(frames_per_s)
     try:
-        stream = _add_stream(container, even_wh, frames_per_s)
+        stream = _add_stream(container, even_wh, frames_per_s, is_live)
 
         def write(image_hwc_bgr: npt.NDArray[np.uint8], presented_ns: int | None = None) -> None:
             height, width = image_hwc_bgr.shape[:2]
@@ -106,8 +111,10 @@ class _Ticks:
         return self._last
 
 
-def _add_stream(container: Any, size_wh: tuple[int, int], frames_per_s: float) -> Any:
+def _add_stream(container: Any, size_wh: tuple[int, int], frames_per_s: float, is_live: bool) -> Any:
     name, options = next((item for item in _ENCODERS if item[0] in av.codecs_available), _ENCODERS[-1])
+    if is_live:
+        options = _LIVE.get(name, options)
     rate = Fraction(frames_per_s).limit_denominator(1001)
     stream = container.add_stream(name, rate=rate, options=options)
     stream.width, stream.height = size_wh

@@ -1,4 +1,4 @@
-"""`photofinish calibrate`: frames for INT8 from cameras, streams, videos or folders."""
+"""`photofinish calibrate`: frames for INT8 from cameras, lists of cameras, streams, videos or folders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from photofinish.commands.source_options import source_credentials
-from photofinish.flows import tell
 
 
 @click.command()
@@ -35,10 +34,11 @@ from photofinish.flows import tell
 def calibrate(folder: Path, **options: Any) -> None:
     """Collect calibration frames from SOURCE: a picture folder, a video, a camera index, rtsp://… or synthetic.
 
+    A list of cameras, cameras.toml or text with one address a line, gives frames of all of them at once.
+
     Run it again to go on after an interruption, or with another source to add to the folder. Prints the folder, which
     `photofinish export --calibration` takes.
     """
-    from photofinish.client.calibrate.run import collect_into
+    from photofinish.flows.camera.calibrate import run_calibrate
 
-    collect_into(folder, on_progress=tell, **options)
-    click.echo(folder)
+    run_calibrate(folder=folder, **options)

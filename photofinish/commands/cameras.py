@@ -9,6 +9,7 @@ import click
 
 from photofinish.machine.addresses import LOOPBACK
 
+FOLDER = click.Path(path_type=Path, file_okay=False)
 LIST = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 
@@ -55,6 +56,26 @@ def check(file: Path, watch_s: float) -> None:
 )
 @click.option(
     "--webhook", envvar="PHOTOFINISH_WEBHOOK", help="An address that frames with boxes are posted to, as JSON."
+)
+@click.option("--tracks", is_flag=True, help="Follow objects from frame to frame, and tell when they come and go.")
+@click.option(
+    "--line", "lines", multiple=True, help="NAME=X1,Y1,X2,Y2 in shares of the picture: count who crosses it; repeat."
+)
+@click.option("--zone", "zones", multiple=True, help="NAME=X,Y,X,Y,X,Y… in shares of the picture; repeat.")
+@click.option("--snapshots", type=FOLDER, help="A folder for a picture of each tracked object, with its box.")
+@click.option("--max-snapshots", type=click.IntRange(1), default=10_000, show_default=True, help="The oldest go first.")
+@click.option("--max-snapshots-mb", type=click.FloatRange(1), default=2_000, show_default=True, help="Likewise.")
+@click.option("--video", type=FOLDER, help="A folder for films of all cameras, MP4 with boxes.")
+@click.option(
+    "--max-video-mb", type=click.FloatRange(1), default=10_000, show_default=True, help="The oldest go first."
+)
+@click.option(
+    "--video-segment",
+    "video_segment_s",
+    type=click.FloatRange(1),
+    default=60,
+    show_default=True,
+    help="Seconds a file.",
 )
 @click.option("--seconds", type=click.FloatRange(1), help="End after so long. Default: Ctrl-C ends.")
 @click.option(

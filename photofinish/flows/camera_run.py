@@ -26,6 +26,7 @@ from photofinish.client.pipeline.opening import choose_model
 from photofinish.errors import ConfigError, PhotofinishError, ServerError
 from photofinish.flows import tell
 from photofinish.flows.camera.outputs import OutputWishes, outputs_from_wishes
+from photofinish.flows.camera.recording import RecordingWishes, cameras_of_run, recorded, require_recordable
 from photofinish.flows.camera.watch import WatchPlan, watched
 from photofinish.flows.cameras import read_list
 from photofinish.machine.processor import usable_cores
@@ -56,6 +57,7 @@ class CameraRun:
         stream_size: str,
         frames_per_s: float,
         outputs: OutputWishes,
+        recording: RecordingWishes,
         seconds: float | None,
         ingest_processes: int | None,
         decode_processes: int | None,
@@ -71,6 +73,7 @@ class CameraRun:
         self._size_wh = size_from_text(stream_size)
         self._frames_per_s = frames_per_s
         self._wishes = outputs
+        self._recording = recording
         self._seconds = seconds
         self._ingest_processes, self._decode_processes = ingest_processes, decode_processes
         self._plan = watch
@@ -87,15 +90,18 @@ class CameraRun:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         async with contextlib.AsyncExitStack() as stack:
             streams, cameras = await self._cameras(stack)
+            require_recordable(cameras, self._recording)
             embedded = await self._server(stack)
             address = (
                 address_of(embedded) if embedded else ServerAddress(grpc_url=self._url or "", http_url=self._http_url)
             )
             board = CellBoard()
+            receivers = outputs_from_wishes(self._wishes, self._note)
+            outputs = recorded(receivers, self._recording, cameras, lambda: cell.writer, self._note)
             cell = CameraCell(
                 address,
                 variant=self._variant,
-                outputs=[board, *outputs_from_wishes(self._wishes, self._note)],
+                outputs=[board, *outputs],
                 ingest_processes=self._ingest_processes or -(-len(cameras) // CAMERAS_A_PROCESS),
                 decode_processes=self._decode_processes or max(usable_cores() // 2, 1),
                 on_notice=self._note,
@@ -126,14 +132,14 @@ class CameraRun:
 
     async def _cameras(self, stack: contextlib.AsyncExitStack) -> tuple[StreamProcesses | None, Sequence[Camera]]:
         if self._file is not None:
-            return None, read_list(self._file).cameras
+            return None, cameras_of_run(read_list(self._file).cameras, self._recording)
         count = self._test_streams or 1
         width, height = self._size_wh
         tell(f"making {count} test streams, {width} x {height}, {self._stream_fps:g} fps, H.264")
         streams = await stack.enter_async_context(
             StreamProcesses(count, size_wh=self._size_wh, frames_per_s=self._stream_fps, source=self._source)
         )
-        return streams, streams.cameras(self._frames_per_s)
+        return streams, cameras_of_run(streams.cameras(self._frames_per_s), self._recording)
 
     async def _server(self, stack: contextlib.AsyncExitStack) -> EmbeddedServer | None:
         """A server of our own with the chosen variant, unless another one was named."""
@@ -195,7 +201,7 @@ class CameraRun:
             if not found.cameras:
                 self._note(f"{file} has no camera that can be watched; the cameras stay as they are")
                 continue
-            changes = cell.apply(found.cameras)
+            changes = cell.apply(cameras_of_run(found.cameras, self._recording))
             self._note(
                 f"{file} read again: {', '.join(changes[:10]) or 'nothing changed'}{', …' if len(changes) > 10 else ''}"
             )
@@ -235,7 +241,7 @@ class CameraRun:
         )
         for output in cell.outputs:
             if output.lost:
-                tell(f"{output.name}: {output.lost} events lost, its receiver was too slow or not there")
+                tell(f"{output.name}: {output.lost} lost, its receiver was too slow, full or not there")
         if streams is not None and (verdict := streams.verdict()):
             tell(verdict)
 

@@ -38,13 +38,16 @@ def run_cameras(*, file: Path | None, test_streams: int | None, **options: Any) 
         raise ConfigError("cameras run takes a FILE with the cameras, or --test-streams N, and not both")
     try:
         from photofinish.flows.camera.outputs import OutputWishes
+        from photofinish.flows.camera.recording import RecordingWishes
         from photofinish.flows.camera.watch import WatchPlan
         from photofinish.flows.camera_run import CameraRun
     except ModuleNotFoundError as exc:
         raise _needs_client(exc) from exc
     outputs = OutputWishes(**{item.name: options.pop(item.name) for item in fields(OutputWishes)})
+    recording = RecordingWishes(**{item.name: options.pop(item.name) for item in fields(RecordingWishes)})
     plan = WatchPlan(**{field.name: options.pop(field.name) for field in fields(WatchPlan)})
-    asyncio.run(CameraRun(file=file, test_streams=test_streams, outputs=outputs, watch=plan, **options).run())
+    run = CameraRun(file=file, test_streams=test_streams, outputs=outputs, recording=recording, watch=plan, **options)
+    asyncio.run(run.run())
 
 
 def show_status(url: str) -> None:

@@ -132,6 +132,7 @@ class DecodedCamera:
             decoded_ns=now_ns,
             clock=unit.clock,
             size_wh=(frame.width, frame.height),
+            connection=unit.connection,
         )
         self.held = (frame, told)
         return told

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from photofinish.address.credentials import PASSWORD_VARIABLE, USER_VARIABLE
 from photofinish.address.hiding import host_of, is_network_address, public_address, rest_of
-from photofinish.client.cameras.values.camera import MAX_NAME, Camera, Zone, address_parts
+from photofinish.client.cameras.values.camera import MAX_NAME, Camera, Line, Zone, address_parts
 from photofinish.errors import ConfigError, reason_from_error
 
 if sys.version_info >= (3, 11):
@@ -33,8 +33,10 @@ else:
     import tomli as tomllib
 
 MAX_CAMERAS = 5000
+_Shape = TypeVar("_Shape", Zone, Line)
 _FIELDS = {item.name for item in fields(Camera)}
 _KEYS = _FIELDS | {"user_env", "password_env"}
+_SWITCHES = ("tracks", "video")
 _NUMBERS = {"frames_per_s": float, "min_confidence": float, "stall_s": float, "max_age_s": float, "priority": int}
 
 
@@ -101,10 +103,15 @@ def camera_from_row(row: Mapping[str, Any], environment: Mapping[str, str]) -> C
     for key in ("name", "variant", "transport", "decode"):
         if key in values and not isinstance(values[key], str):
             raise ConfigError(f"{key} must be text, got {values[key]!r}")
+    for key in _SWITCHES:
+        if not isinstance(values.get(key, False), bool):
+            raise ConfigError(f"{key} must be true or false, got {values[key]!r}")
     classes = values.get("classes", ())
     if isinstance(classes, str) or not all(isinstance(item, str) for item in classes):
         raise ConfigError(f"classes must be a list of names, got {classes!r}")
-    return Camera(**{**values, "classes": tuple(classes), "zones": _zones(values.get("zones", ()))})
+    values["zones"] = _shapes(Zone, "zones", values.get("zones", ()))
+    values["lines"] = _shapes(Line, "lines", values.get("lines", ()))
+    return Camera(**{**values, "classes": tuple(classes)})
 
 
 def name_from_address(url: str) -> str:
@@ -139,13 +146,13 @@ def _secret(key: str, given: str, row: Mapping[str, Any], environment: Mapping[s
     return environment.get(USER_VARIABLE if key == "user" else PASSWORD_VARIABLE, "")
 
 
-def _zones(rows: Any) -> tuple[Zone, ...]:
+def _shapes(kind: Callable[..., _Shape], key: str, rows: Any) -> tuple[_Shape, ...]:
     try:
         return tuple(
-            Zone(name=str(row["name"]), points_xy=tuple((float(x), float(y)) for x, y in row["points"])) for row in rows
+            kind(name=str(row["name"]), points_xy=tuple((float(x), float(y)) for x, y in row["points"])) for row in rows
         )
     except (KeyError, TypeError, ValueError) as exc:
-        raise ConfigError('zones must be a list of {name = "…", points = [[x, y], …]}') from exc
+        raise ConfigError(f'{key} must be a list of {{name = "…", points = [[x, y], …]}}') from exc
 
 
 def _numbered(camera: Camera, taken: Mapping[str, Camera]) -> Camera:

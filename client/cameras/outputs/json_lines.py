@@ -1,4 +1,4 @@
-"""One line of JSON for each inferred frame, to standard output or to a file that begins anew at a size."""
+"""One line of JSON for each inferred frame and event, to standard output or to a file that begins anew at a size."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TextIO
 
+from photofinish.client.cameras.outputs.event_json import message_from_crossing, message_from_event
 from photofinish.client.cameras.outputs.output import WaitingEvents
 from photofinish.client.cameras.outputs.zones import zones_of_boxes
+from photofinish.client.cameras.values.event import LineCrossing, ObjectEvent
 from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.client.cameras.values.status import CellStatus
 from photofinish.detections import points_by_name
@@ -19,13 +21,24 @@ MAX_FILE_BYTES = 256 << 20
 KEPT_FILES = 4
 
 
+def line_from_told(told: Inferred | ObjectEvent | LineCrossing) -> dict[str, Any]:
+    """The line of anything that outputs hear: a frame has `frame`, events and crossings have `type`."""
+    if isinstance(told, ObjectEvent):
+        return message_from_event(told)
+    if isinstance(told, LineCrossing):
+        return message_from_crossing(told)
+    return line_from_inferred(told)
+
+
 def line_from_inferred(result: Inferred) -> dict[str, Any]:
     """What a line says. Boxes are x1, y1, x2, y2 in the picture's own pixels, keypoints x, y, visibility by name.
 
-    Keypoints stand where the model has some, zones where the camera has some.
+    Keypoints stand where the model has some, zones where the camera has some, and the id of its event
+    with each box that is tracked.
     """
     found = result.detections
     zones = zones_of_boxes(result) if result.zones else [None] * len(found)
+    tracks = result.track_ids or [""] * len(found)
     captured = datetime.fromtimestamp(result.captured_unix_ns / 1e9, tz=timezone.utc)
     return {
         "camera": result.camera,
@@ -38,25 +51,22 @@ def line_from_inferred(result: Inferred) -> dict[str, Any]:
         "variant": result.variant,
         "detections": [
             {
-                "class": _name(int(class_id), result.class_names),
+                "class": result.class_name(int(class_id)),
                 "confidence": round(float(confidence), 4),
                 "box": [round(float(side), 1) for side in box],
                 **({} if points is None else {"keypoints": points}),
                 **({} if inside is None else {"zones": list(inside)}),
+                **({"track": track} if track else {}),
             }
-            for box, confidence, class_id, points, inside in zip(
-                found.boxes_xyxy, found.confidence, found.class_id, points_by_name(found), zones, strict=True
+            for box, confidence, class_id, points, inside, track in zip(
+                found.boxes_xyxy, found.confidence, found.class_id, points_by_name(found), zones, tracks, strict=True
             )
         ],
     }
 
 
-def _name(class_id: int, names: tuple[str, ...]) -> str:
-    return names[class_id] if 0 <= class_id < len(names) else str(class_id)
-
-
 class JsonLines:
-    """An Output. path: None for standard output. A file of 256 MiB is renamed to `.1`, and four such are kept."""
+    """An EventReceiver. path: None for standard output. A file of 256 MiB is renamed to `.1`, four are kept."""
 
     def __init__(
         self,
@@ -74,12 +84,16 @@ class JsonLines:
 
     @property
     def lost(self) -> int:
-        """Frames whose line could not be written."""
+        """Frames and events whose line could not be written."""
         return self._events.lost
 
     def on_inferred(self, result: Inferred) -> None:
         """A frame's boxes are there."""
         self._events.put(result)
+
+    def on_event(self, event: ObjectEvent | LineCrossing) -> None:
+        """An object came, changed or went, or crossed a line."""
+        self._events.put(event)
 
     def on_status(self, status: CellStatus) -> None:
         """Nothing of it stands in the lines."""
@@ -93,9 +107,9 @@ class JsonLines:
             except OSError:  # a full disk: what was lost is counted
                 return
 
-    def _write(self, results: list[Inferred]) -> None:
-        for result in results:
-            print(json.dumps(line_from_inferred(result)), file=self._file, flush=True)
+    def _write(self, told: list[Inferred | ObjectEvent | LineCrossing]) -> None:
+        for item in told:
+            print(json.dumps(line_from_told(item)), file=self._file, flush=True)
         if self._path is not None and self._file.tell() > self._max_bytes:
             self._rotate(self._path)
 

@@ -8,6 +8,9 @@
 <prefix>/<camera>/all                how many of any class                                        retained
 <prefix>/<camera>/zones/<zone>/<class>  how many stand in the zone                                retained
 <prefix>/<camera>/detections         the line of the JSON lines, for each frame with boxes
+<prefix>/events                      an object came, changed, went: type, before, after
+<prefix>/<camera>/lines/<line>       a crossing
+<prefix>/<camera>/lines/<line>/<class>/in, …/out  how many have crossed since the run began      retained
 ```
 """
 
@@ -22,10 +25,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from photofinish.client.cameras.outputs.event_json import message_from_crossing, message_from_event
 from photofinish.client.cameras.outputs.json_lines import line_from_inferred
 from photofinish.client.cameras.outputs.mqtt_names import (
     discovery_of_availability,
     discovery_of_class,
+    discovery_of_line,
+    line_part,
     mqtt_address_from_text,
     stats_from_status,
     topic_part,
@@ -33,6 +39,7 @@ from photofinish.client.cameras.outputs.mqtt_names import (
 )
 from photofinish.client.cameras.outputs.output import WaitingEvents
 from photofinish.client.cameras.outputs.zones import count_by_zone
+from photofinish.client.cameras.values.event import LineCrossing, ObjectEvent
 from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.client.cameras.values.status import CellStatus, IngestPhase
 from photofinish.errors import ConfigError
@@ -52,7 +59,7 @@ ALL = "all"
 
 
 class Mqtt:
-    """An Output. Connects in the background, and again for ever; events meanwhile are lost with a count.
+    """An EventReceiver. Connects in the background, and again for ever; events meanwhile are lost with a count.
 
     discovery: the prefix that Home Assistant listens to, "" for none.
     """
@@ -94,6 +101,10 @@ class Mqtt:
     def on_inferred(self, result: Inferred) -> None:
         """A frame's boxes are there."""
         self._events.put(result)
+
+    def on_event(self, event: ObjectEvent | LineCrossing) -> None:
+        """An object came, changed or went, or crossed a line."""
+        self._events.put(event)
 
     def on_status(self, status: CellStatus) -> None:
         """Which cameras are there and play."""
@@ -169,15 +180,16 @@ class Mqtt:
         for event in events:
             if isinstance(event, CellStatus):
                 self._handle_status(event)
+            elif isinstance(event, ObjectEvent):
+                self._publish(f"{self._address.prefix}/events", json.dumps(message_from_event(event)), retain=False)
+            elif isinstance(event, LineCrossing):
+                self._handle_crossing(event)
             else:
                 self._handle_result(event)
 
     def _handle_result(self, result: Inferred) -> None:
         found = result.detections
-        names = [
-            result.class_names[number] if 0 <= number < len(result.class_names) else str(number)
-            for number in found.class_id.tolist()
-        ]
+        names = [result.class_name(number) for number in found.class_id.tolist()]
         camera, seen = result.camera, self._classes.setdefault(result.camera, set())
         seen.update(names)
         counts = Counter(names)
@@ -196,6 +208,18 @@ class Mqtt:
                 self._keep(camera, f"{folder}/{zone_part(zone)}/{topic_part(name)}", str(held.get(name, 0)))
         if len(found):
             self._publish(f"{folder}/detections", json.dumps(line_from_inferred(result)), retain=False)
+
+    def _handle_crossing(self, crossing: LineCrossing) -> None:
+        camera, line, label = crossing.camera, crossing.line, crossing.label
+        folder = f"{self._address.prefix}/{topic_part(camera)}"
+        for direction, count in (("in", crossing.count_in), ("out", crossing.count_out)):
+            if self._discovery and (camera, name := line_part(line, label, direction)) not in self._announced:
+                self._keep(
+                    camera, *discovery_of_line(self._discovery, self._address.prefix, camera, line, label, direction)
+                )
+                self._announced.add((camera, name))
+            self._keep(camera, f"{folder}/{line_part(line, label, direction)}", str(count))
+        self._publish(f"{folder}/{line_part(line)}", json.dumps(message_from_crossing(crossing)), retain=False)
 
     def _handle_status(self, status: CellStatus) -> None:
         prefix = self._address.prefix

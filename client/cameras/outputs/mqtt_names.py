@@ -83,6 +83,26 @@ def discovery_of_class(discovery: str, prefix: str, camera: str, class_name: str
     return _announcement(discovery, prefix, camera, "sensor", name, values, needs_camera=True)
 
 
+def line_part(line: str, class_name: str = "", direction: str = "") -> str:
+    """A line's levels of a topic: of its crossings, or of what counts one class in one direction."""
+    levels = (line, class_name, direction)
+    return f"lines/{'/'.join(topic_part(level) for level in levels if level)}"
+
+
+def discovery_of_line(
+    discovery: str, prefix: str, camera: str, line: str, class_name: str, direction: str
+) -> tuple[str, str]:
+    """Topic and message that make a sensor of how many of a class crossed a line in one direction."""
+    values = {
+        "name": f"{line} {class_name} {direction}",
+        "state_topic": f"{prefix}/{topic_part(camera)}/{line_part(line, class_name, direction)}",
+        "state_class": "total_increasing",
+        "unit_of_measurement": "objects",
+    }
+    name = f"line_{object_id(line)}_{object_id(class_name)}_{direction}"
+    return _announcement(discovery, prefix, camera, "sensor", name, values, needs_camera=False)
+
+
 def discovery_of_availability(discovery: str, prefix: str, camera: str) -> tuple[str, str]:
     """Topic and message that make a sensor of whether a camera sends pictures."""
     values = {

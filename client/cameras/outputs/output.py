@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from photofinish.client.cameras.values.event import LineCrossing, ObjectEvent
 from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.client.cameras.values.status import CellStatus
 
@@ -34,6 +35,13 @@ class Output(Protocol):
 
     def close(self) -> None:
         """The run ends; give what waits a moment, then leave."""
+
+
+class EventReceiver(Output, Protocol):
+    """An output that hears of objects and lines too, from any thread, in the order in which it all came about."""
+
+    def on_event(self, event: ObjectEvent | LineCrossing) -> None:
+        """An object came, changed or went, or crossed a line."""
 
 
 class WaitingEvents:
@@ -69,21 +77,27 @@ class WaitingEvents:
         """Set when the run ends: what waits between two tries waits for this."""
         return self._is_closing
 
-    def put(self, event: object) -> None:
-        """Hand over an event, or count it as lost."""
+    def put(self, event: object) -> bool:
+        """Hand over an event, or count it as lost; whether it was taken."""
         try:
             self._queue.put_nowait(event)
         except queue.Full:
-            self._lose(1)
+            self.lose(1)
+            return False
+        return True
 
-    def close(self, timeout_s: float = 1.0) -> None:
-        """Handle what waits, for so long at most; what is left, and what is still in hand, is lost."""
+    def close(self, timeout_s: float = 1.0) -> bool:
+        """Handle what waits, for so long at most; what is left, and what is still in hand, is lost.
+
+        True when the thread has ended, so that what belonged to it may be used.
+        """
         self._is_closing.set()
         self._thread.join(timeout_s)
         left = len(self._taken(self._queue.maxsize))
         with self._lock:
             self.lost += left + self._in_hand
             self._in_hand = 0
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         is_failing = False
@@ -117,6 +131,7 @@ class WaitingEvents:
                 break
         return events
 
-    def _lose(self, count: int) -> None:
+    def lose(self, count: int) -> None:
+        """Count events that were lost on their way here."""
         with self._lock:
             self.lost += count

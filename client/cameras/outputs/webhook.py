@@ -1,4 +1,4 @@
-"""Frames with boxes to a web address: a few in one POST, tried again with pauses, and left out with a count."""
+"""Frames with boxes, and events, to a web address: a few in one POST, tried again with pauses, or lost with a count."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from photofinish import __version__
-from photofinish.client.cameras.outputs.json_lines import line_from_inferred
+from photofinish.client.cameras.outputs.json_lines import line_from_told
 from photofinish.client.cameras.outputs.output import WaitingEvents
+from photofinish.client.cameras.values.event import LineCrossing, ObjectEvent
 from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.client.cameras.values.status import CellStatus
 from photofinish.errors import ConfigError
@@ -29,9 +30,9 @@ AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 
 class Webhook:
-    """An Output. POSTs `{"events": [line, …]}` with the frames that have boxes; a line is that of the JSON lines.
+    """An EventReceiver. POSTs `{"events": [line, …]}` with frames that have boxes, and events, as in JSON lines.
 
-    One request at a time, up to 100 frames in it, so a slow receiver gets fewer and longer requests. Redirections are
+    One request at a time, up to 100 lines in it, so a slow receiver gets fewer and longer requests. Redirections are
     not followed. Only the host of the address is ever shown: its path may be a secret.
     """
 
@@ -63,13 +64,17 @@ class Webhook:
 
     @property
     def lost(self) -> int:
-        """Frames that the receiver did not take."""
+        """Frames and events that the receiver did not take."""
         return self._events.lost
 
     def on_inferred(self, result: Inferred) -> None:
         """A frame's boxes are there; a frame without any is no event."""
         if len(result.detections):
             self._events.put(result)
+
+    def on_event(self, event: ObjectEvent | LineCrossing) -> None:
+        """An object came, changed or went, or crossed a line."""
+        self._events.put(event)
 
     def on_status(self, status: CellStatus) -> None:
         """Nothing of it is sent."""
@@ -78,9 +83,9 @@ class Webhook:
         """Send what waits, for a moment."""
         self._events.close()
 
-    def _send(self, results: list[Inferred]) -> None:
+    def _send(self, told: list[Inferred | ObjectEvent | LineCrossing]) -> None:
         """One request, tried up to four times. Raises OSError that says what came of the last try."""
-        body = json.dumps({"events": [line_from_inferred(result) for result in results]}).encode()
+        body = json.dumps({"events": [line_from_told(item) for item in told]}).encode()
         for pause_s in (*self._pauses_s, None):
             try:
                 status = self._post(body)

@@ -163,6 +163,10 @@ class BatchSender:
                 variant=self._card.variant,
                 batch_size=len(batch),
                 zones=camera.zones,
+                lines=camera.lines,
+                is_tracked=camera.is_tracked,
+                is_filmed=bool(camera.video),
+                connection=frame.connection,
             )
             seat.close_inferred(tick, inferred.latency_ns, finished_ns)
             self._on_inferred(inferred)

@@ -35,6 +35,25 @@ class Zone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A named line in shares of the picture, from its first point (x, y) within 0..1 to its second.
+
+    To cross it to the left hand of one who walks along it is "in", to the right hand "out".
+    """
+
+    name: str
+    points_xy: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError unless it is a line inside the picture."""
+        inside = all(0 <= value <= 1 for point in self.points_xy for value in point)
+        if len(set(self.points_xy)) != 2 or len(self.points_xy) != 2 or not inside:
+            raise ConfigError(
+                f"line {self.name!r} must have two different points [x, y] within 0..1, got {list(self.points_xy)}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Camera:
     """One row of the list.
 
@@ -42,7 +61,8 @@ class Camera:
     are in no repr, and `address_with_secret` is the one way to them. frames_per_s: how many frames are due.
     priority: higher ones are served first and degraded last. variant: "" for the run's. classes: names to tell, all
     when empty. stall_s: seconds without a picture that count as a stall, None for max(3 s, 5 frame intervals).
-    max_age_s: a picture that waited longer is dropped.
+    max_age_s: a picture that waited longer is dropped. tracks: whether objects are followed from frame to frame, which
+    lines need; video: whether its frames are filmed; None for both is as the run says.
     """
 
     name: str
@@ -57,6 +77,9 @@ class Camera:
     min_confidence: float = 0.25
     classes: tuple[str, ...] = ()
     zones: tuple[Zone, ...] = ()
+    lines: tuple[Line, ...] = ()
+    tracks: bool | None = None
+    video: bool | None = None
     stall_s: float | None = None
     max_age_s: float = 1.0
 
@@ -72,6 +95,9 @@ class Camera:
         self._require(self.decode in ("auto", "cpu", "gpu"), "decode", "auto, cpu or gpu")
         self._require(self.stall_s is None or self.stall_s > 0, "stall_s", "above 0")
         self._require(self.max_age_s > 0, "max_age_s", "above 0")
+        self._require(len({line.name for line in self.lines}) == len(self.lines), "lines", "of different names")
+        if self.lines and self.tracks is False:
+            raise ConfigError(f"camera {self.name!r}: lines need tracks; take its lines away, or tracks = false")
         if is_network_address(self.url) and "@" in authority_of(self.url):
             raise ConfigError(f"camera {self.name!r}: the address must not hold a user; use `camera_from_address`")
 
@@ -80,6 +106,11 @@ class Camera:
             raise ConfigError(
                 f"camera {self.name[:MAX_NAME]!r}: {field_name} must be {wanted}, got {getattr(self, field_name)!r}"
             )
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether its objects are followed."""
+        return bool(self.tracks or self.lines)
 
     @property
     def shown_url(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from photofinish.client.cameras.values.access_unit import ClockKind
-from photofinish.client.cameras.values.camera import Zone
+from photofinish.client.cameras.values.camera import Line, Zone
 from photofinish.detections import Detections
 
 
@@ -36,7 +36,7 @@ class DueFrame:
     """A decoder holds this decoded picture of a camera and can write it into a region now.
 
     sequence counts the pictures that the decoder told of, per camera. Times and clock as in AccessUnit; decoded_ns:
-    when the decoder had it. size_wh: of this picture.
+    when the decoder had it. size_wh: of this picture. connection: the camera's, counted from 1 by ingest.
     """
 
     camera: str
@@ -46,6 +46,7 @@ class DueFrame:
     decoded_ns: int
     clock: ClockKind
     size_wh: tuple[int, int]
+    connection: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,9 @@ class Inferred:
     tick: which of the camera's due frames it is, from 0; after a burst an older one may come behind a newer one, while
     captured_ns rises always. captured_unix_ns: capture time as a wall clock tells it.
     latency_ns: from capture to the boxes being here; by `clock`. batch_size: pictures in its request.
-    class_names: by class number. zones: those that the camera's row names.
+    class_names: by class number. zones, lines: those that the camera's row names. is_tracked, is_filmed: whether its
+    objects are followed, and its frames filmed. connection: as in DueFrame. track_ids: of each box the id of its
+    object's event, "" for a box of none; None before the frame was tracked, and of a camera that is not.
     """
 
     camera: str
@@ -71,6 +74,15 @@ class Inferred:
     variant: str
     batch_size: int = 1
     zones: tuple[Zone, ...] = ()
+    lines: tuple[Line, ...] = ()
+    is_tracked: bool = False
+    is_filmed: bool = False
+    connection: int = 0
+    track_ids: tuple[str, ...] | None = None
+
+    def class_name(self, number: int) -> str:
+        """The name of a class, or its number where the model names none."""
+        return self.class_names[number] if 0 <= number < len(self.class_names) else str(number)
 
     @property
     def latency_ns(self) -> int:

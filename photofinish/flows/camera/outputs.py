@@ -9,7 +9,7 @@ from pathlib import Path
 from photofinish.client.cameras.outputs.json_lines import JsonLines
 from photofinish.client.cameras.outputs.mqtt import Mqtt
 from photofinish.client.cameras.outputs.mqtt_names import mqtt_address_from_text
-from photofinish.client.cameras.outputs.output import Output
+from photofinish.client.cameras.outputs.output import EventReceiver
 from photofinish.client.cameras.outputs.webhook import Webhook, webhook_from_text
 from photofinish.errors import ConfigError
 
@@ -36,9 +36,9 @@ class OutputWishes:
             webhook_from_text(self.webhook)
 
 
-def outputs_from_wishes(wishes: OutputWishes, on_notice: Callable[[str], None]) -> list[Output]:
-    """The outputs, opened. Raises ConfigError that names the flag; those opened before it are closed."""
-    outputs: list[Output] = []
+def outputs_from_wishes(wishes: OutputWishes, on_notice: Callable[[str], None]) -> list[EventReceiver]:
+    """The receivers, opened. Raises ConfigError that names the flag; those opened before it are closed."""
+    outputs: list[EventReceiver] = []
     try:
         if wishes.json_path is not None:
             outputs.append(_json_lines(wishes.json_path, on_notice))

@@ -100,3 +100,34 @@ def test_a_wish_to_decode_on_the_gpu_is_not_passed_over_in_silence(tmp_path: Pat
     assert [camera.name for camera in found.cameras] == ["door"]
     (message,) = found.problems
     assert message.endswith('decode = "gpu" is not there yet; door is decoded on the CPU')
+
+
+def test_a_row_names_lines_and_says_whether_it_is_tracked_and_filmed(tmp_path: Path) -> None:
+    row = '[[camera]]\nurl = "rtsp://cam/live"\n'
+    line = 'lines = [{name = "gate", points = [[0, 0.5], [1, 0.5]]}]\n'
+    plain, lined, filmed = (
+        read(tmp_path, row + more).cameras[0] for more in ("", line, "tracks = true\nvideo = false\n")
+    )
+    assert (plain.tracks, plain.video, plain.is_tracked) == (None, None, False)
+    assert (lined.lines[0].points_xy, lined.is_tracked) == (((0, 0.5), (1, 0.5)), True)
+    assert (filmed.is_tracked, filmed.video) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ('tracks = "yes"', "tracks must be true or false, got 'yes'"),
+        ("lines = 3", 'lines must be a list of {name = "…", points = [[x, y], …]}'),
+        ('lines = [{name = "a", points = [[0, 0], [0, 0]]}]', "line 'a' must have two different points"),
+        ('lines = [{name = "a", points = [[0, 0], [0, 2]]}]', "line 'a' must have two different points"),
+        (
+            'lines = [{name = "a", points = [[0, 0], [1, 1]]}, {name = "a", points = [[0, 0], [0, 1]]}]',
+            "lines must be of different names",
+        ),
+        ('tracks = false\nlines = [{name = "a", points = [[0, 0], [1, 1]]}]', "lines need tracks"),
+    ],
+)
+def test_lines_that_are_none_are_one_message(tmp_path: Path, more: str, problem: str) -> None:
+    found = read(tmp_path, f'[[camera]]\nurl = "rtsp://cam/live"\n{more}\n')
+    assert not found.cameras
+    assert problem in found.problems[0]

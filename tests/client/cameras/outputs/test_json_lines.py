@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from photofinish.client.cameras.outputs.json_lines import JsonLines, line_from_inferred
 from photofinish.client.cameras.outputs.output import WaitingEvents
+from photofinish.client.cameras.values.event import LineCrossing
 from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.detections import Detections, empty_detections
 
@@ -50,6 +52,29 @@ def test_a_line_says_everything_and_is_json() -> None:
         "detections": [{"class": "person", "confidence": 0.5, "box": [1.0, 2.0, 30.2, 40.0]}],
     }
     assert line_from_inferred(inferred(with_box=False))["detections"] == []
+
+
+def test_boxes_bear_the_ids_of_their_events_and_events_are_lines_too(tmp_path: Path) -> None:
+    output = JsonLines(tmp_path / "out.jsonl")
+    output.on_inferred(replace(inferred(), track_ids=("1.000000-abcdef",)))
+    output.on_inferred(replace(inferred(), track_ids=("",)))
+    crossing = LineCrossing(
+        camera="door",
+        line="gate",
+        label="car",
+        direction="out",
+        event_id="1.000000-abcdef",
+        frame_unix_ns=10**9,
+        count_in=0,
+        count_out=1,
+    )
+    output.on_event(crossing)
+    output.close()
+    tracked, untracked, told = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
+    assert tracked["detections"][0]["track"] == "1.000000-abcdef"
+    assert "track" not in untracked["detections"][0]
+    assert (told["type"], told["line"], told["out"]) == ("crossing", "gate", 1)
+    assert "frame" not in told
 
 
 def test_a_file_begins_anew_at_its_size(tmp_path: Path) -> None:

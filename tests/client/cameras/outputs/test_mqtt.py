@@ -21,11 +21,33 @@ from paho.mqtt.enums import CallbackAPIVersion
 from photofinish.client.cameras.outputs.mqtt import Mqtt
 from photofinish.client.cameras.outputs.mqtt_names import mqtt_address_from_text, object_id, topic_part
 from photofinish.client.cameras.values.camera import Zone
+from photofinish.client.cameras.values.event import LineCrossing, ObjectEvent, ObjectState
 from photofinish.client.cameras.values.status import CameraStatus, CellStatus, DropCount, IngestPhase, IngestReport
 from photofinish.errors import ConfigError
 from tests.client.cameras.outputs.test_json_lines import inferred
 from tests.client.cameras.outputs.test_webhook import soon
 
+CAR = ObjectState(
+    event_id="1.000000-abcdef",
+    camera="door",
+    label="car",
+    start_unix_ns=10**9,
+    frame_unix_ns=10**9,
+    score=0.5,
+    top_score=0.5,
+    box_xyxy=(1, 2, 3, 4),
+    size_wh=(640, 360),
+)
+CROSSING = LineCrossing(
+    camera="door",
+    line="front gate",
+    label="car",
+    direction="in",
+    event_id=CAR.event_id,
+    frame_unix_ns=10**9,
+    count_in=1,
+    count_out=5,
+)
 BROKER = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin")
 needs_broker = pytest.mark.skipif(BROKER is None, reason="Mosquitto is not installed (apt install mosquitto)")
 Topics = dict[str, str]
@@ -155,6 +177,34 @@ def test_zones_have_counts_and_sensors_of_their_own(tmp_path: Path) -> None:
         sensors = [json.loads(text) for topic, text in topics.items() if topic.startswith("homeassistant/sensor/")]
         assert sorted(topics[sensor["state_topic"]] for sensor in sensors) == ["0", "1", "1"]
         assert len({sensor["unique_id"] for sensor in sensors}) == 3
+        output.close()
+
+
+@needs_broker
+def test_events_and_crossings_are_told_and_home_assistant_finds_the_counters(tmp_path: Path) -> None:
+    port, heard = free_port(), list[str]()
+    with mosquitto(tmp_path, port), listening(port) as topics:
+        output = Mqtt(f"mqtt://127.0.0.1:{port}/yard")
+        tell_until(lambda: output.on_inferred(inferred(1)), lambda: "yard/door/all" in topics)
+        for kind, stop in (("new", None), ("end", 2 * 10**9)):
+            output.on_event(ObjectEvent(kind=kind, before=CAR, after=replace(CAR, end_unix_ns=stop)))  # type: ignore[arg-type]
+            soon(lambda kind=kind: json.loads(topics.get("yard/events", "{}")).get("type") == kind)  # type: ignore[misc]
+            heard.append(topics["yard/events"])
+        assert [json.loads(text)["after"]["end_time"] for text in heard] == [None, 2.0]
+        assert json.loads(heard[0])["after"]["id"] == CAR.event_id
+        for count in (1, 2):
+            output.on_event(replace(CROSSING, count_in=count))
+        soon(lambda: topics.get("yard/door/lines/front gate/car/in") == "2")
+        assert topics["yard/door/lines/front gate/car/out"] == "5"
+        assert json.loads(topics["yard/door/lines/front gate"])["direction"] == "in"
+        sensors = [json.loads(text) for topic, text in topics.items() if "line_front" in topic]
+        assert sorted(topics[sensor["state_topic"]] for sensor in sensors) == ["2", "5"]
+        assert {sensor["state_class"] for sensor in sensors} == {"total_increasing"}
+        assert len({sensor["unique_id"] for sensor in sensors}) == 2
+        tell_until(
+            lambda: output.on_status(status(gate=IngestPhase.PLAYING)),
+            lambda: not any("line_front" in topic or topic.endswith("/in") for topic in topics),
+        )
         output.close()
 
 
