@@ -118,6 +118,8 @@ def headline(record: FindRecord, result: FindResult) -> str:
         return f"{counted(ended.cameras)}, and {above_of(ended.cameras, plan)} are too many"
     if ended.ending == "at_least":
         return f"At least {counted(ended.cameras)}: nothing has shown that more are too many"
+    if ended.ending == "none" and all(item.verdict.outcome == "void" for item in result.judged):
+        return "Nothing can be said of this machine: every step was void"
     if ended.ending == "none":
         return "Not one camera holds the goal"
     if result.confirmation is not None and result.confirmation.verdict.outcome == "void":

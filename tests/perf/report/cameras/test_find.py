@@ -63,6 +63,8 @@ def test_a_generator_that_is_late_leaves_at_least(found: FindRecord) -> None:
 
 def test_searches_that_found_nothing_or_are_not_over() -> None:
     assert find_text(searched(0.5)).startswith("Not one camera holds the goal")
+    void = searched(1000, late_above=0)
+    assert find_text(void).startswith("Nothing can be said of this machine: every step was void")
     fresh = find_record()
     assert find_text(fresh).startswith("Not finished: 0 cameras held a probe so far")
     assert "? confirmation               not run yet" in find_text(fresh)
