@@ -23,12 +23,12 @@ from photofinish.client.cameras.values.camera import Camera
 
 def test_spoilt_connections_end_as_broken_ones() -> None:
     """10,000 of them take a minute: `python -m experiments.cameras.malformed`."""
-    tally = asyncio.run(try_inputs(range(400)))
+    tally = asyncio.run(try_inputs(range(200)))
     assert tally.failures == []
     assert tally.longest_s < 3
-    assert {part: sum(found.values()) for part, found in tally.ended.items()} == dict.fromkeys(PARTS, 100)
-    assert tally.pictures["rtp"] > 100
-    assert tally.decoded["rtcp"] > 300
+    assert {part: sum(found.values()) for part, found in tally.ended.items()} == dict.fromkeys(PARTS, 50)
+    assert tally.pictures["rtp"] > 50
+    assert tally.decoded["rtcp"] > 150
 
 
 def test_latencies_are_told_by_quarter(monkeypatch: pytest.MonkeyPatch) -> None:

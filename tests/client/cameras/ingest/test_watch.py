@@ -15,7 +15,7 @@ from photofinish.client.cameras.streams.server import StreamServer
 from photofinish.client.cameras.streams.stream import StreamFaults, TestStream
 from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.status import IngestPhase, IngestProblem
-from tests.client.cameras.ingest.watching import Watched, until
+from tests.client.cameras.ingest.watching import Watched
 from tests.client.cameras.streams.test_server import moving_clip
 from tests.client.sources.test_rtsp import rtsp_server, system_python  # noqa: F401
 
@@ -64,7 +64,9 @@ def test_refusals_are_told_apart_and_tried_again() -> None:
         }
         streams = {path: TestStream(clip=H264, faults=given) for path, (given, _, _) in faults.items()}
         async with StreamServer(streams) as server:
-            for path, (_, problem, text) in faults.items():
+
+            async def refused_and_tried_again(path: str) -> None:
+                _, problem, text = faults[path]
                 seen = Watched(camera_at(server.url(path), user="admin", password="secret!"))
                 report = await seen.waiting()
                 assert report.problem is problem
@@ -74,6 +76,8 @@ def test_refusals_are_told_apart_and_tried_again() -> None:
                 streams[path].faults.status = 0
                 await seen.pictures(1)
                 seen.watch.stop()
+
+            await asyncio.gather(*map(refused_and_tried_again, faults))
             nobody = Watched(camera_at(server.url("locked")))
             streams["locked"].user = "admin"
             assert "wants a user and a password" in (await nobody.waiting()).message
@@ -113,7 +117,8 @@ def test_two_hundred_reconnections_leave_nothing_behind(monkeypatch: pytest.Monk
         async with StreamServer({"cam": stream}) as server:
             seen, before = Watched(camera_at(server.url("cam"))), 0
             for number in range(200):
-                await until(lambda: stream.connections > number)  # noqa: B023
+                while stream.connections <= number:
+                    await asyncio.sleep(0.001)
                 before = before or descriptors()
                 server.cut_connections("cam")
                 await asyncio.sleep(0)
