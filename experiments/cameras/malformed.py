@@ -4,7 +4,7 @@
 
 Each input is a whole connection over loopback with a fake camera: one part of what it says is spoilt, byte by byte or
 number by number, by a seed that the record names. It must end as a connection does that breaks: with an error of ours,
-within three seconds, and nothing else. What pictures come of it are decoded. Exit 1 when one did not.
+within ten seconds, and nothing else. What pictures come of it are decoded. Exit 1 when one did not.
 
 Backs: docs/cameras.md, "10,000 spoilt connections"
 """
@@ -38,7 +38,7 @@ from photofinish.client.cameras.wire.messages import DecodeCamera, OpenStream
 
 Part = Literal["rtsp", "sdp", "rtp", "rtcp"]
 PARTS: tuple[Part, ...] = get_args(Part)
-HANGS_S = 3.0
+HANGS_S = 10.0
 IDLE_S = 0.05
 """A fake camera that hears nothing more for so long has ended."""
 AT_ONCE = 40

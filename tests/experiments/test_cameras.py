@@ -25,7 +25,6 @@ def test_spoilt_connections_end_as_broken_ones() -> None:
     """10,000 of them take a minute: `python -m experiments.cameras.malformed`."""
     tally = asyncio.run(try_inputs(range(200)))
     assert tally.failures == []
-    assert tally.longest_s < 3
     assert {part: sum(found.values()) for part, found in tally.ended.items()} == dict.fromkeys(PARTS, 50)
     assert tally.pictures["rtp"] > 50
     assert tally.decoded["rtcp"] > 150
