@@ -31,20 +31,27 @@ def image_from_file(path: Path) -> npt.NDArray[np.uint8]:
         content = path.read_bytes()
     except OSError as exc:
         raise SourceError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+    return image_from_bytes(content, str(path))
+
+
+def image_from_bytes(content: bytes, shown: str) -> npt.NDArray[np.uint8]:
+    """The picture (height, width, 3), blue first, out of a file's bytes. shown: the file's name in a SourceError."""
     if content.startswith(JPEG_START) and (damage := jpeg_damage(content)):
-        raise SourceError(f"{path} is a damaged JPEG: {damage}; copy it again")
+        raise SourceError(f"{shown} is a damaged JPEG: {damage}; copy it again")
     if content.startswith(_PNG_START):
         if damage := png_damage(content):
-            raise SourceError(f"{path} is a damaged PNG: {damage}; copy it again")
+            raise SourceError(f"{shown} is a damaged PNG: {damage}; copy it again")
         if _png_promises_too_much(content):
             promise = f"{len(content)} bytes cannot hold the size it names"
-            raise SourceError(f"{path} is a damaged PNG: {promise}; copy it again")
+            raise SourceError(f"{shown} is a damaged PNG: {promise}; copy it again")
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     except cv2.error as exc:
-        raise SourceError(f"{path} is not a picture that can be decoded: {exc.err or exc}") from exc
+        raise SourceError(f"{shown} is not a picture that can be decoded: {exc.err or exc}") from exc
     if image is None:
-        raise SourceError(f"{path} is not a picture that can be decoded; expected a whole JPEG, PNG, BMP, TIFF or WebP")
+        raise SourceError(
+            f"{shown} is not a picture that can be decoded; expected a whole JPEG, PNG, BMP, TIFF or WebP"
+        )
     return np.asarray(image, dtype=np.uint8)
 
 

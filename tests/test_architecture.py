@@ -31,9 +31,9 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("pipeline", "calibrate"),
         ("detect",),
         ("cameras",),
-        ("ui/processes", "ui/words", "api"),
+        ("ui/processes", "ui/words", "ui/owner", "api"),
         ("ui/page",),
-        ("ui/cameras", "ui/race", "ui/picture"),
+        ("ui/cameras", "ui/race", "ui/picture", "ui/measuring"),
         ("ui/panels",),
     ),
     "client/cameras": (
@@ -89,17 +89,7 @@ TESTS_OF_NO_FOLDER = {"docs", "deploy", "experiments", "packaging"}
 """Folders of `tests/` that mirror no folder of a room."""
 _ALONE = {"client": ("tritonclient", "gradio", "av", "supervision", "trackers"), "export": ("ultralytics",)}
 ONLY_HERE = {library: {room} for room, libraries in _ALONE.items() for library in libraries}
-HEAVY = {
-    "torch",
-    "onnx",
-    "onnxruntime",
-    "tensorrt",
-    "tensorrt_rtx",
-    "openvino",
-    "tritonclient",
-    "gradio",
-    "ultralytics",
-}
+HEAVY = set("torch onnx onnxruntime tensorrt tensorrt_rtx openvino tritonclient gradio ultralytics".split())
 VOCABULARY_MAY_IMPORT = {"numpy", "cv2", "click", "tomli", "tqdm"}
 MACHINE_ASKS = {"pynvml": "photofinish/machine/gpu.py"}
 """Libraries of one extra that one module of the vocabulary asks inside a function, and does without."""
@@ -115,6 +105,9 @@ SHORT = {
     "experiments/autocast.py": "runs in an environment of its own, without Photofinish",
     "client/ui/cameras/page.py": "the one module of it that imports Gradio, which takes seconds",
     "photofinish/flows/camera/plan.py": "arithmetic, beside commands that measure",
+    "client/ui/picture/panel.py": "the one module of it that imports Gradio, which takes seconds",
+    "client/ui/measuring/panel.py": "the one module of it that imports Gradio, which takes seconds",
+    "client/ui/owner.py": "a rule that several panels use",
     "client/ui/panels.py": "the one list of the page's panels, above the rooms that it names",
     "photofinish/flows/camera/status.py": "a command that needs no web server beside one that does",
     "photofinish/frame.py": "a value that every room uses",

@@ -149,24 +149,12 @@ def engine(batch: str, **options: Any) -> None:
     help=f"Write Markdown, CSV and HTML beside this name. Default: beside the record; of a packed one in {RESULTS}.",
 )
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
-def report(record: Path, out: Path | None, lang: str) -> None:
+@click.option("--pdf", is_flag=True, help="Print the page to PDF, too, where a Chromium is on PATH.")
+def report(record: Path, out: Path | None, lang: str, pdf: bool) -> None:
     """Draw every table and picture again from a record; print the tables."""
-    from photofinish.flows.bench import draw_reports, place_of_reports
-    from photofinish.perf.cameras.lists import lines_from_file
-    from photofinish.perf.record.cameras import is_cameras_file
-    from photofinish.perf.record.find import is_find_file
-    from photofinish.perf.record.record import read_record
-    from photofinish.perf.report.cameras.find import text_of_file
-    from photofinish.perf.report.text import terminal_report
+    from photofinish.flows.poster import redrawn_report
 
-    if is_cameras_file(record):
-        click.echo("\n".join(lines_from_file(record)))
-        return
-    if is_find_file(record):
-        click.echo(text_of_file(record, out or place_of_reports(record, RESULTS)))
-        return
-    findings = draw_reports(read_record(record), out or place_of_reports(record, RESULTS), lang)
-    click.echo(terminal_report(findings, lang=lang))
+    click.echo(redrawn_report(record, out=out, results=RESULTS, lang=lang, pdf=pdf))
 
 
 @perf.command()

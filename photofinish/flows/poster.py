@@ -1,4 +1,4 @@
-"""A poster out of a record: drawn as a page, printed to PDF by a Chromium where there is one."""
+"""Reports and posters out of a record: drawn as pages, printed to PDF by a Chromium where there is one."""
 
 from __future__ import annotations
 
@@ -57,6 +57,42 @@ def make_poster(record: Path, *, out: Path, lang: str, paper: Paper) -> Path:
         f"{paper.upper()}, margins none, background graphics on"
     )
     return html_path
+
+
+def redrawn_report(record: Path, *, out: Path | None, results: Path, lang: str, pdf: bool) -> str:
+    """The tables of a record for a terminal; its reports are written beside `out`, the record, or into `results`.
+
+    pdf: its page is printed, too.
+    """
+    from photofinish.flows.bench import draw_reports, place_of_reports
+    from photofinish.perf.cameras.lists import lines_from_file
+    from photofinish.perf.record.cameras import is_cameras_file
+    from photofinish.perf.record.find import is_find_file
+    from photofinish.perf.record.record import read_record
+    from photofinish.perf.report.cameras.find import text_of_file
+    from photofinish.perf.report.text import terminal_report
+
+    if is_cameras_file(record):
+        return "\n".join(lines_from_file(record))
+    place = out or place_of_reports(record, results)
+    if is_find_file(record):
+        return text_of_file(record, place)
+    findings = draw_reports(read_record(record), place, lang)
+    if pdf:
+        print_report(place, lang)
+    return terminal_report(findings, lang=lang)
+
+
+def print_report(record: Path, lang: str) -> None:
+    """The report's page beside a record, printed to PDF beside it; stderr says where, or why it could not be."""
+    page = record.with_name(f"{record.stem}.html" if lang == "en" else f"{record.stem}.{lang}.html")
+    out = page.with_suffix(".pdf")
+    with tempfile.TemporaryDirectory(prefix="photofinish-report-") as folder:
+        printed = Path(folder) / "report.pdf"
+        why_not = print_pdf(page.resolve(), printed, profile=Path(folder) / "profile")
+        if not why_not:
+            _write(out, printed.read_bytes())
+    tell(f"{why_not}; {page} can be printed from any browser" if why_not else f"wrote {out}")
 
 
 def print_pdf(html_path: Path, pdf_path: Path, *, profile: Path) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from photofinish.client.pipeline.metrics import MetricsEndpoint
+from photofinish.client.ui.owner import Owner
 from photofinish.client.ui.page.front.preparing import preparing_page
 from photofinish.client.ui.page.metrics import registry_of_boards
 from photofinish.client.ui.page.server import Address, WebServer, add_view_routes, open_listener
@@ -51,6 +52,11 @@ class Hosting:
     def is_public(self) -> bool:
         """Whether others than this machine's users can reach the page."""
         return self.share or not is_loopback(self.host)
+
+    @property
+    def may_have_visitors(self) -> bool:
+        """Whether others may come, also those whom a proxy on this machine brings."""
+        return self.is_public or bool(self.root_path or self.trusted_hosts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +133,11 @@ def serve_view(
 
         app = FastAPI(openapi_url=None)
         add_view_routes(app, view, stop)
+        owner = Owner(is_public=hosting.may_have_visitors)
         context = PanelContext(
-            view=view, is_public=hosting.is_public, app=app, stop=stop, asked=hosting.language, resources=stack
-        )
+            view=view, is_public=hosting.is_public, app=app, stop=stop, asked=hosting.language, resources=stack,
+            owner=owner,
+        )  # fmt: skip
         mount_view_page(app, context, load_panels(), root_path=root_path)
         if start:
             start.end()
@@ -143,6 +151,8 @@ def serve_view(
         if share_url:
             hosts.add(host_from_address(share_url))
             on_progress(f"Link to share: {share_url} (anybody who has it sees and operates this page)")
+        if link := owner.link(f"{share_url or web.address.url}{root_path}/"):
+            on_progress(f"Yours alone, to start measurements from the page: {link}")
         yield RunningView(view=view, url=web.address.url, share_url=share_url)
 
 

@@ -12,6 +12,7 @@ import gradio as gr
 from fastapi import FastAPI
 from gradio.i18n import I18nData
 
+from photofinish.client.ui.owner import Owner
 from photofinish.client.ui.page.split_view import SplitView
 from photofinish.client.ui.words import COOKIE, LANGUAGES, Language, PageWords, flat_words, language_from_request
 
@@ -27,7 +28,7 @@ class PanelContext:
     is_public: others can reach the page, so they may name no file or camera of this machine. app: takes a panel's own
     routes, below /KEY/, of which no address on the page may be absolute. stop: set when the page closes.
     asked: the language of --lang, None where the browser's is followed. resources: what a panel enters here is closed
-    with the page, before the view.
+    with the page, before the view. owner: tells who may start what only the owner may.
     """
 
     view: SplitView
@@ -36,6 +37,7 @@ class PanelContext:
     stop: threading.Event
     asked: Language | None = None
     resources: ExitStack = field(default_factory=ExitStack)
+    owner: Owner = field(default_factory=lambda: Owner(is_public=False))
 
     def label(self, path: str) -> I18nData:
         """A word for a component's label, info, placeholder, title, value or choice; the browser translates it."""

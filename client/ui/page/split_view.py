@@ -127,6 +127,7 @@ class SplitView:
         """
         self.url = url
         self._shelf = shelf
+        self.metrics_url = metrics_url
         self._http_url = http_url
         self.hub = FrameHub()
         self._choice = choice

@@ -5,21 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from photofinish.client.ui.page.app import Hosting, RunningView, serve_view
-from photofinish.client.ui.page.split_view import Choice
-from tests.client.fake_triton import FakeTriton, wait_for
-from tests.client.ui.browser import PIXELS, Browser, find_chromium
-from tests.client.ui.served import BASELINE, OPTIMISED, toy_models
+from tests.client.fake_triton import wait_for
+from tests.client.ui.browser import PIXELS, find_chromium
+from tests.client.ui.conftest import Opened
+from tests.client.ui.served import BASELINE, OPTIMISED
 
 pytestmark = [
     pytest.mark.browser,
@@ -42,60 +36,6 @@ COUNT_PAINTED = """new Promise(resolve => {
   requestAnimationFrame(look);
 })"""
 """Different pictures painted per second; the strip of ticks moves with every picture."""
-
-
-@contextmanager
-def tunnel_to(port: int) -> Iterator[str]:
-    """Another address for the same page, as a shared link is: bytes pass unchanged both ways."""
-
-    def pass_on(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-        for end in (source, target):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                outer, _ = listener.accept()
-                inner = socket.create_connection(("127.0.0.1", port))
-                for pair in ((outer, inner), (inner, outer)):
-                    threading.Thread(target=pass_on, args=pair, daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Opened:
-    """The page, and what it shows."""
-
-    browser: Browser
-    running: RunningView
-    url: str
-
-    def text(self, path: str) -> str:
-        return str(self.browser.evaluate(f"""document.querySelector('[data-text="{path}"]').textContent"""))
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    choice = Choice(source="synthetic?width=640&height=360", baseline=BASELINE, optimised=OPTIMISED)
-    with (
-        FakeTriton(*toy_models(untrained=True)) as server,
-        serve_view(server.url, choice, Hosting(port=0)) as running,
-        tunnel_to(int(running.url.rpartition(":")[2])) as url,
-        Browser(tmp_path_factory.mktemp("chromium")) as browser,
-    ):
-        browser.open(f"{url}/?lang=en")
-        browser.wait_for("document.querySelector('#pf')?.dataset.state === 'live'", 60)
-        wait_for(lambda: min(board.frames_done for board in running.view.boards.values()) >= 20, 60)
-        browser.wait_for("document.querySelector('#pf-stream').naturalWidth > 0", 30)
-        yield Opened(browser=browser, running=running, url=url)
 
 
 def test_both_panels_move(opened: Opened) -> None:

@@ -1,0 +1,155 @@
+"""One measurement, run from the page: `perf comparison` and its reports, one command after the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from photofinish.client.sources.opening import is_present
+from photofinish.client.ui.measuring.runs import KeptRuns
+from photofinish.client.ui.page.split_view import Choice
+from photofinish.client.ui.processes.command import CommandRun, StartCommand
+
+MOST_S = 1200.0
+"""A measurement that takes longer hangs; `--quick` asks for some minutes at most."""
+FELL_SHORT = 3
+"""Exit status of a run that was measured and is not valid: its report says why, and is shown."""
+QUICK_S = 100.0
+"""About how long it takes: what the bar runs along; it waits near its end where it takes longer."""
+Phase = Literal["idle", "measuring", "reporting", "done", "failed", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is measured: two variants of the server at `url`, on frames of `source`."""
+
+    url: str
+    metrics_url: str | None
+    baseline: str
+    optimised: str
+    source: str
+
+    @property
+    def frames_from(self) -> str:
+        """The view's source where it can be played again, else the synthetic street: a camera gives no picture twice,
+        and its address may hold a password, which has no place on a command line."""
+        is_replay = self.source.startswith("synthetic") or is_present(self.source)
+        is_device = self.source.isdigit() or self.source.startswith("/dev/")
+        return self.source if is_replay and not is_device else "synthetic"
+
+
+def subject_of(url: str, metrics_url: str | None, choice: Choice) -> Subject:
+    """What the view shows, as something to measure."""
+    return Subject(
+        url=url, metrics_url=metrics_url, baseline=choice.baseline, optimised=choice.optimised, source=choice.source
+    )
+
+
+def comparison_words(subject: Subject, out: str) -> tuple[str, ...]:
+    """The command line of a measurement."""
+    return ("perf", "comparison", "--url", subject.url, "--metrics-url", subject.metrics_url or "none", "--baseline",
+            subject.baseline, "--optimised", subject.optimised, "--source", subject.frames_from, "--no-rivals",
+            "--quick", "--out", out)  # fmt: skip
+
+
+class Measurement:
+    """Measures when it is told to, one at a time, while `paused` keeps the view from the machine. A context manager."""
+
+    def __init__(
+        self,
+        runs: KeptRuns,
+        subject: Callable[[], Subject],
+        paused: Callable[[], AbstractContextManager[None]] = nullcontext,
+        *,
+        start: StartCommand = CommandRun,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.runs = runs
+        self.made: list[str] = []
+        """Names of what was measured since the page began."""
+        self._subject = subject
+        self._paused = paused
+        self._start = start
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._phase: Phase = "idle"
+        self._line = self._message = ""
+        self._began = 0.0
+
+    def __enter__(self) -> Measurement:
+        """The measurement itself; nothing is started."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """End what runs."""
+        self.stop()
+        if self._thread:
+            self._thread.join()
+
+    def begin(self) -> bool:
+        """Start; False where one runs already."""
+        with self._lock:
+            if self._thread and self._thread.is_alive():
+                return False
+            self._stop.clear()
+            self._phase, self._line, self._message, self._began = "measuring", "", "", self._clock()
+            self._thread = threading.Thread(target=self._run, name="measurement", daemon=True)
+            self._thread.start()
+            return True
+
+    def stop(self) -> None:
+        """Ask what runs to end; what was measured so far is thrown away."""
+        self._stop.set()
+
+    def document(self) -> dict[str, Any]:
+        """How far it is, JSON-able. share: of its time, None while nothing runs."""
+        runs = self._phase in ("measuring", "reporting")
+        spent = self._clock() - self._began if runs else 0.0
+        share = min(spent / QUICK_S, 0.95) if runs else None
+        name = self.made[-1] if self._phase == "done" and self.made else None
+        return {"phase": self._phase, "line": self._line, "message": self._message, "share": share,
+                "spent_s": round(spent), "name": name}  # fmt: skip
+
+    def _run(self) -> None:
+        name = self.runs.new_name()
+        out = self.runs.folder / f"{name}.json"
+        try:
+            with self._paused():
+                status = self._step(comparison_words(self._subject(), str(out)))
+            if status in (0, FELL_SHORT) and out.is_file():
+                self._phase = "reporting"
+                for words in (("--lang", "zh"), ("--pdf",)):
+                    if not self._stop.is_set():
+                        self._step(("perf", "report", str(out), *words))
+                self.made.append(name)
+                self._phase = "done"
+            elif self._stop.is_set():
+                self._phase = "stopped"
+                for left in self.runs.folder.glob(f"{name}.*"):
+                    left.unlink(missing_ok=True)
+            else:
+                self._phase = "failed"
+        except OSError as exc:
+            self._phase, self._message = "failed", exc.strerror or str(exc)
+
+    def _step(self, words: Sequence[str]) -> int | None:
+        """Run a command to its end; its exit status, None where it was ended."""
+        run = self._start(words, on_line=self._hear)
+        until = self._clock() + MOST_S
+        while (status := run.wait(0.2)) is None:
+            if self._stop.is_set() or self._clock() > until:
+                run.stop()
+                return None
+        if status not in (0, FELL_SHORT):
+            self._message = run.why_it_failed()
+        return status
+
+    def _hear(self, line: str) -> None:
+        if line.strip():
+            self._line = line.strip()[:200]

@@ -1,0 +1,117 @@
+"""A command of ours in a process of its own: its lines as they come, its end with all that it started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import IO, Protocol
+
+GRACE_S = 15.0
+"""How long a command may take to clean up behind itself."""
+LAST_LINES = 20
+# The process that started it holds its standard input: where that ends, it stops as by Ctrl-C.
+_GUARD = """
+import os, resource, signal, sys, threading
+limit = int(sys.argv.pop(1))
+if limit:
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+def watch():
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=watch, daemon=True).start()
+from photofinish.cli import main
+main()
+"""
+
+
+class RunningCommand(Protocol):
+    """A command that runs, as whoever waits for it sees it."""
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Its exit status, None when it still runs after `timeout_s`."""
+
+    def stop(self) -> None:
+        """End it."""
+
+    def why_it_failed(self) -> str:
+        """What it told last."""
+
+
+class StartCommand(Protocol):
+    """Starts a command."""
+
+    def __call__(
+        self, words: Sequence[str], *, on_line: Callable[[str], None], memory_bytes: int = 0
+    ) -> RunningCommand:
+        """The running command."""
+
+
+class CommandRun:
+    """`photofinish` with these words, running. It ends with `stop`, by itself, or when this process dies.
+
+    on_line: gets each line of its output and of what it tells, from a thread. memory_bytes: what it may hold at most
+    by itself, 0 for no limit; past it, it ends with an error.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        *,
+        on_line: Callable[[str], None] = lambda line: None,
+        memory_bytes: int = 0,
+    ) -> None:
+        """Start it. Raises OSError when no process can be started."""
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._on_line = on_line
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _GUARD, str(memory_bytes), *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # a terminal's Ctrl-C is answered by its owner alone
+        )
+        self._readers = [
+            threading.Thread(target=self._read, args=(stream, is_told), name="command-lines", daemon=True)
+            for stream, is_told in ((self._process.stdout, False), (self._process.stderr, True))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The id of its process."""
+        return self._process.pid
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Its exit status, once all its lines were handed over; None when it still runs after `timeout_s`."""
+        try:
+            status = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+        for reader in self._readers:
+            reader.join(GRACE_S)
+        return status
+
+    def stop(self) -> None:
+        """End it, cleaned up where it answers in time. A second call, and one after its end, does nothing."""
+        if self._process.stdin and not self._process.stdin.closed:
+            self._process.stdin.close()
+        if self.wait(GRACE_S) is None:
+            self._process.kill()
+            self.wait()
+
+    def why_it_failed(self) -> str:
+        """The last line that it told, without our name in front; "" where it told none."""
+        return next((line.removeprefix("photofinish: ") for line in reversed(self.last_lines) if line.strip()), "")
+
+    def _read(self, stream: IO[str] | None, is_told: bool) -> None:
+        for line in stream or ():
+            text = line.rstrip("\n")
+            if is_told:
+                self.last_lines.append(text)
+            self._on_line(text)

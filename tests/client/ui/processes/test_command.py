@@ -1,0 +1,48 @@
+"""A command in a process of its own: its lines, its end, and that it does not outlive its owner."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from photofinish.client.ui.processes.command import CommandRun
+from photofinish.machine.processes import is_alive
+from tests.client.fake_triton import wait_for
+
+
+def test_lines_status_and_why_it_failed() -> None:
+    lines: list[str] = []
+    run = CommandRun(("detect", "nowhere.jpg", "--url", "127.0.0.1:1"), on_line=lines.append)
+    assert run.wait(60) == 1
+    assert run.why_it_failed().startswith("nowhere.jpg does not exist")
+    assert lines[-1].startswith("photofinish: nowhere.jpg does not exist")
+    run.stop()
+
+
+def test_stop_ends_it_as_ctrl_c_would() -> None:
+    lines: list[str] = []
+    run = CommandRun(("calibrate", "synthetic", "--out", "/proc/none"), on_line=lines.append)
+    assert run.wait(0.0) is None
+    begun = time.monotonic()
+    run.stop()
+    assert time.monotonic() - begun < 14
+    assert not is_alive(run.pid)
+
+
+def test_it_ends_with_the_process_that_started_it() -> None:
+    program = (
+        "import time; from photofinish.client.ui.processes.command import CommandRun;"
+        "run = CommandRun(('detect', 'synthetic', '--url', '127.0.0.1:1', '--timeout', '600'));"
+        "print(run.pid, flush=True); time.sleep(600)"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    try:
+        pid = int(owner.stdout.readline()) if owner.stdout else 0
+        os.kill(owner.pid, signal.SIGKILL)
+    finally:
+        owner.kill()
+        owner.communicate()
+    wait_for(lambda: not is_alive(pid), 20)
