@@ -15,7 +15,7 @@ from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.client.cameras.values.status import CellStatus
 
 MAX_WAITING = 2000
-CLOSE_S = 1.0
+CLOSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)

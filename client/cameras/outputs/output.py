@@ -47,8 +47,8 @@ class EventReceiver(Output, Protocol):
 class WaitingEvents:
     """A bounded queue with a thread that hands its events to a function that may block. A full queue loses the newest.
 
-    handle gets what waits, `at_once` events at most. When it raises OSError they are lost; on_failure hears of the
-    first time of a row.
+    handle gets what waits, `at_once` events at most. When it raises they are lost; on_failure hears of the first time
+    of a row: OSError is the receiver's trouble, anything else is a fault of ours and says its kind.
     """
 
     def __init__(
@@ -112,11 +112,11 @@ class WaitingEvents:
             try:
                 self._handle(events)
                 is_failing = False
-            except OSError as exc:
+            except Exception as exc:  # handed to the owner; the thread goes on with what comes next
                 with self._lock:
                     self.lost += self._in_hand
                 if not is_failing:
-                    self._on_failure(f"{self._name}: events are lost: {exc.strerror or exc}")
+                    self._on_failure(f"{self._name}: events are lost: {_reason(exc)}")
                 is_failing = True
             with self._lock:
                 self._in_hand = 0
@@ -135,3 +135,9 @@ class WaitingEvents:
         """Count events that were lost on their way here."""
         with self._lock:
             self.lost += count
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, OSError):
+        return exc.strerror or str(exc)
+    return f"{type(exc).__name__}: {exc}; please report it"

@@ -31,7 +31,7 @@ SLOTS = 16
 MAX_WH = (1280, 720)
 MAX_WAITING = 1000
 LAST_FRAME_FPS = 5.0
-CLOSE_S = 1.5
+CLOSE_S = 1.0
 PAUSE_NS = 5 * 10**9
 """After the disk refused something, the camera's next segment begins no sooner."""
 

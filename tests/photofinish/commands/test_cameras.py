@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import av
 import pytest
 
 from photofinish.client.cameras.streams.stream import TestStream
@@ -21,6 +23,7 @@ from tests.client.cameras.supervise.test_cell import one_box
 from tests.client.fake_triton import FakeModel, FakeTriton
 
 CLIP = moving_clip()
+RECORDED = ("--tracks", "--snapshots", "snapshots", "--video", "videos")
 SECRET = "hunter2 @/"
 
 
@@ -42,8 +45,14 @@ class Running:
             time.sleep(0.05)
 
     def results(self, camera: str) -> list[dict[str, object]]:
-        found = [json.loads(line) for line in self.out if line.endswith("\n")]
-        return [item for item in found if item["camera"] == camera]
+        return [item for item in self.told() if "frame" in item and item["camera"] == camera]
+
+    def events(self, camera: str) -> list[tuple[str, dict[str, object]]]:
+        """Type and object of each event."""
+        return [(item["type"], item["after"]) for item in self.told() if item.get("after", {}).get("camera") == camera]
+
+    def told(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out if line.endswith("\n")]
 
 
 @contextmanager
@@ -79,8 +88,8 @@ def test_a_list_that_changes_and_ctrl_c(tmp_path: Path) -> None:
             f'[[camera]]\nname = "door"\nurl = "{server.url("door")}"\nuser = "admin"\npassword_env = "DOOR_PASSWORD"\n'
         )
         file.write_text(f'{door}[[camera]]\nname = "wrong"\n')
-        with running(str(file), "--url", triton.url, "--json", "-", cwd=tmp_path) as run:
-            run.until(lambda: len(run.results("door")) >= 3)
+        with running(str(file), "--url", triton.url, "--json", "-", *RECORDED, cwd=tmp_path) as run:
+            run.until(lambda: any(after["has_snapshot"] for _, after in run.events("door")), 90)
             assert any("camera 2 (wrong): a camera needs a url" in line for line in run.said)
             file.write_text(f'{door}[[camera]]\nname = "yard"\nurl = "{server.url("yard")}"\nframes_per_s = 10\n')
             run.until(lambda: len(run.results("yard")) >= 3)
@@ -95,7 +104,11 @@ def test_a_list_that_changes_and_ctrl_c(tmp_path: Path) -> None:
             os.kill(run.process.pid, signal.SIGHUP)
             run.until(lambda: any("nothing changed" in line for line in run.said))
             result = run.results("door")[-1]
-            assert result["detections"] == [{"class": "car", "confidence": 0.9, "box": [25.0, 0.0, 75.0, 42.5]}]
+            (event_id,) = {after["id"] for _, after in run.events("door")}
+            assert result["detections"] == [
+                {"class": "car", "confidence": 0.9, "box": [25.0, 0.0, 75.0, 42.5], "track": event_id}
+            ]
+            assert [kind for kind, _ in run.events("yard") if kind != "update"] == ["new", "end"]
             pids = children_of(run.process.pid)
             assert len(pids) == 2
             shown = "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in [run.process.pid, *pids])
@@ -107,6 +120,12 @@ def test_a_list_that_changes_and_ctrl_c(tmp_path: Path) -> None:
                 assert not Path(f"/proc/{pid}").exists()
             time.sleep(0.2)
             assert any("frames due =" in line for line in run.said)
+            assert run.events("door")[-1][0] == "end"
+            assert (tmp_path / "snapshots" / "door" / f"{event_id}.jpg").read_bytes()[:2] == b"\xff\xd8"
+            for camera in ("door", "yard"):
+                (film,) = (tmp_path / "videos" / camera).iterdir()
+                with av.open(str(film)) as container:
+                    assert sum(1 for _ in container.decode(video=0)) >= 3
             everything = shown + "".join(run.out + run.said)
             logs = "".join(path.read_text() for path in tmp_path.rglob("*.log"))
             assert "hunter2" not in everything + logs

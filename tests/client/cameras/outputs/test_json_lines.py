@@ -103,6 +103,22 @@ def test_a_full_disk_loses_lines_with_a_count_and_one_message() -> None:
     assert said == ["json full: events are lost: No space left on device"]
 
 
+def test_a_fault_of_ours_loses_what_is_in_hand_and_the_thread_goes_on() -> None:
+    said, handled = list[str](), list[object]()
+
+    def handle(events: list[object]) -> None:
+        if events == [1]:
+            raise ValueError("no such thing")
+        handled.extend(events)
+
+    events = WaitingEvents("odd", handle, on_failure=said.append)
+    for number in range(3):
+        assert events.put(number)
+    assert events.close()
+    assert (handled, events.lost) == ([0, 2], 1)
+    assert said == ["odd: events are lost: ValueError: no such thing; please report it"]
+
+
 def test_a_slow_receiver_loses_events_and_holds_nobody_up() -> None:
     gate = threading.Event()
     events = WaitingEvents("slow", lambda event: gate.wait(5), limit=3)
