@@ -18,6 +18,7 @@ from typing import Literal
 from photofinish import __version__
 from photofinish.errors import ServerError
 from photofinish.machine.addresses import LOOPBACK
+from photofinish.machine.architectures import sentence, target_from_capability, why_not_on
 from photofinish.machine.compiler import find_compiler
 from photofinish.machine.disk import free_bytes
 from photofinish.machine.gpu import gpu_lines_from_nvidia_smi
@@ -81,6 +82,7 @@ def examine(cache_dir: Path | None = None) -> tuple[Check, ...]:
         _triton_check(),
         _bridge_check(),
         _gpu_check(gpus),
+        *_arithmetic_checks(gpus),
         *_engine_checks(_probe_engines(), has_gpu=bool(gpus)),
         *(_extra_check(extra) for extra in EXTRAS),
         _ports_check(),
@@ -143,6 +145,14 @@ def _gpu_check(gpus: list[str]) -> Check:
             remedy="everything runs on the CPU; for a GPU install NVIDIA's driver",
         )
     return Check(name="GPU", status="works", found="; ".join(gpus))
+
+
+def _arithmetic_checks(gpus: list[str]) -> Iterable[Check]:
+    """What each kind of GPU here can compute in, as `photofinish export` takes it too."""
+    targets = (target_from_capability(line.rpartition(",")[2]) for line in gpus)
+    for target in filter(None, dict.fromkeys(targets)):
+        trouble = why_not_on(target, "tensorrt", "fp32")
+        yield Check(name="GPU arithmetic", status="note" if trouble else "works", found=sentence(target))
 
 
 def _probe_engines() -> dict[str, dict[str, object]]:

@@ -16,10 +16,11 @@ from photofinish.engine_record import EngineRecord, record_path, write_record
 from photofinish.errors import ExportError
 from photofinish.export.tensorrt.build import build_engine, profile_from_buckets, timing_cache_name
 from photofinish.export.tensorrt.inspect import check_engine_precision
-from photofinish.export.tensorrt.library import FP8_TARGETS, TensorRTLibrary, choose_library
+from photofinish.export.tensorrt.library import TensorRTLibrary, choose_library
 from photofinish.export.tensorrt.network import check_precision, network_from_onnx
 from photofinish.export.tensorrt.progress import OnBuildStep, tensorrt_logger
 from photofinish.export.tensorrt.targets import Gpu, gpu_at_hand
+from photofinish.machine.architectures import ARCHITECTURES, has_precision, named
 from photofinish.source_hash import sha256_from_file
 from photofinish.variant import Variant
 from photofinish.wheels import user_cache_dir
@@ -108,10 +109,11 @@ def engine_from_onnx(
 
 def check_precision_on_target(precision: str, target: str) -> None:
     """Raise ExportError when the GPU architecture has no arithmetic in this precision."""
-    if precision == "fp8" and target not in FP8_TARGETS:
-        raise ExportError(f"{target} has no FP8 arithmetic (it begins with sm89); choose the fp16 or int8 variant")
-    if precision == "bf16" and target == "sm75":
-        raise ExportError("sm75 has no BF16 arithmetic (it begins with sm80); choose the fp16 variant")
+    if not has_precision(target, precision):
+        begins = next(name for name, item in ARCHITECTURES.items() if precision in item.precisions)
+        raise ExportError(
+            f"{named(target)} has no {precision.upper()} arithmetic (it begins with {begins}); choose the fp16 variant"
+        )
 
 
 def _timing_cache_path(request: EngineRequest, library: TensorRTLibrary, target: str, gpu: Gpu | None) -> Path | None:

@@ -45,8 +45,6 @@ _NEEDED = re.compile(rb"lib(?:nvinfer|nvonnxparser)\.so\.(\d+)")
 _WHEELS = ("tensorrt_libs", "tensorrt")
 """Packages that bring TensorRT's libraries in where the system's loader does not find them."""
 
-FP8_TARGETS = frozenset({"sm89", "sm90", "sm100", "sm103", "sm110", "sm120", "sm121"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorRTLibrary:

@@ -16,9 +16,7 @@ from photofinish.export.tensorrt.library import (
     provider_problem,
 )
 from photofinish.export.tensorrt.targets import Gpu, gpu_at_hand
-
-CARDS = {"sm75": "T4, RTX 20", "sm80": "A100", "sm86": "A10, RTX 30", "sm89": "L4, RTX 40", "sm120": "RTX 50"}
-"""Names that people know the architectures by."""
+from photofinish.machine.architectures import named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +77,7 @@ def _tensorrt_rtx(library: TensorRTLibrary | None, gpu: Gpu | None) -> TensorRTF
     if library is None:
         remedy = f"{INSTALL['tensorrt_rtx']} builds engines for RTX cards, without a GPU too"
         return TensorRTFinding(name=name, status="note", found="tensorrt_rtx is not installed", remedy=remedy)
-    cards = ", ".join(f"{target} ({CARDS[target]})" if target in CARDS else target for target in library.targets)
+    cards = ", ".join(map(named, library.targets))
     builds = f"builds with --target for {cards}"
     if gpu is None:
         return TensorRTFinding(

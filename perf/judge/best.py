@@ -24,6 +24,19 @@ class Candidate:
         return not self.errors and self.p95_ns is not None and self.p95_ns <= p95_ms * 1e6
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantFacts:
+    """One variant that was asked for. kept: of the baseline's accuracy, None where the gate did not measure it.
+
+    file_bytes: what it loads. why_not: why it was not measured, or what speaks against it on this GPU; "" for nothing.
+    """
+
+    model: str
+    kept: float | None
+    file_bytes: int
+    why_not: str = ""
+
+
 def candidates_from_section(section: Section) -> tuple[Candidate, ...]:
     """One candidate per cell of a sweep with our own generator, in its order."""
     return tuple(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from photofinish.percentiles import min_samples
-from photofinish.perf.formatting import RangedText, interval_text, milliseconds, number
-from photofinish.perf.judge.best import Candidate
+from photofinish.perf.formatting import MISSING, RangedText, interval_text, milliseconds, number
+from photofinish.perf.judge.best import Candidate, VariantFacts
 from photofinish.perf.judge.compare import ArmPair
 from photofinish.perf.report.tables import Table
 from photofinish.perf.report.words import Words
@@ -38,17 +38,62 @@ def compare_rows(pairs: Sequence[ArmPair], say: Words) -> Table:
     return header, rows
 
 
-def table_from_candidates(candidates: Sequence[Candidate], best: Candidate | None) -> str:
-    """All candidates, the most frames per second first; the chosen one is marked."""
-    rows = [("variant", "in flight", "FPS", "P95 (ms)", "")]
+def table_from_candidates(
+    candidates: Sequence[Candidate],
+    best: Candidate | None,
+    *,
+    facts: Sequence[VariantFacts] = (),
+    p95_ms: float | None = None,
+) -> str:
+    """All candidates, the most frames per second first, the chosen one marked; then what was not measured, and why.
+
+    facts: what is known beside speed, of variants that were not measured too. p95_ms: the limit, to say who missed it.
+    """
+    about = {item.model: item for item in facts}
+    header = ("variant", "in flight", "FPS", "P95 (ms)", "accuracy kept", "file (MiB)", "")
+    rows = [header]
     for item in sorted(candidates, key=lambda item: -item.frames_per_s):
         p95 = "too few" if item.p95_ns is None else milliseconds(item.p95_ns)
-        note = "best" if item == best else (f"{item.errors} errors" if item.errors else "")
-        rows.append((item.model, str(item.in_flight), number(item.frames_per_s), p95, note))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        note = "best" if item == best else _why_not_best(item, p95_ms, about.get(item.model))
+        rows.append((item.model, str(item.in_flight), number(item.frames_per_s), p95, *_known(about, item.model), note))
+    measured = {item.model for item in candidates}
+    for fact in facts:
+        if fact.model not in measured:
+            rows.append((fact.model, MISSING, MISSING, MISSING, *_known(about, fact.model), fact.why_not))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
+
+
+def sentence_on_best(best: Candidate, candidates: Sequence[Candidate], *, p95_ms: float) -> str:
+    """Why it is this one, and what comes next."""
+    kept = {item.model for item in candidates if item.keeps(p95_ms)}
+    others = [item for item in candidates if item.model != best.model and item.keeps(p95_ms)]
+    text = (
+        f"{best.model} has the most FPS ({number(best.frames_per_s)}, {best.in_flight} in flight) of the {len(kept)} "
+        f"measured variants that passed the gate and keep a P95 of {p95_ms:g} ms"
+    )
+    if not others:
+        return text
+    second = max(others, key=lambda item: item.frames_per_s)
+    return f"{text}; next is {second.model} with {number(second.frames_per_s)}"
+
+
+def _why_not_best(item: Candidate, p95_ms: float | None, fact: VariantFacts | None) -> str:
+    if item.errors:
+        return f"{item.errors} errors"
+    if p95_ms is None or item.p95_ns is None or item.keeps(p95_ms):
+        return fact.why_not if fact else ""
+    return f"P95 above {p95_ms:g} ms"
+
+
+def _known(about: Mapping[str, VariantFacts], model: str) -> tuple[str, str]:
+    """Accuracy kept and size of the file."""
+    fact = about.get(model)
+    if fact is None:
+        return MISSING, MISSING
+    return MISSING if fact.kept is None else f"{fact.kept:.2%}", number(fact.file_bytes / 2**20)
 
 
 def reason_for_none(candidates: Sequence[Candidate], *, p95_ms: float) -> str:

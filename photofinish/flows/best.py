@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photofinish.errors import ConfigError, VerdictError
-from photofinish.flows.gate import why_not_here
+from photofinish.flows.gate import GateOutcome, why_not_here
+from photofinish.machine.architectures import why_not_on
 
 if TYPE_CHECKING:
     from photofinish.export.publishing.staging import StagedVariant
-    from photofinish.perf.judge.best import Candidate
+    from photofinish.perf.judge.best import Candidate, VariantFacts
 
 SOURCE = "synthetic"
 CONCURRENCIES = (1, 4, 8)
@@ -60,16 +61,57 @@ def measure_published(
     return candidates_from_section(section)
 
 
-def choose_best(candidates: Sequence[Candidate], p95_ms: float, *, on_line: Callable[[str], None]) -> str:
-    """The best variant's name, its table printed; VerdictError when none keeps the limit."""
+def choose_best(
+    candidates: Sequence[Candidate],
+    p95_ms: float,
+    *,
+    on_line: Callable[[str], None],
+    facts: Sequence[VariantFacts] = (),
+) -> str:
+    """The best variant's name, its table and why it is that one printed; VerdictError when none keeps the limit."""
     from photofinish.perf.judge.best import best_candidate
-    from photofinish.perf.report.command_tables import reason_for_none, table_from_candidates
+    from photofinish.perf.report.command_tables import reason_for_none, sentence_on_best, table_from_candidates
 
     best = best_candidate(candidates, p95_ms=p95_ms)
-    on_line(table_from_candidates(candidates, best))
+    on_line(table_from_candidates(candidates, best, facts=facts, p95_ms=p95_ms))
     if best is None:
         raise VerdictError(reason_for_none(candidates, p95_ms=p95_ms))
+    on_line(sentence_on_best(best, candidates, p95_ms=p95_ms))
     return best.model
+
+
+def facts_from_staged(staged: Sequence[StagedVariant], outcome: GateOutcome) -> tuple[VariantFacts, ...]:
+    """What is known of every variant that was made: its accuracy, its file, and why it was not measured."""
+    from photofinish.perf.judge.best import VariantFacts
+
+    verdicts = {item.name: item for item in outcome.report.verdicts} if outcome.report else {}
+    gpu = this_target() if any(item.card.device != "cpu" for item in staged) else ""
+    facts = []
+    for item in staged:
+        name, verdict = item.variant.name, verdicts.get(item.variant.name)
+        why_not = why_not_here(item)
+        if not why_not and name not in outcome.published:
+            why_not = "refused by the gate" if verdict and not verdict.passed else "not published: not decided"
+        if not why_not and gpu:
+            why_not = why_not_on(gpu, item.variant.backend, item.variant.precision)
+        files = [path for path in (item.directory / "1").rglob("*") if path.is_file()]
+        facts.append(
+            VariantFacts(
+                model=name,
+                kept=verdict.result.share if verdict else None,
+                file_bytes=sum(path.stat().st_size for path in files),
+                why_not=why_not,
+            )
+        )
+    return tuple(facts)
+
+
+def this_target() -> str:
+    """The architecture of the GPU at hand, "" without one."""
+    from photofinish.export.tensorrt.targets import gpu_at_hand
+
+    gpu = gpu_at_hand()
+    return gpu.target if gpu else ""
 
 
 def runs_here(item: StagedVariant) -> bool:

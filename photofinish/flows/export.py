@@ -10,7 +10,7 @@ import click
 
 from photofinish.errors import ExportError
 from photofinish.flows import tell
-from photofinish.flows.best import check_best_options, choose_best, measure_published, runs_here
+from photofinish.flows.best import check_best_options, choose_best, facts_from_staged, measure_published, runs_here
 from photofinish.flows.gate import (
     GateOptions,
     GateOutcome,
@@ -152,7 +152,8 @@ def finish_export(request: ExportRequest, staged: tuple[StagedVariant, ...], out
     if request.p95_ms is not None:
         models = [item.variant.name for item in staged if item.variant.name in outcome.published and runs_here(item)]
         candidates = measure_published(request.repository, models, on_progress=tell)
-        click.echo(f"best: {choose_best(candidates, request.p95_ms, on_line=click.echo)}")
+        facts = facts_from_staged(staged, outcome)
+        click.echo(f"best: {choose_best(candidates, request.p95_ms, on_line=click.echo, facts=facts)}")
     if outcome.report:
         finish_with_report(outcome.report, request.gate_options)
     if left := [item.variant.name for item in staged if request.names and item.variant.name not in outcome.published]:

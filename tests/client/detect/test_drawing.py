@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from photofinish.client.detect.drawing import class_colour_bgr, draw_detections
-from photofinish.detections import empty_detections
+from photofinish.client.detect.drawing import LEFT_BGR, RIGHT_BGR, class_colour_bgr, draw_detections
+from photofinish.detections import Detections, empty_detections
+from photofinish.keypoints.layout import COCO_POSE, Keypoints
 from tests.builders import build_detections
 
 GREY = np.full((720, 1280, 3), 114, np.uint8)
@@ -61,3 +64,22 @@ def test_scale_can_be_given():
         for scale in (0.5, 2)
     )
     assert (large != GREY).sum() > 2 * (small != GREY).sum()
+
+
+def test_visible_keypoints_and_the_skeleton_between_them_are_drawn() -> None:
+    xyv = np.zeros((1, 17, 3), np.float32)
+    xyv[0, 5], xyv[0, 6], xyv[0, 7] = (40, 60, 1), (100, 60, 1), (40, 120, 0.1)
+    found = Detections(
+        boxes_xyxy=np.array([(20, 20, 140, 180)], np.float32),
+        confidence=np.array([0.9], np.float32),
+        class_id=np.array([0], np.int32),
+        keypoints=Keypoints(xyv=xyv, layout=COCO_POSE),
+    )
+    black = np.zeros((200, 200, 3), np.uint8)
+    drawn = draw_detections(black, found, ("person",), scale=1.0)
+    assert tuple(drawn[60, 40]) == LEFT_BGR
+    assert tuple(drawn[60, 100]) == RIGHT_BGR
+    assert drawn[60, 70].any(), "the line between the shoulders"
+    assert not drawn[115:125, 35:45].any(), "a point that is not seen"
+    wild = replace(found, keypoints=Keypoints(xyv=xyv * np.float32(1e12), layout=COCO_POSE))
+    draw_detections(black, wild, ("person",))

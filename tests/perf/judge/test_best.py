@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from photofinish.cli import cli
 from photofinish.errors import ConfigError, VerdictError
 from photofinish.flows.best import choose_best, measure_published
-from photofinish.perf.judge.best import Candidate, best_candidate
-from photofinish.perf.report.command_tables import reason_for_none, table_from_candidates
+from photofinish.perf.judge.best import Candidate, VariantFacts, best_candidate
+from photofinish.perf.report.command_tables import reason_for_none, sentence_on_best, table_from_candidates
 from tests.deploy.compose import CHECKOUT
 from tests.deploy.toy import toy_weights
 
@@ -58,10 +58,29 @@ def test_nothing_measured_has_no_best(tmp_path: Path) -> None:
 
 def test_table_marks_the_best_and_says_what_disqualified() -> None:
     table = table_from_candidates(CANDIDATES, best_candidate(CANDIDATES, p95_ms=20)).splitlines()
-    assert table[0].split() == ["variant", "in", "flight", "FPS", "P95", "(ms)"]
-    assert table[1].split() == ["brief", "1", "3000", "too", "few"]
-    assert table[2].split() == ["broken", "1", "2000", "1.00", "3", "errors"]
+    assert table[0].split() == "variant in flight FPS P95 (ms) accuracy kept file (MiB)".split()
+    assert table[1].split() == ["brief", "1", "3000", "too", "few", "–", "–"]
+    assert table[2].split() == ["broken", "1", "2000", "1.00", "–", "–", "3", "errors"]
     assert [line.split()[-1] for line in table].count("best") == 1
+
+
+def test_table_says_what_was_not_measured_and_why_it_is_this_one() -> None:
+    facts = (
+        VariantFacts(model="quick", kept=0.9912, file_bytes=5 << 20),
+        VariantFacts(model="coarse", kept=0.7, file_bytes=3 << 20, why_not="refused by the gate"),
+        VariantFacts(model="slow", kept=None, file_bytes=1 << 20, why_not="sm70 (V100) has no INT8 arithmetic"),
+    )
+    best = best_candidate(CANDIDATES, p95_ms=50)
+    assert best is not None
+    table = table_from_candidates(CANDIDATES, best, facts=facts, p95_ms=50).splitlines()
+    assert table[-1].split() == ["coarse", "–", "–", "–", "70.00%", "3.00", "refused", "by", "the", "gate"]
+    assert any("quick" in line and "99.12%" in line and "5.00" in line for line in table)
+    assert any(line.endswith("sm70 (V100) has no INT8 arithmetic") for line in table)
+    said = sentence_on_best(best, CANDIDATES, p95_ms=50)
+    assert said == (
+        "wide has the most FPS (900, 8 in flight) of the 3 measured variants that passed the gate and keep a P95 of "
+        "50 ms; next is quick with 500"
+    )
 
 
 @pytest.mark.parametrize(
