@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from photofinish.client.ui.page.screen.figures import significant
-from photofinish.client.ui.processes.side import Side
 from photofinish.client.ui.race.replay import NS_PER_S, Race
 from photofinish.client.ui.words import PageWords
 
@@ -40,16 +39,11 @@ def headline(race: Race, phase: RacePhase, now_ns: int, say: PageWords) -> RaceH
         return _result(race, say)
     clock = say("race.seconds", seconds=f"{max(now_ns, 0) / NS_PER_S:.1f}")
     if phase == "won":
-        names = {"winner": side_name(race.winner, say), "loser": say(f"race.in_{race.loser}")}
+        names = {"winner": say(f"race.won_{race.winner}"), "loser": say(f"race.in_{race.loser}")}
         title = say("race.leads", **names, done=race.done(race.loser, now_ns), finish=race.finish)
     else:
         title = say("race.first_to_one" if race.finish == 1 else "race.first_to", finish=race.finish)
     return RaceHeadline(figure=clock, title=title, lines=(say("race.rules"), say("race.rules_alone")))
-
-
-def side_name(side: Side, say: PageWords) -> str:
-    """What a side is called."""
-    return say(f"race.{side}")
 
 
 def seconds_text(time_ns: int) -> str:
@@ -76,7 +70,7 @@ def _won_by(race: Race, say: PageWords) -> str:
     if not race.gap_ns:
         return say("race.tie")
     key = "race.ahead_one" if race.gap_frames == 1 else "race.ahead"
-    return say(key, winner=side_name(race.winner, say), gap=seconds_text(race.gap_ns), frames=race.gap_frames)
+    return say(key, winner=say(f"race.won_{race.winner}"), gap=seconds_text(race.gap_ns), frames=race.gap_frames)
 
 
 def agreement_text(race: Race, say: PageWords) -> str:

@@ -30,10 +30,10 @@ def test_each_moment_has_its_words() -> None:
 
 def test_the_same_in_chinese() -> None:
     race = build_race()
-    assert said(race, 1300, "zh")[:2] == ("1.3 秒", "优化后已到终点，基线完成 13 / 50 帧")
+    assert said(race, 1300, "zh")[:2] == ("1.3 秒", "优化侧已到终点，基线侧完成 13 / 50 帧")
     assert said(race, 6000, "zh") == (
         "4.00×",
-        "优化后以 3.75 秒、38 帧领先获胜",
+        "优化侧以 3.75 秒、38 帧领先获胜",
         "每秒帧数是基线的 4.00× · 95 % 置信区间 3.90× 至 4.12×",
         "双方在 4 幅画面中找到同样的 8 个目标",
     )
