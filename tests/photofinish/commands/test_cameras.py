@@ -108,7 +108,7 @@ def test_a_list_that_changes_and_ctrl_c(tmp_path: Path) -> None:
             assert result["detections"] == [
                 {"class": "car", "confidence": 0.9, "box": [25.0, 0.0, 75.0, 42.5], "track": event_id}
             ]
-            assert [kind for kind, _ in run.events("yard") if kind != "update"] == ["new", "end"]
+            run.until(lambda: [kind for kind, _ in run.events("yard") if kind != "update"] == ["new", "end"])
             pids = children_of(run.process.pid)
             assert len(pids) == 2
             shown = "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in [run.process.pid, *pids])
