@@ -14,6 +14,8 @@ CARD_PARAMETER = "photofinish"
 CARD_SCHEMA_VERSION = 1
 NMS_IOU = 0.7
 """Overlap above which the weaker box of a class is dropped; what Ultralytics predicts with."""
+DEMO_WEIGHTS = "demo_traffic.pt"
+"""The detector that comes with the project: it knows drawn street scenes and nothing else."""
 
 Head = Literal["rows", "yolo_raw", "yolo_raw_objectness", "scores"]
 """How the output is laid out. rows: (n, 6) x1 y1 x2 y2 confidence class. yolo_raw: (4 + classes, anchors)

@@ -15,7 +15,8 @@ from photofinish.errors import ConfigError, PhotofinishError, VerdictError
 from photofinish.flows import tell
 from photofinish.flows.demo_choice import default_baseline, default_candidates, is_calibrated, pair_in_repository
 from photofinish.flows.gate import WORK, GateOptions, alone_in, error_from_report, gate_and_publish, tell_places
-from photofinish.flows.view import Pair, server_of, show_pair
+from photofinish.flows.view import Pair, server_of, show_pair, warn_of_toy
+from photofinish.model_card import DEMO_WEIGHTS
 from photofinish.variant import default_variants_path, select_variant, variants_from_toml
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def run_demo(request: DemoRequest) -> None:
     if not request.headless:
         show_demo(request, frame_wh)
         return
+    warn_of_toy(request.source, [DEMO_WEIGHTS] if request.weights == "demo" and not request.model else [])
     text, is_void = compare_headless(pair_of(request, frame_wh, tell), source=request.source, seconds=request.seconds)
     click.echo(click.style(text, dim=True) if is_void else text)
     if is_void:

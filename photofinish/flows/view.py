@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from photofinish.errors import ServerError
 from photofinish.flows import tell
 from photofinish.flows.race.page import view_racer
+from photofinish.flows.showing.recall import recall_from_results
 from photofinish.flows.showing.shelf import PublishedShelf
+from photofinish.machine.addresses import is_loopback
+from photofinish.model_card import DEMO_WEIGHTS
 
 if TYPE_CHECKING:
     from photofinish.client.ui.page.app import Hosting, PageStart
@@ -59,6 +64,7 @@ def show_pair(
         return server_of(replace(pair, names=names), at, on_progress if at is None else tell)
 
     shelf = PublishedShelf(pair.repository, pair.served, server_for)
+    warn_of_toy(choice.source, [card.weights for name, card in shelf.cards().items() if name == pair.optimised])
     with shelf, stopped_by_signals() as stop, ExitStack() as stack:
         at = shelf.endpoint
         stack.enter_context(
@@ -71,6 +77,7 @@ def show_pair(
                 load_panels=lambda: page_panels(view_racer(lambda: shelf.server.endpoint)),
                 shelf=shelf,
                 start=start,
+                recall=recall_from_results,
                 on_progress=tell,
             )
         )
@@ -83,6 +90,15 @@ def show_pair(
             shelf.restart()
         if not shelf.is_stopped_by_user(stop):
             raise ServerError(f"the server ended {SERVER_RESTARTS + 1} times; see {shelf.server.log_path}")
+
+
+def warn_of_toy(source: str, weights: Iterable[str]) -> None:
+    """A loud line where the demo detector is to look at pictures that it knows nothing of."""
+    from photofinish.client.ui.page.split_view import is_synthetic
+    from photofinish.client.ui.words import PageWords
+
+    if DEMO_WEIGHTS in weights and not is_synthetic(source):
+        tell(click.style(PageWords("en")("page.warning.toy"), fg="yellow", bold=True))
 
 
 def page_panels(racer: ViewRacer) -> tuple[PagePanel, ...]:
@@ -133,7 +149,9 @@ def show_server(
     """Show two variants of a server that runs already, until Ctrl-C."""
     from photofinish.client.ui.page.app import Hosting, serve_view, stopped_by_signals
     from photofinish.client.ui.page.choosing import choice_from_server
+    from photofinish.client.ui.page.split_view import served_cards
     from photofinish.client.ui.page.sub_path import root_path_from_text
+    from photofinish.client.ui.page.why.known import nothing_measured
 
     root_path = root_path_from_text(root_path)
     choice = choice_from_server(
@@ -146,6 +164,7 @@ def show_server(
         turns=turns,
         on_notice=tell,
     )
+    warn_of_toy(source, [card.weights for name, card in served_cards(url).items() if name == choice.optimised])
     hosting = Hosting(
         host=host,
         port=port,
@@ -156,6 +175,8 @@ def show_server(
         trusted_hosts=trusted_hosts,
         language=lang,
     )
+    # Records are of the machine that this runs on; a server elsewhere has its own.
+    recall = recall_from_results if is_loopback(url) else nothing_measured
     with (
         stopped_by_signals() as stop,
         serve_view(
@@ -164,6 +185,7 @@ def show_server(
             hosting,
             metrics_url=server_metrics_url,
             load_panels=lambda: page_panels(view_racer(metrics_url=server_metrics_url)),
+            recall=recall,
             on_progress=tell,
         ),
     ):

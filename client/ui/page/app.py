@@ -22,6 +22,7 @@ from photofinish.client.ui.page.server import Address, WebServer, add_view_route
 from photofinish.client.ui.page.split_view import Choice, Shelf, SplitView
 from photofinish.client.ui.page.sub_path import SubPath, root_path_from_text
 from photofinish.client.ui.page.trusted_hosts import HostGuard, TrustedHosts
+from photofinish.client.ui.page.why.known import Recall, nothing_measured
 from photofinish.client.ui.words import Language
 from photofinish.errors import ServerError
 from photofinish.machine.addresses import LOOPBACK, host_from_address, is_loopback
@@ -108,13 +109,14 @@ def serve_view(
     load_panels: Callable[[], Sequence[PagePanel]] = tuple,
     shelf: Shelf | None = None,
     start: PageStart | None = None,
+    recall: Recall = nothing_measured,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[RunningView]:
     """Serve the split view of the server at `url`, and the panels beside it, while the context is open.
 
     http_url, metrics_url: the server's other endpoints where they are known. load_panels: gives the panels; called
     once, since they import Gradio. shelf: more variants than the server has loaded. start: the page's address, where it
-    shows something already. on_progress hears where the page is, and
+    shows something already. recall: what was measured here before. on_progress hears where the page is, and
     who may reach it. Nothing is left running or in shared memory after it.
     """
     stop = threading.Event()
@@ -123,7 +125,7 @@ def serve_view(
         hosts = start.hosts if start else TrustedHosts((hosting.host, *hosting.trusted_hosts))
         listener = start.listener if start else open_listener(hosting.host, hosting.port)
         stack.callback(listener.close)
-        view = SplitView(url, choice, http_url=http_url, metrics_url=metrics_url, shelf=shelf)
+        view = SplitView(url, choice, http_url=http_url, metrics_url=metrics_url, shelf=shelf, recall=recall)
         stack.enter_context(view)
         if hosting.metrics_port is not None:
             registry = registry_of_boards(view.boards, lambda side: view.choice.model_name(side))

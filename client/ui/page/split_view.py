@@ -15,6 +15,7 @@ from photofinish.client.triton.served import TritonClient
 from photofinish.client.ui.page.composer import Composer, FrameHub
 from photofinish.client.ui.page.machine import MachineFacts, MemoryMeter, MemoryReading, machine_facts
 from photofinish.client.ui.page.other_work import OtherWork
+from photofinish.client.ui.page.why.known import MachineRecord, Recall, Recollection, nothing_measured
 from photofinish.client.ui.processes.board import Board, BoardMemory, SideNumbers, numbers_from_board
 from photofinish.client.ui.processes.child import ChildStatus, SupervisedChild
 from photofinish.client.ui.processes.scribe import PANEL_WH
@@ -30,6 +31,11 @@ STALE_AFTER_S = 2.0
 SOURCE_NAME = "the source"
 
 
+def is_synthetic(source: str) -> bool:
+    """Whether the source is the drawn street."""
+    return source.partition("?")[0] == "synthetic"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """What runs: a source and one served model per side."""
@@ -43,7 +49,7 @@ class Choice:
     @property
     def is_paced(self) -> bool:
         """Whether frames come at a camera's rate: chosen, or because the source is a camera or a stream."""
-        is_replay = self.source.startswith("synthetic") or is_present(self.source)
+        is_replay = is_synthetic(self.source) or is_present(self.source)
         is_camera = self.source.isdigit() or self.source.startswith("/dev/")
         return self.pace == "camera" or is_camera or not is_replay
 
@@ -73,6 +79,7 @@ class ViewState:
     """The whole view at one moment. other_cores: how many cores other programs use, None when nobody knows.
 
     other_programs: which those are most, with the cores of each. is_paused: both sides stand still for a measurement.
+    record: what was measured on this machine before, None while it is looked for.
     """
 
     choice: Choice
@@ -82,6 +89,7 @@ class ViewState:
     other_cores: float | None = None
     other_programs: str = ""
     is_paused: bool = False
+    record: MachineRecord | None = None
 
     @property
     def takes_turns(self) -> bool:
@@ -120,11 +128,14 @@ class SplitView:
         metrics_url: str | None = None,
         give_up_s: float = 600.0,
         shelf: Shelf | None = None,
+        recall: Recall = nothing_measured,
     ) -> None:
         """url: the server's gRPC address; http_url, metrics_url: its other endpoints where they are known.
 
-        shelf: more variants than the server has loaded; None: what it serves is all there is.
+        shelf: more variants than the server has loaded; None: what it serves is all there is. recall: what was
+        measured on this machine before.
         """
+        self._recollection = Recollection(recall)
         self.url = url
         self._shelf = shelf
         self.metrics_url = metrics_url
@@ -200,6 +211,7 @@ class SplitView:
         finally:
             with self._lock:
                 self._pauses -= 1
+                self._recollection.forget()
                 if not self._pauses and not self._is_closed:
                     self._begin_anew()
 
@@ -229,6 +241,7 @@ class SplitView:
             other_cores=self._other_work.cores() if is_loopback(self.url) else None,
             other_programs=self._other_work.programs(),
             is_paused=bool(self._pauses),
+            record=self._recollected(children["optimised"]),
             sides={
                 side: SideState(
                     model_name=choice.model_name(side),
@@ -240,6 +253,10 @@ class SplitView:
                 for side in SIDES
             },
         )
+
+    def _recollected(self, optimised: SupervisedChild) -> MachineRecord | None:
+        card = optimised.status.facts.get("card")
+        return self._recollection.of(card.variant, card.weights_sha256) if isinstance(card, ModelCard) else None
 
     def _start_children(self) -> None:
         choice = self._choice

@@ -24,6 +24,7 @@
     const fastest = Math.max(...Object.values(rates), 1e-9);
     for (const node of all(root, "bar")) node.style.width = `${(100 * rates[node.dataset.bar]) / fastest}%`;
     root.querySelector("#pf-ratio").classList.toggle("pf-won", screen.ratio.is_won);
+    root.querySelector("#pf-ratio").classList.toggle("pf-two", Boolean(screen.ratio.plain));
     root.classList.toggle("pf-void", screen.ratio.is_void);
     const warnings = root.querySelector("#pf-warnings");
     if (warnings.dataset.shown !== JSON.stringify(screen.warnings)) {

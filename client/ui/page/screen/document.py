@@ -8,11 +8,12 @@ from photofinish.address.hiding import public_address
 from photofinish.client.ui.page.other_work import SHARE as OTHER_SHARE
 from photofinish.client.ui.page.screen.figures import EARLY_FRAMES, TIMES, machine, times
 from photofinish.client.ui.page.screen.sides import cards_of, side_texts
-from photofinish.client.ui.page.split_view import ViewState
+from photofinish.client.ui.page.split_view import ViewState, is_synthetic
 from photofinish.client.ui.processes.board import WINDOW_FRAMES
 from photofinish.client.ui.processes.side import SIDES
 from photofinish.client.ui.words import PageWords
 from photofinish.machine.processor import usable_cores
+from photofinish.model_card import DEMO_WEIGHTS
 
 
 def screen_from_state(state: ViewState, words: PageWords) -> dict[str, Any]:
@@ -56,10 +57,22 @@ def _ratio_texts(state: ViewState, words: PageWords) -> dict[str, Any]:
         "second": times(second[0], words) if second[1] else "",
         "second_words": second[1],
         "note": note,
+        **_plain(state, words, is_void),
         "is_won": is_won,
         "is_void": is_void,
     }
     return {"ratio": ratio, "numbers": numbers}
+
+
+def _plain(state: ViewState, words: PageWords, is_void: bool) -> dict[str, str]:
+    """The gain over plain PyTorch without a server: measured before, or that it was not and what measures it."""
+    record = state.record
+    if is_void or record is None:
+        return {"plain": "", "plain_words": "", "plain_missing": ""}
+    if record.plain_ratio is None:
+        return {"plain": "", "plain_words": "", "plain_missing": words("page.ratio.plain_missing")}
+    said = words("page.ratio.plain", date=record.plain_at)
+    return {"plain": times(record.plain_ratio, words), "plain_words": said, "plain_missing": ""}
 
 
 def _quotient(larger: float | None, smaller: float | None) -> float | None:
@@ -118,6 +131,8 @@ def _warnings(state: ViewState, words: PageWords) -> list[str]:
     warnings = []
     if any(card.untrained for card in cards_of(state)):
         warnings.append(words("page.warning.untrained"))
+    if any(card.weights == DEMO_WEIGHTS for card in cards_of(state)) and not is_synthetic(state.choice.source):
+        warnings.append(words("page.warning.toy"))
     if _is_disturbed(state):
         programs = state.other_programs and words("page.warning.programs", programs=state.other_programs)
         cores = f"{state.other_cores:.1f}"

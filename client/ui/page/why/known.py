@@ -11,8 +11,12 @@ from photofinish.client.ui.words import Language
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LadderStep:
-    """One step from the baseline on. name: what changed, by language; ms: the median; times: of the baseline's."""
+    """One step from the baseline on. rung: its key; name: what it is called, by language; ms: the median latency.
 
+    times: the baseline's median over its own.
+    """
+
+    rung: str
     name: Mapping[Language, str]
     ms: float
     times: float

@@ -14,6 +14,7 @@ from photofinish.client.ui.processes.board import SideNumbers
 from photofinish.client.ui.processes.child import ChildStatus
 from photofinish.client.ui.processes.side import Side
 from photofinish.client.ui.words import Language, PageWords
+from photofinish.model_card import DEMO_WEIGHTS
 from tests.builders import build_card
 
 FACTS = {"name": "clip.mp4", "size_wh": (1280, 720), "frames_per_s": 29.97, "is_live": False, "is_reduced": False}
@@ -189,3 +190,11 @@ def test_the_page_speaks_chinese() -> None:
     assert screen["machine"] == "a machine · 2 核 · 无 GPU"
     assert screen["sides"]["optimised"]["how"].endswith("共享内存")
     assert screen["footnote"] == "两侧在同一服务器上同时运行。延迟从取帧算起，到得出检测框为止，取最近至少 30 帧。"
+
+
+@pytest.mark.parametrize(("source", "is_said"), [("synthetic?seed=2", False), ("0", True), ("street.mp4", True)])
+def test_the_demo_detector_says_that_it_knows_drawn_streets_only(source: str, is_said: bool) -> None:
+    sides = {"baseline": build_side(1.0, 1.0, weights=DEMO_WEIGHTS), "optimised": build_side(1.0, 1.0)}
+    choice = Choice(source=source, baseline="toy_a", optimised="toy_b")
+    said = [text for text in shown(sides=sides, choice=choice)["warnings"] if "WEIGHTS=best.pt" in text]
+    assert bool(said) is is_said

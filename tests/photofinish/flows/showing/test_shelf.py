@@ -1,0 +1,71 @@
+"""Variants that the server has not loaded are loaded by a new start on the same ports; a failure goes back."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from photofinish.errors import ModelRepositoryError
+from photofinish.flows.showing.shelf import PublishedShelf
+from photofinish.server.triton.embedded import ServerEndpoint
+from tests.perf.toy_repository import write_toy_repository
+
+
+class CountedServer:
+    """Stands for the embedded server: knows what it was asked to serve, and at which ports."""
+
+    def __init__(self, names: tuple[str, ...], at: ServerEndpoint | None, started: list[tuple[str, ...]]) -> None:
+        self._names, self._at, self._started = names, at, started
+        self.is_running = False
+
+    @property
+    def endpoint(self) -> ServerEndpoint:
+        url = self._at.grpc_url if self._at else "127.0.0.1:7"
+        return ServerEndpoint(grpc_url=url, http_url=url, metrics_url=url, pid=1, kind="embedded")
+
+    def __enter__(self) -> CountedServer:
+        if "broken" in self._names:
+            raise ModelRepositoryError("model broken cannot be loaded")
+        self._started.append(self._names)
+        self.is_running = True
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self.is_running = False
+
+    def is_alive(self) -> bool:
+        return self.is_running
+
+
+def test_what_is_wanted_is_loaded_and_what_cannot_be_goes_back(tmp_path: Path) -> None:
+    started: list[tuple[str, ...]] = []
+    shelf = PublishedShelf(tmp_path, ("a", "b"), lambda names, at: CountedServer(names, at, started))  # type: ignore
+    with shelf:
+        at = shelf.endpoint
+        shelf.load(("b", "a"))
+        assert started == [("a", "b")], "what it serves already needs no new start"
+        shelf.load(("a", "c"))
+        assert started[-1] == ("a", "c")
+        with pytest.raises(ModelRepositoryError, match="broken"):
+            shelf.load(("a", "broken"))
+        assert started[-1] == ("a", "c")
+        assert shelf.server.endpoint.grpc_url == at.grpc_url
+        shelf.server.stop()
+        assert shelf.is_stopped_by_user(threading.Event()) is False
+        shelf.restart()
+        stop = threading.Event()
+        stop.set()
+        assert shelf.is_stopped_by_user(stop) is True
+        last = shelf.server
+    assert not last.is_alive()
+
+
+def test_every_published_variant_that_can_run_here_is_on_the_shelf(tmp_path: Path) -> None:
+    write_toy_repository(tmp_path, published_ns=1)
+    shelf = PublishedShelf(tmp_path, (), lambda names, at: None, has_gpu=lambda: False)  # type: ignore
+    assert set(shelf.cards()) == {"toy_torch_fp32_tensor", "toy_onnx_fp32"}
