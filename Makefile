@@ -43,6 +43,8 @@ $(READY): pyproject.toml constraints.txt
 	    echo "an NVIDIA GPU is here: ONNX Runtime with CUDA instead of the CPU build" >&2; \
 	    $(BIN)/uv pip uninstall --quiet --python $(BIN)/python onnxruntime && \
 	    $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt onnxruntime-gpu; \
+	    echo "and PyNvVideoCodec, which decodes cameras on the GPU" >&2; \
+	    $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[nvdec]'; \
 	fi
 	@touch $@
 

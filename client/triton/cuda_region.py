@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import importlib
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,11 +40,52 @@ def check(runtime: Any, function: str, *args: Any) -> tuple[Any, ...]:
     return tuple(results)
 
 
+@dataclass(frozen=True, slots=True)
+class SharedGpu:
+    """A GPU that client and server share: its number here, and at the server, which may see others than we do."""
+
+    here: int = 0
+    at_server: int = 0
+
+
+FIRST_GPU = SharedGpu()
+_NAME_PREFIX = "cuda/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CudaRegionName:
+    """How another process of this machine finds a region: its GPU, CUDA's handle of the memory, and its size."""
+
+    device_id: int
+    handle: bytes
+    byte_size: int
+    name: str
+
+    def __str__(self) -> str:
+        """The text that `cuda_region_from_text` reads."""
+        return f"{_NAME_PREFIX}{self.device_id}/{self.byte_size}/{self.name}/{self.handle.hex()}"
+
+
+def is_cuda_region(text: str) -> bool:
+    """Whether a region's text names memory of a GPU."""
+    return text.startswith(_NAME_PREFIX)
+
+
+def cuda_region_from_text(text: str) -> CudaRegionName:
+    """The region that the text names. Raises ValueError."""
+    words = text.removeprefix(_NAME_PREFIX).split("/")
+    if not is_cuda_region(text) or len(words) != 4:
+        raise ValueError(f"a GPU's region is {_NAME_PREFIX}device/size/name/handle, got {text[:40]!r}")
+    return CudaRegionName(
+        device_id=int(words[0]), byte_size=int(words[1]), name=words[2], handle=bytes.fromhex(words[3])
+    )
+
+
 class CudaRegion:
     """A page-locked `array` that callers write, and its copy on the GPU that requests name.
 
     The server must run on the same machine and see the same GPU; both count GPUs alike unless
-    CUDA_VISIBLE_DEVICES differs.
+    CUDA_VISIBLE_DEVICES differs. on_device: by this text a process of the same user writes rows on the GPU itself.
     """
 
     direct = ""
@@ -56,10 +98,12 @@ class CudaRegion:
         register: Callable[[str, bytes, int, int], None],
         unregister: Callable[[str], None],
         device_id: int = 0,
+        server_device_id: int | None = None,
         runtime: Any = None,
     ) -> None:
         """Allocate and register: register(name, raw handle, device, byte_size) and unregister(name) ask the server.
 
+        device_id: the GPU as this process counts; server_device_id: as the server does, None for alike.
         Raises TransportError when this machine cannot, InferenceError when the server refuses.
         """
         self.name = region_name()
@@ -77,18 +121,37 @@ class CudaRegion:
             self._stream = self._call_with_undo("cudaStreamCreate", undo="cudaStreamDestroy")
             (handle,) = check(runtime, "cudaIpcGetMemHandle", self._device_pointer)
             raw_handle = ctypes.string_at(handle.getPtr(), HANDLE_BYTES)
-            register(self.name, raw_handle, device_id, byte_size)
+            self.on_device = str(
+                CudaRegionName(device_id=device_id, handle=raw_handle, byte_size=byte_size, name=self.name)
+            )
+            register(self.name, raw_handle, device_id if server_device_id is None else server_device_id, byte_size)
         except BaseException:
             self._free()
             raise
 
-    def deliver(self, byte_size: int) -> None:
-        """Copy the pictures to the GPU and wait until they are there."""
+    def deliver(self, byte_size: int, without: Iterable[int] = ()) -> None:
+        """Copy the pictures to the GPU and wait until they are there, but for rows that were written there already."""
         runtime = self._runtime
         check(runtime, "cudaSetDevice", self._device_id)
         to_device = runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
-        source = self.array.ctypes.data
-        check(runtime, "cudaMemcpyAsync", self._device_pointer, source, byte_size, to_device, self._stream)
+        source, row_bytes = self.array.ctypes.data, self.array[:1].nbytes
+        begin = 0
+        for row in (*sorted(set(without)), None):
+            end = byte_size if row is None else min(row * row_bytes, byte_size)
+            if end > begin:
+                place = int(self._device_pointer) + begin
+                check(runtime, "cudaMemcpyAsync", place, source + begin, end - begin, to_device, self._stream)
+            begin = end if row is None else end + row_bytes
+        check(runtime, "cudaStreamSynchronize", self._stream)
+
+    def move_on_device(self, target: int, source: int) -> None:
+        """Copy a row that was written on the GPU to another row's place there."""
+        runtime, row_bytes = self._runtime, self.array[:1].nbytes
+        check(runtime, "cudaSetDevice", self._device_id)
+        begin = int(self._device_pointer)
+        on_device = runtime.cudaMemcpyKind.cudaMemcpyDeviceToDevice
+        places = (begin + target * row_bytes, begin + source * row_bytes)
+        check(runtime, "cudaMemcpyAsync", *places, row_bytes, on_device, self._stream)
         check(runtime, "cudaStreamSynchronize", self._stream)
 
     def close(self) -> None:

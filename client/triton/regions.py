@@ -9,7 +9,7 @@ import mmap
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,15 +36,20 @@ class InputRegion(Protocol):
     """The memory of one slot. `array` is what the caller writes pictures into.
 
     name: what requests call it by; "" when pictures travel inside the request. direct: what tells the embedded server
-    where the memory is, so that it is read without a copy; "" for none.
+    where the memory is, so that it is read without a copy; "" for none. on_device: by what another process finds the
+    memory on a GPU, so that it writes pictures there; "" for none.
     """
 
     array: npt.NDArray[Any]
     name: str
     direct: str
+    on_device: str
 
-    def deliver(self, byte_size: int) -> None:
-        """Bring the first `byte_size` bytes of `array` to where the server reads them."""
+    def deliver(self, byte_size: int, without: Iterable[int] = ()) -> None:
+        """Bring the first `byte_size` bytes of `array` to where the server reads them, but for rows already there."""
+
+    def move_on_device(self, target: int, source: int) -> None:
+        """Copy a row that another process wrote on the GPU to another row's place there."""
 
     def close(self) -> None:
         """Give the memory back, here and on the server."""
@@ -55,12 +60,16 @@ class BytesRegion:
 
     name = ""
     direct = ""
+    on_device = ""
 
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
         self.array = np.zeros(shape, dtype=dtype)
 
-    def deliver(self, byte_size: int) -> None:
+    def deliver(self, byte_size: int, without: Iterable[int] = ()) -> None:
         """Nothing to do: the message carries them."""
+
+    def move_on_device(self, target: int, source: int) -> None:
+        """Nothing was written on a GPU."""
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -74,6 +83,8 @@ class SystemRegion:
     open the memory by it, and see by the lock whether it is still used. Whoever names the memory to them must know
     its random name, too.
     """
+
+    on_device = ""
 
     def __init__(
         self,
@@ -111,8 +122,11 @@ class SystemRegion:
         self.direct = f"{os.getpid()}/{descriptor}/{os.fstat(descriptor).st_ino}/{self.name}"
         self.array: npt.NDArray[Any] = np.frombuffer(memory, dtype=dtype).reshape(shape)
 
-    def deliver(self, byte_size: int) -> None:
+    def deliver(self, byte_size: int, without: Iterable[int] = ()) -> None:
         """Nothing to do: the server reads the same memory."""
+
+    def move_on_device(self, target: int, source: int) -> None:
+        """Nothing was written on a GPU."""
 
     def close(self) -> None:
         """Make the server let go; a server that is gone already has. The memory goes with its last view."""

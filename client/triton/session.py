@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from photofinish.access.token import access_to
-from photofinish.client.triton.cuda_region import CudaRegion
+from photofinish.client.triton.cuda_region import FIRST_GPU, CudaRegion, SharedGpu
 from photofinish.client.triton.grpc_caller import GrpcCaller, call_grpc
 from photofinish.client.triton.http_caller import HttpCaller, http_address
 from photofinish.client.triton.regions import BytesRegion, InputRegion, SystemRegion, TransportError, is_orphaned
@@ -45,13 +45,15 @@ class Caller(Protocol):
 class Slot:
     """Room for one request: write into `input_array` (batch, …), then submit.
 
-    sent_ns and received_ns: perf_counter_ns around the latest call.
+    sent_ns and received_ns: perf_counter_ns around the latest call. rows_on_device: those that another process has
+    written into the memory that `on_device` names, for the next request alone.
     """
 
     def __init__(self, region: InputRegion, caller: Caller) -> None:
         self.input_array = region.array
         self.sent_ns = 0
         self.received_ns = 0
+        self.rows_on_device: frozenset[int] = frozenset()
         self._region = region
         self._caller = caller
 
@@ -60,11 +62,21 @@ class Slot:
         """Where other processes of this user find the memory: see InputRegion."""
         return self._region.direct
 
+    @property
+    def on_device(self) -> str:
+        """Where other processes of this user find the memory on a GPU: see InputRegion."""
+        return self._region.on_device
+
+    def move_on_device(self, target: int, source: int) -> None:
+        """Bring a row that was written on the GPU to another row's place."""
+        self._region.move_on_device(target, source)
+
     def infer(self, count: int, timeout_s: float) -> npt.NDArray[np.float32]:
         """Send the first `count` pictures and wait for the first output."""
         self.sent_ns = time.perf_counter_ns()
         byte_size = self.input_array[:count].nbytes
-        self._region.deliver(byte_size)
+        rows, self.rows_on_device = self.rows_on_device, frozenset()
+        self._region.deliver(byte_size, rows)
         output = self._caller.call(count, byte_size, timeout_s)
         self.received_ns = time.perf_counter_ns()
         return output
@@ -92,10 +104,12 @@ class Session:
         slots: int = 4,
         batch_size: int = 1,
         timeout_s: float = 10.0,
+        gpu: SharedGpu = FIRST_GPU,
         on_notice: Callable[[str], None] = ignore_notice,
     ) -> None:
         """Connect and allocate. transport "auto" takes shared memory where the server accepts it, else gRPC.
 
+        gpu: where memory shared with the server on a GPU lies; that of the instance that reads it is the fastest.
         http_url: host:port of Triton's HTTP endpoint; None takes what an embedded server has written down, else the
         port below gRPC's, as Triton has it by default.
         """
@@ -112,6 +126,7 @@ class Session:
         self.model = model
         self.batch_size = batch_size
         self.timeout_s = timeout_s
+        self._gpu = gpu
         self._channel: Any = grpc.insecure_channel(self.url, options=channel_options(self.url))
         self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._pool = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="photofinish-session")
@@ -222,7 +237,14 @@ class Session:
         elif transport.memory == "system":
             region = SystemRegion(shape, dtype, register=self._register_system, unregister=self._unregister_system)
         else:
-            region = CudaRegion(shape, dtype, register=self._register_cuda, unregister=self._unregister_cuda)
+            region = CudaRegion(
+                shape,
+                dtype,
+                register=self._register_cuda,
+                unregister=self._unregister_cuda,
+                device_id=self._gpu.here,
+                server_device_id=self._gpu.at_server,
+            )
         if transport.call == "grpc":
             return Slot(region, GrpcCaller(self._stub, self.url, self.model, region, metadata=self._metadata))
         address, token = self._http_address, self._http_token

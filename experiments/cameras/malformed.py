@@ -26,6 +26,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from photofinish.client.cameras.decode.camera import DecodedCamera
+from photofinish.client.cameras.decode.codec import CpuDecoder
 from photofinish.client.cameras.ingest.figures import IngestError
 from photofinish.client.cameras.ingest.rtsp_reader import read_rtsp
 from photofinish.client.cameras.rtsp.messages import RtspMessage, RtspParser, interleaved_bytes, message_bytes
@@ -165,7 +166,7 @@ class Decoding:
     def __init__(self, tally: Tally, part: Part) -> None:
         self._tally = tally
         self._part = part
-        self._camera = DecodedCamera(DecodeCamera(camera="spoilt", frames_per_s=100))
+        self._camera = DecodedCamera(DecodeCamera(camera="spoilt", frames_per_s=100), CpuDecoder)
 
     def on_line(self, line: str) -> None:
         """Nobody reads it."""

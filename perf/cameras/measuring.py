@@ -11,6 +11,7 @@ from typing import Any
 
 from photofinish.client.cameras.streams.launch import StreamProcesses
 from photofinish.client.cameras.supervise.cell import CameraCell
+from photofinish.client.cameras.supervise.gpus import decode_plan
 from photofinish.client.cameras.supervise.model_service import ServerAddress
 from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.client.cameras.values.status import CellStatus, DropCount
@@ -92,6 +93,7 @@ async def measure_step(count: int, plan: StepPlan, on_progress: Callable[[str], 
             outputs=[ear],
             ingest_processes=-(-count // CAMERAS_A_PROCESS),
             decode_processes=max(usable_cores() // 2, 1),
+            decoding=decode_plan(),
             log_folder=plan.log_folder,
             on_notice=notes.append,
         )

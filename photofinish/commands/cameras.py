@@ -84,6 +84,14 @@ def check(file: Path, watch_s: float) -> None:
 @click.option(
     "--decoders", "decode_processes", type=click.IntRange(1, 64), help="Processes. Default: half of the cores."
 )
+@click.option(
+    "--decode",
+    type=click.Choice(["auto", "cpu", "gpu"]),
+    default="auto",
+    show_default=True,
+    help='What decodes cameras whose row says "auto": a GPU where there is one, or the CPU.',
+)
+@click.option("--gpus", default="0", show_default=True, help="GPUs that decode and infer, such as 0,1, or all.")
 @click.option("--status-host", default=LOOPBACK, show_default=True, help="Address of status and metrics.")
 @click.option("--status-port", type=click.IntRange(0, 65535), help="Their port; default: the first free from 7870.")
 @click.option("--page/--no-page", default=True, show_default=True, help="A page that shows the cameras.")

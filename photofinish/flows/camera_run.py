@@ -18,11 +18,13 @@ from photofinish.client.cameras.endpoint.board import CellBoard
 from photofinish.client.cameras.list.reading import cameras_from_file
 from photofinish.client.cameras.streams.launch import StreamProcesses
 from photofinish.client.cameras.supervise.cell import CameraCell
+from photofinish.client.cameras.supervise.gpus import decode_plan
 from photofinish.client.cameras.supervise.model_service import ServerAddress
 from photofinish.client.cameras.supervise.tables import status_table, summary_line, total_count
-from photofinish.client.cameras.values.camera import Camera
+from photofinish.client.cameras.values.camera import Camera, DecodeChoice
 from photofinish.client.cameras.values.status import CellStatus
 from photofinish.client.pipeline.opening import choose_model
+from photofinish.client.triton.cuda_region import SharedGpu
 from photofinish.errors import ConfigError, PhotofinishError, ServerError
 from photofinish.flows import tell
 from photofinish.flows.camera.outputs import OutputWishes, outputs_from_wishes
@@ -31,6 +33,7 @@ from photofinish.flows.camera.watch import WatchPlan, watched
 from photofinish.flows.cameras import read_list
 from photofinish.machine.processor import usable_cores
 from photofinish.server.triton.embedded import EmbeddedServer
+from photofinish.server.triton.process import default_log_path
 
 CAMERAS_A_PROCESS = 150
 LOOK_EVERY_S = 1.0
@@ -61,6 +64,8 @@ class CameraRun:
         seconds: float | None,
         ingest_processes: int | None,
         decode_processes: int | None,
+        decode: DecodeChoice,
+        gpus: str,
         watch: WatchPlan,
     ) -> None:
         self._file = file
@@ -77,10 +82,11 @@ class CameraRun:
         self._seconds = seconds
         self._ingest_processes, self._decode_processes = ingest_processes, decode_processes
         self._plan = watch
+        self._decoding = decode_plan(decode, gpus)
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._last_note = ""
-        self._ending: asyncio.Future[None] | None = None
+        self._ending: asyncio.Future[list[None]] | None = None
 
     async def run(self) -> None:
         """Watch until the end, then say what became of every frame."""
@@ -91,19 +97,21 @@ class CameraRun:
         async with contextlib.AsyncExitStack() as stack:
             streams, cameras = await self._cameras(stack)
             require_recordable(cameras, self._recording)
-            embedded = await self._server(stack)
-            address = (
-                address_of(embedded) if embedded else ServerAddress(grpc_url=self._url or "", http_url=self._http_url)
-            )
+            tell(f"Decoding: {self._decoding.sentence}")
+            embedded = await self._servers(stack)
+            addresses = [address_of(server) for server in embedded] or [
+                ServerAddress(grpc_url=self._url or "", http_url=self._http_url)
+            ]
             board = CellBoard()
             receivers = outputs_from_wishes(self._wishes, self._note)
             outputs = recorded(receivers, self._recording, cameras, lambda: cell.writer, self._note)
             cell = CameraCell(
-                address,
+                addresses,
                 variant=self._variant,
                 outputs=[board, *outputs],
                 ingest_processes=self._ingest_processes or -(-len(cameras) // CAMERAS_A_PROCESS),
                 decode_processes=self._decode_processes or max(usable_cores() // 2, 1),
+                decoding=self._decoding,
                 on_notice=self._note,
             )
             cell.apply(cameras)
@@ -111,16 +119,17 @@ class CameraRun:
                 await self._watch(cell, embedded, streams)
                 status = cell.status()
                 await cell.stop_serving()
-                if embedded is not None:  # beside the rest: all of it is to end within three seconds
-                    self._ending = asyncio.ensure_future(asyncio.to_thread(embedded.stop))
+                if embedded:  # beside the rest: all of it is to end within three seconds
+                    stops = (asyncio.to_thread(server.stop) for server in embedded)
+                    self._ending = asyncio.gather(*stops)
         self._tell_end(cell, status, streams)
 
-    async def _watch(self, cell: CameraCell, embedded: EmbeddedServer | None, streams: StreamProcesses | None) -> None:
+    async def _watch(self, cell: CameraCell, embedded: list[EmbeddedServer], streams: StreamProcesses | None) -> None:
         tasks = [asyncio.ensure_future(self._show(cell))]
         if self._file is not None:
             tasks.append(asyncio.ensure_future(self._follow_list(cell, self._file)))
-        if embedded is not None:
-            tasks.append(asyncio.ensure_future(self._keep_server(cell, embedded)))
+        for place, server in enumerate(embedded):
+            tasks.append(asyncio.ensure_future(self._keep_server(cell, server, place)))
         if self._seconds is not None:
             asyncio.get_running_loop().call_later(self._seconds, self._stop.set)
         try:
@@ -141,22 +150,30 @@ class CameraRun:
         )
         return streams, cameras_of_run(streams.cameras(self._frames_per_s), self._recording)
 
-    async def _server(self, stack: contextlib.AsyncExitStack) -> EmbeddedServer | None:
-        """A server of our own with the chosen variant, unless another one was named."""
+    async def _servers(self, stack: contextlib.AsyncExitStack) -> list[EmbeddedServer]:
+        """A server of our own with the chosen variant, or one for each of several GPUs; none if another was named."""
         if self._url:
-            return None
+            return []
         from photofinish.export.publishing.cards import card_from_directory
         from photofinish.server.triton.run_folder import models_in
 
         cards = {name: card_from_directory(self._repository / name) for name in models_in(self._repository)}
         name = choose_model(cards, self._variant or None, where=str(self._repository), on_notice=self._note)
-        server = EmbeddedServer(self._repository, models=(name,), on_progress=self._note)
-        stack.push_async_callback(self._end_server, server)
-        await asyncio.to_thread(server.__enter__)
-        return server
+        numbers = [int(device) for device in self._decoding.devices if device.isdigit()]
+        servers = [
+            EmbeddedServer(self._repository, models=(name,), gpu=gpu, log_path=log_of_gpu(gpu), on_progress=self._note)
+            for gpu in (numbers or (None,))
+        ]
+        for server in servers:
+            stack.push_async_callback(self._end_server, server)
+            await asyncio.to_thread(server.__enter__)
+        return servers
 
     async def _end_server(self, server: EmbeddedServer) -> None:
-        await (self._ending or asyncio.to_thread(server.stop))
+        if self._ending is not None:
+            await self._ending
+        else:
+            await asyncio.to_thread(server.stop)
 
     async def _show(self, cell: CameraCell) -> None:
         """The table where somebody looks, else a line every ten seconds."""
@@ -206,7 +223,7 @@ class CameraRun:
                 f"{file} read again: {', '.join(changes[:10]) or 'nothing changed'}{', …' if len(changes) > 10 else ''}"
             )
 
-    async def _keep_server(self, cell: CameraCell, server: EmbeddedServer) -> None:
+    async def _keep_server(self, cell: CameraCell, server: EmbeddedServer, place: int) -> None:
         """Start the server again when it ends by itself; cameras go on, and say what they lose meanwhile."""
         while True:
             await asyncio.sleep(0.2)
@@ -220,7 +237,7 @@ class CameraRun:
                 self._note(f"the server cannot be started: {exc}; trying again")
                 await asyncio.sleep(SERVER_PAUSE_S)
                 continue
-            cell.move_to(address_of(server))
+            cell.move_to(address_of(server), place)
 
     def _note(self, text: str) -> None:
         """Something that an operator should know, with its time."""
@@ -246,9 +263,16 @@ class CameraRun:
             tell(verdict)
 
 
+def log_of_gpu(gpu: int | None) -> Path | None:
+    """The log of the server of one GPU of several; None for the usual one."""
+    usual = default_log_path()
+    return usual.with_stem(f"{usual.stem}-gpu{gpu}") if gpu else None
+
+
 def address_of(server: EmbeddedServer) -> ServerAddress:
-    """Where an embedded server answers."""
-    return ServerAddress(grpc_url=server.endpoint.grpc_url, http_url=server.endpoint.http_url)
+    """Where an embedded server answers, and the GPU on which memory is shared with it."""
+    at = server.endpoint
+    return ServerAddress(grpc_url=at.grpc_url, http_url=at.http_url, gpu=SharedGpu(here=server.gpu or 0))
 
 
 def size_from_text(text: str) -> tuple[int, int]:

@@ -48,7 +48,8 @@ class EmbeddedServer:
     models: names to load, all of the repository when empty. A port of 0 takes any free one. The block begins when
     every model is ready, and raises ModelRepositoryError with the model and Triton's reason when one cannot be loaded,
     ServerError when the server itself cannot run. The server also ends when this process dies, in whatever way.
-    is_open: everybody who reaches the ports is answered, with or without the server's token.
+    is_open: everybody who reaches the ports is answered, with or without the server's token. gpu: the one GPU that it
+    sees, as this process counts; None for all.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class EmbeddedServer:
         log_path: Path | None = None,
         ready_timeout_s: float = 300.0,
         is_open: bool = False,
+        gpu: int | None = None,
         on_progress: Callable[[str], None] = print_progress,
     ) -> None:
         self.log_path = (log_path or default_log_path()).absolute()
@@ -71,6 +73,7 @@ class EmbeddedServer:
         self._ready_timeout_s = ready_timeout_s
         self._on_progress = on_progress
         self._is_open = is_open
+        self.gpu = gpu
         self._token = ""
         self._process: ServerProcess | None = None
         self._endpoint: ServerEndpoint | None = None
@@ -111,7 +114,9 @@ class EmbeddedServer:
         deadline = time.monotonic() + self._ready_timeout_s
         bridge = bridge_library(self._on_progress)
         self._token = "" if self._is_open else new_token()
-        self._process = ServerProcess(files, self._repository, models, ports, self.log_path, bridge, self._token)
+        self._process = ServerProcess(
+            files, self._repository, models, ports, self.log_path, bridge, self._token, self.gpu
+        )
         self._endpoint = ServerEndpoint(
             grpc_url=f"{LOOPBACK}:{ports.grpc}",
             http_url=f"{LOOPBACK}:{ports.http}",

@@ -90,6 +90,14 @@ def server_environment(folder: Path, files: TritonFiles, inherited: Mapping[str,
     }
 
 
+def one_gpu(gpu: int | None, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What lets a server see one GPU, by its number among those that this process sees; nothing for all."""
+    if gpu is None:
+        return {}
+    visible = [name.strip() for name in inherited.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return {"CUDA_VISIBLE_DEVICES": visible[gpu] if gpu < len(visible) else str(gpu)}
+
+
 def preloaded(bridge: Path | None, inherited: Mapping[str, str]) -> dict[str, str]:
     """What the server's program alone gets beside: the bridge before Triton's library, to say which models are ready.
 

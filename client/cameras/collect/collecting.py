@@ -95,7 +95,7 @@ class CameraCollection:
         writing = asyncio.ensure_future(self._keep_answers())
         waiting = [seat for seat in self._seats.values() if not seat.state.is_complete]
         for seat in waiting:
-            self._crew.place(seat.camera.name)
+            self._crew.place(seat.camera)
         try:
             await self._crew.open()
             await self._go_through(waiting)

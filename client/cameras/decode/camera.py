@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from av.video.frame import VideoFrame
-
-from photofinish.client.cameras.decode.codec import UnitDecoder
 from photofinish.client.cameras.decode.sampling import Sampler
-from photofinish.client.cameras.values.access_unit import AccessUnit
+from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
 from photofinish.client.cameras.values.outcome import DueFrame
 from photofinish.client.cameras.wire.messages import DecodeCamera, DecodeReport, DecodeState, OpenStream
-from photofinish.client.sources.converting import BgrConverter
 from photofinish.errors import SourceError
 
 LATE_S = 0.5
@@ -24,22 +22,56 @@ STALE_S = 1.0
 """Pictures older than this are decoded for those behind them, and not told of."""
 BEHIND_NS = 2 * 10**9
 """For so long after it left something out, this is what was wrong."""
+MAX_WANTED = 32
 
 
-class DecodedCamera:
+class DecodedPicture(Protocol):
+    """A decoded picture, wherever it lies."""
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height."""
+
+
+PictureT = TypeVar("PictureT", bound=DecodedPicture)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded(Generic[PictureT]):
+    """A picture, and the unit that it was coded in: with reordered pictures an earlier one than was handed over."""
+
+    picture: PictureT
+    unit: AccessUnit
+
+
+class PictureDecoder(Protocol[PictureT]):
+    """Decodes one connection's units in their order."""
+
+    def decode(self, unit: AccessUnit) -> Decoded[PictureT] | None:
+        """The picture that is there now, if one is. Raises SourceError when the unit cannot be decoded."""
+
+
+class DecodedCamera(Generic[PictureT]):
     """Takes units as they come; `step` decodes one. held: the newest wanted picture, with what is told of it.
 
     state: as in DecodeReport.
     """
 
-    def __init__(self, wish: DecodeCamera, clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
+    def __init__(
+        self,
+        wish: DecodeCamera,
+        make_decoder: Callable[[StreamInfo], PictureDecoder[PictureT]],
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        """make_decoder(info): a decoder for a connection. Raises SourceError for a coding that it does not know."""
         self.name = wish.camera
-        self.held: tuple[VideoFrame, DueFrame] | None = None
-        self.converter = BgrConverter(threads=1)
+        self.held: tuple[PictureT, DueFrame] | None = None
+        self._make_decoder = make_decoder
+        self._wanted_ns: OrderedDict[int, None] = OrderedDict()
         self._wish = wish
         self._clock_ns = clock_ns
         self._units: deque[AccessUnit] = deque()
-        self._decoder: UnitDecoder | None = None
+        self._decoder: PictureDecoder[PictureT] | None = None
         self._sampler = self._sampler_for("")
         self._connection = 0
         self._sequence = 0
@@ -69,7 +101,7 @@ class DecodedCamera:
         self._needs_keyframe = True
         self._sampler = self._sampler_for(opened.info.codec)
         try:
-            self._decoder = UnitDecoder(opened.info)
+            self._decoder = self._make_decoder(opened.info)
             self.state, self._message = "before_keyframe", ""
         except SourceError as exc:
             self._decoder = None
@@ -107,13 +139,20 @@ class DecodedCamera:
             self._passed_over += 1
             return None
         self._needs_keyframe = False
+        if is_wanted:
+            self._wanted_ns[unit.captured_ns] = None
+            if len(self._wanted_ns) > MAX_WANTED:
+                self._wanted_ns.popitem(last=False)
         try:
-            frame = self._decoder.decode(unit)
+            decoded = self._decoder.decode(unit)
         except SourceError as exc:
             self._fail(str(exc))
             return None
-        if frame is None:
+        if decoded is None:
             return None
+        picture, unit = decoded.picture, decoded.unit
+        is_wanted = unit.captured_ns in self._wanted_ns
+        self._wanted_ns.pop(unit.captured_ns, None)
         self._decoded += 1
         now_ns = self._clock_ns()
         if now_ns - unit.arrived_ns > STALE_S * 1e9:
@@ -131,10 +170,10 @@ class DecodedCamera:
             arrived_ns=unit.arrived_ns,
             decoded_ns=now_ns,
             clock=unit.clock,
-            size_wh=(frame.width, frame.height),
+            size_wh=picture.size_wh,
             connection=unit.connection,
         )
-        self.held = (frame, told)
+        self.held = (picture, told)
         return told
 
     def report(self) -> DecodeReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import av
@@ -10,7 +11,9 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from photofinish.client.cameras.decode.camera import Decoded
 from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
+from photofinish.client.sources.converting import BgrConverter
 from photofinish.errors import SourceError, reason_from_error
 
 
@@ -50,3 +53,30 @@ class UnitDecoder:
         if frame is not None and frame.is_corrupt:
             raise SourceError(f"{self.codec} with parts missing")
         return frame
+
+
+@dataclass(frozen=True, slots=True)
+class CpuPicture:
+    """A decoded frame, and what makes an array of it."""
+
+    frame: VideoFrame
+    converter: BgrConverter
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.frame.width, self.frame.height
+
+
+class CpuDecoder:
+    """A UnitDecoder whose pictures come with their unit: on the CPU always the one that was handed over."""
+
+    def __init__(self, info: StreamInfo) -> None:
+        """Raises SourceError for a coding that this FFmpeg has no decoder for."""
+        self._units = UnitDecoder(info)
+        self._converter = BgrConverter(threads=1)
+
+    def decode(self, unit: AccessUnit) -> Decoded[CpuPicture] | None:
+        """The picture; None when the unit gives none. Raises SourceError when it cannot be decoded."""
+        frame = self._units.decode(unit)
+        return None if frame is None else Decoded(CpuPicture(frame, self._converter), unit)

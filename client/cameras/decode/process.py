@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from photofinish.client.cameras.decode.camera import DecodedCamera
+from photofinish.client.cameras.decode.codec import CpuDecoder, CpuPicture
 from photofinish.client.cameras.decode.writing import RegionMaps, write_held_frame
 from photofinish.client.cameras.values.access_unit import AccessUnit
 from photofinish.client.cameras.wire.child import decoder_socket, greet_owner, run_child
@@ -27,7 +28,7 @@ class DecodeProcess:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._owner: Link | None = None
-        self._cameras: dict[str, DecodedCamera] = {}
+        self._cameras: dict[str, DecodedCamera[CpuPicture]] = {}
         self._opened: dict[str, OpenStream] = {}
         self._turns: dict[str, None] = {}
         self._maps = RegionMaps()
@@ -53,7 +54,7 @@ class DecodeProcess:
             if camera is not None:
                 camera.change(value)
                 return
-            self._cameras[value.camera] = camera = DecodedCamera(value)
+            self._cameras[value.camera] = camera = DecodedCamera(value, CpuDecoder)
             if (opened := self._opened.get(value.camera)) is not None:
                 camera.open_stream(opened)
         elif isinstance(value, ForgetCamera):

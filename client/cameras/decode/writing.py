@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.client.cameras.decode.camera import DecodedCamera
+from photofinish.client.cameras.decode.codec import CpuPicture
 from photofinish.client.cameras.wire.messages import FrameWritten, WriteFrame
 from photofinish.client.triton.tensors import write_input
 from photofinish.errors import SourceError, reason_from_error
@@ -54,14 +55,14 @@ def _memory_from_region(region: str) -> mmap.mmap:
         os.close(opened)
 
 
-def write_held_frame(camera: DecodedCamera | None, wish: WriteFrame, maps: RegionMaps) -> FrameWritten:
+def write_held_frame(camera: DecodedCamera[CpuPicture] | None, wish: WriteFrame, maps: RegionMaps) -> FrameWritten:
     """Write the newest picture of the camera where the owner wants it, and say which it was."""
     if camera is None or camera.held is None:
         return FrameWritten(request=wish.request, camera=wish.camera, frame=None, message="no picture is held")
-    frame, told = camera.held
+    picture, told = camera.held
     try:
         out = maps.array(wish.region, wish.shape, wish.datatype)[wish.position]
-        image = camera.converter.image_from_frame(frame)
+        image = picture.converter.image_from_frame(picture.frame)
         letterbox = write_input(image, wish.contract, wish.input_wh, out)
     except (SourceError, av.FFmpegError, ValueError, MemoryError, IndexError) as exc:
         return FrameWritten(request=wish.request, camera=wish.camera, frame=None, message=reason_from_error(exc))

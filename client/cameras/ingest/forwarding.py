@@ -61,6 +61,22 @@ class DecoderLink:
         if not kept.is_waiting:
             link.send(unit)
 
+    def hand_over(self, camera: str, other: DecoderLink) -> None:
+        """Have another decoder decode a camera from now on; it gets what was kept, and begins in the middle."""
+        kept = self._cameras.pop(camera, None)
+        if kept is None:
+            return
+        if self._link is not None:
+            self._link.send(ForgetCamera(camera=camera))
+        other.take(kept)
+
+    def take(self, kept: _Kept) -> None:
+        """What another link kept of a camera."""
+        self._cameras[kept.opened.camera] = kept
+        kept.is_waiting = False
+        if self._link is not None:
+            _send_kept(self._link, kept)
+
     def forget(self, camera: str) -> None:
         """Have nothing to do with a camera any more."""
         if self._cameras.pop(camera, None) is not None and self._link is not None:
@@ -81,10 +97,14 @@ class DecoderLink:
                 await asyncio.sleep(RETRY_S)
                 continue
             for kept in self._cameras.values():
-                link.send(kept.opened)
-                for unit in kept.units:
-                    link.send(unit)
+                _send_kept(link, kept)
             self._link = link
             await lost.wait()
             self._link = None
             lost.clear()
+
+
+def _send_kept(link: Link, kept: _Kept) -> None:
+    link.send(kept.opened)
+    for unit in kept.units:
+        link.send(unit)

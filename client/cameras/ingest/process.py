@@ -17,7 +17,7 @@ from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.status import IngestReport
 from photofinish.client.cameras.wire.child import greet_owner, run_child
 from photofinish.client.cameras.wire.link import Link
-from photofinish.client.cameras.wire.messages import ForgetCamera, OpenStream, WatchCamera
+from photofinish.client.cameras.wire.messages import ForgetCamera, OpenStream, SendTo, WatchCamera
 
 REPORT_EVERY_S = 1.0
 
@@ -45,20 +45,28 @@ class IngestProcess:
         if isinstance(value, WatchCamera):
             self._forget(value.camera.name)
             self._watch(value.camera, value.decoder)
+        elif isinstance(value, SendTo):
+            if (before := self._decoder_of.get(value.camera)) is not None:
+                self._decoder_of[value.camera] = after = self._decoder_at(value.decoder)
+                before.hand_over(value.camera, after)
         elif isinstance(value, ForgetCamera):
             self._forget(value.camera)
 
+    def _decoder_at(self, socket_name: str) -> DecoderLink:
+        if socket_name not in self._decoders:
+            self._decoders[socket_name] = DecoderLink(self._folder / socket_name)
+        return self._decoders[socket_name]
+
     def _watch(self, camera: Camera, socket_name: str) -> None:
-        decoder = self._decoders.get(socket_name)
-        if decoder is None:
-            decoder = self._decoders[socket_name] = DecoderLink(self._folder / socket_name)
-        self._decoder_of[camera.name] = decoder
+        self._decoder_of[camera.name] = self._decoder_at(socket_name)
 
         def opened(connection: int, info: StreamInfo) -> None:
-            decoder.open_stream(OpenStream(camera=camera.name, connection=connection, info=info))
+            if (decoder := self._decoder_of.get(camera.name)) is not None:
+                decoder.open_stream(OpenStream(camera=camera.name, connection=connection, info=info))
 
         def came(unit: AccessUnit) -> None:
-            decoder.send(unit)
+            if (decoder := self._decoder_of.get(camera.name)) is not None:
+                decoder.send(unit)
 
         self._watches[camera.name] = CameraWatch(
             camera, pace=self._pace, on_open=opened, on_unit=came, on_report=self._tell

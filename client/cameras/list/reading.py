@@ -79,8 +79,6 @@ def cameras_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], environment
             problems.append(f"{where}: {exc}")
         else:
             cameras[camera.name] = camera
-            if camera.decode == "gpu":
-                problems.append(f'{where}: decode = "gpu" is not there yet; {camera.name} is decoded on the CPU')
     return CameraList(cameras=tuple(cameras.values()), problems=tuple(problems))
 
 

@@ -37,13 +37,21 @@ class FrameWriter(Protocol):
     def ask(self, wish: WriteFrame) -> asyncio.Future[FrameWritten]:
         """Have a picture written; the answer says whether it was. A process that ends answers that it was not."""
 
+    def writes_on_gpu(self, camera: str) -> bool:
+        """Whether the camera's decode process can write into a GPU's memory that is shared with it."""
+
 
 class StagedSlot:
-    """A slot of the session and the memory into which decoders write for it: the slot's own where it can be shared."""
+    """A slot of the session and the memory into which decoders write for it: the slot's own where it can be shared.
+
+    region: of the host; gpu_region: of a GPU, for decoders that have their pictures there, "" for none.
+    """
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
         self.region = slot.direct
+        self.gpu_region = slot.on_device
+        self._on_gpu: set[int] = set()
         self._descriptor = -1
         self._staged: npt.NDArray[Any] | None = None
         if not self.region:
@@ -59,10 +67,26 @@ class StagedSlot:
         """What decoders write into, batch first."""
         return self.slot.input_array if self._staged is None else self._staged
 
+    def begin(self, on_gpu: Iterable[int]) -> None:
+        """Another batch, whose pictures at these positions are written into the GPU's memory."""
+        self._on_gpu = set(on_gpu)
+
+    def move(self, target: int, source: int) -> None:
+        """Bring a picture to another's position, because that one is missing."""
+        if source in self._on_gpu:
+            self.slot.move_on_device(target, source)
+            self._on_gpu.add(target)
+        else:
+            self.pictures[target] = self.pictures[source]
+            self._on_gpu.discard(target)
+
     def deliver(self, count: int) -> None:
         """Bring the first pictures to where the session sends them from."""
+        self.slot.rows_on_device = frozenset(row for row in self._on_gpu if row < count)
         if self._staged is not None:
-            self.slot.input_array[:count] = self._staged[:count]
+            for row in range(count):
+                if row not in self._on_gpu:
+                    self.slot.input_array[row] = self._staged[row]
 
     def close(self) -> None:
         """Give the memory of our own back."""
@@ -103,11 +127,15 @@ class BatchSender:
         Raises InferenceError, with their frames accounted for; LateWriteError when the slot must not be used again.
         """
         begun_ns = self._clock_ns()
-        asked = []
+        asked, on_gpu = [], []
         for position, seat in enumerate(seats):
             seat.last_served_ns = begun_ns
             seat.begin_writing()
-            asked.append(self._writer.ask(self._wish(staged, seat, position)))
+            wish = self._wish(staged, seat, position)
+            if wish.region == staged.gpu_region:
+                on_gpu.append(position)
+            asked.append(self._writer.ask(wish))
+        staged.begin(on_gpu)
         try:
             done, _ = await asyncio.wait(asked, timeout=WRITE_TIMEOUT_S)
         except asyncio.CancelledError:
@@ -128,7 +156,7 @@ class BatchSender:
             if tick is None or frame is None:
                 continue
             if position != len(batch):  # a picture before it is missing
-                staged.pictures[len(batch)] = staged.pictures[position]
+                staged.move(len(batch), position)
             batch.append((seat, tick, frame, answer))
         if batch:
             await self._infer(staged, batch)
@@ -172,11 +200,12 @@ class BatchSender:
             self._on_inferred(inferred)
 
     def _wish(self, staged: StagedSlot, seat: CameraSeat, position: int) -> WriteFrame:
-        array = staged.pictures
+        array, camera = staged.pictures, seat.camera.name
+        is_on_gpu = staged.gpu_region and self._card.contract == "frames" and self._writer.writes_on_gpu(camera)
         return WriteFrame(
             request=next(self._requests),
-            camera=seat.camera.name,
-            region=staged.region,
+            camera=camera,
+            region=staged.gpu_region if is_on_gpu else staged.region,
             shape=array.shape,
             datatype=array.dtype.name,
             position=position,

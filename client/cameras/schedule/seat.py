@@ -71,6 +71,7 @@ class CameraSeat:
             frames_per_s=rate,
             anchor_ns=self.schedule.time_ns(0),
             keyframes_only=self.step == "keyframes",
+            priority=self.camera.priority,
         )
 
     def hear_ingest(self, report: IngestReport) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from photofinish.client.cameras.outputs.output import Output
 from photofinish.client.cameras.schedule.degrade import Degrader
 from photofinish.client.cameras.schedule.seat import CameraSeat
 from photofinish.client.cameras.supervise.crew import CellCrew
+from photofinish.client.cameras.supervise.gpus import CPU_ALONE, DecodePlan
 from photofinish.client.cameras.supervise.model_service import ServerAddress
 from photofinish.client.cameras.supervise.models import CellModels
 from photofinish.client.cameras.supervise.quality import ConnectionHistory, status_from_seat
 from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.outcome import DueFrame, Inferred
-from photofinish.client.cameras.values.status import CellStatus, DropCount, IngestReport
-from photofinish.client.cameras.wire.messages import DecodeReport, ProcessKind
+from photofinish.client.cameras.values.status import CameraStatus, CellStatus, DropCount, IngestReport
+from photofinish.client.cameras.wire.messages import DecodeReport, ProcessKind, Refusal
 
 TICK_S = 0.02
 STATUS_EVERY_S = 1.0
@@ -37,16 +39,18 @@ class CameraCell:
 
     def __init__(
         self,
-        address: ServerAddress,
+        address: ServerAddress | Sequence[ServerAddress],
         *,
         variant: str = "",
         outputs: Iterable[Output] = (),
         ingest_processes: int = 1,
         decode_processes: int = 1,
+        decoding: DecodePlan = CPU_ALONE,
         log_folder: Path = LOG_FOLDER,
         on_notice: Callable[[str], None] = lambda text: None,
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
+        """address: of the server, or of one server for each GPU of `decoding`, in its order."""
         self.final: dict[str, DropCount] = {}
         self.outputs = list(outputs)
         self._on_notice = on_notice
@@ -54,18 +58,22 @@ class CameraCell:
         self._seats: dict[str, CameraSeat] = {}
         self._histories: dict[str, ConnectionHistory] = {}
         self._degrader = Degrader()
+        self._told_reasons: set[str] = set()
         self._began_ns = clock_ns()
         self._crew = CellCrew(
             {"ingest": ingest_processes, "decode": decode_processes},
             log_folder=log_folder,
             on_value=self._hear,
             on_change=self._on_process,
+            on_moved=self._move,
             on_notice=on_notice,
+            decoding=decoding,
         )
         self.writer = self._crew.writer
         self._models = CellModels(
-            address,
+            [address] if isinstance(address, ServerAddress) else address,
             variant,
+            server_of=self._crew.placement.home_of,
             seats=self._seats.values,
             writer=self.writer,
             on_inferred=self._on_inferred,
@@ -134,10 +142,11 @@ class CameraCell:
             self.remove(camera.name)
         seat = self._seats[camera.name] = CameraSeat(camera, self._clock_ns())
         self._histories[camera.name] = ConnectionHistory()
-        self._crew.place(camera.name)
-        self._models.require(camera.variant)
-        seat.is_served = self._models.is_served(camera.variant)
+        moved = self._crew.place(camera)
+        self._models.require(camera)
+        seat.is_served = self._models.is_served(camera)
         self._take_steps()
+        self._move(moved)
         self._crew.tell_decoder(seat.wish())
         self._crew.tell_ingest(camera)
 
@@ -147,7 +156,7 @@ class CameraCell:
         seat.stop()
         self.final[name] = seat.account.count()
         self._histories.pop(name)
-        self._crew.forget(name)
+        self._move(self._crew.forget(name))
         self._take_steps()
 
     def status(self) -> CellStatus:
@@ -157,7 +166,7 @@ class CameraCell:
             at_unix_ns=time.time_ns(),
             uptime_s=(now_ns - self._began_ns) / 1e9,
             variant=self._models.names,
-            cameras=tuple(status_from_seat(seat, self._histories[name], now_ns) for name, seat in self._seats.items()),
+            cameras=tuple(self._row(seat, now_ns) for seat in self._seats.values()),
             server_message=self._models.message,
             notes=(self._degrader.sentence(),) if self._degrader.level else (),
             lost_events={output.name: output.lost for output in self.outputs},
@@ -165,9 +174,17 @@ class CameraCell:
             restarts=self._crew.restarts,
         )
 
-    def move_to(self, address: ServerAddress) -> None:
-        """The server is at another address from now on."""
-        self._models.move_to(address)
+    def _row(self, seat: CameraSeat, now_ns: int) -> CameraStatus:
+        name, placement = seat.camera.name, self._crew.placement
+        return replace(
+            status_from_seat(seat, self._histories[name], now_ns),
+            decode="gpu" if placement.is_on_gpu(name) else "cpu",
+            decode_reason=placement.reason_of(name),
+        )
+
+    def move_to(self, address: ServerAddress, server: int = 0) -> None:
+        """The server, that of this place where there are several, is at another address from now on."""
+        self._models.move_to(address, server)
 
     def _change(self, seat: CameraSeat, camera: Camera) -> None:
         """Take a changed row over; its account goes on."""
@@ -175,9 +192,10 @@ class CameraCell:
         now_ns = self._clock_ns()
         seat.advance(now_ns)
         seat.schedule.change(now_ns, camera.frames_per_s)
-        self._models.require(camera.variant)
-        seat.is_served = self._models.is_served(camera.variant)
+        self._models.require(camera)
+        seat.is_served = self._models.is_served(camera)
         self._take_steps()
+        self._move(self._crew.placement.change(camera))
         self._crew.tell_decoder(seat.wish())
         if any(getattr(before, field) != getattr(camera, field) for field in _RECONNECTS):
             self._crew.tell_ingest(camera)
@@ -213,6 +231,23 @@ class CameraCell:
                 seat.hear_ingest(item)
             elif isinstance(item, DecodeReport):
                 seat.decode = item
+                if item.refusal is not None:
+                    self._leave_gpu(item.camera, item.refusal)
+
+    def _leave_gpu(self, name: str, refusal: Refusal) -> None:
+        moved = self._crew.refuse(name, refusal)
+        if moved and refusal.reason not in self._told_reasons:
+            self._told_reasons.add(refusal.reason)
+            whose = "cameras of the lowest priority" if refusal.sessions is not None else name
+            self._on_notice(f"{refusal.reason}: the CPU decodes {whose}")
+        self._move(moved)
+
+    def _move(self, names: Iterable[str]) -> None:
+        """These cameras have another decode process now, which knows nothing of their pictures."""
+        for seat in (self._seats[name] for name in names):
+            seat.forget_sequence()
+            seat.decode = DecodeReport(camera=seat.camera.name)
+            seat.is_decoded = self._crew.move(seat.wish())
 
     def _on_inferred(self, result: Inferred) -> None:
         for output in self.outputs:

@@ -5,23 +5,39 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from photofinish.client.cameras.schedule.placing import DecoderPlacement
+from photofinish.client.cameras.supervise.gpus import CPU_ALONE, DecodePlan
 from photofinish.client.cameras.supervise.links import ProcessLinks
 from photofinish.client.cameras.supervise.processes import CellProcess
 from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.wire.child import decoder_socket
-from photofinish.client.cameras.wire.messages import DecodeCamera, ForgetCamera, ProcessKind, WatchCamera
+from photofinish.client.cameras.wire.messages import (
+    DecodeCamera,
+    ForgetCamera,
+    ProcessKind,
+    Refusal,
+    SendTo,
+    WatchCamera,
+)
+
+MAX_ENDS, ENDS_WITHIN_S = 3, 60.0
+"""A GPU's decode process that ends so often within so long leaves its cameras to the CPU."""
 
 
 class CellCrew:
     """Starts the processes, gives each camera to the one of each kind that has the fewest, and tells them what to do.
 
     on_value hears of what processes tell; on_change(kind, cameras, is_there) when one comes or goes, with the names of
-    its cameras: it knows nothing of them then. writer: the decode processes, for who wants pictures of the cameras.
+    its cameras: it knows nothing of them then; on_moved(cameras) when they have another decode process now, and are to
+    be told of by `move`. placement: which decode process has each camera, and why. writer: the decode processes, for
+    who wants pictures of the cameras.
     """
 
     def __init__(
@@ -31,12 +47,19 @@ class CellCrew:
         log_folder: Path,
         on_value: Callable[[Any], None],
         on_change: Callable[[ProcessKind, list[str], bool], None],
+        on_moved: Callable[[list[str]], None] = lambda names: None,
         on_notice: Callable[[str], None],
+        decoding: DecodePlan = CPU_ALONE,
     ) -> None:
-        """counts: how many processes of each kind."""
+        """counts: how many processes of each kind; of decode on the CPU, beside one for each GPU of `decoding`."""
         self._counts = counts
         self._on_change = on_change
-        self._places: dict[ProcessKind, dict[str, int]] = {kind: {} for kind in counts}
+        self._on_moved = on_moved
+        self._on_notice = on_notice
+        self.placement = DecoderPlacement(counts["decode"], len(decoding.devices), decoding.choice)
+        self._told: dict[str, int] = {}
+        self._ends_s: dict[int, list[float]] = {}
+        self._places: dict[ProcessKind, dict[str, int]] = {"ingest": {}, "decode": self.placement.numbers}
         self._folder = Path(tempfile.mkdtemp(prefix="photofinish-cell-"))
         self._links = self.writer = ProcessLinks(self._folder, on_value, self._note_process)
         self._processes = [
@@ -44,10 +67,15 @@ class CellCrew:
             for kind, count in counts.items()
             for number in range(count)
         ]
+        for number, device in enumerate(decoding.devices, counts["decode"]):
+            ended = partial(self._note_end, number)
+            self._processes.append(
+                CellProcess("decode", number, self._folder, log_folder, ended, self._links.silence_s, gpu=device)
+            )
 
     async def open(self) -> None:
         """Start the processes, which live in the running loop."""
-        await self._links.open(self._places["decode"])
+        await self._links.open(self._places["decode"], gpus_from=self._counts["decode"])
         for process in self._processes:
             process.start()
 
@@ -67,16 +95,33 @@ class CellCrew:
         """How often each process was started again, by its name."""
         return {process.name: process.restarts for process in self._processes}
 
-    def place(self, camera: str) -> None:
-        """Choose the camera's processes: of each kind the one with the fewest cameras."""
-        for kind, places in self._places.items():
-            used = Counter(places.values())
-            places[camera] = min(range(self._counts[kind]), key=lambda number: used[number])
+    def place(self, camera: Camera) -> list[str]:
+        """Choose the camera's processes: the ingest process with the fewest cameras; others that it displaced."""
+        used = Counter(self._places["ingest"].values())
+        self._places["ingest"][camera.name] = min(range(self._counts["ingest"]), key=lambda number: used[number])
+        moved = self.placement.add(camera)
+        self._told[camera.name] = self.placement.numbers[camera.name]
+        return moved
 
-    def forget(self, camera: str) -> None:
-        """Have its processes forget a camera."""
-        for kind, places in self._places.items():
-            self._links.send(kind, places.pop(camera), ForgetCamera(camera=camera))
+    def forget(self, camera: str) -> list[str]:
+        """Have its processes forget a camera; others that take its place."""
+        self._links.send("ingest", self._places["ingest"].pop(camera), ForgetCamera(camera=camera))
+        self._links.send("decode", self._told.pop(camera), ForgetCamera(camera=camera))
+        return self.placement.remove(camera)
+
+    def refuse(self, camera: str, refusal: Refusal) -> list[str]:
+        """A GPU does not decode a camera; those that are to be told of by `move`."""
+        return self.placement.refuse(camera, refusal)
+
+    def move(self, wish: DecodeCamera) -> bool:
+        """Bring a camera, and what ingest kept of it, to its decode process of now; whether that is there."""
+        before, after = self._told[wish.camera], self.placement.numbers[wish.camera]
+        self._links.send("decode", before, ForgetCamera(camera=wish.camera))
+        self.tell_decoder(wish)
+        self._told[wish.camera] = after
+        message = SendTo(camera=wish.camera, decoder=decoder_socket(after))
+        self._links.send("ingest", self._places["ingest"][wish.camera], message)
+        return self._links.is_there("decode", after)
 
     def tell_decoder(self, wish: DecodeCamera) -> None:
         """What is to be decoded of a camera from now on."""
@@ -88,5 +133,20 @@ class CellCrew:
         self._links.send("ingest", self._places["ingest"][camera.name], WatchCamera(camera=camera, decoder=socket_name))
 
     def _note_process(self, kind: ProcessKind, number: int, is_there: bool) -> None:
+        if kind == "decode" and is_there and (moved := self.placement.restarted(number)):
+            self._on_moved(moved)
         cameras = [camera for camera, place in self._places[kind].items() if place == number]
         self._on_change(kind, cameras, is_there)
+
+    def _note_end(self, number: int, text: str) -> None:
+        """A GPU's decode process ended by itself."""
+        self._on_notice(text)
+        now_s = time.monotonic()
+        ends = self._ends_s[number] = [at for at in self._ends_s.get(number, []) if now_s - at < ENDS_WITHIN_S] + [
+            now_s
+        ]
+        if len(ends) >= MAX_ENDS:
+            reason = f"the GPU's decode process ended {len(ends)} times within a minute"
+            if moved := self.placement.give_up(number, reason):
+                self._on_notice(f"{reason}; the CPU decodes its cameras until the run begins anew")
+                self._on_moved(moved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -32,14 +33,15 @@ class ProcessLinks:
         self._links: dict[Place, Link] = {}
         self._places: dict[Link, Place] = {}
         self._decoder_of: Mapping[str, int] = {}
+        self._gpus_from = sys.maxsize
         self._requests = itertools.count()
         self._asked: dict[int, tuple[asyncio.Future[FrameWritten], int, str]] = {}
         self._heard_s: dict[Link, float] = {}
         self._server: asyncio.AbstractServer | None = None
 
-    async def open(self, decoder_of: Mapping[str, int]) -> None:
-        """Listen. decoder_of: the number of each camera's decode process, as it changes."""
-        self._decoder_of = decoder_of
+    async def open(self, decoder_of: Mapping[str, int], gpus_from: int = sys.maxsize) -> None:
+        """Listen. decoder_of: the number of each camera's decode process, as it changes; from gpus_from on GPUs'."""
+        self._decoder_of, self._gpus_from = decoder_of, gpus_from
         self._server = await listen(self._folder / OWNER_SOCKET, self._hear, self._lose)
 
     def close(self) -> None:
@@ -76,6 +78,10 @@ class ProcessLinks:
             self._asked[wish.request] = (future, number, wish.camera)
             link.send(wish)
         return future
+
+    def writes_on_gpu(self, camera: str) -> bool:
+        """Whether a GPU's decode process has the camera."""
+        return self._decoder_of.get(camera, -1) >= self._gpus_from
 
     def _hear(self, link: Link, value: Any) -> None:
         self._heard_s[link] = time.monotonic()

@@ -18,6 +18,7 @@ from photofinish.client.cameras.schedule.seat import CameraSeat
 from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.client.pipeline.opening import choose_model
 from photofinish.client.pipeline.optimised import IN_FLIGHT
+from photofinish.client.triton.cuda_region import FIRST_GPU, SharedGpu
 from photofinish.client.triton.served import TritonClient
 from photofinish.client.triton.session import Session
 from photofinish.errors import ConfigError, InferenceError, PhotofinishError, reason_from_error
@@ -33,10 +34,11 @@ MAX_FAILURES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerAddress:
-    """host:port of gRPC and of HTTP; "" where the latter is not known."""
+    """host:port of gRPC and of HTTP; "" where the latter is not known. gpu: where memory shared with it lies."""
 
     grpc_url: str
     http_url: str = ""
+    gpu: SharedGpu = FIRST_GPU
 
 
 class ModelService:
@@ -119,6 +121,7 @@ class ModelService:
             slots=IN_FLIGHT.get(card.device, 1),
             batch_size=batch_size,
             timeout_s=REQUEST_TIMEOUT_S,
+            gpu=self.address.gpu,
             on_notice=self._on_notice,
         )
         return session, card

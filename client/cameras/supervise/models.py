@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from photofinish.client.cameras.schedule.batches import FrameWriter
 from photofinish.client.cameras.schedule.seat import CameraSeat
 from photofinish.client.cameras.supervise.model_service import ModelService, ServerAddress
+from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.outcome import Inferred
 
 
@@ -16,22 +17,24 @@ class CellModels:
 
     def __init__(
         self,
-        address: ServerAddress,
+        addresses: Sequence[ServerAddress],
         default: str,
         *,
+        server_of: Callable[[str], int] = lambda camera: 0,
         seats: Callable[[], Iterable[CameraSeat]],
         writer: FrameWriter,
         on_inferred: Callable[[Inferred], None],
         on_notice: Callable[[str], None],
     ) -> None:
-        """seats: those of the cell now."""
-        self._address = address
+        """seats: those of the cell now. server_of(camera): which of the servers infers its pictures."""
+        self._addresses = list(addresses)
+        self._server_of = server_of
         self._default = default
         self._seats = seats
         self._writer = writer
         self._on_inferred = on_inferred
         self._on_notice = on_notice
-        self._services: dict[str, ModelService] = {}
+        self._services: dict[tuple[str, int], ModelService] = {}
         self._has_started = False
 
     def start(self) -> None:
@@ -44,15 +47,15 @@ class CellModels:
         """Ask the server for nothing more."""
         await asyncio.gather(*(service.stop() for service in self._services.values()))
 
-    def require(self, variant: str) -> None:
+    def require(self, camera: Camera) -> None:
         """Have a service for a camera's variant, "" for the default."""
-        name = variant or self._default
-        if name in self._services:
+        key = self._key(camera)
+        if key in self._services:
             return
-        service = self._services[name] = ModelService(
-            self._address,
-            name,
-            seats=lambda: [seat for seat in self._seats() if (seat.camera.variant or self._default) == name],
+        service = self._services[key] = ModelService(
+            self._addresses[key[1]],
+            key[0],
+            seats=lambda: [seat for seat in self._seats() if self._key(seat.camera) == key],
             writer=self._writer,
             on_inferred=self._on_inferred,
             on_notice=self._on_notice,
@@ -63,24 +66,29 @@ class CellModels:
     def wake(self, seat: CameraSeat) -> None:
         """The seat may have a frame for its service."""
         if seat.is_ready:
-            self._services[seat.camera.variant or self._default].wake()
+            self._services[self._key(seat.camera)].wake()
 
-    def is_served(self, variant: str) -> bool:
-        """Whether the server answers for a variant."""
-        return self._services[variant or self._default].is_served
+    def is_served(self, camera: Camera) -> bool:
+        """Whether the server answers for a camera's variant."""
+        return self._services[self._key(camera)].is_served
 
-    def move_to(self, address: ServerAddress) -> None:
-        """The server is at another address from now on."""
-        self._address = address
-        for service in self._services.values():
-            service.address = address
+    def move_to(self, address: ServerAddress, server: int = 0) -> None:
+        """The server of this place is at another address from now on."""
+        self._addresses[server] = address
+        for (_, place), service in self._services.items():
+            if place == server:
+                service.address = address
+
+    def _key(self, camera: Camera) -> tuple[str, int]:
+        place = self._server_of(camera.name) if len(self._addresses) > 1 else 0
+        return camera.variant or self._default, place
 
     @property
     def names(self) -> str:
         """Models that are served, with their full names."""
-        return ", ".join(service.model_name for service in self._services.values() if service.model_name)
+        return ", ".join(dict.fromkeys(item.model_name for item in self._services.values() if item.model_name))
 
     @property
     def message(self) -> str:
         """What is wrong with the server, "" when it answers."""
-        return "; ".join(service.message for service in self._services.values() if service.message)
+        return "; ".join(dict.fromkeys(service.message for service in self._services.values() if service.message))

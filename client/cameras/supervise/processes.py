@@ -15,6 +15,7 @@ MODULES: dict[ProcessKind, str] = {
     "ingest": "photofinish.client.cameras.ingest.process",
     "decode": "photofinish.client.cameras.decode.process",
 }
+GPU_MODULE = "photofinish.client.cameras.decode.gpu.process"
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 5.0
 HEALTHY_S = 30.0
@@ -35,8 +36,12 @@ class CellProcess:
         log_folder: Path,
         on_end: Callable[[str], None],
         silence_s: Callable[[ProcessKind, int], float] = lambda kind, number: 0.0,
+        gpu: str = "",
     ) -> None:
-        """silence_s: for how long nothing was heard of it; one that hangs is killed, and then started again."""
+        """silence_s: for how long nothing was heard of it; one that hangs is killed, and then started again.
+
+        gpu: the device that a decode process decodes on, "" for the CPU.
+        """
         self.kind = kind
         self.number = number
         self.restarts = 0
@@ -44,13 +49,14 @@ class CellProcess:
         self._log_path = log_folder / f"cameras-{kind}-{number}.log"
         self._on_end = on_end
         self._silence_s = silence_s
+        self._gpu = gpu
         self._process: subprocess.Popen[bytes] | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
         """What messages call it."""
-        return f"{self.kind} process {self.number}"
+        return f"{self.kind} process {self.number}{f' (GPU {self._gpu})' if self._gpu else ''}"
 
     @property
     def pid(self) -> int | None:
@@ -81,7 +87,15 @@ class CellProcess:
 
     def _spawn(self) -> None:
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", MODULES[self.kind], str(self._folder), str(self.number)]
+        module = GPU_MODULE if self._gpu else MODULES[self.kind]
+        command = [
+            sys.executable,
+            "-m",
+            module,
+            str(self._folder),
+            str(self.number),
+            *([self._gpu] if self._gpu else []),
+        ]
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True

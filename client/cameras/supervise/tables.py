@@ -45,7 +45,21 @@ def _check_cells(row: CheckedCamera) -> tuple[str, ...]:
 
 
 STATUS_HEADINGS = (
-    *("camera", "state", "quality", "fps", "of", "due", "inferred", "dropped", "mostly", "P50 ms", "P95 ms", "P99 ms"),
+    *(
+        "camera",
+        "state",
+        "quality",
+        "decode",
+        "fps",
+        "of",
+        "due",
+        "inferred",
+        "dropped",
+        "mostly",
+        "P50 ms",
+        "P95 ms",
+        "P99 ms",
+    ),
     "what is wrong",
 )
 
@@ -101,6 +115,7 @@ def _status_cells(row: CameraStatus) -> tuple[str, ...]:
         row.camera,
         state,
         row.quality,
+        row.decode if row.sampling != "keyframes" else f"{row.decode}, keyframes",
         number(row.served_fps),
         number(row.wanted_fps),
         str(row.count.due),
@@ -110,8 +125,13 @@ def _status_cells(row: CameraStatus) -> tuple[str, ...]:
         number(row.p50_ms),
         number(row.p95_ms),
         number(row.p99_ms),
-        (row.ingest.message or row.decode_message or "–") + next_try,
+        (row.ingest.message or row.decode_message or decoded_so(row) or "–") + next_try,
     )
+
+
+def decoded_so(row: CameraStatus) -> str:
+    """Why the CPU decodes a camera, in words; "" where nothing is to be said."""
+    return f"on the CPU: {row.decode_reason}" if row.decode_reason else ""
 
 
 def _by_size(count: DropCount) -> list[tuple[CameraDropCause, int]]:

@@ -1,6 +1,6 @@
 """What the processes of a cell tell each other, beside the values of `values/`.
 
-owner → ingest: WatchCamera, ForgetCamera. ingest → owner: tuples of IngestReport.
+owner → ingest: WatchCamera, SendTo, ForgetCamera. ingest → owner: tuples of IngestReport.
 ingest → decoder: OpenStream, AccessUnit, ForgetCamera. owner → decoder: DecodeCamera, ForgetCamera, WriteFrame.
 decoder → owner: DueFrame, FrameWritten, tuples of DecodeReport. Each process begins with Hello to the owner.
 """
@@ -38,6 +38,14 @@ class WatchCamera:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SendTo:
+    """Hand a camera's pictures to another decoder from now on, and what was kept of them first; it stays connected."""
+
+    camera: str
+    decoder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetCamera:
     """Have nothing to do with this camera any more."""
 
@@ -58,13 +66,14 @@ class DecodeCamera:
     """How much of a camera to decode. frames_per_s: how often a picture is wanted; 0 is never.
 
     anchor_ns: when one of the wanted pictures is due, in perf_counter_ns. keyframes_only: nothing but keyframes,
-    whatever is wanted.
+    whatever is wanted. priority: of the camera; a GPU opens decoders of higher ones first.
     """
 
     camera: str
     frames_per_s: float
     anchor_ns: int = 0
     keyframes_only: bool = False
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +106,19 @@ class FrameWritten:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A GPU does not decode a camera. reason: for people. sessions: how many were open when it took no more."""
+
+    reason: str
+    sessions: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeReport:
     """What a decoder knows of one camera. Counts since the camera was given to this process.
 
     passed_over: units that were not decoded because nobody needed them; sampling: all, reference, keyframes.
+    refusal: the camera is to be decoded elsewhere.
     """
 
     camera: str
@@ -112,3 +130,4 @@ class DecodeReport:
     passed_over: int = 0
     failed: int = 0
     late: int = 0
+    refusal: Refusal | None = None

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from photofinish.client.cameras.decode.camera import DecodedCamera
+from photofinish.client.cameras.decode.codec import CpuDecoder, CpuPicture
 from photofinish.client.cameras.decode.sampling import RateBucket
 from photofinish.client.cameras.decode.writing import RegionMaps, write_held_frame
 from photofinish.client.cameras.rtsp.assembly import PictureAssembler
@@ -49,13 +50,13 @@ def units_of(clip: Clip, fps: float = 25, connection: int = 1) -> Iterator[Acces
                 )
 
 
-def camera_for(clip: Clip, fps: float = 25, *, keyframes_only: bool = False) -> DecodedCamera:
-    camera = DecodedCamera(DecodeCamera(camera="door", frames_per_s=fps, keyframes_only=keyframes_only))
+def camera_for(clip: Clip, fps: float = 25, *, keyframes_only: bool = False) -> DecodedCamera[CpuPicture]:
+    camera = DecodedCamera(DecodeCamera(camera="door", frames_per_s=fps, keyframes_only=keyframes_only), CpuDecoder)
     camera.open_stream(OpenStream(camera="door", connection=1, info=StreamInfo(codec=clip.codec)))
     return camera
 
 
-def told(camera: DecodedCamera, units: Iterator[AccessUnit]) -> list[DueFrame | None]:
+def told(camera: DecodedCamera[CpuPicture], units: Iterator[AccessUnit]) -> list[DueFrame | None]:
     found = []
     for unit in units:
         camera.push(unit)
@@ -223,7 +224,8 @@ def test_cameras_take_no_threads_of_their_own() -> None:
     for camera in cameras:
         told(camera, iter(list(units_of(CLIPS["h264"]))[:3]))
         assert camera.held is not None
-        camera.converter.image_from_frame(camera.held[0])
+        picture, _ = camera.held
+        picture.converter.image_from_frame(picture.frame)
     assert len(list(Path("/proc/self/task").iterdir())) <= before + 1
 
 

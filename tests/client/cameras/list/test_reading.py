@@ -95,11 +95,10 @@ def test_a_file_that_is_none_is_one_error(tmp_path: Path, text: str, problem: st
         cameras_from_file(tmp_path / "none.toml")
 
 
-def test_a_wish_to_decode_on_the_gpu_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+def test_a_wish_to_decode_on_the_gpu_is_the_cameras(tmp_path: Path) -> None:
     found = read(tmp_path, '[[camera]]\nname = "door"\nurl = "rtsp://10.0.0.5/live"\ndecode = "gpu"\n')
-    assert [camera.name for camera in found.cameras] == ["door"]
-    (message,) = found.problems
-    assert message.endswith('decode = "gpu" is not there yet; door is decoded on the CPU')
+    assert [camera.decode for camera in found.cameras] == ["gpu"]
+    assert not found.problems, "whether one decodes here is said by the run and by the table"
 
 
 def test_a_row_names_lines_and_says_whether_it_is_tracked_and_filmed(tmp_path: Path) -> None:

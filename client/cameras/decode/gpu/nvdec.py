@@ -1,0 +1,204 @@
+"""One NVIDIA GPU as a decode process's device: PyNvVideoCodec decodes, the kernel letterboxes, all in one context."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from photofinish.client.cameras.decode.gpu.device import SessionLimitError, StreamFacts, Surface
+from photofinish.client.cameras.decode.gpu.driver import ON_DEVICE, CopyPlane, Driver
+from photofinish.client.cameras.decode.nv12.building import PTX
+from photofinish.client.cameras.decode.nv12.job import LetterboxJob
+from photofinish.client.triton.cuda_region import cuda_region_from_text
+from photofinish.errors import ConfigError, SourceError, reason_from_error
+
+REMEDY = "pip install 'photofinish[nvdec]'"
+_CODECS = {"h264": "H264", "hevc": "HEVC", "av1": "AV1", "vp9": "VP9"}
+_LIMIT_WORDS = ("cuvidcreatedecoder", "out of memory", "out_of_memory")
+"""What PyNvVideoCodec says when a GPU opens no more sessions: measured as error 2 of cuvidCreateDecoder."""
+
+_log = logging.getLogger(__name__)
+
+
+def load_library() -> Any:
+    """PyNvVideoCodec. Raises ConfigError that says how to get it."""
+    try:
+        import PyNvVideoCodec
+    except ImportError as exc:  # also when libnvcuvid or libnvidia-encode of the driver is missing
+        raise ConfigError(f"decoding on the GPU needs PyNvVideoCodec: {REMEDY} ({exc})") from exc
+    return PyNvVideoCodec
+
+
+class NvdecSession:
+    """One stream's decoder. Packets go in by hand; NV12 stays on the GPU, in memory that the next `decode` reuses."""
+
+    def __init__(self, library: Any, decoder: Any) -> None:
+        self._library = library
+        self._decoder = decoder
+        self._has_decoded = False
+        self._frames: Any = None
+
+    def decode(self, data: bytes, number: int) -> Sequence[Surface]:
+        """As `DecodeSession.decode`. SessionLimitError: the GPU has no session left, which the first picture shows."""
+        packet = self._library.PacketData()
+        packet.bsl_data = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value
+        packet.bsl = len(data)
+        packet.pts = number
+        packet.decode_flag = self._library.VideoPacketFlag.ENDOFPICTURE
+        try:
+            frames = self._decoder.Decode(packet)
+        except Exception as exc:  # the library raises several kinds, of its own and of pybind
+            words = reason_from_error(exc)
+            if not self._has_decoded and any(limit in words.lower() for limit in _LIMIT_WORDS):
+                raise SessionLimitError(f"the GPU opens no more decoding sessions ({words})") from exc
+            raise SourceError(f"the GPU's decoder failed: {words}") from exc
+        if frames:
+            self._has_decoded = True
+        self._frames = frames  # what surfaces are of
+        return [_surface(frame) for frame in frames]
+
+    def close(self) -> None:
+        """The library frees a decoder with its last reference."""
+        self._decoder = self._frames = None
+
+
+def _surface(frame: Any) -> Surface:
+    """The addresses of a DecodedFrame: views of its luma (height, width, 1) and chroma (height / 2, width / 2, 2)."""
+    luma, chroma = frame.cuda()
+    height, width = luma.shape[:2]
+    return Surface(
+        luma=luma.dataptr,
+        chroma=chroma.dataptr,
+        luma_pitch=luma.stride[0],
+        chroma_pitch=chroma.stride[0],
+        size_wh=(width, height),
+        number=frame.getPTS(),
+    )
+
+
+class NvdecLane:
+    """One thread's stream; decoders copy on it too, so that a picture is whole before anything behind it reads it."""
+
+    def __init__(self, device: NvdecDevice, driver: Driver) -> None:
+        driver.make_current()
+        self._device = device
+        self._driver = driver
+        self._stream = driver.stream()
+
+    def open_session(self, facts: StreamFacts) -> NvdecSession:
+        """As `GpuLane.open_session`. LOW gives each picture at once, and is not for reordered ones."""
+        library = self._device.library
+        kinds = library.DisplayDecodeLatencyType
+        self._driver.make_current()
+        try:
+            decoder = library.CreateDecoder(
+                gpuid=self._device.device_id,
+                codec=getattr(library.cudaVideoCodec, _CODECS[facts.codec]),
+                cudacontext=self._driver.context,
+                cudastream=self._stream,
+                usedevicememory=True,
+                outputColorType=library.OutputColorType.NATIVE,
+                latency=kinds.NATIVE if facts.is_reordered else kinds.LOW,
+            )
+        except Exception as exc:  # the library raises several kinds, of its own and of pybind
+            raise SourceError(f"the GPU's decoder cannot be opened: {reason_from_error(exc)}") from exc
+        return NvdecSession(library, decoder)
+
+    def copy_rows(self, target: int, target_pitch: int, source: int, source_pitch: int, width: int, rows: int) -> None:
+        """As `GpuLane.copy_rows`."""
+        plane = CopyPlane(
+            source_type=ON_DEVICE,
+            source_device=source,
+            source_pitch=source_pitch,
+            target_type=ON_DEVICE,
+            target_device=target,
+            target_pitch=target_pitch,
+            width_bytes=width,
+            height=rows,
+        )
+        self._driver.copy_plane(plane, self._stream)
+
+    def letterbox(self, job: LetterboxJob) -> None:
+        """As `GpuLane.letterbox`."""
+        self._driver.letterbox(job, self._stream)
+
+    def fetch(self, target: int, source: int, size: int) -> None:
+        """As `GpuLane.fetch`."""
+        self._driver.fetch(target, source, size, self._stream)
+
+    def finish(self) -> None:
+        """As `GpuLane.finish`."""
+        self._driver.finish(self._stream)
+
+
+class NvdecDevice:
+    """The GPU of this number."""
+
+    def __init__(self, device_id: int, library: Any = None, driver: Driver | None = None) -> None:
+        """Raise ConfigError without PyNvVideoCodec, SourceError without a driver or such a GPU."""
+        self.library = library or load_library()
+        self.device_id = device_id
+        self._driver = driver or Driver(device_id, PTX.read_text())
+        self.name = f"GPU {device_id} ({self._driver.name})"
+        self._capabilities: dict[str, Mapping[str, int]] = {}
+        self._lock = threading.Lock()
+
+    def lane(self) -> NvdecLane:
+        """As `GpuDevice.lane`."""
+        return NvdecLane(self, self._driver)
+
+    def lacks(self, facts: StreamFacts) -> str:
+        """As `GpuDevice.lacks`, for 8 bits in 4:2:0."""
+        with self._lock:
+            if facts.codec not in self._capabilities:
+                self._capabilities[facts.codec] = self._ask(facts.codec)
+            found = self._capabilities[facts.codec]
+        if not found.get("num_decoder_engines", 0):
+            return f"{self.name} decodes no {facts.codec}"
+        width, height = facts.size_wh
+        blocks = -(-width // 16) * -(-height // 16)
+        if (
+            not found["width_min"] <= width <= found["width_max"]
+            or not found["height_min"] <= height <= found["height_max"]
+            or blocks > found["mb_num_max"]
+        ):
+            return f"{self.name} decodes no {facts.codec} of {width} x {height}"
+        return ""
+
+    def _ask(self, codec: str) -> Mapping[str, int]:
+        kind = getattr(self.library.cudaVideoCodec, _CODECS[codec])
+        try:
+            found: Mapping[str, int] = self.library.GetDecoderCaps(gpuid=self.device_id, codec=kind)
+        except Exception as exc:  # the library raises several kinds, of its own and of pybind
+            _log.warning("%s does not say what it decodes of %s: %s", self.name, codec, exc)
+            return {}
+        return found
+
+    def allocate(self, size: int) -> int:
+        """As `GpuDevice.allocate`."""
+        return self._driver.allocate(size)
+
+    def free(self, address: int) -> None:
+        """As `GpuDevice.free`."""
+        self._driver.free(address)
+
+    def put(self, target: int, source: int, size: int) -> None:
+        """As `GpuDevice.put`."""
+        self._driver.put(target, source, size)
+
+    def open_region(self, name: str) -> int:
+        """As `GpuDevice.open_region`; the memory must lie on this GPU."""
+        try:
+            region = cuda_region_from_text(name)
+        except ValueError as exc:
+            raise SourceError(str(exc)) from exc
+        if region.device_id != self.device_id:
+            raise SourceError(f"the memory for pictures lies on GPU {region.device_id}, not on GPU {self.device_id}")
+        return self._driver.open_shared(region.handle)
+
+    def close_region(self, address: int) -> None:
+        """As `GpuDevice.close_region`."""
+        self._driver.close_shared(address)

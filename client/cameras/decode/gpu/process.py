@@ -1,0 +1,151 @@
+"""The decode process of one GPU: its cameras' units in, pictures on the GPU, the newest of each held until wanted.
+
+Run as `python -m photofinish.client.cameras.decode.gpu.process FOLDER NUMBER DEVICE` by the owner of a cell. DEVICE is
+the GPU's number, or `stand-in` for a rehearsal on the CPU. It speaks the messages of a decode process on the CPU.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from photofinish.client.cameras.decode.gpu.device import GpuDevice
+from photofinish.client.cameras.decode.gpu.sessions import SessionDecoder, SessionOpener
+from photofinish.client.cameras.decode.gpu.worker import GpuWorker, TellReports
+from photofinish.client.cameras.values.access_unit import AccessUnit
+from photofinish.client.cameras.wire.child import decoder_socket, greet_owner, run_child
+from photofinish.client.cameras.wire.link import Link, listen
+from photofinish.client.cameras.wire.messages import (
+    DecodeCamera,
+    ForgetCamera,
+    FrameWritten,
+    OpenStream,
+    WriteFrame,
+)
+
+REPORT_EVERY_S = 1.0
+JOIN_S = 2.0
+MAX_EARLY = 4096
+"""Streams that ingest opens before the owner has said what is wanted of their camera."""
+THREADS = 8
+"""On an H200 eight of one process fill its decoders; more processes get less (docs/decisions.md)."""
+UNKNOWN = "no picture is held"
+STAND_IN = "stand-in"
+SESSION_LIMIT = "PHOTOFINISH_STAND_IN_SESSIONS"
+"""Environment variable: how many sessions a stand-in opens."""
+_log = logging.getLogger(__name__)
+
+
+class GpuDecodeProcess:
+    """The sockets, in one loop; each value goes to the thread that has its camera."""
+
+    def __init__(self, folder: Path, device: GpuDevice, threads: int = THREADS) -> None:
+        self._folder = folder
+        self._owner: Link | None = None
+        self._opened: dict[str, OpenStream] = {}
+        self._places: dict[str, int] = {}
+        self._loop = asyncio.get_running_loop()
+        self._opener = SessionOpener(device, self._session_done)
+        self._workers = [GpuWorker(number, device, self._opener, self._tell, self._crash) for number in range(threads)]
+
+    async def run(self, number: int) -> None:
+        """Work until the owner ends."""
+        path = self._folder / decoder_socket(number)
+        path.unlink(missing_ok=True)
+        for worker in self._workers:
+            worker.start()
+        self._owner = await greet_owner(self._folder, "decode", number, self.on_owner)
+        server = await listen(path, self.on_ingest, lambda link: None)
+        try:
+            async with server:
+                while True:
+                    await asyncio.sleep(REPORT_EVERY_S)
+                    for worker in self._workers:
+                        worker.post(TellReports())
+        finally:
+            self._opener.close()
+            for worker in self._workers:
+                worker.post(None)
+            for worker in self._workers:
+                worker.join(JOIN_S)
+
+    def on_owner(self, link: Link, value: Any) -> None:
+        """What the owner wants."""
+        if isinstance(value, WriteFrame):
+            place = self._places.get(value.camera)
+            if place is None:
+                link.send(FrameWritten(request=value.request, camera=value.camera, frame=None, message=UNKNOWN))
+            else:
+                self._workers[place].post(value)
+        elif isinstance(value, DecodeCamera):
+            is_new = value.camera not in self._places
+            if is_new:
+                used = Counter(self._places.values())
+                self._places[value.camera] = min(range(len(self._workers)), key=lambda place: used[place])
+            self._post(value.camera, value)
+            if is_new and (opened := self._opened.get(value.camera)) is not None:
+                self._post(value.camera, opened)
+        elif isinstance(value, ForgetCamera):
+            self._post(value.camera, value)
+            self._places.pop(value.camera, None)
+
+    def on_ingest(self, link: Link, value: Any) -> None:
+        """What the cameras send."""
+        if isinstance(value, AccessUnit):
+            self._post(value.camera, value)
+        elif isinstance(value, OpenStream):
+            if len(self._opened) < MAX_EARLY:
+                self._opened[value.camera] = value
+            self._post(value.camera, value)
+        elif isinstance(value, ForgetCamera):
+            self._opened.pop(value.camera, None)
+
+    def _post(self, camera: str, value: Any) -> None:
+        place = self._places.get(camera)
+        if place is not None:
+            self._workers[place].post(value)
+
+    def _session_done(self, decoder: SessionDecoder) -> None:
+        for worker in self._workers:
+            worker.post(decoder)
+
+    def _tell(self, value: Any) -> None:
+        self._loop.call_soon_threadsafe(self._send, value)
+
+    def _send(self, value: Any) -> None:
+        if self._owner is not None:
+            self._owner.send(value)
+
+    def _crash(self, exc: BaseException) -> None:
+        """A thread failed by mistake: the owner starts the process again, and ingest has the last keyframes."""
+        _log.critical("a thread of the decode process failed", exc_info=exc)
+        os._exit(1)
+
+
+def device_from_name(name: str) -> GpuDevice:
+    """The GPU of this number, or the stand-in. Raises ConfigError, SourceError when there is none."""
+    if name == STAND_IN:
+        from photofinish.client.cameras.decode.gpu.stand_in import StandIn
+
+        limit = os.environ.get(SESSION_LIMIT, "")
+        return StandIn(session_limit=int(limit) if limit else None)
+    from photofinish.client.cameras.decode.gpu.nvdec import NvdecDevice
+
+    return NvdecDevice(int(name))
+
+
+def _main_on(name: str) -> Callable[[Path, int], Any]:
+    async def main(folder: Path, number: int) -> None:
+        await GpuDecodeProcess(folder, device_from_name(name)).run(number)
+
+    return main
+
+
+if __name__ == "__main__":
+    run_child(_main_on(sys.argv[3]))

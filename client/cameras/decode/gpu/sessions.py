@@ -1,0 +1,245 @@
+"""One stream's decoder on a GPU over its whole life: opened at a bounded pace, opened again after a failure."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from photofinish.client.cameras.decode.camera import Decoded
+from photofinish.client.cameras.decode.gpu.device import (
+    DecodeSession,
+    GpuDevice,
+    GpuLane,
+    LackingError,
+    SessionLimitError,
+    StreamFacts,
+    Surface,
+)
+from photofinish.client.cameras.decode.gpu.probing import facts_from_keyframe
+from photofinish.client.cameras.rtsp.nal import h264_kind, hevc_kind, nal_units
+from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
+from photofinish.client.cameras.wire.messages import Refusal
+from photofinish.errors import SourceError
+
+REOPEN_S = 1.0
+"""A decoder that failed is opened again at most so often."""
+MAX_FAILURES = 3
+"""Decoders that fail in a row without a picture, until the GPU is left to others."""
+MAX_WAITING_UNITS = 32
+_HEAD_BYTES = 1024
+"""Parameter sets lie before the picture."""
+_KINDS = {"h264": h264_kind, "hevc": hevc_kind}
+OpenState = Literal["closed", "opening", "open"]
+
+
+def parameter_sets(codec: str, data: bytes) -> tuple[bytes, ...]:
+    """The parameter sets in front of a keyframe; none for codings that have no such units."""
+    kind = _KINDS.get(codec)
+    if kind is None:
+        return ()
+    return tuple(unit for unit in nal_units(data[:_HEAD_BYTES]) if kind(unit).is_parameter)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A decoder that is to be opened with a stream's keyframe."""
+
+    decoder: SessionDecoder
+    unit: AccessUnit
+
+
+class SessionOpener:
+    """Opens decoders one after the other in a thread of its own, those of important cameras first.
+
+    A GPU opens one at a time, for some 55 ms, whoever asks: neither a start nor a storm of reconnections may keep the
+    threads that decode from doing so. open_count: sessions that are open now.
+    """
+
+    def __init__(self, device: GpuDevice, on_done: Callable[[SessionDecoder], None]) -> None:
+        """on_done(decoder) hears, in the opener's thread, that a decoder is open or has failed."""
+        self.device = device
+        self._on_done = on_done
+        self._waiting: queue.PriorityQueue[tuple[int, int, Opening | None]] = queue.PriorityQueue()
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self.open_count = 0
+        self._thread = threading.Thread(target=self._run, name="session-opener", daemon=True)
+        self._thread.start()
+
+    def ask(self, opening: Opening, priority: int) -> None:
+        """Open it when its turn comes."""
+        self._waiting.put((-priority, next(self._numbers), opening))
+
+    def count(self, change: int) -> None:
+        """A session was opened or closed."""
+        with self._lock:
+            self.open_count += change
+
+    def close(self) -> None:
+        """End the thread when all that was asked for before is done."""
+        self._waiting.put((1 << 62, next(self._numbers), None))
+
+    def _run(self) -> None:
+        while (opening := self._waiting.get()[2]) is not None:
+            opening.decoder.open_now(opening.unit)
+            self._on_done(opening.decoder)
+
+
+class SessionDecoder:
+    """Decodes one camera's units on the device. For the thread of its lane, but for `open_now`.
+
+    refusal: set when the camera is to be decoded elsewhere. A reconnection of the same coding keeps the session:
+    its first keyframe brings parameter sets along.
+    """
+
+    def __init__(
+        self,
+        info: StreamInfo,
+        lane: GpuLane,
+        opener: SessionOpener,
+        priority: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.info = info
+        self.refusal: Refusal | None = None
+        self.facts: StreamFacts | None = None
+        self._lane = lane
+        self._opener = opener
+        self._priority = priority
+        self._clock = clock
+        self._session: DecodeSession | None = None
+        self._state: OpenState = "closed"
+        self._opened_s = -REOPEN_S
+        self._failures = 0
+        self._why = ""
+        self._units: OrderedDict[int, AccessUnit] = OrderedDict()
+        self._number = 0
+        self._newest_ns = 0
+        self._is_reordered = False
+        self._is_closed = False
+        self._sets: tuple[bytes, ...] = ()
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether its units must wait."""
+        return self._state == "opening"
+
+    def decode(self, unit: AccessUnit) -> Decoded[Surface] | None:
+        """The newest picture that is there now. Raises SourceError; then nothing is right before the next keyframe."""
+        if self.refusal is not None:
+            raise SourceError(self.refusal.reason)
+        if self._state == "open" and unit.is_keyframe and self._is_another_stream(unit):
+            self._drop()
+            self._opened_s = -REOPEN_S
+        if self._state == "closed":
+            self._begin(unit)
+            return None
+        self._note_order(unit)
+        self._number += 1
+        self._units[self._number] = unit
+        if len(self._units) > MAX_WAITING_UNITS:
+            self._units.popitem(last=False)
+        if self._session is None:
+            raise SourceError("its decoder is not open")
+        try:
+            surfaces = self._session.decode(unit.data, self._number)
+        except SourceError as exc:
+            self._fail(str(exc))
+            raise
+        if not surfaces:
+            return None
+        self._failures = 0
+        surface = surfaces[-1]
+        return Decoded(picture=surface, unit=self._units.pop(surface.number, unit))
+
+    def continues(self, info: StreamInfo) -> bool:
+        """Whether it serves a new connection of this stream too."""
+        if self.refusal is not None or (info.codec, info.extradata) != (self.info.codec, self.info.extradata):
+            return False
+        self._units.clear()
+        self._newest_ns = 0
+        return True
+
+    def open_now(self, unit: AccessUnit) -> None:
+        """Open the session by decoding a keyframe. In the opener's thread; the lane's thread waits meanwhile."""
+        session: DecodeSession | None = None
+        try:
+            found = facts_from_keyframe(self.info, unit.data)
+            facts = replace(found, is_reordered=found.is_reordered or self._is_reordered)
+            if lack := self._opener.device.lacks(facts):
+                raise LackingError(lack)
+            session = self._lane.open_session(facts)
+            session.decode(unit.data, 0)
+        except LackingError as exc:
+            self.refusal = Refusal(reason=str(exc))
+        except SessionLimitError as exc:
+            self.refusal = Refusal(reason=str(exc), sessions=self._opener.open_count)
+        except SourceError as exc:
+            self._why = str(exc)
+            self._failures += 1
+            if self._failures >= MAX_FAILURES:
+                self.refusal = Refusal(reason=f"the GPU failed on it {self._failures} times: {self._why}")
+        else:
+            self.facts, self._session = facts, session
+            self._sets = parameter_sets(self.info.codec, unit.data)
+            self._opener.count(1)
+            return
+        if session is not None:
+            session.close()
+
+    def opened(self) -> None:
+        """The opener is done with it. In the lane's thread."""
+        self._state = "open" if self._session is not None else "closed"
+        if self._is_closed:
+            self.close()
+
+    def close(self) -> None:
+        """Give the session back."""
+        self._is_closed = True
+        if self._state != "opening":
+            self._drop()
+
+    def _begin(self, unit: AccessUnit) -> None:
+        waited_s = self._clock() - self._opened_s
+        if waited_s < REOPEN_S:
+            raise SourceError(f"{self._why or 'its decoder failed'}; tried again in {REOPEN_S - waited_s:.1f} s")
+        if not unit.is_keyframe:
+            raise SourceError(self._why or "its decoder waits for a keyframe")
+        self._opened_s = self._clock()
+        self._state = "opening"
+        self._opener.ask(Opening(self, unit), self._priority)
+
+    def _is_another_stream(self, unit: AccessUnit) -> bool:
+        """Whether a keyframe's size or colours may be others than those of the keyframe that the session began with."""
+        sets = parameter_sets(self.info.codec, unit.data)
+        return bool(sets) and sets != self._sets
+
+    def _note_order(self, unit: AccessUnit) -> None:
+        """A picture that was captured before the one ahead of it: they are reordered, whatever the stream says."""
+        if unit.captured_ns < self._newest_ns - 10**9:  # another clock
+            self._newest_ns = unit.captured_ns
+        is_late = unit.captured_ns < self._newest_ns
+        self._newest_ns = max(self._newest_ns, unit.captured_ns)
+        if is_late and not self._is_reordered:
+            self._is_reordered = True
+            if self.facts is not None and not self.facts.is_reordered:
+                self._fail("its pictures are shown in another order than they come")
+                raise SourceError(self._why)
+
+    def _fail(self, why: str) -> None:
+        self._why = why
+        self._drop()
+
+    def _drop(self) -> None:
+        session, self._session = self._session, None
+        self._state = "closed"
+        self._units.clear()
+        if session is not None:
+            self._opener.count(-1)
+            session.close()

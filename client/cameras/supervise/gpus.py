@@ -1,0 +1,90 @@
+"""Which GPUs of this machine decode cameras, and why none does."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
+
+from photofinish.client.cameras.decode.gpu.process import STAND_IN
+from photofinish.client.cameras.values.camera import DecodeChoice
+from photofinish.errors import ConfigError
+from photofinish.machine.gpu import gpu_handles, gpu_lines_from_nvidia_smi, opened_nvml
+
+DEVICE_VARIABLE = "PHOTOFINISH_DECODE_DEVICE"
+"""Environment variable: `stand-in` rehearses the GPU's way on the CPU."""
+VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
+REMEDY = "pip install 'photofinish[nvdec]'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodePlan:
+    """devices: of each GPU's decode process, as it is started with. sentence: what decodes here, for people."""
+
+    devices: tuple[str, ...]
+    sentence: str
+    choice: DecodeChoice = "auto"
+
+
+CPU_ALONE = DecodePlan(devices=(), sentence="the CPU decodes")
+
+
+def decode_plan(
+    choice: DecodeChoice = "auto",
+    gpus: str = "0",
+    *,
+    environment: Mapping[str, str] = os.environ,
+    count_gpus: Callable[[], int] | None = None,
+    has_library: Callable[[], bool] | None = None,
+) -> DecodePlan:
+    """What decodes here. gpus: `all`, or numbers such as 0,1. Raises ConfigError for a GPU that is not there."""
+    if choice == "cpu":
+        return DecodePlan(devices=(), sentence="the CPU decodes, as --decode cpu says", choice=choice)
+    if environment.get(DEVICE_VARIABLE) == STAND_IN:
+        count = 1 if gpus == "all" else len(gpus.split(","))
+        sentence = f"a rehearsal: a stand-in on the CPU decodes in a GPU's place ({DEVICE_VARIABLE}={STAND_IN})"
+        return DecodePlan(devices=(STAND_IN,) * count, sentence=sentence, choice=choice)
+    found = (count_gpus or partial(number_of_gpus, environment))()
+    if not found:
+        return DecodePlan(devices=(), sentence="the CPU decodes: there is no NVIDIA GPU here", choice=choice)
+    numbers = _numbers(gpus, found)
+    if not (has_library or _has_library)():
+        sentence = f"the CPU decodes: {REMEDY} has the GPU do it"
+        return DecodePlan(devices=(), sentence=sentence, choice=choice)
+    names = " and ".join(f"GPU {number}" for number in numbers)
+    sentence = f"{names} {'decodes' if len(numbers) == 1 else 'decode'}, and the CPU what is left"
+    return DecodePlan(devices=tuple(map(str, numbers)), sentence=sentence, choice=choice)
+
+
+def number_of_gpus(environment: Mapping[str, str]) -> int:
+    """How many NVIDIA GPUs programs started from here see; CUDA counts those that CUDA_VISIBLE_DEVICES lets it."""
+    if (visible := environment.get(VISIBLE_VARIABLE)) is not None:
+        return len(visible_gpus(visible))
+    with opened_nvml() as nvml:
+        return len(gpu_handles(nvml)) or len(gpu_lines_from_nvidia_smi())
+
+
+def visible_gpus(text: str) -> list[str]:
+    """The GPUs that CUDA_VISIBLE_DEVICES names: those before the first that is none."""
+    names = [name.strip() for name in text.split(",")]
+    return list(takewhile(lambda name: name not in ("", "-1", "NoDevFiles"), names))
+
+
+def _has_library() -> bool:
+    return importlib.util.find_spec("PyNvVideoCodec") is not None
+
+
+def _numbers(text: str, found: int) -> list[int]:
+    if text == "all":
+        return list(range(found))
+    words = text.split(",")
+    if not all(word.strip().isdigit() for word in words):
+        raise ConfigError(f"--gpus must be all or numbers such as 0,1, got {text!r}")
+    numbers = sorted({int(word) for word in words})
+    if numbers[-1] >= found:
+        have = "GPU 0 alone" if found == 1 else f"GPUs 0 to {found - 1}"
+        raise ConfigError(f"--gpus names GPU {numbers[-1]}, and this machine has {have}")
+    return numbers

@@ -1,0 +1,176 @@
+"""The decode process of a GPU, whole, on a stand-in: the messages of a decode process, and what a GPU adds to them."""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+import pytest
+from av.video.codeccontext import VideoCodecContext
+
+from photofinish.client.cameras.decode.codec import UnitDecoder
+from photofinish.client.cameras.decode.gpu.process import GpuDecodeProcess
+from photofinish.client.cameras.decode.gpu.stand_in import StandIn
+from photofinish.client.cameras.decode.nv12.job import Colours
+from photofinish.client.cameras.decode.nv12.reference import letterboxed_from_nv12
+from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
+from photofinish.client.cameras.values.outcome import DueFrame
+from photofinish.client.cameras.wire.child import OWNER_SOCKET, decoder_socket
+from photofinish.client.cameras.wire.link import Link, connect, listen
+from photofinish.client.cameras.wire.messages import (
+    DecodeCamera,
+    DecodeReport,
+    ForgetCamera,
+    FrameWritten,
+    OpenStream,
+    WriteFrame,
+)
+from photofinish.letterbox import Letterbox
+from tests.client.cameras.decode.nv12.test_letterbox import nv12_from_frame
+from tests.client.cameras.decode.test_camera import CLIPS, units_of
+from tests.client.cameras.ingest.watching import until
+
+UNITS = list(units_of(CLIPS["h264"]))
+
+
+class Owner:
+    """The other ends of a decode process: the owner's and an ingest process's."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.link: Link | None = None
+        self.ingest: Link | None = None
+
+    def hear(self, link: Link, value: Any) -> None:
+        self.link = link
+        self.values += value if isinstance(value, tuple) else [value]
+
+    def tell(self, value: object) -> None:
+        assert self.link is not None
+        self.link.send(value)
+
+    def hand_over(self, *values: object) -> None:
+        assert self.ingest is not None
+        for value in values:
+            self.ingest.send(value)
+
+    def open(self, camera: str, codec: str = "h264", connection: int = 1, priority: int = 0) -> None:
+        self.tell(DecodeCamera(camera=camera, frames_per_s=25, priority=priority))
+        info = StreamInfo(codec=codec)
+        self.hand_over(OpenStream(camera=camera, connection=connection, info=info))
+
+    def due(self, camera: str) -> list[DueFrame]:
+        return [value for value in self.values if isinstance(value, DueFrame) and value.camera == camera]
+
+    def refusals(self, camera: str) -> list[Any]:
+        reports = [value for value in self.values if isinstance(value, DecodeReport) and value.camera == camera]
+        return [report.refusal for report in reports if report.refusal is not None]
+
+    def written(self) -> list[FrameWritten]:
+        return [value for value in self.values if isinstance(value, FrameWritten)]
+
+
+def units(camera: str, connection: int = 1) -> list[AccessUnit]:
+    now_ns = time.perf_counter_ns()
+    return [replace(unit, camera=camera, connection=connection, arrived_ns=now_ns) for unit in UNITS]
+
+
+def with_process(folder: Path, device: StandIn, check: Callable[[Owner], Awaitable[None]]) -> None:
+    async def main() -> None:
+        owner = Owner()
+        server = await listen(folder / OWNER_SOCKET, owner.hear, lambda link: None)
+        async with server:
+            running = asyncio.ensure_future(GpuDecodeProcess(folder, device, threads=2).run(4))
+            await until(lambda: owner.link is not None and (folder / decoder_socket(4)).exists(), 5)
+            owner.ingest = await connect(folder / decoder_socket(4), lambda link, value: None)
+            await check(owner)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+@pytest.fixture
+def region() -> Iterator[tuple[str, np.ndarray]]:
+    """Memory of this process, and how others find it: two pictures of 64 x 48."""
+    descriptor = os.memfd_create("photofinish-test")
+    os.truncate(descriptor, 2 * 48 * 64 * 3)
+    memory = mmap.mmap(descriptor, 2 * 48 * 64 * 3)
+    name = f"{os.getpid()}/{descriptor}/{os.fstat(descriptor).st_ino}"
+    yield name, np.frombuffer(memory, np.uint8).reshape(2, 48, 64, 3)
+    os.close(descriptor)
+
+
+@pytest.mark.timeout(60)
+def test_pictures_are_told_of_and_written_by_the_kernel(tmp_path: Path, region: tuple[str, np.ndarray]) -> None:
+    name, pictures = region
+
+    async def check(owner: Owner) -> None:
+        owner.open("door")
+        owner.hand_over(*units("door"))
+        await until(lambda: len(owner.due("door")) == 39, 20)  # the first one opens the session
+        for position, camera in enumerate(("door", "nobody")):
+            owner.tell(
+                WriteFrame(
+                    request=position,
+                    camera=camera,
+                    region=name,
+                    shape=(2, 48, 64, 3),
+                    datatype="uint8",
+                    position=position,
+                    contract="frames",
+                    input_wh=(64, 48),
+                )
+            )
+        await until(lambda: len(owner.written()) == 2, 5)
+        door, nobody = sorted(owner.written(), key=lambda answer: answer.request)
+        assert nobody.frame is None
+        assert door.frame == owner.due("door")[-1]
+        assert door.letterbox == Letterbox(source_wh=(160, 96), target_wh=(64, 48))
+        decoder = UnitDecoder(StreamInfo(codec="h264"))
+        frame = [decoder.decode(unit) for unit in UNITS][-1]
+        assert frame is not None
+        expected = letterboxed_from_nv12(*nv12_from_frame(frame), door.letterbox, Colours())
+        np.testing.assert_array_equal(pictures[0], expected)
+
+    with_process(tmp_path, StandIn(), check)
+
+
+@pytest.mark.timeout(60)
+def test_what_a_gpu_does_not_take_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """The second camera is one session too many, the third of a coding that no GPU decodes, the fourth in 4:4:4."""
+    encoder = cast(VideoCodecContext, VideoCodecContext.create("libx264", "w"))
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 64, 48, "yuv444p", Fraction(1, 25)
+    encoder.options = {"tune": "zerolatency"}
+    frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24").reformat(format="yuv444p")
+    coloured = replace(units("colour")[0], data=bytes(encoder.encode(frame)[0]))
+
+    async def check(owner: Owner) -> None:
+        for camera, codec in (("one", "h264"), ("two", "h264"), ("jpeg", "mjpeg"), ("colour", "h264")):
+            owner.open(camera, codec)
+            owner.hand_over(*([coloured] if camera == "colour" else units(camera)))
+            if camera == "one":
+                await until(lambda: bool(owner.due("one")), 10)
+        await until(lambda: all(owner.refusals(camera) for camera in ("two", "jpeg", "colour")), 10)
+        assert owner.refusals("two")[0].sessions == 1
+        assert "no more than 1 decoding sessions" in owner.refusals("two")[0].reason
+        assert owner.refusals("jpeg")[0].sessions is None
+        assert owner.refusals("jpeg")[0].reason == "GPUs decode no mjpeg"
+        assert "yuv444p" in owner.refusals("colour")[0].reason
+        assert not owner.refusals("one")
+        owner.tell(ForgetCamera(camera="one"))
+        owner.tell(ForgetCamera(camera="two"))
+        owner.open("two", connection=2)
+        owner.hand_over(*units("two", connection=2))
+        await until(lambda: bool(owner.due("two")), 10)  # a session that was given back is free for others
+
+    with_process(tmp_path, StandIn(session_limit=1), check)

@@ -1,0 +1,202 @@
+"""A decoder's life on a GPU: opened in turn, kept through reconnections, opened again after a failure."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from photofinish.client.cameras.decode.gpu.device import SessionLimitError, StreamFacts, Surface
+from photofinish.client.cameras.decode.gpu.sessions import Opening, SessionDecoder, SessionOpener
+from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
+from photofinish.errors import SourceError
+from tests.client.cameras.decode.test_camera import CLIPS, units_of
+
+UNITS = list(units_of(CLIPS["h264"]))
+INFO = StreamInfo(codec="h264")
+KEYFRAMES = [number for number, unit in enumerate(UNITS) if unit.is_keyframe]
+
+
+class FakeSession:
+    def __init__(self, lane: FakeLane) -> None:
+        self.lane = lane
+        self.is_closed = False
+
+    def decode(self, data: bytes, number: int) -> Sequence[Surface]:
+        if self.lane.failures:
+            raise self.lane.failures.pop(0)
+        self.lane.numbers.append(number)
+        shown = number - self.lane.delay
+        if shown < 1:
+            return ()
+        return (Surface(luma=1, chroma=2, luma_pitch=3, chroma_pitch=4, size_wh=(160, 96), number=shown),)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeLane:
+    def __init__(self) -> None:
+        self.failures: list[Exception] = []
+        self.numbers: list[int] = []
+        self.facts: list[StreamFacts] = []
+        self.sessions: list[FakeSession] = []
+        self.delay = 0
+
+    def open_session(self, facts: StreamFacts) -> FakeSession:
+        self.facts.append(facts)
+        self.sessions.append(FakeSession(self))
+        return self.sessions[-1]
+
+
+class FakeDevice:
+    name = "fake"
+
+    def lacks(self, facts: StreamFacts) -> str:
+        return ""
+
+
+class Bench:
+    """A decoder with its opener, and a clock that stands."""
+
+    def __init__(self) -> None:
+        self.lane = FakeLane()
+        self.done: list[SessionDecoder] = []
+        self.opener = SessionOpener(FakeDevice(), self.done.append)  # type: ignore[arg-type]
+        self.now_s = 100.0
+        self.decoder = self.decoder_with(0)
+
+    def decoder_with(self, priority: int) -> SessionDecoder:
+        return SessionDecoder(INFO, self.lane, self.opener, priority, clock=lambda: self.now_s)  # type: ignore[arg-type]
+
+    def settle(self, count: int = 1) -> None:
+        wait_for(lambda: len(self.done) >= count)
+        for decoder in self.done:
+            decoder.opened()
+        self.done.clear()
+
+    def open(self, unit: AccessUnit = UNITS[0]) -> None:
+        assert self.decoder.decode(unit) is None
+        self.settle()
+
+
+def wait_for(is_so: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    end_s = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < end_s
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.opener.close()
+
+
+def test_a_keyframe_opens_the_session_and_each_picture_has_its_unit(bench: Bench) -> None:
+    with pytest.raises(SourceError, match="waits for a keyframe"):
+        bench.decoder.decode(UNITS[1])
+    assert bench.decoder.decode(UNITS[0]) is None
+    assert bench.decoder.is_opening
+    bench.settle()
+    assert not bench.decoder.is_opening
+    assert bench.lane.facts == [StreamFacts(codec="h264", size_wh=(160, 96))]
+    assert bench.opener.open_count == 1
+    found = [bench.decoder.decode(unit) for unit in UNITS[1:4]]
+    assert [item.unit for item in found if item] == UNITS[1:4]
+
+
+def test_reordered_pictures_keep_their_own_units(bench: Bench) -> None:
+    bench.lane.delay = 2
+    bench.open()
+    found = [bench.decoder.decode(unit) for unit in UNITS[1:6]]
+    assert found[:2] == [None, None]
+    assert [item.unit for item in found if item] == UNITS[1:4]
+
+
+def test_pictures_captured_out_of_order_have_it_opened_for_reordering(bench: Bench) -> None:
+    bench.open()
+    bench.decoder.decode(replace(UNITS[1], captured_ns=UNITS[3].captured_ns))
+    with pytest.raises(SourceError, match="another order"):
+        bench.decoder.decode(UNITS[2])
+    assert bench.lane.sessions[0].is_closed
+    bench.now_s += 1.1
+    bench.open(UNITS[KEYFRAMES[1]])
+    assert [facts.is_reordered for facts in bench.lane.facts] == [False, True]
+
+
+def test_a_failed_decoder_is_opened_again_at_a_keyframe_once_a_second_at_most(bench: Bench) -> None:
+    bench.open()
+    bench.lane.failures = [SourceError("the GPU's decoder failed: x")]
+    with pytest.raises(SourceError, match="failed: x"):
+        bench.decoder.decode(UNITS[1])
+    assert bench.lane.sessions[0].is_closed
+    assert bench.opener.open_count == 0
+    with pytest.raises(SourceError, match=r"failed: x; tried again in 1\.0 s"):
+        bench.decoder.decode(UNITS[KEYFRAMES[1]])
+    bench.now_s += 1.1
+    bench.open(UNITS[KEYFRAMES[1]])
+    assert len(bench.lane.sessions) == 2
+    assert bench.decoder.decode(UNITS[KEYFRAMES[1] + 1]) is not None
+    assert bench.decoder.refusal is None
+
+
+def test_one_that_cannot_be_opened_three_times_is_left_to_others(bench: Bench) -> None:
+    for attempt in range(3):
+        assert bench.decoder.refusal is None, attempt
+        bench.lane.failures = [SourceError("broken")]
+        bench.open(UNITS[0])
+        bench.now_s += 1.1
+    assert bench.decoder.refusal is not None
+    assert bench.decoder.refusal.reason == "the GPU failed on it 3 times: broken"
+    assert bench.decoder.refusal.sessions is None
+
+
+def test_the_last_session_is_found_by_the_gpu_refusing_one_more(bench: Bench) -> None:
+    bench.open()
+    other = bench.decoder_with(0)
+    bench.lane.failures = [SessionLimitError("no more")]
+    other.decode(UNITS[0])
+    bench.settle()
+    assert other.refusal is not None
+    assert other.refusal.sessions == 1
+    assert bench.lane.sessions[1].is_closed
+    with pytest.raises(SourceError, match="no more"):
+        other.decode(UNITS[0])
+
+
+def test_a_reconnection_keeps_the_session_and_another_stream_does_not(bench: Bench) -> None:
+    bench.open()
+    assert bench.decoder.continues(INFO)
+    assert not bench.decoder.continues(StreamInfo(codec="hevc"))
+    assert bench.decoder.decode(UNITS[KEYFRAMES[1]]) is not None
+    assert len(bench.lane.sessions) == 1
+    larger = next(iter(units_of(CLIPS["hevc"])))
+    other = replace(UNITS[0], data=UNITS[0].data.replace(b"\x67", b"\x67\x01", 1))
+    assert larger.is_keyframe
+    assert bench.decoder.decode(other) is None, "its parameter sets are others"
+    assert bench.decoder.is_opening
+    bench.settle()
+
+
+def test_important_cameras_come_first(bench: Bench) -> None:
+    order, begun, go = [], threading.Event(), threading.Event()
+
+    class Slow(SessionDecoder):
+        def open_now(self, unit: AccessUnit) -> None:
+            begun.set()
+            go.wait(5)
+            order.append(self._priority)
+
+    decoders = [Slow(INFO, bench.lane, bench.opener, priority) for priority in (0, 1, 5, 3)]  # type: ignore[arg-type]
+    bench.opener.ask(Opening(decoders[0], UNITS[0]), 0)
+    assert begun.wait(5)
+    for decoder, priority in zip(decoders[1:], (1, 5, 3), strict=True):
+        bench.opener.ask(Opening(decoder, UNITS[0]), priority)
+    go.set()
+    wait_for(lambda: len(bench.done) == 4)
+    assert order == [0, 5, 3, 1]
