@@ -13,6 +13,7 @@ import pytest
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 SCRIPT, STANDARD_SET = EXPERIMENTS / "run_gpu.sh", EXPERIMENTS / "gpu_standard_set.sh"
+CAMERAS = EXPERIMENTS / "gpu_cameras.sh"
 RECORDER = """#!/bin/sh
 echo "${{CUDA_VISIBLE_DEVICES:-all}} $*" >> {log}
 """
@@ -41,7 +42,7 @@ def help_of(*command: str) -> str:
     return subprocess.run([sys.executable, "-m", *command, "--help"], capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize(("script", "count"), [(SCRIPT, 13), (STANDARD_SET, 5)])
+@pytest.mark.parametrize(("script", "count"), [(SCRIPT, 13), (STANDARD_SET, 5), (CAMERAS, 7)])
 def test_every_command_and_option_exists(programs: Path, script: Path, count: int) -> None:
     done = run_script(programs, script=script)
     assert done.returncode == 0, done.stderr
@@ -75,7 +76,7 @@ def test_only_the_named_steps_run_and_scaling_takes_one_two_and_four_gpus(progra
     assert {path.name for path in (programs / "out").iterdir()} == {f"gpu_scale_{count}.json" for count in (1, 2, 4)}
 
 
-@pytest.mark.parametrize("script", [SCRIPT, STANDARD_SET])
+@pytest.mark.parametrize("script", [SCRIPT, STANDARD_SET, CAMERAS])
 def test_an_unknown_step_is_refused(programs: Path, script: Path) -> None:
     done = run_script(programs, "everything", script=script)
     assert (done.returncode, "unknown step everything; there are export" in done.stderr) == (2, True)

@@ -20,13 +20,14 @@ from tests.client.triton.test_session import echo_sums, served
 class HostRuntime:
     """The CUDA runtime's functions with host memory for the GPU's. fail: the function that fails."""
 
-    cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1)  # noqa: N815
+    cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToDevice=3)  # noqa: N815
 
     def __init__(self, fail=""):
         self.fail = fail
         self.memory = {}
         self.open = []
         self.handles = []
+        self.devices = []
 
     def __getattr__(self, name):
         def call(*args):
@@ -44,6 +45,8 @@ class HostRuntime:
             buffer = ctypes.create_string_buffer(args[0])
             self.memory[ctypes.addressof(buffer)] = buffer
             return (ctypes.addressof(buffer),)
+        if name == "cudaSetDevice":
+            self.devices.append(args[0])
         if name == "cudaFree":
             del self.memory[args[0]]
         if name == "cudaMemcpyAsync":

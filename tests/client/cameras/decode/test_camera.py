@@ -208,7 +208,8 @@ def test_a_picture_keeps_its_colours_and_its_place_on_the_way_to_the_model(codec
     told(camera, iter(list(units_of(clip))))
     assert camera.held is not None
     out = np.zeros((128, 160, 3), np.uint8)
-    letterbox = write_input(camera.converter.image_from_frame(camera.held[0]), "frames", (160, 128), out)
+    picture, _ = camera.held
+    letterbox = write_input(picture.converter.image_from_frame(picture.frame), "frames", (160, 128), out)
     assert letterbox.offset_xy == (0, 16)
     for x, rgb in ((40, (220, 30, 20)), (120, (10, 60, 210))):
         for y in (20, 64, 108):
