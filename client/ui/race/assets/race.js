@@ -12,7 +12,7 @@
   function play(root) {
     const video = part(root, "#pf-race-video");
     video.currentTime = 0;
-    video.play().catch(() => {}); // a browser that plays nothing by itself has its controls
+    video.play().catch(() => {}); // a browser that plays nothing by itself waits for the button
   }
 
   function load(root, race) {
