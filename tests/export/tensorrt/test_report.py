@@ -39,7 +39,7 @@ def library(name: LibraryName, version: str) -> TensorRTLibrary:
         (
             None,
             {"tensorrt": "11.4.0", "tensorrt_rtx": "1.7.1"},
-            [("note", "11.4.0, which builds on an NVIDIA GPU only", ""), ("works", "sm89 (L4, RTX 40), sm120", "")],
+            [("note", "11.4.0, which builds on an NVIDIA GPU only", ""), ("works", "sm89 (L4, L40, RTX 40)", "")],
         ),
         (
             RTX_5070,
