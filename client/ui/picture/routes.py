@@ -16,6 +16,8 @@ from photofinish.errors import PhotofinishError
 
 TRY_PATH = "/picture/try"
 EXAMPLES_PATH = "/picture/examples"
+GRADIO_UPLOAD_PATH = "/gradio_api/upload"
+"""Gradio would refuse a file, and read all of a body that holds none; here none of it is read."""
 BODIES, WAITING, WAIT_S = 2, 16, 20.0
 """Uploads that are held in memory at once, that wait for it, and for how long."""
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -37,6 +39,10 @@ def add_picture_routes(app: FastAPI, sides: TwoSides, examples: Examples) -> Non
         except PhotofinishError as exc:
             return refusal(RefusedError(502, "picture.problem.server", message=str(exc)))
         return JSONResponse(document, headers=NO_STORE)
+
+    @app.post(GRADIO_UPLOAD_PATH)
+    async def no_upload() -> Response:
+        return refusal(RefusedError(413, "picture.problem.too_large", limit=0))
 
     @app.get(EXAMPLES_PATH)
     async def list_examples() -> Response:
