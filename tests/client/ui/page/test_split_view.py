@@ -76,6 +76,10 @@ def test_a_killed_worker_is_shown_and_comes_back(served: FakeTriton) -> None:
         assert done(view)["baseline"] > at_kill["baseline"], "the other side went on meanwhile"
 
 
+def told_across(view: SplitView) -> str:
+    return str(screen_from_state(view.state(), PageWords("en"))["trouble"])
+
+
 def trouble(view: SplitView, side: str) -> str:
     return str(screen_from_state(view.state(), PageWords("en"))["sides"][side]["trouble"])
 
@@ -90,7 +94,9 @@ def test_a_server_that_went_away_is_named_on_both_sides() -> None:
 
 def test_a_source_that_is_missing_is_named_and_another_can_be_chosen(served: FakeTriton) -> None:
     with SplitView(served.url, choice(source="/nowhere/clip.mp4")) as view:
-        wait_for(lambda: "/nowhere/clip.mp4 does not exist" in trouble(view, "baseline"), START_S)
+        wait_for(lambda: "/nowhere/clip.mp4 does not exist" in told_across(view), START_S)
+        assert trouble(view, "baseline") == trouble(view, "optimised") == "", "it is told once"
+        assert view.state().source.state == "stopped", "no waiting brings a file back"
         view.choose(choice(pace="camera"))
         wait_for(lambda: min(done(view).values()) >= 5, START_S)
         assert screen_from_state(view.state(), PageWords("en"))["source"].endswith("30 frames per second")
