@@ -42,8 +42,8 @@ class Crew:
         self._names: list[str] = []
         self._showing: asyncio.Task[None] | None = None
 
-    def place(self, camera: str) -> None:
-        self._names.append(camera)
+    def place(self, camera: Camera) -> None:
+        self._names.append(camera.name)
 
     async def open(self) -> None:
         kinds: tuple[ProcessKind, ...] = ("decode", "ingest")

@@ -21,6 +21,9 @@ class NoPictures:
         future.set_result(FrameWritten(request=wish.request, camera=wish.camera, frame=None))
         return future
 
+    def writes_on_gpu(self, camera: str) -> bool:
+        return False
+
 
 def test_a_camera_is_served_from_the_moment_at_which_its_server_answers() -> None:
     """What waits for a server that is not there is no overload of this machine."""
@@ -31,23 +34,23 @@ def test_a_camera_is_served_from_the_moment_at_which_its_server_answers() -> Non
         with FakeTriton() as triton:
             address = ServerAddress(grpc_url=triton.url)
         models = CellModels(
-            address,
+            [address],
             "",
             seats=lambda: seats,
             writer=NoPictures(),
             on_inferred=lambda result: None,
             on_notice=notices.append,
         )
-        models.require("")
-        assert not models.is_served("")
+        models.require(seats[0].camera)
+        assert not models.is_served(seats[0].camera)
         models.start()
         await until(lambda: bool(notices))
-        assert not models.is_served("")
+        assert not models.is_served(seats[0].camera)
         assert not seats[0].is_served
         assert models.message
         with FakeTriton() as triton:
             models.move_to(ServerAddress(grpc_url=triton.url))
-            await until(lambda: models.is_served(""))
+            await until(lambda: models.is_served(seats[0].camera))
             assert seats[0].is_served
             assert models.names.startswith("toy")
             assert models.message == ""
