@@ -23,7 +23,7 @@ from tests.conftest import CHECKOUT
 MODELS = {
     "yunet_n_640_640.onnx": ("onnx_fp32_tensor", "onnx_fp16", "openvino_fp32"),
     "yolov5n-0.5-face.onnx": ("onnx_fp32_tensor", "onnx_fp16", "openvino_fp32"),
-    "yolov8n_pose_coco_rebuilt.pt": ("torch_fp32_tensor", "torch_fp32", "onnx_fp32", "onnx_fp16", "openvino_fp32"),
+    "yolov8n_pose_coco_rebuilt.pt": ("torch_fp32_tensor", "onnx_fp16", "openvino_fp32"),
 }
 MAX_POINT_ERRORS = {"fp32": 0.01, "fp16": 0.02}
 """Of the box's diagonal."""
