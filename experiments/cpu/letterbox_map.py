@@ -41,7 +41,7 @@ MIN_CONFIDENCE = 0.001
 
 
 @dataclass(slots=True)
-class Side:
+class LetterboxSide:
     """What one way found, picture by picture."""
 
     found: list[Detections] = field(default_factory=list)
@@ -59,7 +59,7 @@ def main(directory: Path, data: Path, limit: int, out: Path) -> None:
         raise ConfigError(f"{directory} holds no variant of ours")
     dataset = LabelledDataset(data, limit=limit)
     classes = map_classes(dataset, card.class_names, weights=str(directory))
-    cpu, gpu = Side(), Side()
+    cpu, gpu = LetterboxSide(), LetterboxSide()
     truth, sizes, worst, changed = [], [], 0, 0.0
     infer = _model(directory / "1" / "model.onnx")
     for image, objects in _pictures(dataset):

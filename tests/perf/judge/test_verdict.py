@@ -58,7 +58,7 @@ def _late() -> Record:
 
 def _drifting() -> Record:
     section = build_comparison()
-    slower = build_comparison(medians=(30.0, 2.26))
+    slower = build_comparison(medians=(30.6, 2.26))
     blocks = (*section.blocks[:6], *slower.blocks[6:])
     return _with_section(replace(section, blocks=blocks))
 
