@@ -73,9 +73,12 @@ class Opened:
         return str(self.browser.evaluate(f"""document.querySelector('[data-text="{path}"]').textContent"""))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    """One page in one browser for all tests of it; each leaves it as it found it."""
+    """One page in one browser for all tests of it; each leaves it as it found it.
+
+    It works all the while, so it ends with these folders: what comes after would see other programs on the machine.
+    """
     choice = Choice(source="synthetic?width=640&height=360", baseline=BASELINE, optimised=OPTIMISED)
     with (
         FakeTriton(*toy_models(untrained=True)) as server,

@@ -14,6 +14,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from photofinish.client.cameras.decode.nv12.job import LetterboxJob
@@ -61,7 +62,8 @@ def ptx_from_source(source: str, library: Path) -> str:
     program = ctypes.c_void_p()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), SOURCE.name.encode(), 0, None, None)
     options = (ctypes.c_char_p * len(OPTIONS))(*(option.encode() for option in OPTIONS))
-    code = nvrtc.nvrtcCompileProgram(program, len(OPTIONS), options)
+    with ThreadPoolExecutor(1) as thread:  # the compiler leaves its thread in the locale C, where all text is ASCII
+        code = thread.submit(nvrtc.nvrtcCompileProgram, program, len(OPTIONS), options).result()
     if code != 0:
         raise ConfigError(f"{SOURCE.name} does not compile: {_text(nvrtc, program, 'nvrtcGetProgramLog')}")
     text = _text(nvrtc, program, "nvrtcGetPTX")

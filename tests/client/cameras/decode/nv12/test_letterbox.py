@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 from pathlib import Path
 
 import av
@@ -176,4 +177,6 @@ def test_nvrtc_makes_the_committed_ptx() -> None:
     library = find_nvrtc()
     if library is None:
         pytest.skip("no NVRTC 12.4 here; pip install nvidia-cuda-nvrtc-cu12==12.4.127")
+    encoding = locale.getpreferredencoding(False)
     assert ptx_from_source(SOURCE.read_text(), library) == PTX.read_text()
+    assert locale.getpreferredencoding(False) == encoding, "the compiler changes the locale of its process"
