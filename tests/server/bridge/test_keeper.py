@@ -70,6 +70,7 @@ def test_an_end_is_noticed_and_mended_while_nobody_asks(
         begun = time.monotonic()
         seconds_until(lambda gone=process: gone not in processes_of(server, "faulty"), "the process is gone")
         assert is_ready(server, "toy")
+        seconds_until(lambda: processes_of(server, "faulty"), "another process is there")
         seconds_until(lambda: is_ready(server, "faulty"), "the model is ready again")
         taken.append(time.monotonic() - begun)
         assert is_right(url, "faulty")

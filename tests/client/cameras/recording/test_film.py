@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from photofinish.client.cameras.outputs.output import WaitingEvents
@@ -150,12 +151,20 @@ def test_the_oldest_films_go_when_the_folder_is_full(tmp_path: Path) -> None:
 def test_a_disk_that_takes_nothing_costs_films_with_a_count_and_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    add, added = film_module._Segment.add, []
+
+    def counted(self: film_module._Segment, image: npt.NDArray[np.uint8], at_ns: int) -> None:
+        add(self, image, at_ns)
+        added.append(at_ns)
+
     def full(self: object, image: object, at_ns: int) -> None:
         raise OSError(28, "No space left on device")
 
     async def run() -> tuple[int, list[str]]:
         async with filming(tmp_path) as run:
+            monkeypatch.setattr(film_module._Segment, "add", counted)
             await run.frames(range(0, 5))
+            await asyncio.to_thread(soon, lambda: len(added) == 5)
             monkeypatch.setattr(film_module._Segment, "add", full)
             await run.frames(range(5, 15))
             await asyncio.to_thread(soon, lambda: run.film.lost == 10)
