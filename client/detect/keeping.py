@@ -53,6 +53,7 @@ class Keeper:
         self._lines: TextIO | None = None
         self._folders: set[Path] = set()
         self.has_saved = False
+        self._stems = Counter(path.stem for path in source.paths) if isinstance(source, PictureSource) else Counter()
         self.path = folder_for(source, folder, on_notice, beside=self._text_names if with_text else lambda path: ())
         if not isinstance(source, PictureSource):
             self.path /= f"{file_stem(source.name)}.mp4"
@@ -88,8 +89,7 @@ class Keeper:
 
     def _text_names(self, original: Path) -> tuple[str, str]:
         """Where label file and JSON of a picture go: its name without suffix, or with it where two share the rest."""
-        paths = self._source.paths if isinstance(self._source, PictureSource) else ()
-        shared = Counter(path.stem for path in paths)[original.stem] > 1
+        shared = self._stems[original.stem] > 1
         name = original.name if shared else original.stem
         return f"{LABELS}/{name}.txt", f"{DOCUMENTS}/{name}.json"
 

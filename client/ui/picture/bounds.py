@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import numpy.typing as npt
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from photofinish.client.ui.picture.header import scan_count, size_from_header
 from photofinish.errors import SourceError
@@ -21,6 +21,8 @@ MAX_SCANS = 64
 """Passes of a progressive JPEG; an honest one has some ten, and each decodes the whole picture once more."""
 CHUNK_WAIT_S = 15.0
 """How long a sender may pause."""
+LEAST_BYTES_PER_S, LEAST_BODY_S = 250_000, 60.0
+"""A body has the time that its bound takes at this rate, at least so long: a byte now and then holds no place."""
 
 
 class RefusedError(Exception):
@@ -39,14 +41,15 @@ async def bounded_chunks(request: Request, max_bytes: int, *, wait_s: float = CH
     announced = request.headers.get("content-length", "0")
     if not announced.isdigit() or int(announced) > max_bytes:
         raise RefusedError(413, "picture.problem.too_large", limit=limit_mb)
-    count = 0
+    count, clock = 0, asyncio.get_running_loop().time
+    until_s = clock() + max(max_bytes / LEAST_BYTES_PER_S, LEAST_BODY_S)
     pieces = request.stream().__aiter__()
     while True:
         try:
-            piece = await asyncio.wait_for(pieces.__anext__(), wait_s)
+            piece = await asyncio.wait_for(pieces.__anext__(), min(wait_s, max(until_s - clock(), 0)))
         except StopAsyncIteration:
             return
-        except asyncio.TimeoutError as exc:
+        except (asyncio.TimeoutError, ClientDisconnect) as exc:
             raise RefusedError(408, "picture.problem.too_slow") from exc
         count += len(piece)
         if count > max_bytes:

@@ -178,8 +178,8 @@ class RaceScreen:
             canvas[box.top : box.bottom, column : column + max(round(2 * unit), 1)] = INK
 
     def _draw_gap(self, canvas: npt.NDArray[np.uint8], now_ns: int, phase: RacePhase) -> None:
-        if phase not in ("won", "done"):
-            return
+        if phase not in ("won", "done") or self.race.claim.is_void:
+            return  # a gap beside a gain that is not claimed would claim it
         race, unit = self.race, self._places.unit
         box = self._places.lanes[SIDES.index(race.winner)]
         begin = finish_post(box, race.won_ns, self._axis_ns, unit).right + round(4 * unit)
@@ -194,7 +194,7 @@ class RaceScreen:
     def _draw_head(self, canvas: npt.NDArray[np.uint8], now_ns: int, phase: RacePhase) -> None:
         places, race = self._places, self.race
         head = headline(race, phase, now_ns, self._say)
-        is_claimed = phase == "done" and not race.claim.is_void
+        is_claimed = phase == "done" and not race.claim.is_void and race.claim.shows_difference
         self._text(canvas, head.figure, places.figure, ACCENTS_BGR[race.winner] if is_claimed else INK, weight="Black")
         self._paragraph(canvas, [head.title], places.title, INK, weight="Black")
         self._paragraph(canvas, head.lines, places.lines, INK if is_claimed else SOFT, weight="Medium")

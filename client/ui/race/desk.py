@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from photofinish.client.ui.race.headline import headline
 from photofinish.client.ui.race.places import RaceLayout
 from photofinish.client.ui.race.recording import record_video, save_still
 from photofinish.client.ui.race.replay import Race
-from photofinish.client.ui.words import LANGUAGES, Language, PageWords
+from photofinish.client.ui.words import Language, PageWords
 from photofinish.errors import PhotofinishError
 
 RaceStage = Literal["warming", "round", "looking", "drawing"]
@@ -53,7 +53,7 @@ class RaceDesk:
         self._racer = racer
         self._stop = stop
         self._lock = threading.Lock()
-        self._drawing = {(language, layout): threading.Lock() for language in LANGUAGES for layout in HEIGHTS}
+        self._drawing = threading.Lock()
         self._thread: threading.Thread | None = None
         self._progress = RaceProgress(stage="warming")
         self._failure = ""
@@ -119,7 +119,7 @@ class RaceDesk:
     def _made(
         self, language: Language, layout: RaceLayout, suffix: str, make: Callable[[RaceScreen, Path], None]
     ) -> Path | None:
-        with self._drawing[language, layout]:
+        with self._drawing:
             if self._last is None:
                 return None
             number, race = self._last
@@ -137,18 +137,10 @@ class RaceDesk:
             self._failure = str(exc) or type(exc).__name__
             return
         number = self._last[0] + 1 if self._last else 1
-        with self._all_drawn():
+        with self._drawing:
             for old in self._folder.glob("race-*"):
                 old.unlink(missing_ok=True)  # who reads one reads it to its end
             self._last = (number, race)
-
-    @contextlib.contextmanager
-    def _all_drawn(self) -> Iterator[None]:
-        """Nothing is being drawn while the block runs."""
-        with contextlib.ExitStack() as stack:
-            for lock in self._drawing.values():
-                stack.enter_context(lock)
-            yield
 
     def _tell(self, progress: RaceProgress) -> None:
         if self._stop.is_set():

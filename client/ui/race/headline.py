@@ -61,9 +61,8 @@ def _result(race: Race, say: PageWords) -> RaceHeadline:
     if claim.low is not None and claim.high is not None:
         ends = {"low": significant(claim.low), "high": significant(claim.high)}
         told.append(say("race.interval", **ends))
-    if not claim.shows_difference:
-        told.append(say("race.no_difference"))
-    return RaceHeadline(figure=ratio, title=_won_by(race, say), lines=(" · ".join(told), agreement_text(race, say)))
+    title = _won_by(race, say) if claim.shows_difference else say("race.no_difference")
+    return RaceHeadline(figure=ratio, title=title, lines=(" · ".join(told), agreement_text(race, say)))
 
 
 def _won_by(race: Race, say: PageWords) -> str:

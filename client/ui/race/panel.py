@@ -11,12 +11,15 @@ from typing import Annotated
 import gradio as gr
 from fastapi import FastAPI, Query
 from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.requests import Request
 
+from photofinish.client.ui.owner import Owner
 from photofinish.client.ui.page.panels import PagePanel, PanelContext
 from photofinish.client.ui.race.desk import RaceDesk, Tell
 from photofinish.client.ui.race.places import RaceLayout
 from photofinish.client.ui.race.replay import Race
 from photofinish.client.ui.words import Language
+from photofinish.errors import ConfigError
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 SHORTEST_S, LONGEST_S = 2.0, 60.0
@@ -42,17 +45,19 @@ def build_race_panel(context: PanelContext, racer: ViewRacer) -> None:
     """Fill the tab and serve its routes."""
 
     def run(seconds: float, tell: Tell) -> Race:
+        if context.view.state().is_paused:
+            raise ConfigError("another measurement runs; race when it has ended")
         with context.view.paused():
             return racer(context, seconds, tell)
 
     desk = RaceDesk(run, context.stop)
     context.resources.enter_context(desk)
-    add_race_routes(context.app, desk)
+    add_race_routes(context.app, desk, context.owner)
     gr.HTML((ASSETS / "race.html").read_text(encoding="utf-8"), padding=False)
 
 
-def add_race_routes(app: FastAPI, desk: RaceDesk) -> None:
-    """Start, state, replay and last picture, below /race/."""
+def add_race_routes(app: FastAPI, desk: RaceDesk, owner: Owner) -> None:
+    """Start, for the owner alone; state, replay and last picture, below /race/."""
     drawn: dict[tuple[int, Language, RaceLayout, str], asyncio.Task[Path | None]] = {}
 
     async def made(kind: str, language: Language, layout: RaceLayout) -> Path | None:
@@ -66,14 +71,18 @@ def add_race_routes(app: FastAPI, desk: RaceDesk) -> None:
         return await asyncio.shield(task)
 
     @app.post("/race/start")
-    async def start(seconds: Annotated[float, Query(ge=SHORTEST_S, le=LONGEST_S)] = VIEW_RACE_S) -> Response:
+    async def start(
+        request: Request, seconds: Annotated[float, Query(ge=SHORTEST_S, le=LONGEST_S)] = VIEW_RACE_S
+    ) -> Response:
+        if not owner.is_owner(request):
+            return JSONResponse({"started": False}, status_code=403)
         if desk.start(seconds):
             return JSONResponse({"started": True}, status_code=202)
         return JSONResponse({"started": False}, status_code=409)
 
     @app.get("/race/state")
-    async def state(language: Language = "en") -> Response:
-        return JSONResponse(desk.state(language), headers=NO_STORE)
+    async def state(request: Request, language: Language = "en") -> Response:
+        return JSONResponse({**desk.state(language), "may_start": owner.is_owner(request)}, headers=NO_STORE)
 
     @app.get("/race/replay.mp4")
     async def replay(language: Language = "en", layout: RaceLayout = "wide") -> Response:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from photofinish.perf.measure.runs import Run
     from photofinish.server.triton.embedded import ServerEndpoint
 
-RECORD = Path(".photofinish/results/race.json")
+RECORD = Path(".photofinish/results/page_race.json")
 
 
 def view_racer(endpoint: Callable[[], ServerEndpoint] | None = None, *, metrics_url: str | None = None) -> ViewRacer:

@@ -6,6 +6,9 @@
   const said = (path, values) => window.photofinish.word(path, values);
   let shown = 0, timer = 0;
 
+  // The panel "Measure properly" keeps the owner's key for this tab.
+  const headers = () => { try { const key = sessionStorage.getItem("photofinish-owner"); return key ? { "X-Photofinish-Owner": key } : {}; } catch { return {}; } };
+
   const part = (root, selector) => root.querySelector(selector);
   const address = (what, race) => `race/${what}?language=${window.photofinish.language}&layout=${isTall.matches ? "tall" : "wide"}&race=${race}`;
 
@@ -45,6 +48,7 @@
   function show(root, state) {
     const bar = part(root, ".pf-race-bar"), start = part(root, "#pf-race-start");
     start.disabled = state.is_running;
+    start.hidden = !state.may_start;
     start.textContent = said(state.race ? "race.page.again" : "race.page.start");
     bar.hidden = !state.is_running;
     if (state.share == null) bar.removeAttribute("value"); else bar.value = state.share;
@@ -74,7 +78,7 @@
     clearTimeout(timer);
     let isBusy = false;
     try {
-      const answer = await fetch(`race/state?language=${window.photofinish.language}`, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+      const answer = await fetch(`race/state?language=${window.photofinish.language}`, { cache: "no-store", headers: headers(), signal: AbortSignal.timeout(5000) });
       if (answer.ok) {
         const state = await answer.json();
         isBusy = state.is_running;
@@ -88,8 +92,9 @@
 
   async function start(root) {
     part(root, "#pf-race-start").disabled = true;
-    const answer = await fetch("race/start", { method: "POST" }).catch(() => null);
+    const answer = await fetch("race/start", { method: "POST", headers: headers() }).catch(() => null);
     if (answer && answer.status === 409) note(root, said("race.page.busy"));
+    if (answer && answer.status === 403) note(root, said("measuring.problem.not_owner"));
     refresh(root);
   }
 

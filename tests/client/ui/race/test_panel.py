@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from photofinish.client.ui.owner import Owner
 from photofinish.client.ui.race import desk as desk_module
 from photofinish.client.ui.race.desk import RaceDesk, Tell
 from photofinish.client.ui.race.panel import add_race_routes
@@ -33,7 +34,7 @@ def asked(go_on: threading.Event, monkeypatch: pytest.MonkeyPatch) -> Iterator[T
 
     app = FastAPI()
     with RaceDesk(racer, threading.Event()) as desk, TestClient(app) as client:
-        add_race_routes(app, desk)
+        add_race_routes(app, desk, Owner(is_public=False))
         yield client
 
 
@@ -82,7 +83,7 @@ def test_many_who_ask_at_once_wait_for_one_drawing(go_on: threading.Event) -> No
 
     app = FastAPI()
     desk = Counting(lambda seconds, tell: build_race(), threading.Event())
-    add_race_routes(app, desk)
+    add_race_routes(app, desk, Owner(is_public=False))
     route = next(route for route in app.routes if getattr(route, "path", "") == "/race/last.jpg")
 
     async def ask() -> int:
@@ -93,3 +94,13 @@ def test_many_who_ask_at_once_wait_for_one_drawing(go_on: threading.Event) -> No
 
     assert asyncio.run(ask()) == 50
     assert len(drawn) == 1
+
+
+def test_on_a_shared_page_only_the_owner_starts_a_race() -> None:
+    app, owner = FastAPI(), Owner(is_public=True)
+    with RaceDesk(lambda seconds, tell: build_race(), threading.Event()) as desk, TestClient(app) as client:
+        add_race_routes(app, desk, owner)
+        assert client.post("/race/start").status_code == 403
+        assert not client.get("/race/state").json()["may_start"]
+        assert not desk.is_running
+        assert client.post("/race/start", headers={"X-Photofinish-Owner": owner.key}).status_code == 202
