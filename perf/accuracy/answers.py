@@ -142,6 +142,12 @@ def results_from_answers(
                 "compared with it; check that the labels belong to the pictures, and of an .onnx file the --head and "
                 "the order of its --names"
             )
+        if (points := point_truth[baseline]) and points.oks_map50_95 < NEAR_ZERO:
+            raise ConfigError(
+                f"the baseline {baseline} finds next to none of the labelled keypoints of {dataset.name} (OKS-mAP50-95 "
+                f"{points.oks_map50_95:.4f}), so nothing can be compared with it; check that the labels have their "
+                "points in the model's order"
+            )
     return {
         name: _with_points(
             _result(

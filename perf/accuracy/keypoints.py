@@ -64,9 +64,10 @@ def expect_same_points(model: KeypointLayout | None, data: KeypointLayout | None
 def points_from_truth(
     found: Sequence[Detections], truth: Sequence[Detections], sizes_wh: Sequence[tuple[int, int]], names: Sequence[str]
 ) -> PointTruth | None:
-    """OKS-mAP by faster-coco-eval, pictures in one order; None where either side has no keypoints."""
+    """OKS-mAP by faster-coco-eval, pictures in one order; None where ours has no keypoints or nobody labelled one."""
     layout = next((item.keypoints.layout for item in truth if item.keypoints), None)
-    if layout is None or any(item.keypoints is None for item in found):
+    labelled = any(item.keypoints is not None and (item.keypoints.xyv[..., 2] > 0).any() for item in truth)
+    if layout is None or not labelled or any(item.keypoints is None for item in found):
         return None
     reference = COCO(_coco_from_truth(truth, sizes_wh, names))
     is_coco = len(layout) == len(COCO_POSE)
@@ -82,11 +83,11 @@ def points_from_truth(
     evaluator.evaluate()
     evaluator.accumulate()
     precision = np.asarray(evaluator.eval["precision"])[:, :, :, 0, -1]
-    labelled = precision[:, :, precision.min(axis=(0, 1), initial=0) >= 0]
+    judged = precision[:, :, precision.min(axis=(0, 1), initial=0) >= 0]
     errors = np.concatenate([_errors(ours, theirs, 0.5) for ours, theirs in zip(found, truth, strict=True)])
     return PointTruth(
-        oks_map50_95=float(labelled.mean()) if labelled.size else 0.0,
-        oks_map50=float(labelled[0].mean()) if labelled.size else 0.0,
+        oks_map50_95=float(judged.mean()) if judged.size else 0.0,
+        oks_map50=float(judged[0].mean()) if judged.size else 0.0,
         mean_error=float(errors.mean()) if errors.size else 0.0,
         points=errors.size,
     )

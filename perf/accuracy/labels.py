@@ -61,7 +61,9 @@ class LabelledDataset(Dataset):
             kind="labelled",
             name=data_yaml.resolve().parent.name,
             class_names=names,
-            sha256=_hash_from_pictures([picture for picture, _ in self._labelled], names),
+            sha256=_hash_from_pictures(
+                [picture for picture, _ in self._labelled], names, (len(layout or ()), document.point_values)
+            ),
             size=len(self._labelled),
             notes=(*_notes_from_faults(faults, wanted), *self._label_notes(), *document.notes),
             keypoints=layout,
@@ -120,8 +122,13 @@ def _truth_from_labels(labels: LabelFile, size_wh: tuple[int, int], layout: Keyp
     )
 
 
-def _hash_from_pictures(pictures: Sequence[LabelledPicture], names: tuple[str, ...]) -> str:
+def _hash_from_pictures(
+    pictures: Sequence[LabelledPicture], names: tuple[str, ...], point_shape: tuple[int, int]
+) -> str:
+    """Of everything that decides the truth. point_shape: how many keypoints, and values of each; zeros for boxes."""
     digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass"))
+    if any(point_shape):
+        digest.update(repr(point_shape).encode())
     for picture in pictures:
         digest.update(os.fsencode(picture.image.name) + b"\0" + picture.image.read_bytes())
         digest.update(picture.labels.read_bytes() if is_file(picture.labels) else b"\0")

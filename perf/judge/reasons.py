@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,13 +122,24 @@ def _drift_reasons(section: Section, steady: Sequence[ArmSummary]) -> list[Reaso
     if len(steady) < 2:
         return []
     reference, others = _reference_and_others(section, steady)
-    changes = (drift_of(item.blocks, against=reference.blocks, families=len(others)) for item in others)
-    found = [(abs(change or 0.0), item.arm) for change, item in zip(changes, others, strict=True)]
+    changes = [drift_of(item.blocks, against=reference.blocks, families=len(others)) or 0.0 for item in others]
+    found = [(abs(change), item.arm) for change, item in zip(changes, others, strict=True)]
+    if section.kind == "ladder":  # it also claims what a rung wins over the one before it, and two may part unseen
+        steady_pairs = [
+            (before, item)
+            for (before, old), (item, new) in itertools.pairwise(zip(others, changes, strict=True))
+            if max(abs(old), abs(new)) <= MAX_DRIFT
+        ]
+        found += [
+            (abs(drift_of(item.blocks, against=before.blocks, families=len(others)) or 0.0), item.arm)
+            for before, item in steady_pairs
+        ]
     drifts = sorted((pair for pair in found if pair[0] > MAX_DRIFT), key=lambda pair: -pair[0])
     if not drifts:
         return []
     values = {"percent": round(100 * drifts[0][0]), "limit": round(100 * MAX_DRIFT)}
-    return [Reason(key="unstable", section=section, arms=tuple(arm for _, arm in drifts), values=values)]
+    arms = tuple({arm.key: arm for _, arm in drifts}.values())
+    return [Reason(key="unstable", section=section, arms=arms, values=values)]
 
 
 def _reference_and_others(section: Section, steady: Sequence[ArmSummary]) -> tuple[ArmSummary, Sequence[ArmSummary]]:

@@ -92,7 +92,7 @@ def facts_from_staged(staged: Sequence[StagedVariant], outcome: GateOutcome) -> 
         why_not = why_not_here(item)
         if not why_not and name not in outcome.published:
             why_not = "refused by the gate" if verdict and not verdict.passed else "not published: not decided"
-        if not why_not and gpu:
+        if not why_not and gpu and item.card.device != "cpu":
             why_not = why_not_on(gpu, item.variant.backend, item.variant.precision)
         files = [path for path in (item.directory / "1").rglob("*") if path.is_file()]
         facts.append(

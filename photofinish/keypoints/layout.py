@@ -93,11 +93,11 @@ def layout_from_names(names: tuple[str, ...], skeleton: tuple[tuple[int, int], .
 
 
 def layout_of_count(count: int, names: Sequence[str] = ()) -> KeypointLayout:
-    """The layout of a model that tells `count` points: COCO's of 17, a face's of 5, else numbered ones.
+    """The layout of a model that tells `count` points: COCO's of 17, else numbered ones: five may be anything's.
 
     names: what the model calls them, used where they are `count` names and all different.
     """
-    known = {len(COCO_POSE): COCO_POSE, len(FACE): FACE}.get(count)
+    known = COCO_POSE if count == len(COCO_POSE) else None
     told = tuple(str(name) for name in names)
     if len(told) == count == len(set(told)):
         return KeypointLayout(names=told, skeleton=known.skeleton if known and told == known.names else ())

@@ -44,4 +44,7 @@ def test_raw_heads_must_agree_everywhere() -> None:
     wrong = raw.copy()
     wrong[:, :50] += 5
     assert not _are_alike(wrong, raw)
+    boxes = raw.copy()
+    boxes[:4] += 100
+    assert not _are_alike(boxes, raw), "four of 84 channels are all the boxes"
     assert not _are_alike(raw[:, :10].T.repeat(210, axis=0), raw.T)

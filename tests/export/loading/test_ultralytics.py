@@ -14,7 +14,7 @@ from photofinish.errors import ExportError
 from photofinish.export.graph.frames_torch import frames_network_from_source
 from photofinish.export.loading.ultralytics import source_from_pt, source_from_yaml
 from photofinish.export.recipes.context import output_from_network
-from photofinish.keypoints.layout import COCO_POSE, FACE
+from photofinish.keypoints.layout import COCO_POSE, KeypointLayout
 from photofinish.letterbox import letterboxed_from_image
 from photofinish.synthetic import SyntheticCamera
 from tests.conftest import CHECKOUT
@@ -141,7 +141,7 @@ def test_pose_weights_speak_the_frames_contract(
     path = tmp_path / "pose.pt"
     torch.save({"model": network, "train_args": {}, "epoch": -1}, path)
     source = source_from_pt(path, model="toy", sha256="", input_size=64)
-    layout = COCO_POSE if shape[0] == 17 else FACE
+    layout = COCO_POSE if shape[0] == 17 else KeypointLayout(names=tuple(f"point{number}" for number in range(5)))
     assert (source.task, source.head, source.keypoints, source.row_width) == ("pose", head, layout, 6 + 3 * shape[0])
     frames = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
     whole, half = (

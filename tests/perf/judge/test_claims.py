@@ -90,6 +90,24 @@ def test_what_speaks_against_one_rung_leaves_the_others_alone() -> None:
     assert "VALID in part: ONNX Runtime FPS" in terminal_report(findings)
 
 
+def test_two_rungs_that_part_are_found_though_each_stays_near_the_first() -> None:
+    ladder = build_ladder()
+    last = max(block.round for block in ladder.blocks)
+    halves = [replace(block, round=block.round + half * (last + 1)) for half in range(4) for block in ladder.blocks]
+    keys = [arm.key for arm in ladder.arms]
+    parted = {keys[-2]: 1.13, keys[-1]: 0.88}
+
+    def moved(block: Block) -> Block:
+        factor = parted.get(block.arm, 1.0) if block.round > 2 * last + 1 else 1.0
+        pairs = zip(block.samples.scheduled_ns, block.samples.done_ns, strict=True)
+        done = tuple(due + round(factor * (done - due)) for due, done in pairs)
+        return replace(block, samples=replace(block.samples, done_ns=done))
+
+    found = _judged(build_comparison(), replace(ladder, blocks=tuple(map(moved, halves)))).sections[1]
+    step = next(claim for claim in found.claims if claim.kind == "step" and claim.arm and claim.arm.key == keys[-1])
+    assert "unstable" in {reason.key for reason in step.reasons}
+
+
 def test_too_few_samples_for_a_p95_leave_the_median_alone() -> None:
     findings = _judged(build_comparison(count=10, rounds=5))
     assert findings.headline is not None
