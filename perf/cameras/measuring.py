@@ -158,6 +158,7 @@ async def _measured(
             for part, pids in parts.items()
         },
         lost_packets=_lost_packets(status) - _lost_packets(first),
+        session_limit=cell.session_limit,
     )
 
 

@@ -26,15 +26,27 @@ Process = Callable[[npt.NDArray[np.uint8]], Rows]
 
 MMAP_THRESHOLD_BYTES = 64 << 20
 TRIM_THRESHOLD_BYTES = 256 << 20
+RETURNED_BYTES = 128 << 10
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def keep_freed_memory() -> bool:
     """Make this process keep the memory it frees, until it ends; False where its C library cannot."""
+    return _set_malloc_thresholds(MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD_BYTES)
+
+
+def give_freed_memory_back() -> bool:
+    """Make this process return what it frees to the system; False where its C library cannot.
+
+    glibc raises its thresholds by itself as large blocks are freed, and then keeps what piled up once.
+    """
+    return _set_malloc_thresholds(RETURNED_BYTES, RETURNED_BYTES)
+
+
+def _set_malloc_thresholds(mmap_bytes: int, trim_bytes: int) -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and all(
-        mallopt(name, value) == 1
-        for name, value in ((_M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES), (_M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES))
+        mallopt(name, value) == 1 for name, value in ((_M_MMAP_THRESHOLD, mmap_bytes), (_M_TRIM_THRESHOLD, trim_bytes))
     )
 
 

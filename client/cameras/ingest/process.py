@@ -18,6 +18,7 @@ from photofinish.client.cameras.values.status import IngestReport
 from photofinish.client.cameras.wire.child import greet_owner, run_child
 from photofinish.client.cameras.wire.link import Link
 from photofinish.client.cameras.wire.messages import ForgetCamera, OpenStream, SendTo, WatchCamera
+from photofinish.machine.turns import give_freed_memory_back
 
 REPORT_EVERY_S = 1.0
 
@@ -84,6 +85,7 @@ class IngestProcess:
 
 
 async def _main(folder: Path, number: int) -> None:
+    give_freed_memory_back()  # what piles up while a decoder is behind would stay
     await IngestProcess(folder).run(number)
 
 

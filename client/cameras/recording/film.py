@@ -150,9 +150,10 @@ class Film:
                 self._tick(item)
 
     def _tick(self, tick: _FilmTick) -> None:
+        for camera in self._pairs.cameras() - tick.cameras:  # also one that had no segment open
+            self._pairs.forget(camera)
         for camera, segment in list(self._segments.items()):
             if camera not in tick.cameras:
-                self._pairs.forget(camera)
                 self._end(camera)
             elif tick.now_unix_ns - segment.begun_unix_ns > 2 * self._segment_ns:
                 self._end(camera)

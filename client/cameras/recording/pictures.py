@@ -150,6 +150,10 @@ class Pairs:
             self._waiting[picture.camera] = picture
         return None
 
+    def cameras(self) -> set[str]:
+        """Those of which anything is kept."""
+        return {*self._results, *self._waiting}
+
     def forget(self, camera: str) -> None:
         """The camera has gone."""
         if (picture := self._waiting.pop(camera, None)) is not None:

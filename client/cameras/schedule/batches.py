@@ -103,6 +103,12 @@ def chosen_seats(seats: Iterable[CameraSeat], count: int) -> list[CameraSeat]:
     return ready[:count]
 
 
+def _drop(batch: Iterable[tuple[CameraSeat, int, DueFrame, FrameWritten]], cause: CameraDropCause) -> None:
+    for seat, tick, _, _ in batch:
+        if tick in seat.account.pending:
+            seat.account.close_dropped(tick, cause)
+
+
 class BatchSender:
     """Fills one slot after the other. on_inferred hears of every frame; a failure of the server is raised."""
 
@@ -147,17 +153,23 @@ class BatchSender:
                 seat.lose_writing(CameraDropCause.NOT_DECODABLE)
             raise LateWriteError(f"a decode process wrote no picture within {WRITE_TIMEOUT_S:g} s")
         batch: list[tuple[CameraSeat, int, DueFrame, FrameWritten]] = []
-        for position, (seat, future) in enumerate(zip(seats, asked, strict=True)):
-            answer = future.result()
-            frame = answer.frame
-            if frame is None:
-                _log.info("%s: %s", seat.camera.name, answer.message)
-            tick = seat.written(frame)
-            if tick is None or frame is None:
-                continue
-            if position != len(batch):  # a picture before it is missing
-                staged.move(len(batch), position)
-            batch.append((seat, tick, frame, answer))
+        try:
+            for position, (seat, future) in enumerate(zip(seats, asked, strict=True)):
+                answer = future.result()
+                frame = answer.frame
+                if frame is None:
+                    _log.info("%s: %s", seat.camera.name, answer.message)
+                tick = seat.written(frame)
+                if tick is None or frame is None:
+                    continue
+                batch.append((seat, tick, frame, answer))
+                if position != len(batch) - 1:  # a picture before it is missing
+                    staged.move(len(batch) - 1, position)
+        except BaseException:
+            _drop(batch, CameraDropCause.SERVER_FAILED)
+            for seat in seats:
+                seat.lose_writing(CameraDropCause.SERVER_FAILED)
+            raise
         if batch:
             await self._infer(staged, batch)
 
@@ -167,9 +179,7 @@ class BatchSender:
             rows = await asyncio.wrap_future(self._session.submit(staged.slot, len(batch)))
         except BaseException as exc:
             cause = CameraDropCause.SERVER_FAILED if isinstance(exc, InferenceError) else CameraDropCause.STOPPED
-            for seat, tick, _, _ in batch:
-                if tick in seat.account.pending:
-                    seat.account.close_dropped(tick, cause)
+            _drop(batch, cause)
             raise
         finished_ns, unix_ns = self._clock_ns(), unix_less_monotonic_ns()
         for (seat, tick, frame, answer), output in zip(batch, rows, strict=False):

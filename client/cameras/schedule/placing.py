@@ -69,6 +69,11 @@ class DecoderPlacement:
         moved = self._settle()
         return moved if name in moved else [*moved, name]
 
+    @property
+    def session_limit(self) -> int | None:
+        """The fewest sessions at which a GPU took no more; None while none refused."""
+        return min(self._limits.values(), default=None)
+
     def restarted(self, number: int) -> list[str]:
         """A GPU's decode process began anew, and with it what it can do; the cameras that have another place now."""
         gpu = number - self._cpu_processes

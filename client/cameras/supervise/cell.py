@@ -102,6 +102,11 @@ class CameraCell:
         """Ask the server for nothing more, so that it may end while the rest does."""
         await self._models.stop()
 
+    @property
+    def session_limit(self) -> int | None:
+        """The fewest decoding sessions at which a GPU took no more; None while none refused."""
+        return self._crew.placement.session_limit
+
     async def run_until(self, stop: asyncio.Event) -> None:
         """Return when `stop` is set. Raises what ended the cell by itself, such as an account that does not add up."""
         if self._ticking is None:

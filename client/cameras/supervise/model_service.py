@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from photofinish.client.triton.served import TritonClient
 from photofinish.client.triton.session import Session
 from photofinish.errors import ConfigError, InferenceError, PhotofinishError, reason_from_error
 from photofinish.model_card import ModelCard
+
+_log = logging.getLogger(__name__)
 
 RETRY_S = 0.5
 LONGEST_RETRY_S = 3.0
@@ -100,6 +103,10 @@ class ModelService:
             self.message = ""
             try:
                 await self._serve(session, card)
+            except Exception as exc:  # nobody waits for this task: it is told here, and the server asked again
+                _log.exception("serving failed")
+                self._fail(exc)
+                await asyncio.sleep(RETRY_S)
             finally:
                 closing = asyncio.get_running_loop().run_in_executor(None, session.close)
                 with contextlib.suppress(asyncio.TimeoutError, PhotofinishError):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from photofinish.client.cameras.wire.messages import ProcessKind
+from photofinish.errors import reason_from_error
 
 MODULES: dict[ProcessKind, str] = {
     "ingest": "photofinish.client.cameras.ingest.process",
@@ -118,4 +119,7 @@ class CellProcess:
             delay_s = min(delay_s * 2, LONGEST_DELAY_S)
             self.restarts += 1
             began_s = time.monotonic()
-            self._spawn()
+            try:
+                self._spawn()
+            except OSError as exc:  # the one that ended stays, so that it is tried again
+                self._on_end(f"{self.name} cannot be started: {reason_from_error(exc)}; it is tried again")

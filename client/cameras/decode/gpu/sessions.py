@@ -126,6 +126,11 @@ class SessionDecoder:
         self._sets: tuple[bytes, ...] = ()
 
     @property
+    def lane(self) -> GpuLane:
+        """Whose thread it is for."""
+        return self._lane
+
+    @property
     def is_opening(self) -> bool:
         """Whether its units must wait."""
         return self._state == "opening"
@@ -213,6 +218,7 @@ class SessionDecoder:
             raise SourceError(self._why or "its decoder waits for a keyframe")
         self._opened_s = self._clock()
         self._state = "opening"
+        self._units[0] = unit  # the picture that the session begins with
         self._opener.ask(Opening(self, unit), self._priority)
 
     def _is_another_stream(self, unit: AccessUnit) -> bool:

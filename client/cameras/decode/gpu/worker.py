@@ -117,6 +117,8 @@ class GpuWorker:
             if camera is not None:
                 camera.open_stream(value)
         elif isinstance(value, SessionDecoder):
+            if value.lane is not self._lane:
+                return  # every lane hears of it
             value.opened()
             for name, decoder in self._decoders.items():
                 if decoder is value:

@@ -221,3 +221,18 @@ def test_the_queue_says_whether_it_took_something() -> None:
     events.close()
     assert taken.count(False) == events.lost
     assert taken[0]
+
+
+def test_a_camera_that_goes_gives_its_waiting_picture_back(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with filming(tmp_path, slots=1) as run:
+            run.writer.number = 0
+            run.film.ask(result_at(0, "door"))
+            await asyncio.sleep(0)
+            await asyncio.to_thread(soon, lambda: run.film._pairs.cameras() == {"door"})
+            run.tick(1)
+            await asyncio.to_thread(soon, lambda: not run.film._pairs.cameras())
+            await run.frames(range(1, 3), camera="gate")
+
+    asyncio.run(run())
+    assert [path.parent.name for path in files(tmp_path)] == ["gate"]

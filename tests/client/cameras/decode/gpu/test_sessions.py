@@ -30,7 +30,7 @@ class FakeSession:
             raise self.lane.failures.pop(0)
         self.lane.numbers.append(number)
         shown = number - self.lane.delay
-        if shown < 1:
+        if shown < 0:
             return ()
         return (Surface(luma=1, chroma=2, luma_pitch=3, chroma_pitch=4, size_wh=(160, 96), number=shown),)
 
@@ -114,8 +114,8 @@ def test_reordered_pictures_keep_their_own_units(bench: Bench) -> None:
     bench.lane.delay = 2
     bench.open()
     found = [bench.decoder.decode(unit) for unit in UNITS[1:6]]
-    assert found[:2] == [None, None]
-    assert [item.unit for item in found if item] == UNITS[1:4]
+    assert found[0] is None
+    assert [item.unit for item in found if item] == UNITS[:4], "the first is the keyframe that opened the session"
 
 
 def test_pictures_captured_out_of_order_have_it_opened_for_reordering(bench: Bench) -> None:

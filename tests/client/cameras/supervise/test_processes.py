@@ -1,0 +1,45 @@
+"""A process of a cell that cannot be started for a while is started when it can."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from photofinish.client.cameras.supervise import processes
+from photofinish.client.cameras.supervise.processes import CellProcess
+from tests.client.cameras.ingest.watching import until
+
+
+def test_a_start_that_the_system_refuses_is_told_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refusals, told = subprocess.Popen, [OSError(11, "Resource temporarily unavailable")], []
+
+    def popen(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        if len(told) and refusals:
+            raise refusals.pop()
+        return real(["sleep", "60"], **options)
+
+    monkeypatch.setattr(processes.subprocess, "Popen", popen)
+
+    async def main() -> None:
+        process = CellProcess("ingest", 0, tmp_path, tmp_path, on_end=told.append, silence_s=lambda kind, number: 0.0)
+        process.start()
+        first = process.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: any("cannot be started" in text for text in told))
+        await until(lambda: process.pid not in (None, first))
+        second = process.pid
+        assert second is not None
+        os.kill(second, signal.SIGTERM)
+        await process.stop()
+
+    asyncio.run(main())
+    assert not refusals
