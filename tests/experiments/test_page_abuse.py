@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import threading
 from pathlib import Path
@@ -19,6 +21,7 @@ from experiments.faults.page_abuse import (
     huge_png,
     listening_pid,
     open_tabs,
+    page_held,
     photo,
     send_many,
 )
@@ -26,6 +29,7 @@ from photofinish.client.ui.page.server import WebServer, open_listener
 from photofinish.client.ui.picture.examples import Examples
 from photofinish.client.ui.picture.header import size_from_header
 from photofinish.client.ui.picture.routes import add_picture_routes
+from tests.conftest import CHECKOUT
 
 
 class Sides:
@@ -69,3 +73,17 @@ def test_what_is_sent_is_what_it_says() -> None:
     assert size_from_header(huge_png()) == (50_000, 50_000)
     assert len(huge_png()) < 200
     assert size_from_header(photo()) == (4000, 3000)
+
+
+def test_a_page_that_reads_beyond_its_bound_did_not_hold() -> None:
+    found = json.loads((CHECKOUT / "results" / "cpu2_page_abuse.json").read_text())
+    assert page_held(found)
+    for part, key, value in (
+        ("a gigabyte", "picture/try announced", {"sent_mib": 953}),
+        ("50,000 x 50,000", "status", 200),
+        ("foreign files", "leaked", ["etc/passwd"]),
+    ):
+        other = copy.deepcopy(found)
+        other[part][key] = value
+        assert not page_held(other), part
+    assert not page_held({**found, "alive": False})

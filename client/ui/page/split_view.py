@@ -23,6 +23,7 @@ from photofinish.client.ui.processes.side import SIDES, Side, SideSpec, SideWork
 from photofinish.client.ui.processes.slots import FRAME_PIXELS, PictureMemory, PictureReader
 from photofinish.client.ui.processes.source import Pace, SourceWork
 from photofinish.client.ui.processes.turns import TurnKeeper, TurnMode, TurnSeat
+from photofinish.errors import ConfigError
 from photofinish.machine.addresses import is_loopback
 from photofinish.model_card import ModelCard
 
@@ -184,11 +185,15 @@ class SplitView:
     def choose(self, choice: Choice) -> None:
         """Run something else, or the same from the beginning; nothing once the view has closed.
 
-        Raises PhotofinishError where the variants cannot be loaded; what ran before then begins anew.
+        Raises PhotofinishError where the variants cannot be loaded, when what ran before begins anew, and for other
+        variants while something is measured: loading them would begin the server anew under it.
         """
         with self._lock:
             if self._is_closed:
                 return
+            now = self._choice
+            if self._pauses and {choice.baseline, choice.optimised} != {now.baseline, now.optimised}:
+                raise ConfigError("a measurement runs on the machine; choose other variants when it has ended")
             self._stop_children()
             try:
                 if self._shelf:

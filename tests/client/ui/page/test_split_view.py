@@ -14,6 +14,7 @@ import pytest
 from photofinish.client.ui.page.screen.document import screen_from_state
 from photofinish.client.ui.page.split_view import Choice, SplitView
 from photofinish.client.ui.words import PageWords
+from photofinish.errors import ConfigError
 from tests.client.fake_triton import FakeTriton, wait_for
 from tests.client.ui.served import BASELINE, OPTIMISED, toy_models
 
@@ -100,6 +101,15 @@ def test_a_source_that_is_missing_is_named_and_another_can_be_chosen(served: Fak
         view.choose(choice(pace="camera"))
         wait_for(lambda: min(done(view).values()) >= 5, START_S)
         assert screen_from_state(view.state(), PageWords("en"))["source"].endswith("30 frames per second")
+
+
+def test_while_something_is_measured_no_other_variant_is_loaded(served: FakeTriton) -> None:
+    with SplitView(served.url, choice()) as view, view.paused():
+        with pytest.raises(ConfigError, match="a measurement runs"):
+            view.choose(choice(optimised="toy_trt_fp16"))
+        view.choose(choice(pace="camera"))
+        assert view.choice.pace == "camera"
+        assert view.state().is_paused
 
 
 def test_an_unknown_variant_is_named(served: FakeTriton) -> None:
