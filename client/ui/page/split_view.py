@@ -185,14 +185,13 @@ class SplitView:
     def choose(self, choice: Choice) -> None:
         """Run something else, or the same from the beginning; nothing once the view has closed.
 
-        Raises PhotofinishError where the variants cannot be loaded, when what ran before begins anew, and for other
-        variants while something is measured: loading them would begin the server anew under it.
+        Raises PhotofinishError for other variants while something is measured, as the server would begin anew under it,
+        and where the variants cannot be loaded; what ran before then begins anew.
         """
         with self._lock:
             if self._is_closed:
                 return
-            now = self._choice
-            if self._pauses and {choice.baseline, choice.optimised} != {now.baseline, now.optimised}:
+            if self._pauses and any(choice.model_name(side) != self._choice.model_name(side) for side in SIDES):
                 raise ConfigError("a measurement runs on the machine; choose other variants when it has ended")
             self._stop_children()
             try:
@@ -282,12 +281,7 @@ class SplitView:
                 is_paced=choice.is_paced,
                 turns=choice.turns,
             )
-            work = SideWork(
-                spec=spec,
-                frames=self._frames,
-                panel=self._panels[side],
-                board=self._board_memory[side],
-            )
+            work = SideWork(spec=spec, frames=self._frames, panel=self._panels[side], board=self._board_memory[side])
             children[side] = child(f"the {side} process", work, requests=TurnSeat(keeper, side))
         self._children = children
         for started in children.values():
