@@ -70,9 +70,9 @@ async def mjpeg_parts(hub: PictureStreams[Stream], layout: Stream, stop: threadi
 
     Each part ends with the next boundary: a browser shows a picture when it sees where it ends.
     """
+    shown = hub.newest(layout)[0]  # before it is counted: whoever sees the viewer may publish at once
     with hub.viewing(layout):
         yield b"--" + _BOUNDARY + b"\r\n"
-        shown = hub.newest(layout)[0]
         while not stop.is_set():
             number, jpeg = hub.newest(layout)
             if number == shown:

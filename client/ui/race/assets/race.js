@@ -87,7 +87,7 @@
         if (root.offsetParent !== null || isBusy) show(root, state);
       }
     } catch { /* the live view says when the server is gone */ }
-    timer = setTimeout(() => refresh(root), isBusy || root.dataset.state === "running" ? BUSY_MS : IDLE_MS);
+    if (root.isConnected) timer = setTimeout(() => refresh(root), isBusy || root.dataset.state === "running" ? BUSY_MS : IDLE_MS);
   }
 
   async function start(root) {
@@ -98,14 +98,16 @@
     refresh(root);
   }
 
-  function begin() {
-    const root = document.getElementById("pf-race");
-    if (!root) { setTimeout(begin, 100); return; }
+  function begin(root) {
     part(root, "#pf-race-start").addEventListener("click", () => start(root));
     part(root, "#pf-race-play").addEventListener("click", () => play(root));
-    isTall.addEventListener("change", () => { if (shown) load(root, shown); });
+    isTall.addEventListener("change", () => { if (shown && root.isConnected) load(root, shown); });
     new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) refresh(root); }).observe(root);
     refresh(root);
   }
-  begin();
+
+  // Gradio puts a tab's content on the page when it is first opened, and may do so again; a click may follow at once.
+  const begun = new WeakSet();
+  const find = () => { const root = document.querySelector("#pf-race"); if (root && !begun.has(root)) { begun.add(root); shown = 0; begin(root); } };
+  new MutationObserver(find).observe(document.documentElement, { childList: true, subtree: true });
 })();
