@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 
@@ -9,7 +10,9 @@ from starlette.requests import Request
 
 HEADER = "x-photofinish-owner"
 PARAMETER = "owner"
-"""The key in a link, for what a browser fetches by itself, and for the page's first visit."""
+"""The key in the terminal's link, for the page's first visit: the page keeps it and takes it out of its address."""
+TICKET = "ticket"
+"""What a link shows instead that a browser fetches by itself: it opens one run and nothing else."""
 
 
 class Owner:
@@ -27,8 +30,16 @@ class Owner:
         return f"{url}?{PARAMETER}={self.key}" if self.key else ""
 
     def is_owner(self, request: Request) -> bool:
-        """Whether the request shows the key, in the header or in its address."""
+        """Whether the request shows the key in its header: an address is shown, forwarded and kept in histories."""
         if not self.key:
             return True
-        shown = request.headers.get(HEADER) or request.query_params.get(PARAMETER) or ""
-        return hmac.compare_digest(shown.encode(), self.key.encode())
+        return hmac.compare_digest(request.headers.get(HEADER, "").encode(), self.key.encode())
+
+    def ticket(self, run: str) -> str:
+        """What opens the files of that run to whoever has it, until the page ends; "" where everybody may read."""
+        return hmac.new(self.key.encode(), run.encode(), hashlib.sha256).hexdigest() if self.key else ""
+
+    def may_read(self, request: Request, run: str) -> bool:
+        """Whether the request shows the key, or the run's ticket in its address."""
+        shown = request.query_params.get(TICKET, "")
+        return self.is_owner(request) or hmac.compare_digest(shown.encode(), self.ticket(run).encode())

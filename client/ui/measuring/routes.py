@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
@@ -10,6 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.requests import Request
 
 from photofinish.client.ui.measuring.measurement import Measurement
+from photofinish.client.ui.measuring.runs import KeptRun
 from photofinish.client.ui.owner import Owner
 
 STATE_PATH, START_PATH, STOP_PATH = "/measuring/state", "/measuring/start", "/measuring/stop"
@@ -17,6 +19,7 @@ RUNS_PATH = "/measuring/runs"
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 INERT = {
     **NO_STORE,
+    "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:",
 }
 """A report runs nothing and loads nothing, wherever it is opened."""
@@ -29,13 +32,19 @@ MEDIA_TYPES = {
 
 
 def add_measuring_routes(app: FastAPI, measurement: Measurement, owner: Owner) -> None:
-    """Serve them. On a page that others reach they see what was measured from it, and start nothing."""
+    """Serve them. On a page that others reach they see what was measured from it, and start nothing.
+
+    The owner's list brings a ticket for each run: a report's link opens that run, whoever gets it.
+    """
+
+    def listed(run: KeptRun, is_owner: bool) -> dict[str, Any]:
+        return {**asdict(run), "ticket": owner.ticket(run.name) if is_owner else ""}
 
     @app.get(STATE_PATH)
     async def state(request: Request) -> Response:
         is_owner = owner.is_owner(request)
         runs = await run_in_threadpool(lambda: measurement.runs.newest(None if is_owner else measurement.made))
-        document = {**measurement.document(), "may_start": is_owner, "runs": [asdict(run) for run in runs]}
+        document = {**measurement.document(), "may_start": is_owner, "runs": [listed(run, is_owner) for run in runs]}
         return JSONResponse(document, headers=NO_STORE)
 
     @app.post(START_PATH)
@@ -55,7 +64,7 @@ def add_measuring_routes(app: FastAPI, measurement: Measurement, owner: Owner) -
 
     @app.get(f"{RUNS_PATH}/{{name}}/{{kind}}")
     async def file(request: Request, name: str, kind: str) -> Response:
-        if name not in measurement.made and not owner.is_owner(request):
+        if name not in measurement.made and not owner.may_read(request, name):
             return _refused(404, "measuring.problem.no_run")
         path = await run_in_threadpool(lambda: measurement.runs.file(name, kind))
         if path is None:

@@ -9,14 +9,14 @@
   // The owner's link brings the key once; it stays with this tab, and leaves the address, which may be shown or shared.
   const shelf = () => { try { return window.sessionStorage; } catch { return null; } };
   const address = new URL(location.href);
-  let owner = address.searchParams.get("owner") ?? shelf()?.getItem(KEY) ?? "";
+  const owner = address.searchParams.get("owner") ?? shelf()?.getItem(KEY) ?? "";
   if (address.searchParams.has("owner")) {
     shelf()?.setItem(KEY, owner);
     address.searchParams.delete("owner");
     history.replaceState(null, "", address);
   }
   const headers = owner ? { "X-Photofinish-Owner": owner } : {};
-  const withKey = (path, more = {}) => { const asked = new URLSearchParams({ ...(owner ? { owner } : {}), ...more }); return asked.size ? `${path}?${asked}` : path; };
+  const asking = (path, values) => { const asked = new URLSearchParams(values); return asked.size ? `${path}?${asked}` : path; };
 
   function begin(root) {
     const get = (id) => root.querySelector(`#${id}`);
@@ -24,7 +24,8 @@
     let shown = null, last = "";
 
     const say = (text, isWrong = false) => { get("mea-note").textContent = text; get("mea-note").classList.toggle("pf-wrong", isWrong); };
-    const place = (run, kind, more) => withKey(`measuring/runs/${encodeURIComponent(run.name)}/${kind}`, more);
+    // A link may be shown and forwarded: it has the run's own ticket in it, never the owner's key.
+    const place = (run, kind, more) => asking(`measuring/runs/${encodeURIComponent(run.name)}/${kind}`, { ...(run.ticket ? { ticket: run.ticket } : {}), ...more });
 
     function show(run) {
       shown = run.name;

@@ -157,13 +157,32 @@ def test_on_a_shared_page_only_the_owner_starts_and_others_see_this_page_s_runs_
     state = client.get("/measuring/state").json()
     assert (state["may_start"], state["runs"]) == (False, [])
     assert client.get(f"{RUNS_PATH}/private/report").status_code == 404
-    assert [run["name"] for run in client.get("/measuring/state", headers=key).json()["runs"]] == ["private"]
-    assert client.get(f"{RUNS_PATH}/private/report", params={"owner": owner.key}).status_code == 200
+    (private,) = client.get("/measuring/state", headers=key).json()["runs"]
+    assert private["name"] == "private"
+    assert owner.key not in private["ticket"]
+    assert client.get(f"{RUNS_PATH}/private/report", params={"owner": owner.key}).status_code == 404, "a header's key"
     bench.gate.set()
     assert client.post("/measuring/start", headers=key).status_code == 200
     wait_for(lambda: bench.measurement.document()["phase"] == "done")
     (run,) = client.get("/measuring/state").json()["runs"]
     assert client.get(f"{RUNS_PATH}/{run['name']}/report").status_code == 200
+    assert run["ticket"] == ""
+
+
+def test_a_report_s_link_opens_that_run_and_nothing_else(bench: Bench, tmp_path: Path) -> None:
+    owner = Owner(is_public=True)
+    client = page_of(bench, owner)
+    for name in ("first", "second"):
+        write_run(tmp_path / "results" / f"{name}.json")
+    ticket = {"ticket": owner.ticket("first")}
+    for kind in ("report", "csv", "json"):
+        assert client.get(f"{RUNS_PATH}/first/{kind}", params=ticket).status_code == 200
+    assert client.get(f"{RUNS_PATH}/second/report", params=ticket).status_code == 404
+    assert client.get(f"{RUNS_PATH}/first/report", params={"ticket": Owner(is_public=True).ticket("first")}).is_error
+    assert client.get(f"{RUNS_PATH}/first/report", params={"ticket": ""}).is_error
+    state = client.get("/measuring/state", params=ticket, headers={HEADER: ticket["ticket"]}).json()
+    assert (state["may_start"], state["runs"]) == (False, [])
+    assert client.post("/measuring/start", params=ticket, headers={HEADER: ticket["ticket"]}).status_code == 403
 
 
 @pytest.mark.parametrize(
