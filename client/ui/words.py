@@ -8,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from photofinish.errors import ConfigError
+
 ROOMS = Path(__file__).resolve().parent
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -31,6 +33,22 @@ class PageWords:
     def has(self, path: str) -> bool:
         """Whether there is such a word."""
         return path in self._words
+
+
+class WordedError(ConfigError):
+    """What cannot be done now, as a word that each page tells in its language; its own text is English."""
+
+    def __init__(self, word: str, /, **values: str | int) -> None:
+        super().__init__(PageWords("en")(word, **values))
+        self.word = word
+        self.values = values
+
+
+def said(error: BaseException, say: PageWords) -> str:
+    """An error in a page's language where it has words in it, else as it is."""
+    if isinstance(error, WordedError):
+        return say(error.word, **error.values)
+    return str(error) or type(error).__name__
 
 
 def _filled(text: str, values: Mapping[str, object]) -> str:

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from photofinish.client.sources.opening import is_present
 from photofinish.client.ui.measuring.runs import KeptRuns
 from photofinish.client.ui.page.split_view import Choice
 from photofinish.client.ui.processes.command import CommandRun, StartCommand
+from photofinish.client.ui.words import WordedError
 
 MOST_S = 1200.0
 """A measurement that takes longer hangs; `--quick` asks for some minutes at most."""
@@ -80,6 +82,7 @@ class Measurement:
         self._thread: threading.Thread | None = None
         self._phase: Phase = "idle"
         self._line = self._message = ""
+        self._reason: WordedError | None = None
         self._began = 0.0
 
     def __enter__(self) -> Measurement:
@@ -99,6 +102,7 @@ class Measurement:
                 return False
             self._stop.clear()
             self._phase, self._line, self._message, self._began = "measuring", "", "", self._clock()
+            self._reason = None
             self._thread = threading.Thread(target=self._run, name="measurement", daemon=True)
             self._thread.start()
             return True
@@ -108,12 +112,16 @@ class Measurement:
         self._stop.set()
 
     def document(self) -> dict[str, Any]:
-        """How far it is, JSON-able. share: of its time, None while nothing runs."""
+        """How far it is, JSON-able. share: of its time, None while nothing runs.
+
+        message: why it failed, as a command told it; reason: the same as a word, where it has one.
+        """
         runs = self._phase in ("measuring", "reporting")
         spent = self._clock() - self._began if runs else 0.0
         share = min(spent / QUICK_S, 0.95) if runs else None
         name = self.made[-1] if self._phase == "done" and self.made else None
-        return {"phase": self._phase, "line": self._line, "message": self._message, "share": share,
+        reason = {"word": self._reason.word, "values": self._reason.values} if self._reason else None
+        return {"phase": self._phase, "line": self._line, "message": self._message, "reason": reason, "share": share,
                 "spent_s": round(spent), "name": name}  # fmt: skip
 
     def _run(self) -> None:
@@ -121,22 +129,27 @@ class Measurement:
         out = self.runs.folder / f"{name}.json"
         try:
             with self._paused():
-                status = self._step(comparison_words(self._subject(), str(out)))
-            if status in (0, FELL_SHORT) and out.is_file():
-                self._phase = "reporting"
-                for words in (("--lang", "zh"), ("--pdf",)):
-                    if not self._stop.is_set():
-                        self._step(("perf", "report", str(out), *words))
-                self.made.append(name)
-                self._phase = "done"
-            elif self._stop.is_set():
-                self._phase = "stopped"
-                for left in self.runs.folder.glob(f"{name}.*"):
-                    left.unlink(missing_ok=True)
-            else:
-                self._phase = "failed"
+                self._measure(name, out)
+        except WordedError as exc:
+            self._phase, self._reason = "failed", exc
         except OSError as exc:
             self._phase, self._message = "failed", exc.strerror or str(exc)
+
+    def _measure(self, name: str, out: Path) -> None:
+        status = self._step(comparison_words(self._subject(), str(out)))
+        if status in (0, FELL_SHORT) and out.is_file():
+            self._phase = "reporting"
+            for words in (("--lang", "zh"), ("--pdf",)):
+                if not self._stop.is_set():
+                    self._step(("perf", "report", str(out), *words))
+            self.made.append(name)
+            self._phase = "done"
+        elif self._stop.is_set():
+            self._phase = "stopped"
+            for left in self.runs.folder.glob(f"{name}.*"):
+                left.unlink(missing_ok=True)
+        else:
+            self._phase = "failed"
 
     def _step(self, words: Sequence[str]) -> int | None:
         """Run a command to its end; its exit status, None where it was ended."""

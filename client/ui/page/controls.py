@@ -15,6 +15,7 @@ from photofinish.client.choosing.preference import baselines, candidates
 from photofinish.client.ui.page.panels import PanelContext
 from photofinish.client.ui.page.split_view import Choice
 from photofinish.client.ui.processes.source import Pace
+from photofinish.client.ui.words import said
 from photofinish.errors import PhotofinishError
 from photofinish.model_card import ModelCard
 
@@ -67,7 +68,7 @@ def build_controls(page: gr.Blocks, context: PanelContext) -> None:
         try:
             view.choose(wanted)
         except PhotofinishError as exc:
-            raise gr.Error(str(exc)) from exc
+            raise gr.Error(said(exc, context.words(request))) from exc
 
     with gr.Row(elem_id="pf-controls"):
         source = gr.Dropdown(

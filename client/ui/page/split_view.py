@@ -14,6 +14,7 @@ from photofinish.client.sources.opening import is_present
 from photofinish.client.triton.served import TritonClient
 from photofinish.client.ui.page.composer import Composer, FrameHub
 from photofinish.client.ui.page.machine import MachineFacts, MemoryMeter, MemoryReading, machine_facts
+from photofinish.client.ui.page.machine_use import MachineUse
 from photofinish.client.ui.page.other_work import OtherWork
 from photofinish.client.ui.page.why.known import MachineRecord, Recall, Recollection, nothing_measured
 from photofinish.client.ui.processes.board import Board, BoardMemory, SideNumbers, numbers_from_board
@@ -23,13 +24,12 @@ from photofinish.client.ui.processes.side import SIDES, Side, SideSpec, SideWork
 from photofinish.client.ui.processes.slots import FRAME_PIXELS, PictureMemory, PictureReader
 from photofinish.client.ui.processes.source import Pace, SourceWork
 from photofinish.client.ui.processes.turns import TurnKeeper, TurnMode, TurnSeat
-from photofinish.errors import ConfigError
+from photofinish.client.ui.words import WordedError
 from photofinish.machine.addresses import is_loopback
 from photofinish.model_card import ModelCard
 
 STALE_AFTER_S = 2.0
 """A side without a result for so long shows a dimmed picture."""
-SOURCE_NAME = "the source"
 
 
 def is_synthetic(source: str) -> bool:
@@ -155,7 +155,8 @@ class SplitView:
         self._composer = Composer(readers, self.boards, self.hub, is_live=self.is_live)
         self._lock = threading.Lock()
         self._is_closed = False
-        self._pauses = 0
+        self._is_paused = False
+        self.machine_use = MachineUse()
         self._children: dict[str, SupervisedChild] = {}
         self._resources = ExitStack()
 
@@ -191,8 +192,8 @@ class SplitView:
         with self._lock:
             if self._is_closed:
                 return
-            if self._pauses and any(choice.model_name(side) != self._choice.model_name(side) for side in SIDES):
-                raise ConfigError("a measurement runs on the machine; choose other variants when it has ended")
+            if self._is_paused and any(choice.model_name(side) != self._choice.model_name(side) for side in SIDES):
+                raise WordedError("page.reserved.choosing")
             self._stop_children()
             try:
                 if self._shelf:
@@ -203,34 +204,34 @@ class SplitView:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Both sides and the source have ended while the block runs, and begin anew behind it.
+        """Both sides and the source have ended while the block runs; what is chosen then begins behind it.
 
-        For what wants the machine for itself. Blocks may overlap; what is chosen meanwhile starts behind the last.
+        For one at a time that wants the machine for itself. Raises what `machine_use.alone` raises.
         """
-        with self._lock:
-            self._pauses += 1
-            self._stop_children()
-        try:
-            yield
-        finally:
+        with self.machine_use.alone():
             with self._lock:
-                self._pauses -= 1
-                self._recollection.forget()
-                if not self._pauses and not self._is_closed:
-                    self._begin_anew()
+                self._is_paused = True
+                self._stop_children()
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._is_paused = False
+                    self._recollection.forget()
+                    if not self._is_closed:
+                        self._begin_anew()
 
     def _begin_anew(self) -> None:
         for board in self.boards.values():
             board.reset()
         self._frames.forget()
         self._composer.clear()
-        if not self._pauses:
+        if not self._is_paused:
             self._start_children()
 
     def is_live(self, side: Side) -> bool:
         """Whether that side finished a frame in the last STALE_AFTER_S seconds."""
-        since_ns = time.perf_counter_ns() - int(STALE_AFTER_S * 1e9)
-        return bool(len(self.boards[side].samples_since(since_ns)))
+        return bool(len(self.boards[side].samples_since(time.perf_counter_ns() - int(STALE_AFTER_S * 1e9))))
 
     def state(self) -> ViewState:
         """How everything is now."""
@@ -244,7 +245,7 @@ class SplitView:
             source=source,
             other_cores=self._other_work.cores() if is_loopback(self.url) else None,
             other_programs=self._other_work.programs(),
-            is_paused=bool(self._pauses),
+            is_paused=self._is_paused,
             record=self._recollected(children["optimised"]),
             sides={
                 side: SideState(
@@ -266,9 +267,8 @@ class SplitView:
         choice = self._choice
         self._memory.watch((choice.baseline, choice.optimised))
         child = partial(SupervisedChild, give_up_s=self._give_up_s)
-        children = {
-            "source": child(SOURCE_NAME, SourceWork(source=choice.source, pace=choice.source_pace, frames=self._frames))
-        }
+        source = SourceWork(source=choice.source, pace=choice.source_pace, frames=self._frames)
+        children = {"source": child("the source", source)}
         keeper = TurnKeeper()
         others: Mapping[Side, Side] = {"baseline": "optimised", "optimised": "baseline"}
         for side in SIDES:

@@ -15,7 +15,7 @@ from photofinish.client.ui.race.headline import headline
 from photofinish.client.ui.race.places import RaceLayout
 from photofinish.client.ui.race.recording import record_video, save_still
 from photofinish.client.ui.race.replay import Race
-from photofinish.client.ui.words import Language, PageWords
+from photofinish.client.ui.words import Language, PageWords, said
 from photofinish.errors import PhotofinishError
 
 RaceStage = Literal["warming", "round", "looking", "drawing"]
@@ -56,7 +56,7 @@ class RaceDesk:
         self._drawing = threading.Lock()
         self._thread: threading.Thread | None = None
         self._progress = RaceProgress(stage="warming")
-        self._failure = ""
+        self._failure: Exception | None = None
         self._last: tuple[int, Race] | None = None
         self._resources = contextlib.ExitStack()
         self._folder = Path()
@@ -88,21 +88,21 @@ class RaceDesk:
         with self._lock:
             if self.is_running or self._stop.is_set():
                 return False
-            self._failure, self._progress = "", RaceProgress(stage="warming")
+            self._failure, self._progress = None, RaceProgress(stage="warming")
             self._thread = threading.Thread(target=self._run, args=[seconds], name="race", daemon=True)
             self._thread.start()
             return True
 
     def state(self, language: Language) -> dict[str, Any]:
         """What the page shows of it, JSON-able. race: number of the last one, 0 for none; said: its words."""
-        say, progress, last = PageWords(language), self._progress, self._last
+        say, progress, failure, last = PageWords(language), self._progress, self._failure, self._last
         told = say(f"race.page.{progress.stage}", number=progress.number, rounds=progress.rounds)
         found = headline(last[1], "done", last[1].duration_ns, say) if last else None
         return {
             "is_running": self.is_running,
             "stage": told if self.is_running else "",
             "share": progress.share if self.is_running else None,
-            "failure": say("race.page.failed", reason=self._failure) if self._failure else "",
+            "failure": say("race.page.failed", reason=said(failure, say)) if failure else "",
             "race": last[0] if last else 0,
             "is_void": bool(last and last[1].claim.is_void),
             "said": [found.title, *found.lines] if found else [],
@@ -134,7 +134,7 @@ class RaceDesk:
         except RaceStoppedError:
             return
         except Exception as exc:  # shown on the page, which goes on
-            self._failure = str(exc) or type(exc).__name__
+            self._failure = exc
             return
         number = self._last[0] + 1 if self._last else 1
         with self._drawing:

@@ -19,7 +19,6 @@ from photofinish.client.ui.race.desk import RaceDesk, Tell
 from photofinish.client.ui.race.places import RaceLayout
 from photofinish.client.ui.race.replay import Race
 from photofinish.client.ui.words import Language
-from photofinish.errors import ConfigError
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 SHORTEST_S, LONGEST_S = 2.0, 60.0
@@ -45,8 +44,6 @@ def build_race_panel(context: PanelContext, racer: ViewRacer) -> None:
     """Fill the tab and serve its routes."""
 
     def run(seconds: float, tell: Tell) -> Race:
-        if context.view.state().is_paused:
-            raise ConfigError("another measurement runs; race when it has ended")
         with context.view.paused():
             return racer(context, seconds, tell)
 

@@ -69,7 +69,7 @@
       get("mea-bar").hidden = !runs; get("mea-bar").firstElementChild.style.width = `${100 * (state.share ?? 0)}%`;
       get("mea-line").textContent = runs ? state.line : "";
       const text = PHASES[state.phase];
-      if (text) say(word(text, { seconds: state.spent_s, message: state.message }), state.phase === "failed"); else say("");
+      if (text) say(word(text, { seconds: state.spent_s, message: state.reason ? word(state.reason.word, state.reason.values) : state.message }), state.phase === "failed"); else say("");
       if (finished) { const run = state.runs.find((item) => item.name === state.name); if (run) show(run); }
       list(state.runs);
     }

@@ -18,6 +18,7 @@ from photofinish.client.ui.measuring.measurement import Measurement, Subject, co
 from photofinish.client.ui.measuring.routes import RUNS_PATH, add_measuring_routes
 from photofinish.client.ui.measuring.runs import KeptRuns
 from photofinish.client.ui.owner import HEADER, Owner
+from photofinish.client.ui.page.machine_use import MachineUse
 from tests.client.fake_triton import wait_for
 
 SUBJECT = Subject(
@@ -130,6 +131,16 @@ def test_an_invalid_run_is_shown_and_a_failed_one_says_why(bench: Bench) -> None
     wait_for(lambda: bench.measurement.document()["phase"] == "failed")
     assert bench.measurement.document()["message"] == "no answer from 127.0.0.1:1"
     assert len(bench.measurement.made) == 1
+
+
+def test_where_the_machine_is_reserved_nothing_is_measured_and_the_page_says_why(bench: Bench, tmp_path: Path) -> None:
+    use = MachineUse()
+    measurement = Measurement(KeptRuns(tmp_path), lambda: SUBJECT, use.alone, start=bench.start)
+    with measurement, use.alone():
+        assert measurement.begin()
+        wait_for(lambda: measurement.document()["phase"] == "failed")
+    assert measurement.document()["reason"] == {"word": "page.reserved.measuring", "values": {}}
+    assert bench.words == []
 
 
 def test_stopping_throws_away_what_was_measured(bench: Bench) -> None:

@@ -110,6 +110,9 @@ def test_while_something_is_measured_no_other_variant_is_loaded(served: FakeTrit
         view.choose(choice(pace="camera"))
         assert view.choice.pace == "camera"
         assert view.state().is_paused
+        with pytest.raises(ConfigError, match="a measurement or a race runs"), view.paused():
+            pass
+        assert view.state().is_paused, "who is refused ends nobody else's"
 
 
 def test_an_unknown_variant_is_named(served: FakeTriton) -> None:
