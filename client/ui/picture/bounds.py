@@ -11,6 +11,7 @@ import numpy.typing as npt
 from starlette.requests import ClientDisconnect, Request
 
 from photofinish.client.ui.picture.header import scan_count, size_from_header
+from photofinish.client.ui.words import WordedError
 from photofinish.errors import SourceError
 from photofinish.pictures import image_from_bytes
 
@@ -33,6 +34,11 @@ class RefusedError(Exception):
         self.status = status
         self.word = word
         self.values = values
+
+
+def refused_for_now(exc: WordedError) -> RefusedError:
+    """The refusal of what can be asked for again later."""
+    return RefusedError(503, exc.word, **exc.values)
 
 
 async def bounded_chunks(request: Request, max_bytes: int, *, wait_s: float = CHUNK_WAIT_S) -> AsyncIterator[bytes]:

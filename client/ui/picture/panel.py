@@ -19,7 +19,7 @@ ASSETS = Path(__file__).resolve().parent / "assets"
 def build_picture_panel(context: PanelContext) -> None:
     """The tab; its pictures go to routes of our own, so that no file of an upload lies in Gradio's cache."""
     sides = TwoSides(context.view)
-    add_picture_routes(context.app, sides, Examples())
+    add_picture_routes(context.app, sides, Examples(), context.view.machine_use)
     context.resources.callback(sides.close)
     gr.HTML((ASSETS / "picture.html").read_text(encoding="utf-8"), padding=False)
 
@@ -27,7 +27,7 @@ def build_picture_panel(context: PanelContext) -> None:
 def build_video_panel(context: PanelContext) -> None:
     """The tab; the variant of the optimised side looks at a video."""
     view = context.view
-    desk = context.resources.enter_context(VideoDesk(lambda: (view.url, view.choice.optimised)))
+    desk = context.resources.enter_context(VideoDesk(lambda: (view.url, view.choice.optimised), view.machine_use))
     add_video_routes(context.app, desk)
     gr.HTML((ASSETS / "videos.html").read_text(encoding="utf-8"), padding=False)
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import Request
 
-from photofinish.client.ui.picture.bounds import Queue, RefusedError, bounded_body, picture_from_upload
+from photofinish.client.ui.page.machine_use import MachineUse
+from photofinish.client.ui.picture.bounds import (
+    Queue,
+    RefusedError,
+    bounded_body,
+    picture_from_upload,
+    refused_for_now,
+)
 from photofinish.client.ui.picture.examples import Examples
 from photofinish.client.ui.picture.trying import TwoSides
+from photofinish.client.ui.words import WordedError
 from photofinish.errors import PhotofinishError
 
 TRY_PATH = "/picture/try"
@@ -24,18 +33,30 @@ NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _log = logging.getLogger(__name__)
 
 
-def add_picture_routes(app: FastAPI, sides: TwoSides, examples: Examples) -> None:
-    """Serve them. What goes wrong is `{"word": …, "values": …}`, which the page says in its language."""
+def add_picture_routes(app: FastAPI, sides: TwoSides, examples: Examples, use: MachineUse | None = None) -> None:
+    """Serve them. What goes wrong is `{"word": …, "values": …}`, which the page says in its language.
+
+    use: the machine's; while something is measured there, a picture is refused before it is read. None: of its own.
+    """
+    machine_use = use or MachineUse()
+
+    def look(content: bytes) -> dict[str, Any]:
+        with machine_use.beside():
+            return sides.document(picture_from_upload(content))
+
     queue = Queue(inside=BODIES, waiting=WAITING, wait_s=WAIT_S)
 
     @app.post(TRY_PATH)
     async def try_picture(request: Request) -> Response:
         try:
+            machine_use.require_free()
             async with queue.place():
                 content = await bounded_body(request)
-                document = await run_in_threadpool(lambda: sides.document(picture_from_upload(content)))
+                document = await run_in_threadpool(lambda: look(content))
         except RefusedError as exc:
             return refusal(exc)
+        except WordedError as exc:
+            return refusal(refused_for_now(exc))
         except PhotofinishError as exc:
             return refusal(RefusedError(502, "picture.problem.server", message=str(exc)))
         return JSONResponse(document, headers=NO_STORE)

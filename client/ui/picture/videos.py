@@ -10,11 +10,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
-from photofinish.client.ui.picture.bounds import RefusedError
+from photofinish.client.ui.page.machine_use import MachineUse
+from photofinish.client.ui.picture.bounds import RefusedError, refused_for_now
 from photofinish.client.ui.processes.command import CommandRun, RunningCommand, StartCommand
+from photofinish.client.ui.words import WordedError
 
 MAX_VIDEO_BYTES = 200_000_000
 MAX_FRAMES = 5400
@@ -80,12 +83,17 @@ class VideoDesk:
     def __init__(
         self,
         target: Callable[[], tuple[str, str]],
+        use: MachineUse | None = None,
         *,
         start: StartCommand = CommandRun,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """target: address of the server and the variant that looks, as they are when a video begins."""
+        """target: address of the server and the variant that looks, as they are when a video begins.
+
+        use: the machine's, which a video takes until it was looked at; None for a machine of its own.
+        """
         self._target = target
+        self._use = use or MachineUse()
         self._start = start
         self._clock = clock
         self._jobs: dict[str, VideoJob] = {}
@@ -105,7 +113,9 @@ class VideoDesk:
             self._remove(job)
 
     def open(self, every: int) -> VideoJob:
-        """A place for an upload. RefusedError while another video is being received or looked at."""
+        """A place for an upload. RefusedError while another one is received or looked at, or something is measured."""
+        if self._use.is_reserved:
+            raise RefusedError(503, "page.reserved.measuring")
         if every not in EVERY:
             raise RefusedError(422, "picture.problem.wrong_every")
         with self._lock:
@@ -119,12 +129,22 @@ class VideoDesk:
         return job
 
     def look_at(self, job: VideoJob) -> None:
-        """Start looking at what was received. RefusedError where its first bytes are no video's."""
+        """Start looking at what was received. RefusedError where its first bytes are no video's, or for now."""
         with job.video_path.open("rb") as file:
             head = file.read(16)
         if not is_container(head):
             self.drop(job.token)
             raise RefusedError(415, "picture.problem.no_video")
+        place = ExitStack()
+        try:
+            place.enter_context(self._use.beside())
+        except WordedError as exc:
+            raise refused_for_now(exc) from exc
+        with place:
+            self._begin(job)
+            threading.Thread(target=self._see_to_end, args=(job, place.pop_all()), name="video", daemon=True).start()
+
+    def _begin(self, job: VideoJob) -> None:
         url, variant = self._target()
         words = ("detect", str(job.video_path), "--url", url, "--variant", variant, "--json", "--text", "--timeout",
                  "30", "--save", str(job.folder / "out"), "--every", str(job.every), "--frames",
@@ -132,7 +152,6 @@ class VideoDesk:
         job.began = job.heard = self._clock()
         job.state = "running"
         job.run = self._start(words, on_line=job.take_line, memory_bytes=MEMORY_BYTES)
-        threading.Thread(target=self._see_to_end, args=(job,), name="video", daemon=True).start()
 
     def job(self, token: str) -> VideoJob:
         """The job of that token, which is now known to be waited for. RefusedError for any other."""
@@ -178,7 +197,12 @@ class VideoDesk:
             job.run.stop()
         shutil.rmtree(job.folder, ignore_errors=True)
 
-    def _see_to_end(self, job: VideoJob) -> None:
+    def _see_to_end(self, job: VideoJob, place: ExitStack) -> None:
+        """place: what the job has of the machine until then."""
+        with place:
+            self._wait_for(job)
+
+    def _wait_for(self, job: VideoJob) -> None:
         status = job.run.wait(RUN_LIMIT_S) if job.run else None
         if status is None and job.run:
             job.run.stop()

@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -48,9 +49,18 @@ Racer = Callable[[float, Tell], Race]
 class RaceDesk:
     """Runs races in a thread of its own. A context manager: at its end the thread has ended and the files are gone."""
 
-    def __init__(self, racer: Racer, stop: threading.Event) -> None:
-        """stop: set when the page closes; a race then ends with its round."""
+    def __init__(
+        self,
+        racer: Racer,
+        stop: threading.Event,
+        beside: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
+        """stop: set when the page closes; a race then ends with its round.
+
+        beside: what a drawing takes of the machine; raises WordedError while something is measured.
+        """
         self._racer = racer
+        self._beside = beside
         self._stop = stop
         self._lock = threading.Lock()
         self._drawing = threading.Lock()
@@ -109,7 +119,10 @@ class RaceDesk:
         }
 
     def video(self, language: Language, layout: RaceLayout) -> Path | None:
-        """The last race's replay as MP4, drawn when it is asked for first; None before the first race."""
+        """The last race's replay as MP4, drawn when it is asked for first; None before the first race.
+
+        Raises WordedError where it would have to be drawn while something is measured.
+        """
         return self._made(language, layout, ".mp4", lambda screen, path: record_video(screen, path, preset=PRESET))
 
     def still(self, language: Language, layout: RaceLayout) -> Path | None:
@@ -125,7 +138,8 @@ class RaceDesk:
             number, race = self._last
             path = self._folder / f"race-{number}-{layout}-{language}{suffix}"
             if not path.is_file():
-                make(RaceScreen(race, PageWords(language), layout=layout, height_px=HEIGHTS[layout]), path)
+                with self._beside():
+                    make(RaceScreen(race, PageWords(language), layout=layout, height_px=HEIGHTS[layout]), path)
             return path
 
     def _run(self, seconds: float) -> None:

@@ -18,7 +18,7 @@ from photofinish.client.ui.page.panels import PagePanel, PanelContext
 from photofinish.client.ui.race.desk import RaceDesk, Tell
 from photofinish.client.ui.race.places import RaceLayout
 from photofinish.client.ui.race.replay import Race
-from photofinish.client.ui.words import Language
+from photofinish.client.ui.words import Language, WordedError
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 SHORTEST_S, LONGEST_S = 2.0, 60.0
@@ -47,14 +47,17 @@ def build_race_panel(context: PanelContext, racer: ViewRacer) -> None:
         with context.view.paused():
             return racer(context, seconds, tell)
 
-    desk = RaceDesk(run, context.stop)
+    desk = RaceDesk(run, context.stop, context.view.machine_use.beside)
     context.resources.enter_context(desk)
     add_race_routes(context.app, desk, context.owner)
     gr.HTML((ASSETS / "race.html").read_text(encoding="utf-8"), padding=False)
 
 
 def add_race_routes(app: FastAPI, desk: RaceDesk, owner: Owner) -> None:
-    """Start, for the owner alone; state, replay and last picture, below /race/."""
+    """Start, for the owner alone; state, replay and last picture, below /race/.
+
+    What would have to be drawn while something is measured is refused for that long, as `{"word": …}`.
+    """
     drawn: dict[tuple[int, Language, RaceLayout, str], asyncio.Task[Path | None]] = {}
 
     async def made(kind: str, language: Language, layout: RaceLayout) -> Path | None:
@@ -81,16 +84,21 @@ def add_race_routes(app: FastAPI, desk: RaceDesk, owner: Owner) -> None:
     async def state(request: Request, language: Language = "en") -> Response:
         return JSONResponse({**desk.state(language), "may_start": owner.is_owner(request)}, headers=NO_STORE)
 
-    @app.get("/race/replay.mp4")
-    async def replay(language: Language = "en", layout: RaceLayout = "wide") -> Response:
-        path = await made("video", language, layout)
+    async def answer(kind: str, language: Language, layout: RaceLayout) -> Response:
+        try:
+            path = await made(kind, language, layout)
+        except WordedError as exc:
+            return JSONResponse({"word": exc.word, "values": exc.values}, status_code=503, headers=NO_STORE)
         if path is None:
             return JSONResponse({"error": "there was no race yet"}, status_code=404)
+        if kind == "still":
+            return FileResponse(path, media_type="image/jpeg")
         return FileResponse(path, media_type="video/mp4", filename="race.mp4", content_disposition_type="inline")
+
+    @app.get("/race/replay.mp4")
+    async def replay(language: Language = "en", layout: RaceLayout = "wide") -> Response:
+        return await answer("video", language, layout)
 
     @app.get("/race/last.jpg")
     async def last(language: Language = "en", layout: RaceLayout = "wide") -> Response:
-        path = await made("still", language, layout)
-        if path is None:
-            return JSONResponse({"error": "there was no race yet"}, status_code=404)
-        return FileResponse(path, media_type="image/jpeg")
+        return await answer("still", language, layout)

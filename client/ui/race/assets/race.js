@@ -26,7 +26,15 @@
     part(root, "#pf-race-download").href = video.src;
     note(root, said("race.page.drawing"));
     video.onloadeddata = () => { root.dataset.state = "done"; play(root); };
-    video.onerror = () => { root.dataset.state = "failed"; note(root, said("race.page.unplayable")); };
+    video.onerror = () => unplayable(root, race);
+  }
+
+  // While something is measured no replay is drawn; it is asked for again with the next look at the state.
+  async function unplayable(root, race) {
+    const answer = await fetch(address("replay.mp4", race), { headers: { Range: "bytes=0-0" } }).catch(() => null);
+    const refused = answer?.status === 503 ? await answer.json() : null;
+    root.dataset.state = "failed";
+    if (refused) { shown = 0; note(root, said(refused.word, refused.values)); } else note(root, said("race.page.unplayable"));
   }
 
   // The live view shows the last race while it stands still.
@@ -36,6 +44,7 @@
     const image = stage.querySelector(".pf-race-last") ?? Object.assign(document.createElement("img"), { className: "pf-race-last" });
     const source = address("last.jpg", race);
     if (image.dataset.source === source) return;
+    image.onerror = () => image.remove(); // not drawn while something is measured; asked for again
     Object.assign(image, { src: source, alt: said("race.page.last") }).dataset.source = source;
     stage.insertBefore(image, stage.querySelector(".pf-half"));
   }

@@ -39,9 +39,9 @@ def test_of_many_who_ask_at_once_one_measures() -> None:
 
 def test_while_something_is_measured_small_works_are_refused_in_either_language() -> None:
     use = MachineUse()
-    with use.alone(), pytest.raises(WordedError, match="a measurement or a race runs") as refused, use.beside():
+    with use.alone(), pytest.raises(WordedError, match="A measurement or a race runs") as refused, use.beside():
         pass
-    assert said(refused.value, PageWords("zh")) == "正在测量或竞速，其间不能有别的负载；请在结束后重试"
+    assert said(refused.value, PageWords("zh")) == "正在测量或竞速，其间不能有别的负载。请在结束后重试。"
     with use.beside():
         pass
 

@@ -105,12 +105,12 @@ def test_a_source_that_is_missing_is_named_and_another_can_be_chosen(served: Fak
 
 def test_while_something_is_measured_no_other_variant_is_loaded(served: FakeTriton) -> None:
     with SplitView(served.url, choice()) as view, view.paused():
-        with pytest.raises(ConfigError, match="a measurement runs"):
+        with pytest.raises(ConfigError, match="A measurement runs"):
             view.choose(choice(optimised="toy_trt_fp16"))
         view.choose(choice(pace="camera"))
         assert view.choice.pace == "camera"
         assert view.state().is_paused
-        with pytest.raises(ConfigError, match="a measurement or a race runs"), view.paused():
+        with pytest.raises(ConfigError, match="A measurement or a race runs"), view.paused():
             pass
         assert view.state().is_paused, "who is refused ends nobody else's"
 

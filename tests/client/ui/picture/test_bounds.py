@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 import socket
 import threading
 import time
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
+from photofinish.client.ui.page.machine_use import MachineUse
 from photofinish.client.ui.page.server import WebServer, open_listener
 from photofinish.client.ui.picture.bounds import (
     MAX_PICTURE_BYTES,
@@ -125,6 +127,17 @@ def announced(port: int, head: str, path: str = TRY_PATH) -> tuple[bytes, float]
         while piece := connection.recv(65536):
             answer += piece
     return answer, time.monotonic() - begun
+
+
+def test_while_something_is_measured_a_picture_is_refused_and_taken_again_behind_it() -> None:
+    stop, app, use, sides = threading.Event(), FastAPI(openapi_url=None), MachineUse(), Sides()
+    add_picture_routes(app, sides, Examples(), use)  # type: ignore[arg-type]
+    with WebServer(app, open_listener("127.0.0.1", 0), stop) as web:
+        with use.alone():
+            status, said = post(web.address.port, jpeg())
+            assert (status, json.loads(said)) == (503, {"word": "page.reserved.measuring", "values": {}})
+            assert sides.most_inside == 0
+        assert post(web.address.port, jpeg())[0] == 200
 
 
 def test_a_gigabyte_is_refused_before_it_is_sent(page: tuple[Sides, int]) -> None:

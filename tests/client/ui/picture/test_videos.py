@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from photofinish.client.ui.page.machine_use import MachineUse
 from photofinish.client.ui.page.server import WebServer, open_listener
 from photofinish.client.ui.picture.bounds import RefusedError
 from photofinish.client.ui.picture.video_routes import VIDEOS_PATH, add_video_routes
 from photofinish.client.ui.picture.videos import KEPT_S, MAX_VIDEO_BYTES, MOST_JOBS, SILENT_S, VideoDesk, is_container
+from photofinish.client.ui.words import WordedError
 from tests.client.fake_triton import wait_for
 
 MP4 = b"\0\0\0\x18ftypisom" + bytes(100)
@@ -58,7 +60,8 @@ class Desk:
     def __init__(self) -> None:
         self.now = 100.0
         self.runs: list[FakeRun] = []
-        self.desk = VideoDesk(lambda: ("127.0.0.1:1", "toy"), start=self._start, clock=lambda: self.now)
+        self.use = MachineUse(wait_s=0.01)
+        self.desk = VideoDesk(lambda: ("127.0.0.1:1", "toy"), self.use, start=self._start, clock=lambda: self.now)
 
     def _start(self, words: Sequence[str], *, on_line: Callable[[str], None], memory_bytes: int = 0) -> FakeRun:
         self.runs.append(FakeRun(words, on_line=on_line, memory_bytes=memory_bytes))
@@ -162,6 +165,36 @@ def test_a_video_that_is_too_large_is_refused_before_it_is_sent(page: tuple[Desk
     assert connection.getresponse().status == 413
     connection.close()
     assert at.desk._jobs == {}
+
+
+def test_a_video_and_a_measurement_keep_each_other_out(page: tuple[Desk, int]) -> None:
+    at, port = page
+    received = at.desk.open(1)
+    received.video_path.write_bytes(MP4)
+    with at.use.alone():
+        with pytest.raises(RefusedError, match="measuring"):
+            at.desk.look_at(received)
+        at.desk.drop(received.token)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("POST", f"{VIDEOS_PATH}?every=1", MP4)
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["word"]) == (503, "page.reserved.measuring")
+        connection.close()
+    assert at.runs == []
+    token = at.begin()
+    with pytest.raises(WordedError, match="still being looked at"), at.use.alone():
+        pass
+    at.runs[0].finish()
+    wait_for(lambda: at.state(token) == "done")
+    wait_for(lambda: is_free(at.use))
+
+
+def is_free(use: MachineUse) -> bool:
+    try:
+        with use.alone():
+            return True
+    except WordedError:
+        return False
 
 
 def test_what_fails_says_why_without_the_folder(at: Desk) -> None:

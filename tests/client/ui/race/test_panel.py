@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from photofinish.client.ui.owner import Owner
+from photofinish.client.ui.page.machine_use import MachineUse
 from photofinish.client.ui.race import desk as desk_module
 from photofinish.client.ui.race.desk import RaceDesk, Tell
 from photofinish.client.ui.race.panel import add_race_routes
@@ -71,6 +72,24 @@ def test_a_race_is_run_once_and_its_files_are_given_in_parts(asked: TestClient, 
     part = asked.get("/race/replay.mp4?language=zh&layout=tall", headers={"Range": "bytes=4-11"})
     assert (part.status_code, part.content) == (206, whole.content[4:12]), "Safari plays nothing else"
     assert asked.get("/race/last.jpg").content[:2] == b"\xff\xd8"
+
+
+def test_while_something_is_measured_no_replay_is_drawn_and_a_drawn_one_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(desk_module, "HEIGHTS", {"wide": 180, "tall": 320})
+    app, use = FastAPI(), MachineUse()
+    desk = RaceDesk(lambda seconds, tell: build_race(), threading.Event(), use.beside)
+    with desk, TestClient(app) as client:
+        add_race_routes(app, desk, Owner(is_public=False))
+        assert client.post("/race/start").status_code == 202
+        wait_for(lambda: desk.last is not None, 10)
+        assert client.get("/race/last.jpg").status_code == 200
+        with use.alone():
+            refused = client.get("/race/replay.mp4")
+            assert (refused.status_code, refused.json()["word"]) == (503, "page.reserved.measuring")
+            assert client.get("/race/last.jpg?language=zh").status_code == 503
+            assert client.get("/race/last.jpg").status_code == 200
 
 
 def test_many_who_ask_at_once_wait_for_one_drawing(go_on: threading.Event) -> None:
