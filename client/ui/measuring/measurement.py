@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from photofinish.address.hiding import public_address
 from photofinish.client.sources.opening import is_present
 from photofinish.client.ui.measuring.runs import KeptRuns
-from photofinish.client.ui.page.split_view import Choice
+from photofinish.client.ui.page.split_view import Choice, is_synthetic
 from photofinish.client.ui.processes.command import CommandRun, StartCommand
 from photofinish.client.ui.words import WordedError
 
@@ -27,21 +28,24 @@ Phase = Literal["idle", "measuring", "reporting", "done", "failed", "stopped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is measured: two variants of the server at `url`, on frames of `source`."""
+    """What is measured: two variants of the server at `url`, on frames of `source`.
+
+    A few frames are taken before it begins and given over and over, so a camera serves as well as a recording: the view
+    has let go of it by then.
+    """
 
     url: str
     metrics_url: str | None
     baseline: str
     optimised: str
-    source: str
+    source: str = field(repr=False)  # may hold a password
 
     @property
-    def frames_from(self) -> str:
-        """The view's source where it can be played again, else the synthetic street: a camera gives no picture twice,
-        and its address may hold a password, which has no place on a command line."""
-        is_replay = self.source.startswith("synthetic") or is_present(self.source)
-        is_device = self.source.isdigit() or self.source.startswith("/dev/")
-        return self.source if is_replay and not is_device else "synthetic"
+    def shown_source(self) -> str:
+        """Where the pictures come from, for everybody to read; "" for the synthetic street, which has its own word."""
+        if is_synthetic(self.source):
+            return ""
+        return Path(self.source).name if is_present(self.source) else public_address(self.source)
 
 
 def subject_of(url: str, metrics_url: str | None, choice: Choice) -> Subject:
@@ -54,7 +58,7 @@ def subject_of(url: str, metrics_url: str | None, choice: Choice) -> Subject:
 def comparison_words(subject: Subject, out: str) -> tuple[str, ...]:
     """The command line of a measurement."""
     return ("perf", "comparison", "--url", subject.url, "--metrics-url", subject.metrics_url or "none", "--baseline",
-            subject.baseline, "--optimised", subject.optimised, "--source", subject.frames_from, "--no-rivals",
+            subject.baseline, "--optimised", subject.optimised, "--source", subject.source, "--no-rivals",
             "--quick", "--out", out)  # fmt: skip
 
 
@@ -83,6 +87,7 @@ class Measurement:
         self._phase: Phase = "idle"
         self._line = self._message = ""
         self._reason: WordedError | None = None
+        self._source = ""
         self._began = 0.0
 
     def __enter__(self) -> Measurement:
@@ -114,7 +119,8 @@ class Measurement:
     def document(self) -> dict[str, Any]:
         """How far it is, JSON-able. share: of its time, None while nothing runs.
 
-        message: why it failed, as a command told it; reason: the same as a word, where it has one.
+        message: why it failed, as a command told it; reason: the same as a word, where it has one. source: what would
+        be measured now, measured: what runs or ran last, as `shown_source` has it.
         """
         runs = self._phase in ("measuring", "reporting")
         spent = self._clock() - self._began if runs else 0.0
@@ -122,6 +128,7 @@ class Measurement:
         name = self.made[-1] if self._phase == "done" and self.made else None
         reason = {"word": self._reason.word, "values": self._reason.values} if self._reason else None
         return {"phase": self._phase, "line": self._line, "message": self._message, "reason": reason, "share": share,
+                "source": self._subject().shown_source, "measured": self._source,
                 "spent_s": round(spent), "name": name}  # fmt: skip
 
     def _run(self) -> None:
@@ -136,7 +143,9 @@ class Measurement:
             self._phase, self._message = "failed", exc.strerror or str(exc)
 
     def _measure(self, name: str, out: Path) -> None:
-        status = self._step(comparison_words(self._subject(), str(out)))
+        subject = self._subject()
+        self._source = subject.shown_source
+        status = self._step(comparison_words(subject, str(out)))
         if status in (0, FELL_SHORT) and out.is_file():
             self._phase = "reporting"
             for words in (("--lang", "zh"), ("--pdf",)):

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import IO, Protocol
+
+from photofinish.address.command_line import public_arguments
 
 GRACE_S = 15.0
 """How long a command may take to clean up behind itself."""
 LAST_LINES = 20
-# The process that started it holds its standard input: where that ends, it stops as by Ctrl-C.
+# Its words come as a line of its standard input, as others see the command line, and a source may hold a password.
+# The process that started it holds that input: where it ends, the command stops as by Ctrl-C.
 _GUARD = """
-import os, resource, signal, sys, threading
-limit = int(sys.argv.pop(1))
+import json, os, resource, signal, sys, threading
+limit = int(sys.argv[1])
+sys.argv[1:] = json.loads(sys.stdin.buffer.readline())
 if limit:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 def watch():
@@ -52,8 +58,9 @@ class StartCommand(Protocol):
 class CommandRun:
     """`photofinish` with these words, running. It ends with `stop`, by itself, or when this process dies.
 
-    on_line: gets each line of its output and of what it tells, from a thread. memory_bytes: what it may hold at most
-    by itself, 0 for no limit; past it, it ends with an error.
+    words: may hold a password, which nobody else on the machine sees. on_line: gets each line of its output and of what
+    it tells, from a thread. memory_bytes: what it may hold at most by itself, 0 for no limit; past it, it ends with an
+    error.
     """
 
     def __init__(
@@ -67,7 +74,7 @@ class CommandRun:
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._on_line = on_line
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _GUARD, str(memory_bytes), *words],
+            [sys.executable, "-c", _GUARD, str(memory_bytes), *public_arguments(words)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -75,6 +82,10 @@ class CommandRun:
             errors="replace",
             start_new_session=True,  # a terminal's Ctrl-C is answered by its owner alone
         )
+        with suppress(BrokenPipeError):  # it ended already, and says why
+            if self._process.stdin:
+                self._process.stdin.write(json.dumps(list(words)) + "\n")
+                self._process.stdin.flush()
         self._readers = [
             threading.Thread(target=self._read, args=(stream, is_told), name="command-lines", daemon=True)
             for stream, is_told in ((self._process.stdout, False), (self._process.stderr, True))

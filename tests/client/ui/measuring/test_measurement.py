@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +112,25 @@ def test_it_measures_while_the_view_waits_and_draws_the_reports(bench: Bench) ->
     assert taken.headers["content-disposition"].startswith("attachment")
 
 
-def test_a_password_stands_on_no_command_line() -> None:
-    words = comparison_words(SUBJECT, "out.json")
-    assert "secret" not in " ".join(words)
-    assert words[words.index("--source") + 1] == "synthetic"
-    street = Subject(url="u:1", metrics_url="m:2", baseline="a", optimised="b", source="synthetic?seed=3")
-    assert "synthetic?seed=3" in comparison_words(street, "out.json")
-    camera = Subject(url="u:1", metrics_url=None, baseline="a", optimised="b", source="/dev/video0")
-    assert camera.frames_from == "synthetic"
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [("rtsp://u:secret@cam/1", "rtsp://cam/1"), ("/dev/video0", "/dev/video0"), ("synthetic?seed=3", ""), ("0", "0")],
+)
+def test_it_measures_on_the_view_s_own_source_and_says_so_without_a_password(
+    tmp_path: Path, source: str, shown: str
+) -> None:
+    subject = replace(SUBJECT, source=source)
+    words = comparison_words(subject, "out.json")
+    assert words[words.index("--source") + 1] == source
+    assert "secret" not in repr(subject)
+    at = Bench(tmp_path)
+    measurement = Measurement(KeptRuns(tmp_path), lambda: subject, start=at.start)
+    with measurement:
+        assert (measurement.document()["source"], measurement.document()["measured"]) == (shown, "")
+        at.gate.set()
+        measurement.begin()
+        wait_for(lambda: measurement.document()["phase"] == "done")
+        assert measurement.document()["measured"] == shown
 
 
 def test_an_invalid_run_is_shown_and_a_failed_one_says_why(bench: Bench) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from photofinish.client.ui.processes.command import CommandRun
 from photofinish.machine.processes import is_alive
@@ -20,6 +21,15 @@ def test_lines_status_and_why_it_failed() -> None:
     assert run.why_it_failed().startswith("nowhere.jpg does not exist")
     assert lines[-1].startswith("photofinish: nowhere.jpg does not exist")
     run.stop()
+
+
+def test_a_password_among_its_words_is_seen_by_no_other_user() -> None:
+    run = CommandRun(("detect", "rtsp://u:secret@127.0.0.1:1/live", "--url", "127.0.0.1:1"))
+    seen = Path(f"/proc/{run.pid}/cmdline").read_bytes()
+    assert b"127.0.0.1:1/live" in seen, "what runs can be told"
+    assert b"secret" not in seen
+    assert run.wait(60) == 1
+    assert "127.0.0.1:1/live" in run.why_it_failed(), "it heard the whole address"
 
 
 def test_stop_ends_it_as_ctrl_c_would() -> None:
