@@ -166,10 +166,14 @@ class Measurement:
         until = self._clock() + MOST_S
         while (status := run.wait(0.2)) is None:
             if self._stop.is_set() or self._clock() > until:
+                if not self._stop.is_set():
+                    self._reason = WordedError("measuring.problem.too_long", minutes=round(MOST_S / 60))
                 run.stop()
                 return None
         if status not in (0, FELL_SHORT):
             self._message = run.why_it_failed()
+            if not self._message:
+                self._reason = WordedError("measuring.problem.silent", status=status)
         return status
 
     def _hear(self, line: str) -> None:

@@ -46,6 +46,7 @@ class VideoJob:
         self.every = every
         self.state: State = "receiving"
         self.message = ""
+        self.reason: WordedError | None = None
         self.done = self.boxes = 0
         self.total: int | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="photofinish-video-"))  # for this user alone
@@ -66,14 +67,18 @@ class VideoJob:
             self.total = min(int(found[1]), MAX_FRAMES)
 
     def document(self, now: float) -> dict[str, Any]:
-        """What the page shows, JSON-able. left_s: None while nothing is known of it."""
+        """What the page shows, JSON-able. left_s: None while nothing is known of it.
+
+        message: why it failed, as the command told it; word, values: instead of it, where it told nothing.
+        """
         spent = (now if self.state == "running" else self.ended) - self.began
         left = None
         if self.state == "running" and self.total and self.done >= 5:
             left = round(spent / self.done * max(self.total - self.done, 0))
         files = [name for name, place in FILES.items() if self.state == "done" and (self.folder / place).is_file()]
         return {"state": self.state, "done": self.done, "total": self.total, "boxes": self.boxes, "left_s": left,
-                "message": self.message, "files": files, "is_cut": self.done >= MAX_FRAMES,
+                "message": self.message, "word": self.reason.word if self.reason else None,
+                "values": self.reason.values if self.reason else {}, "files": files, "is_cut": self.done >= MAX_FRAMES,
                 "kept_s": max(0, round(self.ended + KEPT_S - now))}  # fmt: skip
 
 
@@ -209,8 +214,12 @@ class VideoDesk:
         job.ended = self._clock()
         job.video_path.unlink(missing_ok=True)
         if job.state == "running":
-            job.state = "done" if status == 0 else "failed"
             job.message = job.run.why_it_failed().replace(f"{job.folder}/", "") if status and job.run else ""
+            if status is None:
+                job.reason = WordedError("picture.problem.video_too_long", minutes=round(RUN_LIMIT_S / 60))
+            elif status and not job.message:
+                job.reason = WordedError("picture.problem.video_silent", status=status)
+            job.state = "done" if status == 0 else "failed"
 
     def _sweep_on(self) -> None:
         while not self._stop.wait(2.0):

@@ -55,7 +55,7 @@
         return;
       }
       settle(job.state === "done" ? "done" : "idle");
-      if (job.state === "failed") { say(word("picture.problem.video_failed", { message: job.message }), true); return; }
+      if (job.state === "failed") { say(job.word ? word(job.word, job.values) : word("picture.problem.video_failed", { message: job.message }), true); return; }
       if (job.state !== "done") { say(word("picture.videos.stopped")); return; }
       say(word(job.is_cut ? "picture.videos.done_cut" : "picture.videos.done", { done: job.done, boxes: job.boxes, minutes: Math.round(job.kept_s / 60) }));
       get("vid-mp4").href = get("vid-player").src = `videos/${mine}/annotated.mp4`;

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from photofinish.cli import cli
-from photofinish.client.ui.measuring.measurement import Measurement, Subject, comparison_words
+from photofinish.client.ui.measuring.measurement import MOST_S, Measurement, Subject, comparison_words
 from photofinish.client.ui.measuring.routes import RUNS_PATH, add_measuring_routes
 from photofinish.client.ui.measuring.runs import KeptRuns
 from photofinish.client.ui.owner import HEADER, Owner
@@ -34,6 +34,7 @@ class Bench:
         self.gate = threading.Event()
         self.words: list[list[str]] = []
         self.status = 0
+        self.last_words = "no answer from 127.0.0.1:1"
         self.paused = self.was_paused = False
         self.measurement = Measurement(KeptRuns(folder), lambda: SUBJECT, self.pause, start=self.start)
 
@@ -62,7 +63,7 @@ class Bench:
                 return
 
             def why_it_failed(self) -> str:
-                return "no answer from 127.0.0.1:1"
+                return bench.last_words
 
         return Command()
 
@@ -143,6 +144,23 @@ def test_an_invalid_run_is_shown_and_a_failed_one_says_why(bench: Bench) -> None
     wait_for(lambda: bench.measurement.document()["phase"] == "failed")
     assert bench.measurement.document()["message"] == "no answer from 127.0.0.1:1"
     assert len(bench.measurement.made) == 1
+
+
+def test_a_measurement_that_hangs_or_ends_without_a_word_says_what_happened_and_what_to_do(tmp_path: Path) -> None:
+    at, now = Bench(tmp_path), [0.0]
+    at.last_words = ""
+    measurement = Measurement(KeptRuns(tmp_path), lambda: SUBJECT, start=at.start, clock=lambda: now[0])
+    with measurement:
+        measurement.begin()
+        wait_for(lambda: bool(at.words))
+        now[0] = MOST_S + 1
+        wait_for(lambda: measurement.document()["phase"] == "failed")
+        assert measurement.document()["reason"] == {"word": "measuring.problem.too_long", "values": {"minutes": 20}}
+        at.status = -9
+        at.gate.set()
+        wait_for(measurement.begin)
+        wait_for(lambda: measurement.document()["phase"] == "failed")
+        assert measurement.document()["reason"] == {"word": "measuring.problem.silent", "values": {"status": -9}}
 
 
 def test_where_the_machine_is_reserved_nothing_is_measured_and_the_page_says_why(bench: Bench, tmp_path: Path) -> None:

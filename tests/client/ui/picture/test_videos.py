@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from photofinish.client.ui.page.machine_use import MachineUse
 from photofinish.client.ui.page.server import WebServer, open_listener
+from photofinish.client.ui.picture import videos
 from photofinish.client.ui.picture.bounds import RefusedError
 from photofinish.client.ui.picture.video_routes import VIDEOS_PATH, add_video_routes
 from photofinish.client.ui.picture.videos import KEPT_S, MAX_VIDEO_BYTES, MOST_JOBS, SILENT_S, VideoDesk, is_container
@@ -203,6 +204,22 @@ def test_what_fails_says_why_without_the_folder(at: Desk) -> None:
     at.runs[0].ended.set()
     wait_for(lambda: at.state(token) == "failed")
     assert at.desk.document(token)["message"] == "video.mp4 is damaged"
+
+
+def test_a_video_that_takes_too_long_or_ends_without_a_word_says_so(at: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(videos, "RUN_LIMIT_S", 0.01)
+    token = at.begin()
+    wait_for(lambda: at.state(token) == "failed")
+    told = at.desk.document(token)
+    assert told["word"] == "picture.problem.video_too_long"
+    monkeypatch.setattr(videos, "RUN_LIMIT_S", 900.0)
+    monkeypatch.setattr(FakeRun, "why_it_failed", lambda run: "")
+    token = at.begin()
+    at.runs[1].status = -9
+    at.runs[1].ended.set()
+    wait_for(lambda: at.state(token) == "failed")
+    told = at.desk.document(token)
+    assert (told["word"], told["values"]) == ("picture.problem.video_silent", {"status": -9})
 
 
 def test_a_closed_tab_ends_its_job_and_results_go_after_a_while(at: Desk) -> None:
