@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -69,8 +71,12 @@ class CommandRun:
         *,
         on_line: Callable[[str], None] = lambda line: None,
         memory_bytes: int = 0,
+        grace_s: float = GRACE_S,
     ) -> None:
-        """Start it. Raises OSError when no process can be started."""
+        """Start it. grace_s: how long it may clean up when it is ended. Raises OSError when no process can be had."""
+        self._grace_s = grace_s
+        self._lock = threading.Lock()
+        self._is_group_ended = False
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._on_line = on_line
         self._process = subprocess.Popen(
@@ -80,7 +86,7 @@ class CommandRun:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            start_new_session=True,  # a terminal's Ctrl-C is answered by its owner alone
+            start_new_session=True,  # a terminal's Ctrl-C is answered by its owner alone; its group is ended as a whole
         )
         with suppress(BrokenPipeError):  # it ended already, and says why
             if self._process.stdin:
@@ -99,26 +105,40 @@ class CommandRun:
         return self._process.pid
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """Its exit status, once all its lines were handed over; None when it still runs after `timeout_s`."""
+        """Its exit status, once all its lines were handed over; None when it still runs after `timeout_s`.
+
+        What it started and left behind ends with it.
+        """
         try:
             status = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
+        self._end_group()
         for reader in self._readers:
             reader.join(GRACE_S)
         return status
 
     def stop(self) -> None:
-        """End it, cleaned up where it answers in time. A second call, and one after its end, does nothing."""
+        """End it and all that it started, cleaned up where it answers in time. A second call does nothing."""
         if self._process.stdin and not self._process.stdin.closed:
             self._process.stdin.close()
-        if self.wait(GRACE_S) is None:
-            self._process.kill()
-            self.wait()
+        if self._process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(self._grace_s)
+        self._end_group()
+        self.wait()
 
     def why_it_failed(self) -> str:
         """The last line that it told, without our name in front; "" where it told none."""
         return next((line.removeprefix("photofinish: ") for line in reversed(self.last_lines) if line.strip()), "")
+
+    def _end_group(self) -> None:
+        """End what is left of the group that its process leads; once, as another may have the number later."""
+        with self._lock:
+            if not self._is_group_ended:
+                self._is_group_ended = True
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
 
     def _read(self, stream: IO[str] | None, is_told: bool) -> None:
         for line in stream or ():

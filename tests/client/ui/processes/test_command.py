@@ -9,6 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from photofinish.client.ui.processes import command
 from photofinish.client.ui.processes.command import CommandRun
 from photofinish.machine.processes import is_alive
 from tests.client.fake_triton import wait_for
@@ -40,6 +43,32 @@ def test_stop_ends_it_as_ctrl_c_would() -> None:
     run.stop()
     assert time.monotonic() - begun < 14
     assert not is_alive(run.pid)
+
+
+def test_what_it_started_ends_with_it_also_where_it_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / "started"
+    stubborn = f"""
+import signal, subprocess, sys, time
+sys.stdin.readline()
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open({str(started)!r}, "w").write(f"{{child.pid}}\\n")
+time.sleep(600)
+"""
+    monkeypatch.setattr(command, "_GUARD", stubborn)
+    run = CommandRun(("detect",), grace_s=0.1)
+    wait_for(lambda: started.is_file() and started.read_text().endswith("\n"), 30)
+    grandchild = int(started.read_text())
+    assert is_alive(grandchild)
+    run.stop()
+    assert not is_alive(run.pid)
+    wait_for(lambda: not is_alive(grandchild), 10)
+    ended: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda group, number: ended.append(group))
+    run.stop()
+    assert ended == [], "by then the number may be another's"
 
 
 def test_it_ends_with_the_process_that_started_it() -> None:
