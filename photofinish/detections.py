@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,6 +76,10 @@ def empty_detections() -> Detections:
     )
 
 
+ReadRows = Callable[[npt.NDArray[np.float32], Letterbox, float], Detections | None]
+"""As `detections_from_rows` of rows without keypoints, with a least confidence; None for what it cannot read."""
+
+
 def detections_in_letterbox(rows: npt.NDArray[np.float32]) -> Detections:
     """The boxes of the frames contract's rows (n, 6 or more) of one picture: all of them, in letterboxed pixels."""
     return Detections(boxes_xyxy=rows[:, :4], confidence=rows[:, 4], class_id=np.rint(rows[:, 5]).astype(np.int32))
@@ -87,15 +92,19 @@ def detections_from_rows(
     min_confidence: float = SHOWN_CONFIDENCE,
     nms_iou: float | None = None,
     layout: KeypointLayout | None = None,
+    read_rows: ReadRows | None = None,
 ) -> Detections:
     """Detections in the source picture from the frames contract's rows of one picture.
 
     rows: (300, 6) float32 `x1, y1, x2, y2, confidence, class` in letterboxed pixels, and x, y, visibility of each
     keypoint of `layout`; any row count is accepted.
     nms_iou: overlap above which the weaker box of a class is dropped; None for heads that need no NMS.
+    read_rows: tried first where there are no keypoints.
     """
     if rows.ndim != 2 or rows.shape[1] != row_width(layout):
         raise ValueError(f"rows must have shape (n, {row_width(layout)}), got {rows.shape}")
+    if read_rows and not layout and (found := read_rows(rows, letterbox, min_confidence)) is not None:
+        return found if nms_iou is None else found.select(nms_indices(found, nms_iou))
     kept = rows[(rows[:, 4] >= min_confidence) & (rows[:, 4] > 0)]
     if not np.isfinite(kept).all():
         # A model that overflows gives rows without a place or class: nobody can draw or count them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.detections import MAX_ROWS, ROW_WIDTH, SHOWN_CONFIDENCE, Detections, detections_from_rows
+from photofinish.detections import MAX_ROWS, ROW_WIDTH, SHOWN_CONFIDENCE, Detections, ReadRows, detections_from_rows
 from photofinish.errors import ConfigError
 from photofinish.keypoints.layout import POINT_WIDTH
 from photofinish.letterbox import Letterbox
@@ -16,11 +16,17 @@ MAX_CANDIDATES = 3000
 
 
 def detections_from_output(
-    output: npt.NDArray[np.float32], card: ModelCard, letterbox: Letterbox, *, min_confidence: float = SHOWN_CONFIDENCE
+    output: npt.NDArray[np.float32],
+    card: ModelCard,
+    letterbox: Letterbox,
+    *,
+    min_confidence: float = SHOWN_CONFIDENCE,
+    read_rows: ReadRows | None = None,
 ) -> Detections:
     """At most 300 detections in the source picture from one picture's output, laid out as the card's head says.
 
     A classifier (head `scores`) gives one box: the whole picture with its best class.
+    read_rows: in place of numpy where it can.
     """
     if card.head == "scores":
         return _whole_picture(output, letterbox)
@@ -31,6 +37,7 @@ def detections_from_output(
         min_confidence=min_confidence,
         nms_iou=card.nms_iou if card.needs_client_nms else None,
         layout=layout,
+        read_rows=read_rows,
     )
     return found if len(found) <= MAX_ROWS else found.select(np.arange(MAX_ROWS))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -12,10 +13,10 @@ import numpy.typing as npt
 PAD_VALUE = 114
 """Grey level of the padding; what Ultralytics models are trained with."""
 
-Shrink = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], bool]
-"""Writes a smaller picture, (height, width, 3) uint8 with red and blue exchanged, from a larger one into the second.
+Resize = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], bool]
+"""Writes a picture, (height, width, 3) uint8, into the second in that one's size, with red and blue exchanged.
 
-False where it cannot, for these sizes or this layout; then nothing was written.
+False where it cannot, for their layout; then nothing was written.
 """
 
 
@@ -29,6 +30,12 @@ class Letterbox:
 
     source_wh: tuple[int, int]
     target_wh: tuple[int, int]
+    scale: float = field(init=False, compare=False, repr=False)
+    """Target pixels per source pixel."""
+    resized_wh: tuple[int, int] = field(init=False, compare=False, repr=False)
+    """Size of the picture itself inside the target, without padding."""
+    offset_xy: tuple[int, int] = field(init=False, compare=False, repr=False)
+    """Left and top padding in target pixels."""
 
     def __post_init__(self) -> None:
         """Raise ValueError unless all sizes are positive."""
@@ -37,25 +44,12 @@ class Letterbox:
                 f"letterbox sizes must be positive, got source {self.source_wh} and target {self.target_wh}"
             )
 
-    @property
-    def scale(self) -> float:
-        """Target pixels per source pixel."""
-        return min(self.target_wh[0] / self.source_wh[0], self.target_wh[1] / self.source_wh[1])
-
-    @property
-    def resized_wh(self) -> tuple[int, int]:
-        """Size of the picture itself inside the target, without padding."""
-        width, height = (round(side * self.scale) for side in self.source_wh)
-        return max(width, 1), max(height, 1)
-
-    @property
-    def offset_xy(self) -> tuple[int, int]:
-        """Left and top padding in target pixels."""
-        resized_w, resized_h = self.resized_wh
-        return (
-            round((self.target_wh[0] - resized_w) / 2 - 0.1),
-            round((self.target_wh[1] - resized_h) / 2 - 0.1),
-        )
+        scale = min(self.target_wh[0] / self.source_wh[0], self.target_wh[1] / self.source_wh[1])
+        width, height = (max(round(side * scale), 1) for side in self.source_wh)
+        left, top = (round((self.target_wh[0] - width) / 2 - 0.1), round((self.target_wh[1] - height) / 2 - 0.1))
+        object.__setattr__(self, "scale", scale)
+        object.__setattr__(self, "resized_wh", (width, height))
+        object.__setattr__(self, "offset_xy", (left, top))
 
     def boxes_to_target(self, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Boxes (n, 4) from source pixels to letterboxed pixels."""
@@ -95,7 +89,13 @@ def is_smaller_than_in_square(source_wh: tuple[int, int], input_wh: tuple[int, i
 def letterbox_from_image(image_hwc: npt.NDArray[np.uint8], target_wh: tuple[int, int]) -> Letterbox:
     """The letterbox that fits this picture into `target_wh` (width, height)."""
     height, width = image_hwc.shape[:2]
-    return Letterbox(source_wh=(width, height), target_wh=target_wh)
+    return _known_letterbox((width, height), target_wh)
+
+
+@lru_cache(maxsize=64)
+def _known_letterbox(source_wh: tuple[int, int], target_wh: tuple[int, int]) -> Letterbox:
+    """A camera's pictures have one size: their letterbox is worked out once."""
+    return Letterbox(source_wh=source_wh, target_wh=target_wh)
 
 
 def write_letterboxed(
@@ -104,12 +104,13 @@ def write_letterboxed(
     out_hwc: npt.NDArray[np.uint8],
     *,
     swap_channels: bool = False,
-    shrink: Shrink | None = None,
+    resize: Resize | None = None,
+    is_padded: bool = False,
 ) -> None:
     """Draw the picture, resized and padded, into `out_hwc` (target height, target width, 3) uint8.
 
     swap_channels writes RGB from BGR (and the reverse) in the same pass. `out_hwc` may be a view of shared memory.
-    shrink: tried before OpenCV where channels are swapped.
+    resize: tried before OpenCV where channels are swapped. is_padded: the padding of this very letterbox is there.
     """
     target_w, target_h = letterbox.target_wh
     if out_hwc.shape != (target_h, target_w, 3) or out_hwc.dtype != np.uint8:
@@ -119,12 +120,13 @@ def write_letterboxed(
         )
     resized_w, resized_h = letterbox.resized_wh
     left, top = letterbox.offset_xy
-    out_hwc[:top] = PAD_VALUE
-    out_hwc[top + resized_h :] = PAD_VALUE
-    out_hwc[top : top + resized_h, :left] = PAD_VALUE
-    out_hwc[top : top + resized_h, left + resized_w :] = PAD_VALUE
+    if not is_padded:
+        out_hwc[:top] = PAD_VALUE
+        out_hwc[top + resized_h :] = PAD_VALUE
+        out_hwc[top : top + resized_h, :left] = PAD_VALUE
+        out_hwc[top : top + resized_h, left + resized_w :] = PAD_VALUE
     inside = out_hwc[top : top + resized_h, left : left + resized_w]
-    if swap_channels and shrink is not None and shrink(image_hwc, inside):
+    if swap_channels and resize is not None and resize(image_hwc, inside):
         return
     if letterbox.source_wh != letterbox.resized_wh:
         _in_place(cv2.resize(image_hwc, letterbox.resized_wh, inside, interpolation=cv2.INTER_LINEAR), inside)

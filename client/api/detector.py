@@ -13,14 +13,13 @@ from typing import Any, overload
 from photofinish.client.api.found import Found
 from photofinish.client.api.inputs import GivenPicture, picture_from_input
 from photofinish.client.detect.telling import picture_name
-from photofinish.client.native.shrinking import native_shrink
+from photofinish.client.native.library import native_client
 from photofinish.client.pipeline.opening import choose_model
 from photofinish.client.pipeline.reader import FrameReader
 from photofinish.client.pipeline.workers import OrderedWorkers
 from photofinish.client.sources.opening import open_source
 from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.session import Session
-from photofinish.client.triton.tensors import write_input
 from photofinish.client.triton.transport import choice_from_text
 from photofinish.detections import SHOWN_CONFIDENCE
 from photofinish.errors import ConfigError, InferenceError
@@ -80,7 +79,7 @@ class Detector:
         self._card = self._model.require_card()
         if self._card.untrained:
             on_notice(f"{self.variant} is untrained: its boxes mean nothing")
-        self._shrink = native_shrink(on_notice)
+        self._native = native_client(on_notice)
         self._session = Session(
             url,
             self._model,
@@ -193,8 +192,7 @@ class Detector:
             slot = self._session.acquire()
             try:
                 letterboxes = [
-                    write_input(item.image_hwc_bgr, card.contract, card.input_wh, room, shrink=self._shrink)
-                    for item, room in zip(pictures, slot.input_array, strict=False)
+                    slot.write(row, item.image_hwc_bgr, card, self._native.resize) for row, item in enumerate(pictures)
                 ]
                 output = self._session.infer(slot, len(pictures))
             finally:
@@ -202,7 +200,9 @@ class Detector:
         return [
             Found(
                 picture=item.name,
-                detections=detections_from_output(rows, card, letterbox, min_confidence=self.confidence),
+                detections=detections_from_output(
+                    rows, card, letterbox, min_confidence=self.confidence, read_rows=self._native.read_rows
+                ),
                 class_names=card.class_names,
                 size_wh=letterbox.source_wh,
                 source=item.path if item.path is not None and not keep else item.image_hwc_bgr,

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 
-from photofinish.client.native.shrinking import native_shrink
+from photofinish.client.native.library import native_client
 from photofinish.client.pipeline.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
 from photofinish.client.pipeline.reader import FrameReader
 from photofinish.client.pipeline.workers import OrderedWorkers
 from photofinish.client.triton.served import TritonClient, grpc_target
-from photofinish.client.triton.session import Session, Slot, ignore_notice
-from photofinish.client.triton.tensors import write_input
+from photofinish.client.triton.session import Session, ignore_notice
+from photofinish.client.triton.slot import Slot
 from photofinish.client.triton.transport import Transport, TransportChoice
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output
@@ -57,7 +57,7 @@ class OptimisedPipeline:
         self._on_notice = on_notice
         self._unfit_wh: set[tuple[int, int]] = set()
         self._account = FrameAccount(observer)
-        self._shrink = native_shrink(on_notice)
+        self._native = native_client(on_notice)
         self._session = Session(
             self.url,
             self.model,
@@ -145,13 +145,17 @@ class OptimisedPipeline:
         if not self.card.is_square:
             self._tell_unfit(frame.size_wh)
         begun_ns = time.perf_counter_ns()
-        letterbox = write_input(
-            frame.image_hwc_bgr, self.card.contract, self.card.input_wh, slot.input_array[0], shrink=self._shrink
-        )
+        letterbox = slot.write(0, frame.image_hwc_bgr, self.card, self._native.resize)
         prepared_ns = time.perf_counter_ns()
         output = self._session.infer(slot)
         received_ns = time.perf_counter_ns()
-        detections = detections_from_output(output[0], self.card, letterbox, min_confidence=self.min_confidence)
+        detections = detections_from_output(
+            output[0],
+            self.card,
+            letterbox,
+            min_confidence=self.min_confidence,
+            read_rows=self._native.read_rows,
+        )
         finished_ns = time.perf_counter_ns()
         return FrameResult(
             frame=frame,

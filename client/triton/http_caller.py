@@ -7,7 +7,9 @@ times as long over it as a plain socket (figures in docs/benchmarking.md).
 from __future__ import annotations
 
 import json
+import math
 import socket
+import struct
 import time
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +26,8 @@ from photofinish.errors import InferenceError, RequestTimeoutError
 
 _HEADERS_END = b"\r\n\r\n"
 _MAX_HEADERS = 1 << 16
+_MARGIN = 1 << 12
+"""Bytes asked for beyond the last answer's size: a buffer that fits is cheap, a large one is mapped anew each time."""
 _STATUSES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -36,6 +40,8 @@ _STATUSES = {
     503: "UNAVAILABLE",
 }
 """gRPC's name for what Triton's HTTP endpoint says with a number."""
+_STEP_S = 0.01
+"""A deadline is rounded up to such steps, so that requests in turn need not set it anew."""
 
 
 def http_address(grpc_url: str, http_url: str | None = None) -> tuple[str, int]:
@@ -56,6 +62,8 @@ class HttpConnection:
         self._address = address
         self._model = model
         self._socket: socket.socket | None = None
+        self._wait_s = 0.0
+        self._size = 1 << 16
 
     def ask(self, message: bytes, timeout_s: float) -> tuple[bytes, bytes]:
         """The headers, in lower case, and the body of a successful answer; one of our errors otherwise."""
@@ -70,7 +78,7 @@ class HttpConnection:
                 # The server may close a connection that was idle; a request without any answer is safe to repeat.
                 self.close()
                 status, headers, body = self._exchange(message, deadline)
-        except TimeoutError as exc:
+        except (TimeoutError, BlockingIOError) as exc:
             self.close()
             text = (
                 f"{self._model or 'the server'} at {self.url} gave no answer within {timeout_s:g} s; is it overloaded?"
@@ -79,6 +87,9 @@ class HttpConnection:
         except (OSError, EOFError, ValueError) as exc:
             self.close()
             raise translate_status("UNAVAILABLE", str(exc), url=self.url, model=self._model) from exc
+        except BaseException:  # Ctrl-C: what comes now would be taken for the next request's answer
+            self.close()
+            raise
         if status != 200:
             raise translate_status(_STATUSES.get(status, ""), _reason(body, status), url=self.url, model=self._model)
         return headers, body
@@ -88,19 +99,22 @@ class HttpConnection:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+            self._wait_s = 0.0
 
     def _exchange(self, message: bytes, deadline: float) -> tuple[int, bytes, bytes]:
         """Status, headers and body. Raises OSError, EOFError when the server hung up, ValueError if it is not HTTP."""
         if self._socket is None:
             self._socket = socket.create_connection(self._address, timeout=_left_s(deadline))
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.settimeout(_left_s(deadline))
+            self._socket.settimeout(None)
+        self._wait_until(deadline)
         self._socket.sendall(message)
-        received = self._receive(deadline)
+        received = self._receive()
         while (end := received.find(_HEADERS_END)) < 0:
             if len(received) > _MAX_HEADERS:
                 raise ValueError("it does not speak HTTP")
-            received += self._receive(deadline)
+            self._wait_until(deadline)
+            received += self._receive()
         headers = received[:end].lower()
         if not headers.startswith(b"http/1.1 "):
             raise ValueError("it does not speak HTTP")
@@ -109,16 +123,29 @@ class HttpConnection:
         if missing > 0:
             parts = [received]
             while missing > 0:
-                parts.append(self._receive(deadline))
+                self._wait_until(deadline)
+                parts.append(self._receive())
                 missing -= len(parts[-1])
             received = b"".join(parts)
+        self._size = len(received) + _MARGIN
         return int(headers[9:12]), headers, received[begin:]
 
-    def _receive(self, deadline: float) -> bytes:
+    def _wait_until(self, deadline: float) -> None:
+        """Let no call on the socket wait longer. The kernel keeps the limit: Python's own costs a poll a call."""
+        left_s = _left_s(deadline)
         if self._socket is None:
             raise ConnectionError("the connection is closed")
-        self._socket.settimeout(_left_s(deadline))
-        if not (data := self._socket.recv(1 << 18)):
+        if not 0 <= self._wait_s - left_s <= _STEP_S:
+            steps = math.ceil(left_s / _STEP_S)
+            self._wait_s = steps * _STEP_S
+            limit = struct.pack("@ll", *divmod(steps * round(_STEP_S * 1e6), 10**6))
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+    def _receive(self) -> bytes:
+        if self._socket is None:
+            raise ConnectionError("the connection is closed")
+        if not (data := self._socket.recv(self._size)):
             raise EOFError("socket closed")
         return data
 
@@ -147,6 +174,7 @@ class HttpCaller:
         self._direct = direct
         self._header = f"{HTTP_HEADER}: {token}\r\n" if token else ""
         self._messages: dict[int, bytes] = {}
+        self._layout = AnswerLayout()
 
     def call(self, count: int, byte_size: int, timeout_s: float) -> npt.NDArray[np.float32]:
         """The first output of the first `count` pictures, `byte_size` bytes of the region."""
@@ -155,7 +183,7 @@ class HttpCaller:
             message = self._messages[count] = self._message(count, byte_size)
         headers, body = self._connection.ask(message, timeout_s)
         try:
-            return require_rows(_array(headers, body), count)
+            return require_rows(self._layout.array(headers, body), count)
         except (ValueError, LookupError, TypeError) as exc:
             raise error_from_answer(exc, url=self._connection.url, model=self._model.name) from exc
 
@@ -215,9 +243,21 @@ def _reason(body: bytes, status: int) -> str:
         return f"HTTP status {status}"
 
 
-def _array(headers: bytes, body: bytes) -> npt.NDArray[np.float32]:
-    """The first output, batch first, as float32. FP32 is a read-only view of the body."""
-    begin = header_number(headers, b"inference-header-content-length")
-    output: dict[str, Any] = json.loads(body[:begin])["outputs"][0]
-    found = np.frombuffer(body, dtype=DTYPES[output["datatype"]], offset=begin).reshape(output["shape"])
-    return np.asarray(found, dtype=np.float32)
+class AnswerLayout:
+    """What the head of an answer says. It is the same for every request of a size, and read anew when it changes."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._dtype: type[np.generic] = np.float32
+        self._shape: tuple[int, ...] = ()
+
+    def array(self, headers: bytes, body: bytes) -> npt.NDArray[np.float32]:
+        """The first output, batch first, as float32. FP32 is a read-only view of the body."""
+        begin = header_number(headers, b"inference-header-content-length")
+        head = body[:begin]
+        if not self._head or head != self._head:
+            output: dict[str, Any] = json.loads(head)["outputs"][0]
+            self._dtype, self._shape = DTYPES[output["datatype"]], tuple(output["shape"])
+            self._head = head
+        found = np.frombuffer(body, dtype=self._dtype, offset=begin).reshape(self._shape)
+        return np.asarray(found, dtype=np.float32)

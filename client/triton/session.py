@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 import numpy as np
@@ -21,6 +20,7 @@ from photofinish.client.triton.grpc_caller import GrpcCaller, call_grpc
 from photofinish.client.triton.http_caller import HttpCaller, http_address
 from photofinish.client.triton.regions import BytesRegion, InputRegion, SystemRegion, TransportError, is_orphaned
 from photofinish.client.triton.served import ServedModel, channel_options, grpc_target
+from photofinish.client.triton.slot import Slot
 from photofinish.client.triton.tensors import DTYPES
 from photofinish.client.triton.transport import GRPC, Transport, TransportChoice, automatic_order
 from photofinish.errors import ConfigError, InferenceError, RequestTimeoutError
@@ -30,61 +30,6 @@ HTTP_CHECK_TIMEOUT_S = 2.0
 
 def ignore_notice(text: str) -> None:
     """Drop a notice."""
-
-
-class Caller(Protocol):
-    """How one slot asks for its inference."""
-
-    def call(self, count: int, byte_size: int, timeout_s: float) -> npt.NDArray[np.float32]:
-        """The first output, batch first, of the slot's first `count` pictures, which take `byte_size` bytes."""
-
-    def close(self) -> None:
-        """Close what belongs to this slot alone."""
-
-
-class Slot:
-    """Room for one request: write into `input_array` (batch, …), then submit.
-
-    sent_ns and received_ns: perf_counter_ns around the latest call. rows_on_device: those that another process has
-    written into the memory that `on_device` names, for the next request alone.
-    """
-
-    def __init__(self, region: InputRegion, caller: Caller) -> None:
-        self.input_array = region.array
-        self.sent_ns = 0
-        self.received_ns = 0
-        self.rows_on_device: frozenset[int] = frozenset()
-        self._region = region
-        self._caller = caller
-
-    @property
-    def direct(self) -> str:
-        """Where other processes of this user find the memory: see InputRegion."""
-        return self._region.direct
-
-    @property
-    def on_device(self) -> str:
-        """Where other processes of this user find the memory on a GPU: see InputRegion."""
-        return self._region.on_device
-
-    def move_on_device(self, target: int, source: int) -> None:
-        """Bring a row that was written on the GPU to another row's place."""
-        self._region.move_on_device(target, source)
-
-    def infer(self, count: int, timeout_s: float) -> npt.NDArray[np.float32]:
-        """Send the first `count` pictures and wait for the first output."""
-        self.sent_ns = time.perf_counter_ns()
-        byte_size = self.input_array[:count].nbytes
-        rows, self.rows_on_device = self.rows_on_device, frozenset()
-        self._region.deliver(byte_size, rows)
-        output = self._caller.call(count, byte_size, timeout_s)
-        self.received_ns = time.perf_counter_ns()
-        return output
-
-    def close(self) -> None:
-        """Give the slot's memory back."""
-        self._caller.close()
-        self._region.close()
 
 
 class Session:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.letterbox import Letterbox, Shrink, letterbox_from_image, letterboxed_from_image, write_letterboxed
+from photofinish.letterbox import Letterbox, Resize, letterbox_from_image, letterboxed_from_image, write_letterboxed
 
 DTYPES: Mapping[str, type[np.generic]] = {
     "UINT8": np.uint8,
@@ -59,16 +59,24 @@ def write_input(
     input_wh: tuple[int, int],
     out: npt.NDArray[Any],
     *,
-    shrink: Shrink | None = None,
+    resize: Resize | None = None,
+    is_padded_for: Letterbox | None = None,
 ) -> Letterbox:
     """Write one letterboxed RGB picture into `out`, as the contract lays it out, and give its letterbox.
 
     out: uint8 (height, width, 3) for frames; float32 or float16 (3, height, width), 0 to 1, for tensor.
-    shrink: for frames, in place of OpenCV where it can.
+    resize: for frames, in place of OpenCV where it can. is_padded_for: whose padding lies in `out` already, for frames.
     """
     letterbox = letterbox_from_image(image_hwc_bgr, input_wh)
     if contract == "frames":
-        write_letterboxed(image_hwc_bgr, letterbox, out, swap_channels=True, shrink=shrink)
+        write_letterboxed(
+            image_hwc_bgr,
+            letterbox,
+            out,
+            swap_channels=True,
+            resize=resize,
+            is_padded=is_padded_for == letterbox,
+        )
     else:
         pixels, _ = letterboxed_from_image(image_hwc_bgr, input_wh, swap_channels=True)
         np.divide(pixels.transpose(2, 0, 1), 255, out=out, casting="same_kind", dtype=np.float32)

@@ -17,8 +17,8 @@ import time
 import cv2
 import numpy as np
 
-from photofinish.client.native.shrinking import client_library, shrink_from_library
-from photofinish.letterbox import Shrink, letterbox_from_image, write_letterboxed
+from photofinish.client.native.library import client_library, resize_from_library
+from photofinish.letterbox import Resize, letterbox_from_image, write_letterboxed
 from photofinish.machine.compiler import find_compiler
 from photofinish.percentiles import nearest_rank
 
@@ -27,7 +27,7 @@ TARGET_WH = (640, 640)
 ROUNDS, PICTURES = 10, 50
 
 
-def measured_size(size_wh: tuple[int, int], shrink: Shrink) -> dict[str, object]:
+def measured_size(size_wh: tuple[int, int], resize: Resize) -> dict[str, object]:
     """Medians of both ways for one size, and whether every value was the same."""
     width, height = size_wh
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -39,7 +39,7 @@ def measured_size(size_wh: tuple[int, int], shrink: Shrink) -> dict[str, object]
             for _ in range(PICTURES):
                 begun_ns = time.perf_counter_ns()
                 write_letterboxed(
-                    image, letterbox, outputs[name], swap_channels=True, shrink=shrink if name == "ours" else None
+                    image, letterbox, outputs[name], swap_channels=True, resize=resize if name == "ours" else None
                 )
                 spent_ns[name].append(time.perf_counter_ns() - begun_ns)
     medians = {
@@ -58,8 +58,8 @@ def main() -> None:
     if compiler is None:
         sys.exit("this needs a C++ compiler (Debian, Ubuntu: apt install g++)")
     cv2.setNumThreads(1)
-    shrink = shrink_from_library(client_library(compiler, lambda line: None))
-    rows = [measured_size(size_wh, shrink) for size_wh in SIZES_WH]
+    resize = resize_from_library(client_library(compiler, lambda line: None))
+    rows = [measured_size(size_wh, resize) for size_wh in SIZES_WH]
     record = {"opencv": cv2.__version__, "rounds": ROUNDS, "pictures": PICTURES, "rows": rows}
     sys.stdout.write(json.dumps(record, indent=1) + "\n")
 

@@ -17,7 +17,8 @@ from photofinish.client.cameras.schedule.seat import CameraSeat
 from photofinish.client.cameras.values.access_unit import unix_less_monotonic_ns
 from photofinish.client.cameras.values.outcome import CameraDropCause, DueFrame, Inferred
 from photofinish.client.cameras.wire.messages import FrameWritten, WriteFrame
-from photofinish.client.triton.session import Session, Slot
+from photofinish.client.triton.session import Session
+from photofinish.client.triton.slot import Slot
 from photofinish.detections import Detections
 from photofinish.errors import InferenceError
 from photofinish.heads import detections_from_output

@@ -244,7 +244,7 @@ def test_a_picture_that_cannot_be_prepared_reaches_the_caller(monkeypatch):
     def fail(*args, **keywords):
         raise RuntimeError("letterbox failed")
 
-    monkeypatch.setattr("photofinish.client.pipeline.optimised.write_input", fail)
+    monkeypatch.setattr("photofinish.client.triton.slot.write_input", fail)
     with FakeTriton() as server, OptimisedPipeline(server.url, "toy_onnx_fp32") as pipeline:
         with pytest.raises(RuntimeError, match="letterbox failed"):
             list(pipeline.run(flood()))

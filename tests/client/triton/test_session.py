@@ -20,6 +20,7 @@ from photofinish.errors import (
     RequestTimeoutError,
     ServerUnavailableError,
 )
+from photofinish.letterbox import letterboxed_from_image
 from tests.client.fake_triton import FakeModel, FakeTriton
 from tests.client.triton.test_http_caller import answer, scripted
 
@@ -212,3 +213,20 @@ def test_regions_of_killed_clients_are_released_and_no_others():
 def test_a_machine_that_cannot_be_told_has_no_orphans(monkeypatch):
     monkeypatch.setattr("photofinish.client.triton.regions.machine_key", lambda: "")
     assert not is_orphaned(f"photofinish-region-{2**22 + 1}--abc")
+
+
+def test_padding_is_written_once_and_again_where_somebody_wrote():
+    with FakeTriton() as server, Session(server.url, served(server)) as session:
+        slot = session.acquire()
+        card = session.model.require_card()
+        wide, square = (np.full((h, w, 3), 9, np.uint8) for h, w in ((32, 64), (64, 64)))
+        expected = letterboxed_from_image(wide, (64, 64), swap_channels=True)[0]
+        for before in (wide, wide, square):
+            slot.write(0, before, card)
+            slot.write(0, wide, card)
+            np.testing.assert_array_equal(slot.input_array[0], expected)
+        slot.write(0, wide, card)
+        slot.input_array[0] = 1
+        slot.write(0, wide, card)
+        np.testing.assert_array_equal(slot.input_array[0], expected)
+        session.release(slot)
