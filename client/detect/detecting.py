@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,10 @@ from photofinish.client.detect.keeping import Keeper
 from photofinish.client.detect.telling import picture_name
 from photofinish.client.pipeline.frame_result import DropCause, FrameResult
 from photofinish.client.pipeline.opening import Pipeline
+from photofinish.client.pipeline.part import PartCount
 from photofinish.client.sources.pictures import PictureSource
 from photofinish.client.sources.source import Source
-from photofinish.errors import ConfigError
+from photofinish.errors import ConfigError, InferenceError
 from photofinish.frame import Frame
 from photofinish.percentiles import DurationHistogram
 
@@ -29,12 +31,37 @@ DROP_WORDS: Mapping[DropCause, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartSummary:
+    """Figures of one of several models over a run. p50_ns: from sending its request to its boxes, where it answered.
+
+    problem: why it gave no answer the first time, "" where it always did.
+    """
+
+    name: str
+    box_count: int
+    p50_ns: int
+    counts: PartCount
+    problem: str = ""
+
+    def sentence(self) -> str:
+        """The figures for a reader."""
+        text = f"{self.name}: {self.box_count} boxes"
+        if self.counts.answered:
+            text += f", P50 {self.p50_ns / 1e6:.3g} ms"
+        text += f", came last in {self.counts.last}"
+        for count, word in ((self.counts.late, "no answer in time"), (self.counts.failed, "failed")):
+            text += f", {count} {word}" if count else ""
+        return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DetectSummary:
     """Figures of one run over a source, also of one that was cut short. saved_to: what was written, or None.
 
     drops: frames that were due and not inferred, by cause. Both P50 are those of a DurationHistogram.
     p50_service_ns: from taking a frame up to its boxes. p50_latency_ns: from its capture, for live sources only;
     frames of a recording are read ahead, so that their wait says nothing. skipped: pictures that could not be read.
+    parts: of several models, each one's own figures.
     """
 
     frame_count: int
@@ -45,6 +72,7 @@ class DetectSummary:
     drops: Mapping[DropCause, int]
     saved_to: Path | None
     skipped: int = 0
+    parts: tuple[PartSummary, ...] = ()
 
     @property
     def dropped(self) -> int:
@@ -63,7 +91,17 @@ class DetectSummary:
             text += f", {self.dropped} dropped ({', '.join(causes)})"
         if self.skipped:
             text += f", {self.skipped} pictures skipped"
+        text += "".join(f"; {part.sentence()}" for part in self.parts)
         return text + (f"; saved to {self.saved_to}" if self.saved_to else "")
+
+    def require_all_answered(self) -> None:
+        """Raise InferenceError when one of several models left frames without an answer."""
+        missing = [part for part in self.parts if part.counts.missing]
+        if missing:
+            told = "; ".join(
+                f"{part.name} for {part.counts.missing}, at first because {part.problem}" for part in missing
+            )
+            raise InferenceError(f"of {self.frame_count} frames some have no answer of every model: {told}")
 
 
 def detect_in_source(
@@ -86,6 +124,7 @@ def detect_in_source(
     on_end: gets the summary however the run ends, by an error or Ctrl-C too; what was saved is complete by then.
     """
     latencies, services = DurationHistogram(), DurationHistogram()
+    parts = _PartFigures(on_notice)
     box_count = 0
     begun = time.perf_counter()
     every = 1 if isinstance(source, PictureSource) else every
@@ -100,7 +139,8 @@ def detect_in_source(
                 result = in_source(done, every)
                 latencies.add(result.latency_ns)
                 services.add(result.service_ns)
-                box_count += len(result.detections)
+                box_count += result.box_count
+                parts.add(result)
                 if keeper:
                     keeper.keep(result)
                 on_result(result, picture_name(source, result.frame.index))
@@ -118,9 +158,42 @@ def detect_in_source(
             drops=pipeline.counts.dropped,
             saved_to=keeper.path if keeper and keeper.has_saved else None,
             skipped=len(source.skipped),
+            parts=parts.summaries(pipeline.counts.parts),
         )
         on_end(summary)
     return summary
+
+
+class _PartFigures:
+    """Boxes and times of each of several models; on_notice hears of each one's first failure."""
+
+    def __init__(self, on_notice: Callable[[str], None]) -> None:
+        self._on_notice = on_notice
+        self._boxes: Counter[str] = Counter()
+        self._times: dict[str, DurationHistogram] = {}
+        self._problems: dict[str, str] = {}
+
+    def add(self, result: FrameResult) -> None:
+        for part in result.parts:
+            times = self._times.setdefault(part.name, DurationHistogram())
+            self._boxes[part.name] += len(part.detections)
+            if not part.problem:
+                times.add(part.took_ns)
+            elif part.name not in self._problems:
+                self._problems[part.name] = part.problem
+                self._on_notice(f"{part.name} gave no answer, the others' boxes stay: {part.problem}")
+
+    def summaries(self, counts: Mapping[str, PartCount]) -> tuple[PartSummary, ...]:
+        return tuple(
+            PartSummary(
+                name=name,
+                box_count=self._boxes[name],
+                p50_ns=_median_ns(times),
+                counts=counts[name],
+                problem=self._problems.get(name, ""),
+            )
+            for name, times in self._times.items()
+        )
 
 
 def _median_ns(durations: DurationHistogram) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import cv2
@@ -44,11 +44,14 @@ def draw_detections(
     class_names: Sequence[str],
     *,
     scale: float | None = None,
+    first_colour: int = 0,
+    labels_below: bool = False,
 ) -> npt.NDArray[np.uint8]:
     """A new picture with every box, its class name and its confidence, and its visible keypoints with their skeleton;
     the best box lies on top.
 
-    scale: size of lines and text, 1.0 is made for 720p; None takes it from the picture's size.
+    scale: size of lines and text, 1.0 is made for 720p; None takes it from the picture's size. first_colour: which
+    colour class 0 has. labels_below: names stand at the foot of their boxes, where another model's stand above.
     """
     picture = image_hwc_bgr.copy()
     if scale is None:
@@ -59,9 +62,27 @@ def draw_detections(
         label = f"{class_name(class_names, class_id)} {detections.confidence[index]:.2f}".encode(
             "ascii", "replace"
         ).decode()
-        _draw_box(picture, detections.boxes_xyxy[index], label, class_colour_bgr(class_id), scale)
+        colour_bgr = class_colour_bgr(first_colour + class_id)
+        _draw_box(picture, detections.boxes_xyxy[index], label, colour_bgr, scale, labels_below)
     if detections.keypoints:
         draw_keypoints(picture, detections.keypoints, detections.boxes_xyxy, scale=scale)
+    return picture
+
+
+def draw_parts(
+    image_hwc_bgr: npt.NDArray[np.uint8], parts: Iterable[tuple[Detections, Sequence[str]]]
+) -> npt.NDArray[np.uint8]:
+    """A new picture with what several models found, each given with its class names; the last one's lies on top.
+
+    Every model has colours of its own, and every second one its names at the foot of the boxes: two models that find
+    the same object would write over each other.
+    """
+    picture, first_colour = image_hwc_bgr, 0
+    for number, (detections, class_names) in enumerate(parts):
+        picture = draw_detections(
+            picture, detections, class_names, first_colour=first_colour, labels_below=number % 2 == 1
+        )
+        first_colour += len(class_names)
     return picture
 
 
@@ -109,6 +130,7 @@ def _draw_box(
     label: str,
     colour_bgr: tuple[int, int, int],
     scale: float,
+    label_below: bool,
 ) -> None:
     thickness = max(round(2 * scale), 1)
     font_scale = 0.55 * scale
@@ -120,7 +142,7 @@ def _draw_box(
     plate_w, plate_h = text_w + 2 * margin, text_h + descent + 2 * margin
     height, width = picture.shape[:2]
     left = min(max(x1 - thickness // 2, 0), max(width - plate_w, 0))
-    top = _plate_top(y1, y2, plate_h, height)
+    top = _plate_below(y2, plate_h, height) if label_below else _plate_top(y1, y2, plate_h, height)
     cv2.rectangle(picture, (left, top), (left + plate_w, top + plate_h), colour_bgr, cv2.FILLED)
     blue, green, red = colour_bgr
     is_light = 0.114 * blue + 0.587 * green + 0.299 * red > 140
@@ -137,3 +159,8 @@ def _plate_top(y1: int, y2: int, plate_h: int, height: int) -> int:
     if y2 <= lowest:
         return max(y2, 0)
     return min(max(y1, 0), lowest)
+
+
+def _plate_below(y2: int, plate_h: int, height: int) -> int:
+    """Below the box, else inside at its foot: above is another label's place."""
+    return max(min(y2, height - plate_h), 0)

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from photofinish.client.detect.drawing import draw_detections
+from photofinish.client.detect.drawing import draw_parts
 from photofinish.client.detect.naming import ELSEWHERE, claim, file_stem, folder_for, make_folder, picture_name_to_save
 from photofinish.client.detect.saving import Write, save_picture, video_writer
-from photofinish.client.detect.telling import json_from_result, picture_name, yolo_from_result
+from photofinish.client.detect.telling import json_from_result, picture_name, yolo_from_detections
 from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.sources.pictures import PictureSource
 from photofinish.client.sources.recordings import VideoSource
 from photofinish.client.sources.source import Source
+from photofinish.detections import Detections
 from photofinish.errors import ConfigError
 from photofinish.machine.disk import why_not_written
 
@@ -28,6 +29,7 @@ LABELS, DOCUMENTS = "labels", "json"
 class Keeper:
     """Draws and saves; the video file is opened with the first frame's size and closed by `stack`.
 
+    Of several models all are drawn; the first one's label files are in `labels`, another's in `labels-NAME`.
     with_text: a picture gets a label file in `labels` and a JSON file in `json`, both named after it; a video gets a
     label file a frame, `labels/clip_25.txt`, and one file of JSON lines beside it. every: as `detect_in_source` has it.
     """
@@ -62,14 +64,14 @@ class Keeper:
 
     def keep(self, result: FrameResult) -> None:
         """Draw and save one result. Raises ConfigError when it cannot be written."""
-        drawn = draw_detections(result.frame.image_hwc_bgr, result.detections, self._class_names)
+        drawn = draw_parts(result.frame.image_hwc_bgr, _parts(result, self._class_names))
         if isinstance(self._source, PictureSource):
             original = self._source.path_of(result.frame.index)
             save_picture(drawn, claim(self.path / picture_name_to_save(original), self._on_notice))
             self.has_saved = True
             if self._with_text:
-                labels, document = self._text_names(original)
-                self._save_text(self.path / labels, yolo_from_result(result))
+                _, document = self._text_names(original)
+                self._save_labels(self.path, f"{self._stem(original)}.txt", result)
                 self._save_text(self.path / document, self._json(result))
             return
         frame = result.frame
@@ -80,8 +82,7 @@ class Keeper:
         self._write(drawn, round(frame.index / rate * 1e9) if frame.presented_ns is None else frame.presented_ns)
         self.has_saved = True
         if self._with_text:
-            labels_path = self.path.parent / LABELS / f"{self.path.stem}_{frame.index}.txt"
-            self._save_text(labels_path, yolo_from_result(result))
+            self._save_labels(self.path.parent, f"{self.path.stem}_{frame.index}.txt", result)
             self._add_line(self._json(result))
 
     def _json(self, result: FrameResult) -> str:
@@ -89,9 +90,22 @@ class Keeper:
 
     def _text_names(self, original: Path) -> tuple[str, str]:
         """Where label file and JSON of a picture go: its name without suffix, or with it where two share the rest."""
-        shared = self._stems[original.stem] > 1
-        name = original.name if shared else original.stem
+        name = self._stem(original)
         return f"{LABELS}/{name}.txt", f"{DOCUMENTS}/{name}.json"
+
+    def _stem(self, original: Path) -> str:
+        return original.name if self._stems[original.stem] > 1 else original.stem
+
+    def _save_labels(self, folder: Path, name: str, result: FrameResult) -> None:
+        """One label file; of several models one each, for their class numbers mean different things.
+
+        A model that gave no answer gets none: an empty one would say that nothing is there.
+        """
+        for number, (detections, _) in enumerate(_parts(result, ())):
+            if result.parts and result.parts[number].problem:
+                continue
+            below = f"{LABELS}-{file_stem(result.parts[number].name)}" if number else LABELS
+            self._save_text(folder / below / name, yolo_from_detections(detections, result.frame.size_wh))
 
     def _save_text(self, path: Path, text: str) -> None:
         if path.parent not in self._folders:
@@ -115,3 +129,10 @@ class Keeper:
             self._lines.write(line)
         except OSError as exc:
             raise ConfigError(why_not_written(path, exc, ELSEWHERE)) from exc
+
+
+def _parts(result: FrameResult, class_names: tuple[str, ...]) -> list[tuple[Detections, tuple[str, ...]]]:
+    """What each model found, with its class names; class_names: those of the only one."""
+    if not result.parts:
+        return [(result.detections, class_names)]
+    return [(part.detections, part.class_names) for part in result.parts]

@@ -14,7 +14,7 @@ from tritonclient.utils import InferenceServerException
 from photofinish.access.token import access_to
 from photofinish.client.pipeline.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
 from photofinish.client.triton.errors import error_from_answer, error_from_triton
-from photofinish.client.triton.served import TritonClient, channel_options, grpc_target
+from photofinish.client.triton.served import ServedModel, TritonClient, channel_options, grpc_target
 from photofinish.client.triton.tensors import DTYPES, write_input
 from photofinish.client.triton.transport import GRPC
 from photofinish.frame import Frame
@@ -41,6 +41,7 @@ class BaselinePipeline:
         self.url = grpc_target(url)
         with TritonClient(self.url, timeout_s=timeout_s) as client:
             self.model = client.model(model_name)
+        self.models: tuple[ServedModel, ...] = (self.model,)
         self.card = self.model.require_card()
         self.min_confidence = min_confidence
         self.timeout_s = timeout_s

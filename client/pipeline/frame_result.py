@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from photofinish.client.pipeline.part import Part, PartAccount, PartCount
 from photofinish.detections import Detections
 from photofinish.frame import Frame
 
@@ -27,6 +28,8 @@ class FrameResult:
 
     begun_ns: the pipeline took the frame up; finished_ns: its detections were there.
     prepare_ns: letterbox and layout; wire_ns: from sending to the answer; decode_ns: output to detections.
+    parts: where several models looked at the frame, the share of each; `detections` are then those of the first, and
+    wire_ns ends with the last answer.
     """
 
     frame: Frame
@@ -36,6 +39,12 @@ class FrameResult:
     prepare_ns: int
     wire_ns: int
     decode_ns: int
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def box_count(self) -> int:
+        """Boxes of all models."""
+        return sum(len(part.detections) for part in self.parts) if self.parts else len(self.detections)
 
     @property
     def latency_ns(self) -> int:
@@ -60,11 +69,15 @@ class PipelineObserver(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameCount:
-    """Where the frames of a run are. due = done + all drops once the run has ended."""
+    """Where the frames of a run are. due = done + all drops once the run has ended.
+
+    parts: of several models, by name, who answered in the frames that are done.
+    """
 
     due: int
     done: int
     dropped: Mapping[DropCause, int]
+    parts: Mapping[str, PartCount] = field(default_factory=dict)
 
     @property
     def dropped_total(self) -> int:
@@ -86,6 +99,7 @@ class FrameAccount:
         self._done = 0
         self._dropped: Counter[DropCause] = Counter()
         self._next_index: dict[str, int] = {}
+        self._parts = PartAccount()
 
     def count_read(self, frame: Frame) -> None:
         """A frame came from its source."""
@@ -100,6 +114,7 @@ class FrameAccount:
         """A frame's detections were handed over."""
         with self._lock:
             self._done += 1
+            self._parts.add(result.parts)
         if self._observer:
             self._observer.on_result(result)
 
@@ -113,4 +128,4 @@ class FrameAccount:
     def snapshot(self) -> FrameCount:
         """The figures now."""
         with self._lock:
-            return FrameCount(due=self._due, done=self._done, dropped=dict(self._dropped))
+            return FrameCount(due=self._due, done=self._done, dropped=dict(self._dropped), parts=self._parts.snapshot())

@@ -11,7 +11,7 @@ from photofinish.errors import ConfigError
 from photofinish.machine.addresses import LOOPBACK
 
 LABELS = ("side", "variant", "stream")
-"""side: baseline or optimised, the variant's role. stream: the frames' stream_id."""
+"""side: baseline or optimised, the variant's role. stream: the frames' stream_id. Several models are `one+other`."""
 
 
 class ClientMetrics:
@@ -33,6 +33,12 @@ class ClientMetrics:
             (*LABELS, "cause"),
             registry=self.registry,
         )
+        self.parts = Counter(
+            "photofinish_part_frames",
+            "Frames that one of several models looked at, by how it answered: answered, late, failed",
+            ("variant", "stream", "outcome"),
+            registry=self.registry,
+        )
 
     def observer(self, *, side: str, variant: str) -> VariantMetrics:
         """What a pipeline of that variant reports to."""
@@ -51,6 +57,8 @@ class VariantMetrics:
         labels = (*self._labels, result.frame.stream_id)
         self._metrics.done.labels(*labels).inc()
         self._metrics.latency.labels(*labels).observe(result.latency_ns / 1e9)
+        for part in result.parts:
+            self._metrics.parts.labels(part.variant, result.frame.stream_id, part.outcome).inc()
 
     def on_drop(self, stream_id: str, cause: DropCause, count: int) -> None:
         """Count the drops."""

@@ -1,15 +1,17 @@
-"""The two pipelines: what both offer, and the one that fits the role of a variant."""
+"""The pipelines: what all offer, and the one that fits the role of a variant, or several models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol
 
+from photofinish.client.choosing.beside import choose_beside, models_meant
 from photofinish.client.choosing.networks import choose_network
 from photofinish.client.choosing.preference import candidates
 from photofinish.client.pipeline.baseline import BaselinePipeline
 from photofinish.client.pipeline.frame_result import DropCause, FrameCount, FrameResult, PipelineObserver
+from photofinish.client.pipeline.joint import JointPipeline
 from photofinish.client.pipeline.metrics import ClientMetrics
 from photofinish.client.pipeline.optimised import OptimisedPipeline
 from photofinish.client.triton.served import ServedModel, TritonClient
@@ -25,17 +27,20 @@ __all__ = [
     "DropCause",
     "FrameCount",
     "FrameResult",
+    "JointPipeline",
     "OptimisedPipeline",
     "Pipeline",
     "PipelineObserver",
     "choose_model",
+    "choose_models",
     "open_pipeline",
 ]
 
 
 class Pipeline(Protocol):
-    """What both pipelines offer. A context manager."""
+    """What all pipelines offer. A context manager. models: all that look at each frame, `model` is the first."""
 
+    models: tuple[ServedModel, ...]
     model: ServedModel
     card: ModelCard
 
@@ -85,8 +90,12 @@ def open_pipeline(
     metrics: ClientMetrics | None = None,
     model: str | None = None,
     frame_wh: tuple[int, int] | None = None,
+    with_models: Sequence[str] = (),
 ) -> Pipeline:
     """The pipeline that fits the role of a served variant: the textbook one for a baseline, else the optimised one.
+
+    with_models: further models that look at each picture, as `choose_beside` takes them; then the pipeline is the
+    joint one, whatever the role.
 
     variant, model, frame_wh: which one, as `choose_model` says. transport, drop_late and http_url, the server's HTTP
     endpoint where it is known, concern the optimised only. metrics: where its frames are counted for Prometheus.
@@ -94,10 +103,24 @@ def open_pipeline(
     with TritonClient(url, timeout_s=timeout_s) as client:
         models = client.models()
     cards = {item.name: item.card for item in models}
-    name = choose_model(cards, variant, where=url, model=model, frame_wh=frame_wh, on_notice=on_notice)
+    name, *beside = choose_models(
+        cards, variant, with_models, where=url, model=model, frame_wh=frame_wh, on_notice=on_notice
+    )
     card = cards[name]
     role = card.role if card else ""
-    observer = metrics.observer(side=role or "optimised", variant=name) if metrics else None
+    observer = metrics.observer(side=role or "optimised", variant="+".join((name, *beside))) if metrics else None
+    if beside:
+        return JointPipeline(
+            url,
+            (name, *beside),
+            http_url=http_url,
+            transport=transport,
+            drop_late=drop_late,
+            min_confidence=min_confidence,
+            timeout_s=timeout_s,
+            on_notice=on_notice,
+            observer=observer,
+        )
     if role == "baseline":
         return BaselinePipeline(url, name, min_confidence=min_confidence, timeout_s=timeout_s, observer=observer)
     return OptimisedPipeline(
@@ -144,3 +167,30 @@ def choose_model(
     )
     same = {name: usable[name] for name in names}
     return chosen_by_name(same, wanted, where=where) if wanted else candidates(same, frame_wh=frame_wh)[0]
+
+
+def choose_models(
+    cards: Mapping[str, ModelCard | None],
+    wanted: str | None,
+    with_models: Sequence[str],
+    *,
+    where: str,
+    model: str | None = None,
+    frame_wh: tuple[int, int] | None = None,
+    on_notice: Callable[[str], None] = ignore_notice,
+) -> tuple[str, ...]:
+    """What `choose_model` gives, then a variant for each of `with_models`, as `choose_beside` says.
+
+    Where the first is left to choose, it is of another model than those that are named to look beside it.
+    """
+    rest = cards
+    if with_models and wanted is None and model is None:
+        named = models_meant(cards, with_models, where=where)
+        rest = {name: card for name, card in cards.items() if card is None or card.model not in named}
+        if all(card is None for card in rest.values()):
+            raise ConfigError(
+                f"{where} has no model beside {', '.join(named)}; export another one with `photofinish export`, or "
+                "leave out what was named to look at the same picture"
+            )
+    first = choose_model(rest, wanted, where=where, model=model, frame_wh=frame_wh, on_notice=on_notice)
+    return first, *choose_beside(cards, first, with_models, where=where, frame_wh=frame_wh)

@@ -10,7 +10,7 @@ from photofinish.client.native.library import native_client
 from photofinish.client.pipeline.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
 from photofinish.client.pipeline.reader import FrameReader
 from photofinish.client.pipeline.workers import OrderedWorkers
-from photofinish.client.triton.served import TritonClient, grpc_target
+from photofinish.client.triton.served import ServedModel, TritonClient, grpc_target
 from photofinish.client.triton.session import Session, ignore_notice
 from photofinish.client.triton.slot import Slot
 from photofinish.client.triton.transport import Transport, TransportChoice
@@ -23,6 +23,66 @@ IN_FLIGHT = {"cuda": 2, "cpu": 1}
 
 On a GPU the second hides the client's own work. On a CPU it would wait for the same cores, and its wait is latency.
 """
+
+
+class UnfitPictures:
+    """Tells once, for each size of picture, that it has another shape than a model's input."""
+
+    def __init__(self, model_name: str, input_wh: tuple[int, int], on_notice: Callable[[str], None]) -> None:
+        self._model_name = model_name
+        self._input_wh = input_wh
+        self._on_notice = on_notice
+        self._told_wh: set[tuple[int, int]] = set()
+
+    def tell(self, size_wh: tuple[int, int]) -> None:
+        """Look at a picture's size; a square input, the textbook's, fits them all."""
+        if self._input_wh[0] == self._input_wh[1] or size_wh in self._told_wh:
+            return
+        if not is_smaller_than_in_square(size_wh, self._input_wh):
+            return
+        self._told_wh.add(size_wh)
+        found, wanted = ("{} × {}".format(*size) for size in (size_wh, self._input_wh))
+        self._on_notice(
+            f"{self._model_name} takes {wanted}, pictures of {found} become smaller in it than in a square: "
+            "small objects may be missed; choose a variant without _rect"
+        )
+
+
+def run_in_order(
+    frames: Iterable[Frame],
+    process: Callable[[Frame], FrameResult],
+    *,
+    account: FrameAccount,
+    in_flight: int,
+    drop_late: bool,
+) -> Generator[FrameResult, None, None]:
+    """Results in frame order, every frame counted in `account`.
+
+    A reader thread reads ahead, and `in_flight` threads call `process`. Leaving the loop early stops them all; a
+    failure in them is raised here. drop_late: as a FrameReader has it.
+    """
+    reader = FrameReader(
+        frames,
+        drop_late=drop_late,
+        on_read=account.count_read,
+        on_late=lambda frame: account.count_drop(frame.stream_id, "late"),
+    )
+    workers = OrderedWorkers(reader.get, process, count=in_flight)
+    failed = False
+    try:
+        for frame, outcome in workers.outcomes():
+            if isinstance(outcome, BaseException):
+                failed = True
+                if frame is not None:
+                    account.count_drop(frame.stream_id, "error")
+                raise outcome
+            account.count_done(outcome)
+            yield outcome
+    finally:
+        workers.stop()
+        left = reader.stop() + workers.join()
+        for frame in left:
+            account.count_drop(frame.stream_id, "error" if failed else "stopped")
 
 
 class OptimisedPipeline:
@@ -50,12 +110,12 @@ class OptimisedPipeline:
         self.url = grpc_target(url)
         with TritonClient(self.url, timeout_s=timeout_s) as client:
             self.model = client.model(model_name)
+        self.models: tuple[ServedModel, ...] = (self.model,)
         self.card = self.model.require_card()
         self.min_confidence = min_confidence
         self.drop_late = drop_late
         self.max_in_flight = IN_FLIGHT.get(self.card.device, 1) if max_in_flight is None else max_in_flight
-        self._on_notice = on_notice
-        self._unfit_wh: set[tuple[int, int]] = set()
+        self._unfit = UnfitPictures(self.model.name, self.card.input_wh, on_notice)
         self._account = FrameAccount(observer)
         self._native = native_client(on_notice)
         self._session = Session(
@@ -99,28 +159,9 @@ class OptimisedPipeline:
 
     def run(self, frames: Iterable[Frame]) -> Generator[FrameResult, None, None]:
         """Results in frame order. Leaving the loop early stops the threads; a failure in them is raised here."""
-        reader = FrameReader(
-            frames,
-            drop_late=self.drop_late,
-            on_read=self._account.count_read,
-            on_late=lambda frame: self._account.count_drop(frame.stream_id, "late"),
+        return run_in_order(
+            frames, self.process, account=self._account, in_flight=self.max_in_flight, drop_late=self.drop_late
         )
-        workers = OrderedWorkers(reader.get, self.process, count=self.max_in_flight)
-        failed = False
-        try:
-            for frame, outcome in workers.outcomes():
-                if isinstance(outcome, BaseException):
-                    failed = True
-                    if frame is not None:
-                        self._account.count_drop(frame.stream_id, "error")
-                    raise outcome
-                self._account.count_done(outcome)
-                yield outcome
-        finally:
-            workers.stop()
-            left = reader.stop() + workers.join()
-            for frame in left:
-                self._account.count_drop(frame.stream_id, "error" if failed else "stopped")
 
     def process(self, frame: Frame) -> FrameResult:
         """The result of one frame, sent from the caller's thread; any number of threads may call. Not counted."""
@@ -130,20 +171,8 @@ class OptimisedPipeline:
         finally:
             self._session.release(slot)
 
-    def _tell_unfit(self, size_wh: tuple[int, int]) -> None:
-        """One notice for each size of picture that has another shape than the input."""
-        if size_wh in self._unfit_wh or not is_smaller_than_in_square(size_wh, self.card.input_wh):
-            return
-        self._unfit_wh.add(size_wh)
-        found, wanted = ("{} × {}".format(*size) for size in (size_wh, self.card.input_wh))
-        self._on_notice(
-            f"{self.model.name} takes {wanted}, pictures of {found} become smaller in it than in a square: "
-            "small objects may be missed; choose a variant without _rect"
-        )
-
     def _process_in(self, slot: Slot, frame: Frame) -> FrameResult:
-        if not self.card.is_square:
-            self._tell_unfit(frame.size_wh)
+        self._unfit.tell(frame.size_wh)
         begun_ns = time.perf_counter_ns()
         letterbox = slot.write(0, frame.image_hwc_bgr, self.card, self._native.resize)
         prepared_ns = time.perf_counter_ns()

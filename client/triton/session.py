@@ -20,7 +20,7 @@ from photofinish.client.triton.grpc_caller import GrpcCaller, call_grpc
 from photofinish.client.triton.http_caller import HttpCaller, http_address
 from photofinish.client.triton.regions import BytesRegion, InputRegion, SystemRegion, TransportError, is_orphaned
 from photofinish.client.triton.served import ServedModel, channel_options, grpc_target
-from photofinish.client.triton.slot import Slot
+from photofinish.client.triton.slot import Caller, Slot
 from photofinish.client.triton.tensors import DTYPES
 from photofinish.client.triton.transport import GRPC, Transport, TransportChoice, automatic_order
 from photofinish.errors import ConfigError, InferenceError, RequestTimeoutError
@@ -125,6 +125,13 @@ class Session:
         self._require_open()
         return slot.infer(self.batch_size if count is None else count, self.timeout_s)
 
+    def request_beside(self, slot: Slot, model: ServedModel) -> Slot:
+        """Another model's request for the pictures that lie in `slot`. Its input must be the same; closed by its owner.
+
+        It is sent by its own `call`, once the pictures were delivered; closing it leaves their memory as it is.
+        """
+        return Slot(slot.region, self._caller(self.transport, slot.region, model), owns_region=False)
+
     def close(self) -> None:
         """Wait for what is in flight (bounded by its deadline), give the memory back, close the connection."""
         self._is_closed = True
@@ -190,17 +197,23 @@ class Session:
                 device_id=self._gpu.here,
                 server_device_id=self._gpu.at_server,
             )
+        try:
+            return Slot(region, self._caller(transport, region, self.model))
+        except BaseException:
+            region.close()
+            raise
+
+    def _caller(self, transport: Transport, region: InputRegion, model: ServedModel) -> Caller:
         if transport.call == "grpc":
-            return Slot(region, GrpcCaller(self._stub, self.url, self.model, region, metadata=self._metadata))
+            return GrpcCaller(self._stub, self.url, model, region, metadata=self._metadata)
         address, token = self._http_address, self._http_token
-        caller = HttpCaller(address, self.url, self.model, region.name, region.direct, token=token)
+        caller = HttpCaller(address, self.url, model, region.name, region.direct, token=token)
         try:
             caller.check_same_server(transport.memory, min(self.timeout_s, HTTP_CHECK_TIMEOUT_S))
         except BaseException:
             caller.close()
-            region.close()
             raise
-        return Slot(region, caller)
+        return caller
 
     def _release_orphans(self, *, is_system: bool) -> None:
         """Make the server let go of regions whose process was killed: it would keep them as long as it runs."""

@@ -28,15 +28,16 @@ class Slot:
     """Room for one request: `write` pictures, or into `input_array` (batch, …) whatever is sent, then submit.
 
     sent_ns and received_ns: perf_counter_ns around the latest call. rows_on_device: those that another process has
-    written into the memory that `on_device` names, for the next request alone.
+    written into the memory that `on_device` names, for the next request alone. owns_region: the memory ends with it.
     """
 
-    def __init__(self, region: InputRegion, caller: Caller) -> None:
+    def __init__(self, region: InputRegion, caller: Caller, *, owns_region: bool = True) -> None:
         self.sent_ns = 0
         self.received_ns = 0
         self.rows_on_device: frozenset[int] = frozenset()
         self._region = region
         self._caller = caller
+        self._owns_region = owns_region
         self._padded_for: dict[int, Letterbox] = {}
 
     @property
@@ -58,6 +59,11 @@ class Slot:
         return letterbox
 
     @property
+    def region(self) -> InputRegion:
+        """The memory itself, for another model's request that reads it."""
+        return self._region
+
+    @property
     def direct(self) -> str:
         """Where other processes of this user find the memory: see InputRegion."""
         return self._region.direct
@@ -74,14 +80,22 @@ class Slot:
     def infer(self, count: int, timeout_s: float) -> npt.NDArray[np.float32]:
         """Send the first `count` pictures and wait for the first output."""
         self.sent_ns = time.perf_counter_ns()
-        byte_size = self._region.array[:count].nbytes
+        self.deliver(count)
+        return self.call(count, timeout_s)
+
+    def deliver(self, count: int) -> None:
+        """Bring the first `count` pictures to where the server reads them."""
         rows, self.rows_on_device = self.rows_on_device, frozenset()
-        self._region.deliver(byte_size, rows)
-        output = self._caller.call(count, byte_size, timeout_s)
+        self._region.deliver(self._region.array[:count].nbytes, rows)
+
+    def call(self, count: int, timeout_s: float) -> npt.NDArray[np.float32]:
+        """Ask for the first output of the first `count` pictures, which were delivered."""
+        output = self._caller.call(count, self._region.array[:count].nbytes, timeout_s)
         self.received_ns = time.perf_counter_ns()
         return output
 
     def close(self) -> None:
-        """Give the slot's memory back."""
+        """Give the slot's memory back, where it is the slot's own."""
         self._caller.close()
-        self._region.close()
+        if self._owns_region:
+            self._region.close()

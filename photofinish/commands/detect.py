@@ -17,6 +17,13 @@ from photofinish.errors import ConfigError
 @click.option("--url", help="host:port of a Triton gRPC endpoint; without it a server is started on --repository.")
 @click.option("--variant", help="Full name or suffix, e.g. onnx_fp16; default: the best one here.")
 @model_option
+@click.option(
+    "--with",
+    "with_models",
+    multiple=True,
+    metavar="MODEL",
+    help="A further model, or one of its variants, that looks at the same picture; may be repeated.",
+)
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
 @click.option("--confidence", type=click.FloatRange(0, 1), default=0.25, show_default=True)
 @click.option("--save", "save_folder", type=click.Path(path_type=Path), metavar="DIR", help="Keep annotated copies.")

@@ -14,7 +14,7 @@ from photofinish.client.detect.detecting import DetectSummary, detect_in_source
 from photofinish.client.detect.telling import json_from_result, text_from_result
 from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.pipeline.metrics import ClientMetrics, MetricsEndpoint
-from photofinish.client.pipeline.opening import choose_model, open_pipeline
+from photofinish.client.pipeline.opening import choose_models, open_pipeline
 from photofinish.client.sources.opening import Source, open_source
 from photofinish.client.sources.pictures import PictureSource
 from photofinish.client.triton.transport import TransportChoice
@@ -38,11 +38,14 @@ def run_detect(
     strict: bool = False,
     with_text: bool = False,
     every: int = 1,
+    with_models: tuple[str, ...] = (),
 ) -> None:
     """Detect in a source: lines on stdout, progress and a summary on stderr. Without url a server is started.
 
     The summary comes however the run ends, Ctrl-C and errors included. with_text, every: as in `detect_in_source`.
-    Raises SourceError at the end when pictures had to be skipped, and at the first of them when `strict`.
+    with_models: further models that look at each picture, as `choose_beside` takes them.
+    Raises SourceError at the end when pictures had to be skipped, and at the first of them when `strict`; at the end,
+    too, InferenceError when one of several models left frames without an answer.
     """
     metrics = ClientMetrics()
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
@@ -50,11 +53,12 @@ def run_detect(
     with (
         _metrics_served(metrics, metrics_port),
         open_source(source, strict=strict, every=every, on_notice=tell) as frames,
-        _server(url, repository, variant, model, frames.size_wh) as (address, http_url),
+        _server(url, repository, variant, model, frames.size_wh, with_models) as (address, http_url, names),
     ):
         pipeline = open_pipeline(
             address,
-            variant,
+            names[0] if names else variant,
+            with_models=names[1:] if names else with_models,
             model=model,
             frame_wh=frames.size_wh,
             http_url=http_url,
@@ -68,7 +72,8 @@ def run_detect(
         total = _frames_to_look_at(frames, every, frame_limit)
         with pipeline, tqdm(total=total, unit="frame", disable=None, file=sys.stderr) as progress:
             told = "" if total is None else f", {total} frames to look at"
-            tell(f"{pipeline.model.name} at {address}, pictures by {pipeline.transport}{told}")
+            served = " and ".join(model.name for model in pipeline.models)
+            tell(f"{served} at {address}, pictures by {pipeline.transport}{told}")
 
             def report(result: FrameResult, name: str) -> None:
                 progress.update()
@@ -78,7 +83,7 @@ def run_detect(
                 progress.close()
                 tell(summary.sentence())
 
-            detect_in_source(
+            summary = detect_in_source(
                 frames,
                 pipeline,
                 save_folder=save_folder,
@@ -90,6 +95,7 @@ def run_detect(
                 on_end=end,
             )
     frames.require_all_read()
+    summary.require_all_answered()
 
 
 def _frames_to_look_at(frames: Source, every: int, limit: int | None) -> int | None:
@@ -115,17 +121,26 @@ def _metrics_served(metrics: ClientMetrics, port: int | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _server(
-    url: str | None, repository: Path, variant: str | None, model: str | None, frame_wh: tuple[int, int] | None
-) -> Iterator[tuple[str, str | None]]:
-    """The gRPC and HTTP addresses of the server given, else of one of our own that serves just the chosen variant."""
+    url: str | None,
+    repository: Path,
+    variant: str | None,
+    model: str | None,
+    frame_wh: tuple[int, int] | None,
+    with_models: tuple[str, ...],
+) -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
+    """The gRPC and HTTP addresses of the server given, else of one of our own that serves just what was chosen.
+
+    Then the full names of what was chosen, the first one first; () with a server that was given.
+    """
     if url is not None:
-        yield url, None
+        yield url, None, ()
         return
     from photofinish.export.publishing.cards import card_from_directory
     from photofinish.server.triton.embedded import EmbeddedServer
     from photofinish.server.triton.run_folder import models_in
 
     cards = {name: card_from_directory(repository / name) for name in models_in(repository)}
-    chosen = choose_model(cards, variant, where=str(repository), model=model, frame_wh=frame_wh, on_notice=tell)
-    with EmbeddedServer(repository, models=(chosen,), on_progress=tell) as server:
-        yield server.endpoint.grpc_url, server.endpoint.http_url
+    where = str(repository)
+    names = choose_models(cards, variant, with_models, where=where, model=model, frame_wh=frame_wh, on_notice=tell)
+    with EmbeddedServer(repository, models=names, on_progress=tell) as server:
+        yield server.endpoint.grpc_url, server.endpoint.http_url, names
