@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import threading
@@ -10,21 +11,26 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, overload
 
+import numpy as np
+import numpy.typing as npt
+
 from photofinish.client.api.found import Found
 from photofinish.client.api.inputs import GivenPicture, picture_from_input
 from photofinish.client.detect.telling import picture_name
 from photofinish.client.native.library import native_client
-from photofinish.client.pipeline.opening import choose_model
+from photofinish.client.pipeline.joint import require_an_answer
+from photofinish.client.pipeline.opening import choose_models
 from photofinish.client.pipeline.reader import FrameReader
 from photofinish.client.pipeline.workers import OrderedWorkers
 from photofinish.client.sources.opening import open_source
+from photofinish.client.triton.joint import JointSession
 from photofinish.client.triton.served import ServedModel, TritonClient
-from photofinish.client.triton.session import Session
 from photofinish.client.triton.transport import choice_from_text
-from photofinish.detections import SHOWN_CONFIDENCE
+from photofinish.detections import SHOWN_CONFIDENCE, Detections, empty_detections
 from photofinish.errors import ConfigError, InferenceError
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output
+from photofinish.letterbox import Letterbox
 from photofinish.model_card import ModelCard
 
 SLOTS = 2
@@ -54,6 +60,7 @@ class Detector:
         batch_size: int = 8,
         transport: str = "auto",
         timeout_s: float = 10.0,
+        with_models: Sequence[str] = (),
         on_notice: Callable[[str], None] = _log.warning,
     ) -> None:
         """Connect and choose. url: host:port of gRPC.
@@ -61,7 +68,9 @@ class Detector:
         variant, by full name or suffix such as `onnx_fp16`, and model: as on the command line; without them the best
         variant of the network that was exported last, and on_notice is told when there are others. confidence: the
         least score of a box that is given. batch_size: pictures of a list in one request, as many as the model takes
-        at most. timeout_s: for each request. on_notice: hears what else is to know; by default a warning of `logging`.
+        at most. timeout_s: for each request. with_models: further models, or variants of them, that look at the same
+        pictures at the same time; what each found is in `Found.parts`. on_notice: hears what else is to know; by
+        default a warning of `logging`.
 
         Raises ServerUnavailableError, ModelNotFoundError or ConfigError.
         """
@@ -75,17 +84,21 @@ class Detector:
         with TritonClient(url, timeout_s=timeout_s) as client:
             models = {item.name: item for item in client.models()}
         cards = {name: item.card for name, item in models.items()}
-        self._model = models[choose_model(cards, variant, where=url, model=model, on_notice=on_notice)]
-        self._card = self._model.require_card()
-        if self._card.untrained:
-            on_notice(f"{self.variant} is untrained: its boxes mean nothing")
+        if isinstance(with_models, str):
+            raise ConfigError(f"with_models must be a list of names, got {with_models!r}; give [{with_models!r}]")
+        names = choose_models(cards, variant, with_models, where=url, model=model, on_notice=on_notice)
+        self._models = tuple(models[name] for name in names)
+        self._cards = tuple(item.require_card() for item in self._models)
+        for item, card in zip(self._models, self._cards, strict=True):
+            if card.untrained:
+                on_notice(f"{item.name} is untrained: its boxes mean nothing")
         self._native = native_client(on_notice)
-        self._session = Session(
+        self._session = JointSession(
             url,
-            self._model,
+            self._models,
             transport=choice_from_text(transport),
             slots=SLOTS,
-            batch_size=min(batch_size, max(self._model.max_batch_size, 1)),
+            batch_size=batch_size,
             timeout_s=timeout_s,
             on_notice=on_notice,
         )
@@ -117,17 +130,22 @@ class Detector:
     @property
     def variant(self) -> str:
         """The served model that answers."""
-        return self._model.name
+        return self._models[0].name
 
     @property
     def model(self) -> ServedModel:
         """What the server says of it."""
-        return self._model
+        return self._models[0]
+
+    @property
+    def models(self) -> tuple[ServedModel, ...]:
+        """All that look at each picture; `model` is the first."""
+        return self._models
 
     @property
     def card(self) -> ModelCard:
         """Its weights, precision, class names and measured accuracy."""
-        return self._card
+        return self._cards[0]
 
     @overload
     def __call__(self, pictures: list[Any] | tuple[Any, ...]) -> list[Found]: ...
@@ -187,30 +205,44 @@ class Detector:
         self, pictures: Sequence[GivenPicture], *, keep: bool, index: int = 0, presented_s: float | None = None
     ) -> list[Found]:
         """One request with these pictures, at most a batch. keep: hold a file's pixels, too, not only its path."""
-        card = self._card
+        letterboxes: list[tuple[Letterbox, ...]] = []
+
+        def decode(number: int, output: npt.NDArray[np.float32]) -> list[Detections]:
+            card, least = self._cards[number], self.confidence
+            return [
+                detections_from_output(rows, card, seen[number], min_confidence=least, read_rows=self._native.read_rows)
+                for rows, seen in zip(output, letterboxes, strict=False)
+            ]
+
         with self._seat():
             slot = self._session.acquire()
             try:
-                letterboxes = [
-                    slot.write(row, item.image_hwc_bgr, card, self._native.resize) for row, item in enumerate(pictures)
-                ]
-                output = self._session.infer(slot, len(pictures))
+                for row, item in enumerate(pictures):
+                    letterboxes.append(
+                        self._session.write(slot, item.image_hwc_bgr, row=row, resize=self._native.resize)
+                    )
+                answers = self._session.infer(slot, decode, len(pictures))
             finally:
                 self._session.release(slot)
-        return [
-            Found(
-                picture=item.name,
-                detections=detections_from_output(
-                    rows, card, letterbox, min_confidence=self.confidence, read_rows=self._native.read_rows
-                ),
-                class_names=card.class_names,
-                size_wh=letterbox.source_wh,
-                source=item.path if item.path is not None and not keep else item.image_hwc_bgr,
-                index=index,
-                presented_s=presented_s,
-            )
-            for item, rows, letterbox in zip(pictures, output, letterboxes, strict=False)
-        ]
+        require_an_answer(answers)
+        given = []
+        for row, item in enumerate(pictures):
+            shares = [
+                Found(
+                    picture=item.name,
+                    detections=answer.result[row] if answer.result is not None else empty_detections(),
+                    class_names=card.class_names,
+                    size_wh=letterboxes[row][0].source_wh,
+                    source=item.path if item.path is not None and not keep else item.image_hwc_bgr,
+                    index=index,
+                    presented_s=presented_s,
+                    problem="" if answer.error is None else str(answer.error),
+                )
+                for card, answer in zip(self._cards, answers, strict=True)
+            ]
+            parts = dict(zip((card.model for card in self._cards), shares, strict=True)) if len(shares) > 1 else {}
+            given.append(dataclasses.replace(shares[0], parts=parts))
+        return given
 
     @contextmanager
     def _seat(self) -> Iterator[None]:

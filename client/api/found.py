@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.client.detect.drawing import class_name, draw_detections
+from photofinish.client.detect.drawing import class_name, draw_parts
 from photofinish.client.sources.pictures import picture_from_file
 from photofinish.detections import Detections
 from photofinish.errors import ConfigError
@@ -22,6 +22,8 @@ class Found:
 
     picture: the file's name, or which one it was of those that were given. index: which frame of its source it is, 0
     for a picture. presented_s: when its recording shows it, in seconds; None where it has no such time.
+    parts: of several models, what each found, by the model's name, the first one's too; this value is then the first
+    one's itself. problem: why its model gave no answer while another did; it has no boxes then.
     """
 
     picture: str
@@ -31,6 +33,8 @@ class Found:
     source: npt.NDArray[np.uint8] | Path = field(repr=False)
     index: int = 0
     presented_s: float | None = None
+    problem: str = ""
+    parts: Mapping[str, Found] = field(default_factory=dict, repr=False)
 
     @property
     def boxes(self) -> npt.NDArray[np.float32]:
@@ -53,6 +57,12 @@ class Found:
         return tuple(class_name(self.class_names, int(class_id)) for class_id in self.class_ids)
 
     @property
+    def keypoints(self) -> npt.NDArray[np.float32] | None:
+        """(n, K, 3) float32: x and y in pixels and visibility of each box's points; None where the model has none."""
+        points = self.detections.keypoints
+        return None if points is None else points.xyv
+
+    @property
     def image_hwc_bgr(self) -> npt.NDArray[np.uint8]:
         """The picture (height, width, 3) uint8, blue first. Of a list of files it is read again: none of them is kept.
 
@@ -70,13 +80,22 @@ class Found:
             yield (box[0], box[1], box[2], box[3]), score, name
 
     def __str__(self) -> str:
-        """`bus.jpg: bus 0.93, person 0.92`."""
-        parts = (f"{name} {score:.2f}" for score, name in zip(self.scores, self.names, strict=True))
-        return f"{self.picture}: {', '.join(parts) or 'nothing found'}"
+        """`bus.jpg: bus 0.93, person 0.92`; of several models `bus.jpg: street: bus 0.93; pose: person 0.89`."""
+        if not self.parts:
+            return f"{self.picture}: {self._listed()}"
+        return f"{self.picture}: {'; '.join(f'{name}: {part._listed()}' for name, part in self.parts.items())}"
+
+    def _listed(self) -> str:
+        boxes = (f"{name} {score:.2f}" for score, name in zip(self.scores, self.names, strict=True))
+        return self.problem or ", ".join(boxes) or "nothing found"
 
     def drawn(self) -> npt.NDArray[np.uint8]:
-        """A new picture (height, width, 3) uint8, blue first, with every box, its name and its score."""
-        return draw_detections(self.image_hwc_bgr, self.detections, self.class_names)
+        """A new picture (height, width, 3) uint8, blue first, with every box, its name and its score.
+
+        Of several models with what all of them found.
+        """
+        shares = self.parts.values() if self.parts else (self,)
+        return draw_parts(self.image_hwc_bgr, [(share.detections, share.class_names) for share in shares])
 
     def to_supervision(self) -> Any:
         """The same as `supervision.Detections`, names under `data["class_name"]`, arrays of their own.

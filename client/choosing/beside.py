@@ -42,12 +42,12 @@ def choose_beside(
             raise ConfigError(
                 f"{name} is a classifier (task {card.task}): it tells a class of the whole picture and no boxes; "
                 f"several models on one picture must be detectors or models with keypoints, such as "
-                f"{_listed(cards, boxes_only=True, but=names)}"
+                f"{_listed(cards, boxes_only=True)}"
             )
         if card.model in told:
             raise ConfigError(
-                f"{said} is {card.model}, which looks at the picture already (as {told[card.model]}); name another "
-                f"model, or compare two variants of one with `photofinish ui`; {where} has {_listed(cards)}"
+                f"{card.model} looks at the picture already (as {told[card.model]}), so {said} cannot be added; name "
+                f"another model, or compare two variants of one with `photofinish ui`; {where} has {_listed(cards)}"
             )
         told[card.model] = name
     return tuple(names[1:])
@@ -98,11 +98,11 @@ def _layout(card: ModelCard) -> tuple[str, tuple[int, int]]:
     return card.contract, card.input_wh
 
 
-def _listed(cards: Mapping[str, ModelCard | None], *, boxes_only: bool = False, but: Sequence[str] = ()) -> str:
+def _listed(cards: Mapping[str, ModelCard | None], *, boxes_only: bool = False) -> str:
     """The models there are with their tasks: `demo_traffic (detect), yolov8n_pose (pose)`."""
     models = {
         f"{card.model} ({card.task})": None
-        for name, card in cards.items()
-        if card is not None and (card.has_boxes or not boxes_only) and name not in but
+        for card in cards.values()
+        if card is not None and (card.has_boxes or not boxes_only)
     }
     return ", ".join(models) or "none"

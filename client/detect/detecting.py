@@ -98,10 +98,13 @@ class DetectSummary:
         """Raise InferenceError when one of several models left frames without an answer."""
         missing = [part for part in self.parts if part.counts.missing]
         if missing:
-            told = "; ".join(
-                f"{part.name} for {part.counts.missing}, at first because {part.problem}" for part in missing
+            raise InferenceError(
+                "; ".join(
+                    f"{part.name} gave no answer in {part.counts.missing} of {self.frame_count} frames, "
+                    f"at first because {part.problem}"
+                    for part in missing
+                )
             )
-            raise InferenceError(f"of {self.frame_count} frames some have no answer of every model: {told}")
 
 
 def detect_in_source(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -145,7 +146,7 @@ class JointPipeline:
         )
 
 
-def require_an_answer(answers: Sequence[Answer[Detections]]) -> None:
+def require_an_answer(answers: Sequence[Answer[Any]]) -> None:
     """Raise the first model's error where none of them answered."""
     errors: list[PhotofinishError] = [answer.error for answer in answers if answer.error is not None]
     if len(errors) == len(answers):

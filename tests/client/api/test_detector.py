@@ -277,3 +277,30 @@ def test_supervision_gets_arrays_of_its_own(detector: Detector, monkeypatch: pyt
     assert given["data"]["class_name"].tolist() == ["bus"]
     given["xyxy"][:] = 0
     assert found.boxes.any()
+
+
+def test_several_models_look_at_the_same_pictures() -> None:
+    def broken(inputs: object) -> dict[str, np.ndarray]:
+        raise RuntimeError("broken on purpose")
+
+    pose, face = (
+        build_card(variant=f"{name}_onnx_fp32", model=name, class_names=("a", name)) for name in ("pose", "face")
+    )
+    further = (FakeModel(name="pose_onnx_fp32", card=pose, infer=one_box, max_batch_size=2),
+               FakeModel(name="face_onnx_fp32", card=face, infer=broken))  # fmt: skip
+    with FakeTriton(FakeModel(infer=one_box), *further) as server:
+        with Detector(server.url, variant="toy_onnx_fp32", with_models=["pose", "face"], confidence=0) as detector:
+            assert [model.name for model in detector.models] == ["toy_onnx_fp32", "pose_onnx_fp32", "face_onnx_fp32"]
+            found = detector([grey(value) for value in (51, 102, 153)])
+            sizes = [request.inputs[0].shape[0] for request in server.requests]
+        with pytest.raises(ConfigError, match=r"give \['pose'\]"):
+            Detector(server.url, with_models="pose")
+    assert sorted(sizes) == [1, 1, 1, 2, 2, 2], "batches of what each of them takes"
+    for given, score in zip(found, (0.2, 0.4, 0.6), strict=True):
+        assert list(given.parts) == ["toy", "pose", "face"]
+        assert (given.names, given.parts["pose"].names, given.parts["face"].names) == (("bus",), ("pose",), ())
+        assert given.parts["pose"].scores[0] == pytest.approx(score)
+        assert given.keypoints is None
+        assert "broken on purpose" in given.parts["face"].problem
+        assert str(given).startswith(f"{given.picture}: toy: bus {score:.2f}; pose: pose {score:.2f}; face: face_onnx")
+        assert (given.drawn() != given.image_hwc_bgr).any()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from photofinish.client.detect.drawing import LEFT_BGR, RIGHT_BGR, class_colour_bgr, draw_detections
+from photofinish.client.detect.drawing import LEFT_BGR, RIGHT_BGR, class_colour_bgr, draw_detections, draw_parts
 from photofinish.detections import Detections, empty_detections
 from photofinish.keypoints.layout import COCO_POSE, Keypoints
 from tests.builders import build_detections
@@ -83,3 +83,17 @@ def test_visible_keypoints_and_the_skeleton_between_them_are_drawn() -> None:
     assert not drawn[115:125, 35:45].any(), "a point that is not seen"
     wild = replace(found, keypoints=Keypoints(xyv=xyv * np.float32(1e12), layout=COCO_POSE))
     draw_detections(black, wild, ("person",))
+
+
+def test_two_models_on_one_object_have_colours_and_labels_of_their_own():
+    box = (200, 200, 500, 400)
+    first, other = build_detections([(*box, 0.9, 0)]), build_detections([(*box, 0.8, 0)])
+    drawn = draw_parts(GREY, [(first, ("car", "bus")), (other, ("person",))])
+    assert (GREY == GREY[0, 0]).all(), "the picture itself is left as it is"
+    top, bottom = drawn[205 - 18 : 205 - 8, 201:206], drawn[408:418, 201:206]
+    assert (top == class_colour_bgr(0)).all(axis=-1).any()
+    assert (bottom == class_colour_bgr(2)).all(axis=-1).any(), "class 0 of the second has another colour, and its foot"
+    at_the_edge = draw_parts(
+        GREY, [(empty_detections(), ("car",)), (build_detections([(9, 9, 90, GREY.shape[0] - 1, 1, 0)]), ("a",))]
+    )
+    assert (at_the_edge[-18:, 10:14] == class_colour_bgr(1)).all(axis=-1).any(), "inside, where below is no room"

@@ -16,9 +16,10 @@ from photofinish.client.pipeline.opening import OptimisedPipeline
 from photofinish.client.sources.opening import open_source
 from photofinish.client.sources.source import Source
 from photofinish.commands.detect import detect
-from photofinish.errors import ConfigError
+from photofinish.errors import ConfigError, InferenceError
 from photofinish.flows.detect import _frames_to_look_at
 from photofinish.perf.accuracy.label_files import read_labels
+from tests.builders import build_card
 from tests.client.fake_triton import FakeModel, FakeTriton
 from tests.client.pipeline.test_pipelines import one_box
 from tests.client.sources.test_sources import write_picture, write_video
@@ -131,6 +132,44 @@ def test_what_a_live_source_skips_of_the_due_frames_is_dropped_and_nothing_else(
         server.delay_s = 0.0
     assert due == summary.frame_count + summary.dropped
     assert summary.dropped > 0
+
+
+def broken(inputs: object) -> object:
+    raise RuntimeError("broken on purpose")
+
+
+def test_several_models_are_kept_told_and_summed_up(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        write_picture(folder / name)
+    models = [FakeModel(infer=one_box)]
+    for name, infer in (("pose", one_box), ("face", broken)):
+        card = build_card(variant=f"{name}_onnx_fp32", model=name, class_names=("a", name))
+        models.append(FakeModel(name=f"{name}_onnx_fp32", card=card, infer=infer))
+    with FakeTriton(*models) as fake:
+        call = [str(folder), "--url", fake.url, "--variant", "toy_onnx_fp32", "--with", "pose", "--with", "face"]
+        done = CliRunner().invoke(detect, [*call, "--save", str(out), "--text", "--json"])
+        assert isinstance(done.exception, InferenceError), done.output
+        twice = CliRunner().invoke(detect, [*call, "--with", "face_onnx_fp32"])
+        plain = CliRunner().invoke(detect, [*call[:-2], "--frames", "1"])
+    assert "face gave no answer in 2 of 2 frames, at first because face_onnx" in str(done.exception)
+    assert isinstance(twice.exception, ConfigError)
+    assert plain.stdout == "a.png: toy: bus 0.41; pose: pose 0.41\n"
+    assert files_in(out) == ["a.png", "b.png", *(f"{below}/{name}.{kind}" for below, kind in (
+        ("json", "json"), ("labels-pose", "txt"), ("labels", "txt")) for name in "ab")]  # fmt: skip
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert [(box["part"], box["class"]) for box in first["detections"]] == [("toy", "bus"), ("pose", "pose")]
+    assert list(first["parts"]) == ["toy", "pose", "face"]
+    assert (first["parts"]["pose"]["variant"], first["parts"]["pose"]["outcome"]) == ("pose_onnx_fp32", "answered")
+    assert first["parts"]["pose"]["took_ms"] > 0
+    assert second["parts"]["face"]["outcome"] == "failed"
+    assert "broken on purpose" in second["parts"]["face"]["problem"]
+    assert done.stderr.count("face gave no answer, the others' boxes stay") == 1, "told once, not for every frame"
+    assert "2 frames, 4 boxes in" in done.stderr
+    assert "; toy: 2 boxes, P50 " in done.stderr
+    assert "; face: 0 boxes, came last in " in done.stderr
+    assert ", 2 failed; saved to " in done.stderr
 
 
 class _Counted:
