@@ -7,7 +7,7 @@ from typing import Any
 
 from photofinish.client.detect.drawing import class_name
 from photofinish.client.pipeline.frame_result import FrameResult
-from photofinish.client.pipeline.part import Part
+from photofinish.client.pipeline.part import FramePart
 from photofinish.client.sources.pictures import PictureSource
 from photofinish.client.sources.source import Source
 from photofinish.detections import Detections, points_by_name
@@ -74,7 +74,7 @@ def _boxes(found: Detections, class_names: tuple[str, ...]) -> list[dict[str, An
     ]
 
 
-def _account(part: Part) -> dict[str, Any]:
+def _account(part: FramePart) -> dict[str, Any]:
     told = {"variant": part.variant, "outcome": part.outcome, "took_ms": round(part.took_ns / 1e6, 3)}
     return {**told, "problem": part.problem} if part.problem else told
 

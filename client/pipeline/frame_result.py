@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from photofinish.client.pipeline.part import Part, PartAccount, PartCount
+from photofinish.client.pipeline.part import FramePart, PartAccount, PartCount
 from photofinish.detections import Detections
 from photofinish.frame import Frame
 
@@ -39,7 +39,7 @@ class FrameResult:
     prepare_ns: int
     wire_ns: int
     decode_ns: int
-    parts: tuple[Part, ...] = ()
+    parts: tuple[FramePart, ...] = ()
 
     @property
     def box_count(self) -> int:

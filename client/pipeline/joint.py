@@ -13,7 +13,7 @@ import numpy.typing as npt
 from photofinish.client.native.library import native_client
 from photofinish.client.pipeline.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
 from photofinish.client.pipeline.optimised import IN_FLIGHT, UnfitPictures, run_in_order
-from photofinish.client.pipeline.part import Part
+from photofinish.client.pipeline.part import FramePart
 from photofinish.client.triton.joint import Answer, JointSession, JointSlot
 from photofinish.client.triton.served import ServedModel, TritonClient, grpc_target
 from photofinish.client.triton.session import ignore_notice
@@ -27,7 +27,7 @@ from photofinish.heads import detections_from_output
 class JointPipeline:
     """As the OptimisedPipeline, for several models: each frame is written once and all of them look at it together.
 
-    A model that fails, or gives no answer in time, leaves the others' boxes: its Part says why. Where all of them fail
+    A model that fails, or gives no answer in time, leaves the others' boxes: its part says why. Where all of them fail
     the frame fails, with the first one's error. `model` and `card` are the first one's.
     """
 
@@ -153,11 +153,11 @@ def require_an_answer(answers: Sequence[Answer[Any]]) -> None:
         raise errors[0]
 
 
-def part_from_answer(model: ServedModel, answer: Answer[Detections]) -> Part:
+def part_from_answer(model: ServedModel, answer: Answer[Detections]) -> FramePart:
     """The model's part of a frame. Without an answer it has no boxes, and says why."""
     card = model.require_card()
     error = answer.error
-    return Part(
+    return FramePart(
         name=card.model,
         variant=model.name,
         class_names=card.class_names,

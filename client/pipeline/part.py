@@ -14,7 +14,7 @@ PartOutcome = Literal["answered", "late", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class FramePart:
     """One model's share of a FrameResult.
 
     name: its network. variant: the served model. detections: none where there was no answer, and `problem` says why.
@@ -65,7 +65,7 @@ class PartAccount:
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {}
 
-    def add(self, parts: Iterable[Part]) -> None:
+    def add(self, parts: Iterable[FramePart]) -> None:
         """Count one frame's parts."""
         told = tuple(parts)
         for part in told:

@@ -13,7 +13,7 @@ from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.pipeline.joint import JointPipeline
 from photofinish.client.pipeline.metrics import ClientMetrics
 from photofinish.client.pipeline.opening import open_pipeline
-from photofinish.client.pipeline.part import Part, PartCount
+from photofinish.client.pipeline.part import FramePart, PartCount
 from photofinish.client.triton.transport import GRPC, SYSTEM_SHM
 from photofinish.detections import empty_detections
 from photofinish.errors import InferenceError, RequestRejectedError
@@ -159,7 +159,7 @@ def test_a_closed_pipeline_says_so() -> None:
 def test_a_part_without_an_answer_says_why() -> None:
     values: dict[str, Any] = {"name": "a", "variant": "a", "class_names": (), "detections": empty_detections()}
     with pytest.raises(ValueError, match="has a problem exactly where"):
-        Part(**values, wire_ns=1, decode_ns=0, outcome="late")
+        FramePart(**values, wire_ns=1, decode_ns=0, outcome="late")
 
 
 def test_one_model_alone_has_no_parts() -> None:

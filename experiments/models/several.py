@@ -2,7 +2,7 @@
 
     photofinish export --weights demo --repository several/models --variant openvino_int8
     photofinish export --weights yolov8n-pose.pt --repository several/models --variant openvino_fp32 --frames photos/
-    python -m experiments.several --repository several/models --with yolov8n-pose --out several.json
+    python -m experiments.models.several --repository several/models --with yolov8n-pose --out several.json
 
 Both models are served by one embedded server, and one picture at a time is asked for, so that no arm hides its time
 behind another picture. `one after the other` is what a program does that has two detectors: each prepares the picture
@@ -42,11 +42,11 @@ SCHEMA_VERSION = 1
 FIRST, SECOND, IN_TURN, TOGETHER = "first alone", "second alone", "one after the other", "together"
 WARM_UPS = 10
 PICTURES = 16
-Arm = Callable[[Frame], Mapping[str, int]]
+Look = Callable[[Frame], Mapping[str, int]]
 """Looks at one picture; what took how long, in nanoseconds, "" for the whole."""
 
 
-def arms(url: str, http_url: str, names: tuple[str, str], stack: contextlib.ExitStack) -> dict[str, Arm]:
+def arms(url: str, http_url: str, names: tuple[str, str], stack: contextlib.ExitStack) -> dict[str, Look]:
     """The four ways, connected."""
 
     def alone(name: str) -> OptimisedPipeline:
@@ -71,7 +71,12 @@ def arms(url: str, http_url: str, names: tuple[str, str], stack: contextlib.Exit
 
 
 def measure(
-    ways: Mapping[str, Arm], frames: Sequence[Frame], *, seconds: float, rounds: int, on_progress: Callable[[str], None]
+    ways: Mapping[str, Look],
+    frames: Sequence[Frame],
+    *,
+    seconds: float,
+    rounds: int,
+    on_progress: Callable[[str], None],
 ) -> dict[str, list[dict[str, list[int]]]]:
     """For each way its rounds, each with the times of all pictures."""
     measured: dict[str, list[dict[str, list[int]]]] = {name: [] for name in ways}
@@ -154,7 +159,7 @@ def main() -> None:
         )
     record = {
         "schema_version": SCHEMA_VERSION,
-        "command": "python -m experiments.several",
+        "command": "python -m experiments.models.several",
         "created_utc": utc_now(),
         "environment": environment_fingerprint(None, server={"kind": "embedded", "version": "2.51.0"}),
         "variants": list(names),
