@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.errors import ConfigError
 from photofinish.flows import tell
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ RACE_FRAMES = 96
 """Pictures that both sides are given over and over, in the order of the source: they move as they did before it."""
 RACE_BYTES = 300_000_000
 BLOCK_S = 1.0
-NO_RESULT = "some rounds of a side brought no result; see the server's log, then race again"
 
 
 def race_frames(source: str) -> tuple[Frame, ...]:
@@ -73,7 +71,7 @@ def measured_race(run: Run, pair: tuple[ServedModel, ServedModel], *, frames: in
     frames: where the finish line is; None for a round number that the slower side reaches within some seconds.
     """
     from photofinish.client.ui.race.replay import Race, finish_line
-    from photofinish.client.ui.words import LANGUAGES
+    from photofinish.client.ui.words import LANGUAGES, WordedError
     from photofinish.perf.judge.findings import findings_from_record
     from photofinish.perf.measure.runs import compare_flat_out
     from photofinish.perf.report.page.first import machine_text
@@ -83,7 +81,7 @@ def measured_race(run: Run, pair: tuple[ServedModel, ServedModel], *, frames: in
     found = findings_from_record(run.record)
     primary = found.primary
     if primary is None or len(primary.summaries) < 2:
-        raise ConfigError("a side was not measured at all; see the server's log, then race again")
+        raise WordedError("race.not_measured")
     lanes = lanes_from_findings(primary)
     finish = finish_line(lanes) if frames is None else frames
     run.on_progress("looking at what both sides find")
@@ -104,6 +102,7 @@ def measured_race(run: Run, pair: tuple[ServedModel, ServedModel], *, frames: in
 def lanes_from_findings(primary: SectionFindings) -> dict[Any, RaceLane]:
     """Both sides' arrivals; raises ConfigError where one has none."""
     from photofinish.client.ui.race.replay import RaceLane
+    from photofinish.client.ui.words import WordedError
     from photofinish.perf.report.page.first import side_text
     from photofinish.perf.report.words import ENGLISH
 
@@ -111,7 +110,7 @@ def lanes_from_findings(primary: SectionFindings) -> dict[Any, RaceLane]:
     for summary in primary.summaries[:2]:
         arrivals_ns = arrivals_from_blocks(summary.blocks)
         if not len(arrivals_ns):
-            raise ConfigError(f"{summary.arm.model} answered no request; see the server's log, then race again")
+            raise WordedError("race.no_answer", model=summary.arm.model)
         lanes[summary.arm.key] = RaceLane(
             variant=summary.arm.model, how=side_text(summary.arm, ENGLISH)[0], arrivals_ns=arrivals_ns
         )
@@ -135,7 +134,7 @@ def arrivals_from_blocks(blocks: Sequence[Block]) -> npt.NDArray[np.int64]:
 def claim_from_findings(found: Findings, primary: SectionFindings) -> RaceClaim:
     """What the record claims of the frames per second, with everything that speaks against it in both languages."""
     from photofinish.client.ui.race.replay import RaceClaim
-    from photofinish.client.ui.words import LANGUAGES
+    from photofinish.client.ui.words import LANGUAGES, PageWords
     from photofinish.perf.judge.claims import merged_reasons
     from photofinish.perf.report.words import words_for
 
@@ -146,7 +145,10 @@ def claim_from_findings(found: Findings, primary: SectionFindings) -> RaceClaim:
         reasons = merged_reasons(primary.claims)
         return RaceClaim(
             ratio=after.frames_per_s / before.frames_per_s,
-            doubts={lang: tuple(map(words.reason, reasons)) or (NO_RESULT,) for lang, words in say.items()},
+            doubts={
+                lang: tuple(map(words.reason, reasons)) or (PageWords(lang)("race.no_result"),)
+                for lang, words in say.items()
+            },
         )
     return RaceClaim(
         ratio=claim.value,

@@ -139,6 +139,14 @@ def test_a_round_without_any_result_voids_the_race() -> None:
     assert "40 of 240" in claim.doubts["en"][0]
 
 
+def test_a_race_without_any_gain_says_why_in_the_page_s_language() -> None:
+    found = findings_from_record(build_record())
+    assert found.primary is not None
+    doubts = claim_from_findings(found, replace(found.primary, claims=())).doubts
+    assert doubts["en"] == ("some rounds of a side brought no result; see the server's log, then race again",)
+    assert doubts["zh"] == ("一侧有几轮没有任何结果；请查看服务器日志，然后重新竞速",)
+
+
 @pytest.mark.parametrize(("seconds", "rounds", "block_s"), [(10, 10, 1.0), (2, 5, 0.4), (20.4, 20, 1.02)])
 def test_so_many_seconds_a_side(seconds: float, rounds: int, block_s: float) -> None:
     plan = race_plan(seconds)
