@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import socket
+import struct
 import threading
 import time
 import tracemalloc
@@ -213,6 +214,49 @@ def test_the_bound_of_pixels_is_that_of_the_largest_telephone() -> None:
     with pytest.raises(RefusedError) as refused:
         picture_from_upload(png_header(MAX_PIXELS // 5000 + 1, 5000))
     assert refused.value.status == 413
+
+
+def sized(content: bytes, size_wh: tuple[int, int]) -> bytes:
+    """A JPEG whose frame header names another size; `struct` packs height before width."""
+    at = content.index(b"\xff\xc0")
+    return content[: at + 5] + struct.pack(">HH", size_wh[1], size_wh[0]) + content[at + 9 :]
+
+
+def hidden_behind(parameterless: bytes, content: bytes) -> bytes:
+    """A JPEG with a marker in front that has no length: who takes the next bytes for one reads a smaller size."""
+    fake = sized(jpeg(), (64, 48))
+    fake = fake[fake.index(b"\xff\xc0") :]
+    skipped = int.from_bytes(content[2:4], "big")
+    return content[:2] + parameterless + content[2:].ljust(skipped, b"\0") + fake
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (sized(jpeg(), (50_000, 50_000)), 413),
+        (sized(jpeg(), (65_535, 65_535)), 413),
+        (hidden_behind(b"\xff\xd0", sized(jpeg(), (50_000, 50_000))), 415),
+        (hidden_behind(b"\xff\x01", sized(jpeg(), (50_000, 50_000))), 415),
+        (b"\xff\xd8\0\0" + sized(jpeg(), (50_000, 50_000))[2:], 415),
+    ],
+    ids=["as it is", "the largest", "behind a restart", "behind TEM", "behind filling"],
+)
+def test_a_jpeg_of_many_pixels_is_refused_before_a_decoder_sees_it(
+    content: bytes, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder passes over bytes that our reader of headers does not: `jpeg_damage` must refuse what it skips."""
+
+    def decode(*args: object) -> None:
+        pytest.fail("it was decoded")
+
+    monkeypatch.setattr(cv2, "imdecode", decode)
+    tracemalloc.start()
+    with pytest.raises(RefusedError) as refused:
+        picture_from_upload(content)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert refused.value.status == status
+    assert peak < 2_000_000
 
 
 def test_a_queue_lets_in_waits_and_sends_away() -> None:
