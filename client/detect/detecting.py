@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,15 +59,15 @@ class DetectSummary:
     """Figures of one run over a source, also of one that was cut short. saved_to: what was written, or None.
 
     drops: frames that were due and not inferred, by cause. Both P50 are those of a DurationHistogram.
-    p50_service_ns: from taking a frame up to its boxes. p50_latency_ns: from its capture, for live sources only;
-    frames of a recording are read ahead, so that their wait says nothing. skipped: pictures that could not be read.
-    parts: of several models, each one's own figures.
+    p50_service_ns: from taking a frame up to its boxes, None for several sources together. p50_latency_ns: from its
+    capture, for live sources only; frames of a recording are read ahead, so that their wait says nothing. skipped:
+    pictures that could not be read. parts: of several models, each one's own figures.
     """
 
     frame_count: int
     box_count: int
     seconds: float
-    p50_service_ns: int
+    p50_service_ns: int | None
     p50_latency_ns: int | None
     drops: Mapping[DropCause, int]
     saved_to: Path | None
@@ -83,7 +83,9 @@ class DetectSummary:
         """The figures for a reader."""
         text = f"{self.frame_count} frames, {self.box_count} boxes in {self.seconds:.3g} s"
         if self.frame_count:
-            text += f", {self.frame_count / self.seconds:.3g} frames/s, P50 {self.p50_service_ns / 1e6:.3g} ms a frame"
+            text += f", {self.frame_count / self.seconds:.3g} frames/s"
+        if self.frame_count and self.p50_service_ns is not None:
+            text += f", P50 {self.p50_service_ns / 1e6:.3g} ms a frame"
         if self.frame_count and self.p50_latency_ns is not None:
             text += f", P50 latency {self.p50_latency_ns / 1e6:.3g} ms"
         if self.dropped:
@@ -105,6 +107,23 @@ class DetectSummary:
                     for part in missing
                 )
             )
+
+
+def summary_of_all(summaries: Sequence[DetectSummary], saved_to: Path | None) -> DetectSummary:
+    """Several sources that were looked at one after the other, as one."""
+    drops: Counter[DropCause] = Counter()
+    for summary in summaries:
+        drops.update(summary.drops)
+    return DetectSummary(
+        frame_count=sum(summary.frame_count for summary in summaries),
+        box_count=sum(summary.box_count for summary in summaries),
+        seconds=sum(summary.seconds for summary in summaries),
+        p50_service_ns=None,
+        p50_latency_ns=None,
+        drops=drops,
+        saved_to=saved_to if any(summary.saved_to for summary in summaries) else None,
+        skipped=sum(summary.skipped for summary in summaries),
+    )
 
 
 def detect_in_source(

@@ -57,7 +57,7 @@ def open_source(
         return _network_source(spec, loop=loop, paced=paced, on_notice=on_notice)
     if (index := camera_index(spec)) is not None:
         return CameraSource(index, f"camera {index}")
-    path = Path(unquote(spec.removeprefix(_FILE_SCHEME), errors="surrogateescape") if _is_file_url(spec) else spec)
+    path = _path_of(spec)
     if not is_present(str(path)):
         raise SourceError(_why_not_present(spec))
     if path.is_dir():
@@ -72,6 +72,19 @@ def open_source(
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return PictureSource(path.name, (path,), loop=loop, paced=paced)
     return VideoSource(path.name, lambda: _file_decoder(path), path=path, loop=loop, paced=paced, on_notice=on_notice)
+
+
+def local_path(spec: str) -> Path | None:
+    """The file or folder that `spec` names and that is there; None for every other source."""
+    is_drawn = spec == "synthetic" or spec.startswith("synthetic?")
+    if is_drawn or is_network_address(spec) or camera_index(spec) is not None:
+        return None
+    path = _path_of(spec)
+    return path if spec.strip() and is_present(str(path)) else None
+
+
+def _path_of(spec: str) -> Path:
+    return Path(unquote(spec.removeprefix(_FILE_SCHEME), errors="surrogateescape") if _is_file_url(spec) else spec)
 
 
 def is_present(spec: str) -> bool:

@@ -39,7 +39,7 @@ from photofinish.errors import ConfigError
 def detect(**options: Any) -> None:
     """Find objects in SOURCE.
 
-    SOURCE is a picture, a folder of pictures, a video, a camera index, rtsp://… or `synthetic`.
+    SOURCE is a picture, a folder of pictures and videos, a video, a camera index, rtsp://… or `synthetic`.
     """
     if options["with_text"] and options["save_folder"] is None:
         raise click.UsageError("--text writes beside the annotated copies; say where with --save DIR")

@@ -10,14 +10,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from photofinish.client.detect.detecting import DetectSummary, detect_in_source
+from photofinish.client.detect.detecting import DetectSummary, detect_in_source, summary_of_all
+from photofinish.client.detect.parts import SourcePart, frames_to_look_at, looked_over, specs_in
 from photofinish.client.detect.telling import json_from_result, text_from_result
 from photofinish.client.pipeline.frame_result import FrameResult
 from photofinish.client.pipeline.metrics import ClientMetrics, MetricsEndpoint
 from photofinish.client.pipeline.opening import choose_models, open_pipeline
 from photofinish.client.sources.opening import Source, open_source
-from photofinish.client.sources.pictures import PictureSource
 from photofinish.client.triton.transport import TransportChoice
+from photofinish.errors import SourceError
 from photofinish.flows import tell
 
 
@@ -42,70 +43,122 @@ def run_detect(
 ) -> None:
     """Detect in a source: lines on stdout, progress and a summary on stderr. Without url a server is started.
 
-    The summary comes however the run ends, Ctrl-C and errors included. with_text, every: as in `detect_in_source`.
-    with_models: further models that look at each picture, as `choose_beside` takes them.
-    Raises SourceError at the end when pictures had to be skipped, and at the first of them when `strict`; at the end,
-    too, InferenceError when one of several models left frames without an answer.
+    A folder's videos are looked at one after the other behind its pictures. The summary comes however the run ends,
+    Ctrl-C and errors included; of several sources each has one, and all together.
+    with_text, every: as in `detect_in_source`. with_models: further models that look at each picture, as
+    `choose_beside` takes them.
+    Raises SourceError at the end when pictures or videos had to be skipped, and at the first of them when `strict`; at
+    the end, too, InferenceError when one of several models left frames without an answer.
     """
     metrics = ClientMetrics()
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     line_from_result = functools.partial(json_from_result, ascii_only=not is_utf8) if as_json else text_from_result
-    with (
-        _metrics_served(metrics, metrics_port),
-        open_source(source, strict=strict, every=every, on_notice=tell) as frames,
-        _server(url, repository, variant, model, frames.size_wh, with_models) as (address, http_url, names),
-    ):
-        pipeline = open_pipeline(
-            address,
-            names[0] if names else variant,
-            with_models=names[1:] if names else with_models,
-            model=model,
-            frame_wh=frames.size_wh,
-            http_url=http_url,
-            transport=transport,
-            drop_late=frames.is_live,
-            min_confidence=confidence,
-            timeout_s=timeout_s,
-            on_notice=tell,
-            metrics=metrics,
-        )
-        total = _frames_to_look_at(frames, every, frame_limit)
-        with pipeline, tqdm(total=total, unit="frame", disable=None, file=sys.stderr) as progress:
-            told = "" if total is None else f", {total} frames to look at"
-            served = " and ".join(model.name for model in pipeline.models)
-            tell(f"{served} at {address}, pictures by {pipeline.transport}{told}")
+    bad: list[str] = []
 
-            def report(result: FrameResult, name: str) -> None:
-                progress.update()
-                tqdm.write(line_from_result(result, name, pipeline.card.class_names), file=sys.stdout)
+    def note_bad(exc: SourceError, what: str = "") -> None:
+        bad.append(str(exc))
+        tell(f"{what}{exc}")
 
-            def end(summary: DetectSummary) -> None:
+    opened = functools.partial(open_source, strict=strict, every=every, on_notice=tell)
+    with _metrics_served(metrics, metrics_port), contextlib.ExitStack() as stack:
+        specs = specs_in(source)
+        is_one = len(specs) == 1
+        if is_one:
+            first = stack.enter_context(opened(source))
+            parts = [
+                SourcePart(spec=source, frame_count=frames_to_look_at(first, every, frame_limit), size_wh=first.size_wh)
+            ]
+        else:
+            parts = looked_over(specs, every=every, strict=strict, on_bad=lambda exc: note_bad(exc, "skipped: "))
+        size_wh = parts[0].size_wh if len({part.size_wh for part in parts}) == 1 else None
+        address, http_url, names = stack.enter_context(_server(url, repository, variant, model, size_wh, with_models))
+        total = _sum_of([part.frame_count for part in parts], frame_limit)
+        progress = stack.enter_context(tqdm(total=total, unit="frame", disable=None, file=sys.stderr))
+        summaries: list[DetectSummary] = []
+
+        def end(summary: DetectSummary, name: str) -> None:
+            summaries.append(summary)
+            if is_one:
                 progress.close()
                 tell(summary.sentence())
+                return
+            progress.clear()
+            tell(f"{name}: {summary.sentence()}")
 
-            summary = detect_in_source(
-                frames,
-                pipeline,
-                save_folder=save_folder,
-                with_text=with_text,
-                every=every,
-                frame_limit=frame_limit,
-                on_result=report,
-                on_notice=tell,
-                on_end=end,
+        def detect_part(frames: Source, *, is_first: bool, limit: int | None) -> None:
+            pipeline = open_pipeline(
+                address,
+                names[0] if names else variant,
+                with_models=names[1:] if names else with_models,
+                model=model,
+                frame_wh=size_wh,
+                http_url=http_url,
+                transport=transport,
+                drop_late=frames.is_live,
+                min_confidence=confidence,
+                timeout_s=timeout_s,
+                on_notice=tell if is_first else lambda text: None,
+                metrics=metrics,
             )
-    frames.require_all_read()
-    summary.require_all_answered()
+            with pipeline:
+                told = "" if total is None else f", {total} frames to look at"
+                if is_first:
+                    served = " and ".join(model.name for model in pipeline.models)
+                    tell(f"{served} at {address}, pictures by {pipeline.transport}{told}")
+
+                def report(result: FrameResult, name: str) -> None:
+                    progress.update()
+                    tqdm.write(line_from_result(result, name, pipeline.card.class_names), file=sys.stdout)
+
+                detect_in_source(
+                    frames,
+                    pipeline,
+                    save_folder=save_folder,
+                    with_text=with_text,
+                    every=every,
+                    frame_limit=limit,
+                    on_result=report,
+                    on_notice=tell,
+                    on_end=lambda summary: end(summary, frames.name),
+                )
+
+        if is_one:
+            detect_part(first, is_first=True, limit=frame_limit)
+            first.require_all_read()
+            summaries[0].require_all_answered()
+            return
+        try:
+            for number, part in enumerate(parts):
+                left = None if frame_limit is None else frame_limit - sum(item.frame_count for item in summaries)
+                if left == 0:
+                    break
+                try:
+                    with opened(part.spec) as frames:
+                        progress.set_description(frames.name)
+                        detect_part(frames, is_first=number == 0, limit=left)
+                        frames.require_all_read()
+                except SourceError as exc:
+                    if strict:
+                        raise
+                    note_bad(exc)
+                rest = _sum_of([item.frame_count for item in parts[number + 1 :]], None)
+                progress.total = None if rest is None else _sum_of([progress.n + rest], frame_limit)
+        finally:
+            progress.close()
+            all_of_it = summary_of_all(summaries, save_folder)
+            tell(f"{source}, {len(summaries)} of {len(specs)} parts: {all_of_it.sentence()}")
+        if bad:
+            raise SourceError(f"not all of {source} could be read; {len(bad)} of its parts, the first: {bad[0]}")
+        for summary in summaries:
+            summary.require_all_answered()
 
 
-def _frames_to_look_at(frames: Source, every: int, limit: int | None) -> int | None:
-    """For the progress bar; None for an endless source. Of a folder those that are passed over are not counted."""
-    count = frames.frame_count
-    if count is None:
+def _sum_of(counts: list[int | None], limit: int | None) -> int | None:
+    """All together, `limit` at most; None where one is unknown."""
+    if None in counts:
         return limit
-    if not isinstance(frames, PictureSource):
-        count = -(-count // every)
-    return count if limit is None else min(limit, count)
+    total = sum(count for count in counts if count is not None)
+    return total if limit is None else min(total, limit)
 
 
 @contextlib.contextmanager

@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from photofinish.client.detect.detecting import DetectSummary, detect_in_source
+from photofinish.client.detect.parts import frames_to_look_at
 from photofinish.client.pipeline.opening import OptimisedPipeline
 from photofinish.client.sources.opening import open_source
 from photofinish.client.sources.source import Source
 from photofinish.commands.detect import detect
 from photofinish.errors import ConfigError, InferenceError
-from photofinish.flows.detect import _frames_to_look_at
 from photofinish.perf.accuracy.label_files import read_labels
 from tests.builders import build_card
 from tests.client.fake_triton import FakeModel, FakeTriton
@@ -187,7 +187,7 @@ def test_the_progress_bar_knows_how_many_frames_are_looked_at(
     count: int | None, every: int, limit: int | None, total: int | None
 ) -> None:
     source: Source = _Counted(count)  # type: ignore[assignment]
-    assert _frames_to_look_at(source, every, limit) == total
+    assert frames_to_look_at(source, every, limit) == total
 
 
 def test_a_label_file_that_cannot_be_written_is_one_clear_error(server: FakeTriton, tmp_path: Path) -> None:

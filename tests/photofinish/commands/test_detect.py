@@ -108,6 +108,39 @@ def test_a_video_keeps_all_its_frames(server, tmp_path):
     saved.release()
 
 
+def test_a_folder_s_videos_are_looked_at_behind_its_pictures_and_a_bad_one_is_told(server, tmp_path):
+    folder, out = tmp_path / "street", tmp_path / "out"
+    folder.mkdir()
+    write_picture(folder / "grey.png")
+    write_video(folder / "b.mp4", count=9, rate=25)
+    write_video(folder / "a.avi", count=12, rate=25)
+    (folder / "cut.mp4").write_bytes((folder / "b.mp4").read_bytes()[:300])
+    (folder / "._b.mp4").write_bytes(b"of macOS")
+    code, text, err = run(folder, "--url", server.url, "--save", out, "--text", "--every", 3)
+    assert code == 1
+    names = [line.partition(":")[0] for line in text.splitlines()]
+    assert names == ["grey.png", *(f"a.avi #{n}" for n in (0, 3, 6, 9)), *(f"b.mp4 #{n}" for n in (0, 3, 6))]
+    assert ", 8 frames to look at" in err
+    assert "skipped: " in err
+    assert f"{folder}, 3 of 4 parts: 8 frames, " in err
+    assert "a.avi: 4 frames, " in err
+    assert_one_clear_line((code, text, err), "cut.mp4", "cannot be opened")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "a.jsonl", "a.mp4", "b.jsonl", "b.mp4", "grey.png", "json", "labels",
+    ]  # fmt: skip
+    assert sorted(path.name for path in (out / "labels").iterdir())[:2] == ["a_0.txt", "a_3.txt"]
+    assert len((out / "b.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_folder_of_videos_alone_stops_after_so_many_frames_of_all(server, tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        write_video(tmp_path / name, count=4, rate=25)
+    code, text, err = run(tmp_path, "--url", server.url, "--frames", 6)
+    assert code == 0, err
+    assert [line.partition(":")[0] for line in text.splitlines()][3:] == ["a.mp4 #3", "b.mp4 #0", "b.mp4 #1"]
+    assert ", 6 frames to look at" in err
+
+
 def test_so_many_frames_of_an_endless_source(server):
     code, out, _ = run("synthetic?width=96&height=64", "--url", server.url, "--frames", 3)
     assert code == 0
