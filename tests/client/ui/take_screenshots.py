@@ -23,7 +23,7 @@ SCREENS = {DESK: (1280, 800), PHONE: (390, 844)}
 TABS = {"live": "#pf", "race": "#pf-race", "why": "#pf-why", "picture": "#pic", "videos": "#vid", "measuring": "#mea"}
 LIVE = "document.querySelector('#pf')?.dataset.state === 'live'"
 LENGTH = "Math.min(document.documentElement.scrollHeight, 4000)"
-RACE_S = 300.0
+RACE_S = 600.0
 
 
 def take_screenshots(url: str, settle_s: float) -> None:
@@ -51,7 +51,7 @@ def take_every_tab(url: str, settle_s: float, folder: Path) -> None:
         open_tab(browser, "race")
         if not browser.evaluate("fetch('race/state').then(answer => answer.json()).then(state => state.race)"):
             browser.evaluate("document.querySelector('#pf-race-start').click()")
-        browser.wait_for("document.querySelector('#pf-race').dataset.state === 'done'", RACE_S)
+        browser.wait_for("['done', 'failed'].includes(document.querySelector('#pf-race').dataset.state)", RACE_S)
         for language in LANGUAGES:
             browser.resize(*SCREENS[DESK])
             browser.open(f"{url.rstrip('/')}/?lang={language}")

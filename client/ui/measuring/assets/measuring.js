@@ -70,7 +70,8 @@
       get("mea-line").textContent = runs ? state.line : "";
       const text = PHASES[state.phase], named = (source) => source || word("measuring.street");
       get("mea-source").textContent = word(state.source ? "measuring.on" : "measuring.on_street", { source: state.source });
-      if (text) say(word(text, { source: named(state.measured), seconds: state.spent_s, message: state.reason ? word(state.reason.word, state.reason.values) : state.message }), state.phase === "failed"); else say("");
+      if (state.reason?.word.startsWith("page.reserved.")) say(word(state.reason.word, state.reason.values), true); // nothing was begun
+      else if (text) say(word(text, { source: named(state.measured), seconds: state.spent_s, message: state.reason ? word(state.reason.word, state.reason.values) : state.message }), state.phase === "failed"); else say("");
       if (finished) { const run = state.runs.find((item) => item.name === state.name); if (run) show(run); }
       list(state.runs);
     }
