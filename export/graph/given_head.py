@@ -17,6 +17,8 @@ YOLOX_STRIDES = ((8, 16, 32), (8, 16, 32, 64))
 """Of the usual models, and of those with a fourth scale."""
 DECODED_SHARE = 0.02
 """Median centre of decoded boxes, as a share of the picture's width, lies above; offsets in a cell are about 0.5 px."""
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""By channel, of RGB in 0..1: what torchvision's and Hugging Face's DETR subtract and divide by."""
 _PREFIX = "given_head_"
 
 
@@ -84,6 +86,18 @@ def model_in_255(model: ModelProto, dims: Sequence[int], *, swapped: bool) -> Mo
         order = wrapping.constant("bgr", [2, 1, 0], np.int64)
         image = wrapping.put_before("Gather", [image, order], _PREFIX + "bgr_images", axis=1)
     wrapping.put_before("Mul", [image, wrapping.constant("white", 255)], _PREFIX + "images")
+    return wrapping.finished(dims)
+
+
+def model_normalised(model: ModelProto, dims: Sequence[int]) -> ModelProto:
+    """A model of pictures normalised as ImageNet's, taking RGB in 0..1. dims: of its output."""
+    wrapping = _Wrapping(model, before=True)
+    mean, deviation = (
+        wrapping.constant(name, np.reshape(values, (1, 3, 1, 1)))
+        for name, values in (("mean", IMAGENET_MEAN), ("deviation", IMAGENET_DEVIATION))
+    )
+    centred = wrapping.put_before("Sub", [wrapping.image, mean], _PREFIX + "centred")
+    wrapping.put_before("Div", [centred, deviation], _PREFIX + "images")
     return wrapping.finished(dims)
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import onnx
 from onnx import ModelProto, numpy_helper
 
-from photofinish.export.graph.given_head import model_in_255
+from photofinish.export.graph.given_head import model_in_255, model_normalised
 from photofinish.export.graph.joining import Joining
 from photofinish.export.graph.model import copied_model
 
@@ -29,11 +29,21 @@ def joined_corners(
     return model_in_255(joined, dims, swapped=False) if in_255 else joined
 
 
-def joined_queries(model: ModelProto, boxes: str, logits: str, *, queries: int, classes: int) -> ModelProto:
-    """RT-DETR's queries [n, 4 + classes] from boxes (centre and size, shares of the picture) and logits."""
+def joined_queries(
+    model: ModelProto, boxes: str, logits: str, *, queries: int, classes: int, with_none: bool = False
+) -> ModelProto:
+    """RT-DETR's queries [n, 4 + classes] from boxes (centre and size, shares of the picture) and logits.
+
+    with_none: of DETR, whose logits have one column more, the last, which says that there is nothing. Its scores are a
+    softmax over all of them, and its pictures are normalised.
+    """
     joining = Joining(model)
-    scores = joining.add("Sigmoid", [logits], "scores")
-    return joining.finished(joining.add("Concat", [boxes, scores], "queries", axis=2), (queries, 4 + classes))
+    scores = joining.add("Softmax", [logits], "shares", axis=2) if with_none else joining.add("Sigmoid", [logits], "p")
+    if with_none:
+        scores = joining.columns(scores, 0, classes, "scores")
+    dims = (queries, 4 + classes)
+    joined = joining.finished(joining.add("Concat", [boxes, scores], "queries", axis=2), dims)
+    return model_normalised(joined, dims) if with_none else joined
 
 
 def joined_rows(model: ModelProto, labels: str, boxes: str, scores: str, *, count: int) -> ModelProto:

@@ -27,9 +27,15 @@ ORT_ERRORS = (
 
 
 def output_from_onnx(
-    model: onnx.ModelProto | Path, batch: npt.NDArray[Any], *, at_once: bool = False, optimise: bool = True
+    model: onnx.ModelProto | Path,
+    batch: npt.NDArray[Any],
+    *,
+    at_once: bool = False,
+    optimise: bool = True,
+    output: str = "",
 ) -> npt.NDArray[np.float32]:
-    """The first output for a batch, float32; one picture at a time unless `at_once`.
+    """The output of that name, the first one where none is told, for a batch, float32; one picture at a time unless
+    `at_once`.
 
     optimise: False for FP8 graphs, in which ONNX Runtime's optimiser moves quantisers to operators without FP8.
     """
@@ -40,7 +46,7 @@ def output_from_onnx(
     try:
         content = str(model) if isinstance(model, Path) else model.SerializeToString()
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
+        name, output = session.get_inputs()[0].name, output or session.get_outputs()[0].name
         step = len(batch) if at_once else 1
         outputs = [session.run([output], {name: batch[i : i + step]})[0] for i in range(0, len(batch), step)]
     except ORT_ERRORS as exc:

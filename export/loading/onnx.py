@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto
@@ -54,9 +55,9 @@ def source_from_onnx(
     if frames_contract:
         normal = normal_model(content, path, input_wh=input_wh, frames_contract=True)
         return _source_from_frames_model(path, normal, metadata, names, input_wh, model=model, sha256=sha256)
-    joined = _joined(with_sizes_told(content, input_wh), path, metadata, told, input_wh, len(names))
-    normal = normal_model(joined.model, path, input_wh=input_wh, frames_contract=False)
     photos = images_nchw_from_frames(frames_from_pictures(reference_picture_paths(), input_wh))
+    joined = _joined(with_sizes_told(content, input_wh), path, metadata, told, input_wh, names, photos)
+    normal = normal_model(joined.model, path, input_wh=input_wh, frames_contract=False)
     layout = joined.keypoints
     names = names or dict(enumerate(joined.names))
     reading, notices = read_head(
@@ -98,13 +99,29 @@ def source_from_onnx(
 
 
 def _joined(
-    content: ModelProto, path: Path, metadata: OnnxMetadata, told: Told, input_wh: tuple[int, int], classes: int
+    content: ModelProto,
+    path: Path,
+    metadata: OnnxMetadata,
+    told: Told,
+    input_wh: tuple[int, int],
+    names: Mapping[int, str],
+    photos: npt.NDArray[np.float32],
 ) -> Joined:
     """The model with the one output that is decoded, its opset raised where nodes have to be added."""
+    classes = len(names)
     raised = model_with_opset(content, str(path), lowest=MIN_OPSET, raised_to=OPSET)
     boxes_of = classes if told.boxes_only and metadata.task != "detect" else None
     pose = pose_told(metadata, str(path), asked=told.head == "pose", classes=classes) if boxes_of is None else None
-    return joined_model(raised, str(path), told.head, input_wh, pose=pose, boxes_of=boxes_of)
+    return joined_model(
+        raised,
+        str(path),
+        told.head,
+        input_wh,
+        photos=photos,
+        names=names or dict(enumerate(told.data_names)),
+        pose=pose,
+        boxes_of=boxes_of,
+    )
 
 
 def _source_from_frames_model(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,15 @@ def nanodet() -> Array:
     return np.concatenate((random.uniform(0, 0.3, (84, 3)), random.normal(size=(84, 32))), axis=1).astype(np.float32)
 
 
-SEVERAL = ("YOLO-NAS", "DAMO-YOLO", "RT-DETR of Hugging Face", "D-FINE's own export", "YuNet", "YOLOv5-face")
+SEVERAL = (
+    "YOLO-NAS",
+    "DAMO-YOLO",
+    "DETR of Hugging Face",
+    "RT-DETR of Hugging Face",
+    "D-FINE's own export",
+    "YuNet",
+    "YOLOv5-face",
+)
 """What `several_outputs` can be asked for."""
 HEADS: dict[str, Callable[[], Array]] = {
     "YOLOv8": yolo_raw,
@@ -172,14 +181,24 @@ def yolov5_face() -> dict[str, Array]:
     return scales
 
 
-def several_outputs(what: str) -> dict[str, Array]:
+def detr(*, classes: int = 3) -> dict[str, Array]:
+    """DETR's logits (queries, classes + 1), whose last says "nothing", and boxes as shares."""
+    queries = rtdetr(classes=classes)
+    shares = np.full((300, classes + 1), 0.01, np.float32)
+    shares[:2, :classes] = queries[:2, 4:]
+    shares[:, -1] = 1 - shares[:, :-1].sum(axis=1)
+    return {"logits": np.log(shares) + 5, "pred_boxes": queries[:, :4]}  # what is added to all changes no softmax
+
+
+def several_outputs(what: str, *, classes: int = 3) -> dict[str, Array]:
     """The outputs of families that answer with more than one, by name; without the batch dimension."""
-    raw, queries, found = yolo_raw().T, rtdetr(), rows()
+    raw, queries, found = yolo_raw(classes=classes).T, rtdetr(classes=classes), rows()
     corners = np.concatenate((raw[:, :2] - raw[:, 2:4] / 2, raw[:, :2] + raw[:, 2:4] / 2), axis=1)
     scores = raw[:, 4:]
     return {
         "YOLO-NAS": {"boxes": corners, "scores": scores},
         "DAMO-YOLO": {"cls": scores, "boxes": corners},
+        "DETR of Hugging Face": detr(classes=classes),
         "RT-DETR of Hugging Face": {
             "logits": np.log(queries[:, 4:] / (1 - queries[:, 4:])),
             "pred_boxes": queries[:, :4],
@@ -191,11 +210,17 @@ def several_outputs(what: str) -> dict[str, Array]:
 
 
 def save_outputs(
-    path: Path, outputs: dict[str, Array], *, sizes_input: bool = False, nms: bool = False, pictures: int = 1
+    path: Path,
+    outputs: dict[str, Array],
+    *,
+    sizes_input: bool = False,
+    nms: bool = False,
+    pictures: int = 1,
+    names: Sequence[str] = (),
 ) -> Path:
     """An ONNX file that answers any picture with these outputs. sizes_input: it asks for `orig_target_sizes` too.
 
-    nms: it removes boxes itself. pictures: how many it takes at once.
+    nms: it removes boxes itself. pictures: how many it takes at once. names: of the classes, in its metadata.
     """
     nodes = [
         helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0),
@@ -230,5 +255,8 @@ def save_outputs(
         for name, values in outputs.items()
     ]
     graph = helper.make_graph(nodes, "toy", inputs, told, constants)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if names:
+        helper.set_model_props(model, {"names": json.dumps(list(names))})
+    onnx.save(model, path)
     return path

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from photofinish.errors import ExportError
@@ -19,7 +20,8 @@ from tests.export.loading.test_heads import NAMES, assert_right_boxes, load
 FAMILIES: list[tuple[str, GivenHead]] = [
     ("YOLO-NAS", "yolo_nas"),
     ("DAMO-YOLO", "damo_yolo"),
-    ("RT-DETR of Hugging Face", "detr"),
+    ("DETR of Hugging Face", "detr"),
+    ("RT-DETR of Hugging Face", "rtdetr"),
     ("D-FINE's own export", "dfine"),
     ("YuNet", "yunet"),
     ("YOLOv5-face", "yolov5_face"),
@@ -42,9 +44,76 @@ def test_several_outputs_are_recognised_and_joined(tmp_path: Path, what: str, he
         np.testing.assert_allclose(rows[:, 6:], np.tile(np.insert(centres, 2, 1, axis=1), 5), atol=0.05)
 
 
-def test_outputs_of_unknown_sides_are_recognised_by_what_they_give(tmp_path: Path) -> None:
-    import onnx
+UNSURE = -8.0
+"""Added to a DETR's logits, it makes no column look like an object's, and changes no softmax."""
 
+
+@pytest.mark.parametrize(
+    ("what", "names", "shift", "head"),
+    [
+        ("DETR of Hugging Face", (), 0, "detr"),
+        ("DETR of Hugging Face", ("a", "b", "c"), 0, "detr"),
+        ("DETR of Hugging Face", ("a", "b", "c"), UNSURE, "detr"),
+        ("RT-DETR of Hugging Face", (), 0, "rtdetr"),
+        ("RT-DETR of Hugging Face", ("a", "b", "c"), 0, "rtdetr"),
+        ("DETR of Hugging Face", (), UNSURE, None),
+        ("DETR of Hugging Face", ("a", "b", "c", "d"), 0, None),
+        ("RT-DETR of Hugging Face", ("a", "b"), 0, None),
+    ],
+)
+def test_a_detr_is_told_from_an_rtdetr_by_its_names_and_by_what_it_says_of_nothing(
+    tmp_path: Path, what: str, names: tuple[str, ...], shift: float, head: GivenHead | None
+) -> None:
+    outputs = several_outputs(what)
+    outputs["logits"] = outputs["logits"] + np.float32(shift)
+    path = save_outputs(tmp_path / "toy.onnx", outputs, names=names)
+    if head is None:
+        with pytest.raises(ExportError, match=r"do not tell whether .*: pass --head detr if .*, --head rtdetr if not"):
+            load(path)
+        return
+    for told in (None, head):
+        source = load(path, told)
+        assert_right_boxes(source)
+        assert len(source.class_names) == 3
+
+
+def test_a_detr_takes_pictures_normalised_as_it_was_trained(tmp_path: Path) -> None:
+    """The toy adds a hundredth of the picture's mean to centre and width, so half of that to the left side."""
+    model = onnx.load(save_outputs(tmp_path / "toy.onnx", several_outputs("DETR of Hugging Face")))
+    nothing = next(item for item in model.graph.initializer if item.name == "nothing")
+    nothing.CopyFrom(onnx.numpy_helper.from_array(np.float32(0.01), "nothing"))
+    onnx.save(model, tmp_path / "toy.onnx")
+    source = load(tmp_path / "toy.onnx", "detr")
+    for value in (1, 0):
+        left = output_from_onnx(source.expect_onnx(), np.full((1, 3, SIZE, SIZE), value, np.float32))[0, 0, 0]
+        mean = np.mean((value - np.array((0.485, 0.456, 0.406))) / np.array((0.229, 0.224, 0.225)))
+        np.testing.assert_allclose(left, 12 + mean * 0.01 / 2 * SIZE, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("what", "head", "others"),
+    [
+        ("YOLO-NAS", "yolo_nas", "yolo_nas .*, or --head damo_yolo"),
+        ("DAMO-YOLO", "damo_yolo", "yolo_nas .*, or --head damo_yolo"),
+        ("RT-DETR of Hugging Face", "rtdetr", ""),
+        ("DETR of Hugging Face", "detr", ""),
+    ],
+)
+def test_four_classes_are_no_boxes_where_the_head_is_told(
+    tmp_path: Path, what: str, head: GivenHead, others: str
+) -> None:
+    path = save_outputs(tmp_path / "toy.onnx", several_outputs(what, classes=4))
+    source = load(path, head)
+    assert_right_boxes(source)
+    assert len(source.class_names) == 4
+    if others:
+        with pytest.raises(ExportError, match=f"either of which can be the corners: pass --head {others}"):
+            load(path)
+    else:
+        assert_right_boxes(load(path))
+
+
+def test_outputs_of_unknown_sides_are_recognised_by_what_they_give(tmp_path: Path) -> None:
     path = save_outputs(tmp_path / "toy.onnx", several_outputs("YOLO-NAS"))
     model = onnx.load(path)
     for output in model.graph.output:
