@@ -52,7 +52,7 @@ class AccuracyResult:
 
     worst_class: the class that lost most against the baseline (mAP50-95, or boxes without a partner), "" for none.
     oks figures and truth_point_error are of labelled keypoints, the other point errors against the baseline; None where
-    there are none. Point errors are shares of the box's diagonal.
+    no points were compared, never 0. Point errors are shares of the box's diagonal.
     request_p50_ms: median from sending to the answer, one request at a time, on these frames: a hint at what the
     variant costs on this machine. `photofinish perf` measures speed.
     """

@@ -169,6 +169,9 @@ def verdict_from_result(result: AccuracyResult, candidate: GateCandidate, cause:
     if decision is None:
         reason = (
             "nothing to decide on: neither it nor the baseline shows a box on these frames; pass --data or --frames"
+            if result.share is None
+            else "its keypoints could not be judged: no box on these frames has a keypoint to compare; pass --data "
+            "with labelled keypoints, or --frames with pictures that show some"
         )
     elif decision:
         reason = ""
@@ -186,18 +189,26 @@ def verdict_from_result(result: AccuracyResult, candidate: GateCandidate, cause:
 
 
 def _decide(result: AccuracyResult, candidate: GateCandidate, cause: str = "") -> bool | None:
-    """Whether the variant keeps its floor and its confidences; None when there is nothing to decide on.
+    """Whether the variant keeps its floor, confidences and keypoints; None when there is nothing to decide on.
 
     cause: the fault that a probe found; looked for in every variant with a rectangular input, in others once they fail.
     """
     if result.share is None:
         return None
-    return (
-        not cause
-        and result.share >= candidate.floor
-        and result.mean_confidence_error <= confidence_limit(candidate)
-        and (result.mean_point_error or 0.0) <= point_limit(candidate)
-    )
+    if (
+        cause
+        or result.share < candidate.floor
+        or result.mean_confidence_error > confidence_limit(candidate)
+        or misses_points(result, candidate)
+    ):
+        return False
+    has_points = candidate.card.keypoint_layout is not None
+    return None if has_points and result.oks_share is None and result.mean_point_error is None else True
+
+
+def misses_points(result: AccuracyResult, candidate: GateCandidate) -> bool:
+    """Whether the variant's keypoints lie too far from the baseline's; False where none could be compared."""
+    return result.mean_point_error is not None and not result.mean_point_error <= point_limit(candidate)
 
 
 def confidence_limit(candidate: GateCandidate) -> float:
@@ -228,10 +239,10 @@ def _refusal(result: AccuracyResult, candidate: GateCandidate, cause: str) -> st
             f"its confidences differ from the baseline's by {result.mean_confidence_error:.3f} on average, "
             f"{candidate.card.precision} may differ by {limit:g}"
         )
-    if (result.mean_point_error or 0.0) > (limit := point_limit(candidate)):
+    if misses_points(result, candidate):
         parts.append(
             f"its keypoints lie {result.mean_point_error:.1%} of the box's diagonal from the baseline's on average, "
-            f"{candidate.card.precision} may lie {limit:.0%} off"
+            f"{candidate.card.precision} may lie {point_limit(candidate):.0%} off"
         )
     if result.worst_class:
         parts.append(lost)

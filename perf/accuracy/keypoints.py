@@ -34,18 +34,18 @@ MAX_POSES = 20
 class PointTruth:
     """Against labelled points. oks_*: 0..1. mean_error: of matching boxes' labelled points, share of the diagonal.
 
-    points: how many were compared for mean_error.
+    points: how many were compared for mean_error, which is None of none.
     """
 
     oks_map50_95: float
     oks_map50: float
-    mean_error: float
+    mean_error: float | None
     points: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointAgreement:
-    """Against the baseline's visible points in matching boxes, as shares of the box's diagonal; 0 of no points."""
+    """Against the baseline's visible points in matching boxes, as shares of the box's diagonal."""
 
     mean_error: float
     worst_error: float
@@ -88,13 +88,13 @@ def points_from_truth(
     return PointTruth(
         oks_map50_95=float(judged.mean()) if judged.size else 0.0,
         oks_map50=float(judged[0].mean()) if judged.size else 0.0,
-        mean_error=float(errors.mean()) if errors.size else 0.0,
+        mean_error=float(errors.mean()) if errors.size else None,
         points=errors.size,
     )
 
 
 def points_from_baseline(found: Sequence[Detections], baseline: Sequence[Detections]) -> PointAgreement | None:
-    """How far the points of shown boxes agree, picture by picture; None where there are none."""
+    """How far the points of shown boxes agree, picture by picture; None where no point could be compared."""
     if any(item.keypoints is None for item in (*found, *baseline)):
         return None
     errors = np.concatenate(
@@ -104,11 +104,9 @@ def points_from_baseline(found: Sequence[Detections], baseline: Sequence[Detecti
         ]
         or [np.empty(0)]
     )
-    return PointAgreement(
-        mean_error=float(errors.mean()) if errors.size else 0.0,
-        worst_error=float(errors.max(initial=0.0)),
-        points=errors.size,
-    )
+    if not errors.size:
+        return None
+    return PointAgreement(mean_error=float(errors.mean()), worst_error=float(errors.max()), points=errors.size)
 
 
 def _errors(found: Detections, wanted: Detections, min_visibility: float) -> npt.NDArray[np.float64]:

@@ -65,7 +65,8 @@ def table_from_report(report: GateReport) -> str:
 
     A star stands at figures that are off because of the data set; the lines with a star under the table say why.
     """
-    has_points = any(verdict.result.mean_point_error is not None for verdict in report.verdicts)
+    results = [verdict.result for verdict in report.verdicts]
+    has_points = any(item.mean_point_error is not None or item.oks_map50_95 is not None for item in results)
     header = (*HEADER[:-2], *(POINT_HEADER if has_points else ()), *HEADER[-2:])
     rows = [header, *(_cells(verdict, report, has_points) for verdict in report.verdicts)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]

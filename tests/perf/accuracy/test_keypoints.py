@@ -56,22 +56,22 @@ def test_nothing_found_and_nothing_labelled() -> None:
     nothing = people(count=0)
     figures = points_from_truth([nothing], [people()], [SIZE], ("person",))
     assert figures is not None
-    assert (figures.oks_map50_95, figures.points) == (0.0, 0)
+    assert (figures.oks_map50_95, figures.mean_error, figures.points) == (0.0, None, 0)
     without = replace(people(), keypoints=None)
     assert points_from_truth([without], [people()], [SIZE], ("person",)) is None
     assert points_from_baseline([without], [without]) is None
 
 
 def test_points_that_the_baseline_does_not_see_are_not_compared() -> None:
-    agreement = points_from_baseline([people(off=50)], [people(visibility=0.3)])
-    assert agreement is not None
-    assert (agreement.points, agreement.mean_error) == (0, 0.0)
+    assert points_from_baseline([people(off=50)], [people(visibility=0.3)]) is None
     seen = points_from_baseline([people(off=5)], [people()])
     assert seen is not None
     assert seen.mean_error == pytest.approx(5 / np.hypot(100, 200), rel=1e-3)
 
 
-def verdict_on(precision: str, *, off: float, floor: float = 0.9, labelled: bool = True) -> GateVerdict:
+def verdict_on(
+    precision: str, *, off: float, floor: float = 0.9, labelled: bool = True, visibility: float = 1.0
+) -> GateVerdict:
     class Labelled(Dataset):
         def frames(self) -> Iterator[Frame]:
             yield replace(build_frame(size_wh=SIZE), truth=people() if labelled else None)
@@ -86,8 +86,8 @@ def verdict_on(precision: str, *, off: float, floor: float = 0.9, labelled: bool
     )
     card = build_card(class_names=("person",), precision=precision, keypoint_names=COCO_POSE.names)
     answers = {
-        "base": Answers(detections=[people()], request_p50_ns=1),
-        "toy": Answers(detections=[people(off=off)], request_p50_ns=1),
+        "base": Answers(detections=[people(visibility=visibility)], request_p50_ns=1),
+        "toy": Answers(detections=[people(off=off, visibility=visibility)], request_p50_ns=1),
     }
     result = results_from_answers(answers, dataset, card, baseline="base")["toy"]
     candidate = GateCandidate(name="toy", floor=floor, card=card, directory=Path())
@@ -105,6 +105,18 @@ def test_a_variant_passes_by_its_boxes_and_its_points() -> None:
     assert "its keypoints lie 4.0% of the box's diagonal from the baseline's on average, fp16 may lie 2% off" in (
         moved.reason
     )
+
+
+def test_points_that_nobody_sees_are_no_figure_and_decide_nothing() -> None:
+    unseen = verdict_on("fp16", off=50, labelled=False, visibility=0.3)
+    assert unseen.undecided
+    assert unseen.reason.startswith("its keypoints could not be judged: no box on these frames has a keypoint")
+    assert (unseen.result.mean_point_error, unseen.result.worst_point_error) == (None, None)
+    judged = verdict_on("fp16", off=0.5, visibility=0.3)
+    assert judged.passed
+    assert not judged.undecided
+    report = GateReport(baseline="base", dataset="people", kind="labelled", verdicts=(judged,), cached=0)
+    assert "1.0000 0.224 % – / –" in " ".join(table_from_report(report).splitlines()[2].split())
 
 
 def test_the_table_has_columns_for_points_where_there_are_some() -> None:
