@@ -9,11 +9,12 @@ from typing import Literal
 from photofinish.errors import ConfigError
 
 PlanCodec = Literal["h264", "hevc", "mjpeg"]
-DecoderFamily = Literal["Turing", "Ampere", "Ada", "Blackwell"]
+DecoderFamily = Literal["Pascal", "Turing", "Ampere", "Ada", "Blackwell"]
 
 DECODER_SOURCE = "NVIDIA's NVDEC Application Note, Video Codec SDK 13.0, section 3: 1920 x 1080, one engine"
 PIXELS_1080P = 1920 * 1080
 DECODER_RATES: Mapping[DecoderFamily, tuple[Mapping[PlanCodec, float], float]] = {
+    "Pascal": ({"h264": 694, "hevc": 810}, 1544),
     "Turing": ({"h264": 771, "hevc": 1316}, 1860),
     "Ampere": ({"h264": 748, "hevc": 1415}, 1665),
     "Ada": ({"h264": 903, "hevc": 1641}, 2160),
@@ -46,7 +47,8 @@ class EngineRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silicon:
-    """One GPU. tensor_tflops: dense FP16 with FP32 sums; bandwidth_gb_s: of its memory; both from its data sheet.
+    """One GPU. memory_gib: what the driver tells, not the data sheet's GB. tensor_tflops: dense FP16 with FP32 sums;
+    bandwidth_gb_s: of its memory; both from its data sheet.
 
     decoder_clock_mhz: what its engines run at, 0 where the family's published clock holds. engine: its own measured
     rate, None where the one of ENGINE_BASE is scaled. sessions: decoders that can be open at once.
@@ -80,32 +82,65 @@ ENGINE_H200 = EngineRate(
     record="h200_scale_1.json",
 )
 GPUS = (
-    Silicon(name="T4", family="Turing", engines=2, memory_gib=16, tensor_tflops=65, bandwidth_gb_s=320),
-    Silicon(name="A10", family="Ampere", engines=2, memory_gib=24, tensor_tflops=125, bandwidth_gb_s=600),
-    Silicon(name="L4", family="Ada", engines=4, memory_gib=24, tensor_tflops=121, bandwidth_gb_s=300),
-    Silicon(name="RTX 4090", family="Ada", engines=1, memory_gib=24, tensor_tflops=165, bandwidth_gb_s=1008),
-    Silicon(name="RTX 5070", family="Blackwell", engines=1, memory_gib=12, tensor_tflops=62, bandwidth_gb_s=672),
     Silicon(
-        name="H100",
-        family="Turing",  # NVIDIA's note: as Turing, by the clock
-        engines=7,
-        memory_gib=80,
-        tensor_tflops=989,
-        bandwidth_gb_s=3350,
-        decoder_clock_mhz=1545,
-        sessions=SESSIONS_MEASURED,
-        engine=ENGINE_H100,
+        name="T4",
+        family="Turing",
+        engines=2,
+        memory_gib=15.0,
+        tensor_tflops=65,
+        bandwidth_gb_s=320,
+        decoder_clock_mhz=1470,
     ),
     Silicon(
-        name="H200",
+        name="V100",  # as PCIe, 16 GB
+        family="Pascal",  # NVIDIA's note has no rates of Volta, only of the family before it
+        engines=1,
+        memory_gib=16.0,
+        tensor_tflops=112,
+        bandwidth_gb_s=900,
+        decoder_clock_mhz=1372,
+    ),
+    Silicon(name="A10", family="Ampere", engines=2, memory_gib=22.5, tensor_tflops=125, bandwidth_gb_s=600),
+    Silicon(
+        name="A100",  # of 40 GB
+        family="Turing",  # NVIDIA's note: as Turing, by the clock
+        engines=5,
+        memory_gib=40.0,
+        tensor_tflops=312,
+        bandwidth_gb_s=1555,
+        decoder_clock_mhz=1290,
+    ),
+    Silicon(
+        name="A100 80GB",  # as PCIe; SXM has 2039 GB/s
         family="Turing",
-        engines=7,
-        memory_gib=141,
-        tensor_tflops=989,
-        bandwidth_gb_s=4800,
-        decoder_clock_mhz=1545,
-        sessions=SESSIONS_MEASURED,
-        engine=ENGINE_H200,
+        engines=5,
+        memory_gib=80.0,
+        tensor_tflops=312,
+        bandwidth_gb_s=1935,
+        decoder_clock_mhz=1290,
+    ),
+    Silicon(name="L4", family="Ada", engines=4, memory_gib=22.5, tensor_tflops=121, bandwidth_gb_s=300),
+    Silicon(name="RTX 4090", family="Ada", engines=1, memory_gib=24.0, tensor_tflops=165, bandwidth_gb_s=1008),
+    Silicon(name="RTX 5070", family="Blackwell", engines=1, memory_gib=11.9, tensor_tflops=62, bandwidth_gb_s=672),
+    *(
+        Silicon(
+            name=name,
+            family="Turing",  # NVIDIA's note: as Turing, by the clock
+            engines=7,
+            memory_gib=memory_gib,
+            tensor_tflops=tensor_tflops,
+            bandwidth_gb_s=bandwidth_gb_s,
+            decoder_clock_mhz=1545,  # of H100 and H200 as SXM
+            sessions=SESSIONS_MEASURED,
+            engine=engine,
+        )
+        for name, memory_gib, tensor_tflops, bandwidth_gb_s, engine in (
+            ("H100 PCIe", 79.6, 756, 2000, None),
+            ("H100 NVL", 93.5, 835, 3900, None),
+            ("H100", 79.6, 989, 3350, ENGINE_H100),
+            ("H200 NVL", 140.4, 835, 4800, None),
+            ("H200", 140.4, 989, 4800, ENGINE_H200),
+        )
     ),
 )
 ENGINE_BASE = "H200"
@@ -113,13 +148,15 @@ ENGINE_BASE = "H200"
 
 
 def gpu_named(name: str) -> Silicon:
-    """The GPU whose name the words of `name` hold, such as `NVIDIA A10`. Raises ConfigError with those known."""
-    words = name.upper().replace("-", " ").split()
-    for gpu in sorted(GPUS, key=lambda item: -len(item.name)):
-        wanted = gpu.name.upper().split()
-        if any(words[at : at + len(wanted)] == wanted for at in range(len(words))):
-            return gpu
-    raise ConfigError(f"nothing is known of {name!r}; known are {', '.join(gpu.name for gpu in GPUS)}")
+    """The GPU all of whose words stand in `name`, such as `NVIDIA A100-SXM4-80GB`, the one with most of them.
+
+    Raises ConfigError with those known; a laptop's chip is another one than the card's of the same name.
+    """
+    words = set(name.upper().replace("-", " ").split())
+    fitting = [gpu for gpu in GPUS if words.issuperset(gpu.name.upper().split()) and "LAPTOP" not in words]
+    if not fitting:
+        raise ConfigError(f"nothing is known of {name!r}; known are {', '.join(gpu.name for gpu in GPUS)}")
+    return max(fitting, key=lambda gpu: len(gpu.name.split()))
 
 
 def measured_for(gpu: Silicon) -> tuple[Silicon, EngineRate]:

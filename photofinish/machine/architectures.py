@@ -11,16 +11,21 @@ FIRST_OF_TENSORRT = 75
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """cards: those that have it. precisions: those it has arithmetic of its own for; the others run at FP32's speed."""
+    """cards: those that have it. precisions: those it has arithmetic of its own for; the others run at FP32's speed.
+
+    slow: those of them that its tensor cores do not have, which ordinary cores compute instead (INT8: by DP4A).
+    """
 
     cards: str
     precisions: tuple[str, ...]
+    slow: tuple[str, ...] = ()
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "sm60": Architecture(cards="P100", precisions=("fp32", "fp16")),
-    "sm61": Architecture(cards="P4, P40, GTX 10", precisions=("fp32",)),
-    "sm70": Architecture(cards="V100", precisions=("fp32", "fp16")),
+    "sm61": Architecture(cards="P4, P40, GTX 10", precisions=("fp32", "int8"), slow=("int8",)),
+    "sm70": Architecture(cards="V100", precisions=("fp32", "fp16", "int8"), slow=("int8",)),
+    "sm72": Architecture(cards="Jetson Xavier", precisions=("fp32", "fp16", "int8")),
     "sm75": Architecture(cards="T4, RTX 20", precisions=("fp32", "fp16", "int8")),
     "sm80": Architecture(cards="A100, A30", precisions=("fp32", "fp16", "bf16", "int8")),
     "sm86": Architecture(cards="A10, A40, RTX 30", precisions=("fp32", "fp16", "bf16", "int8")),
@@ -33,7 +38,8 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "sm120": Architecture(cards="RTX 50, RTX PRO", precisions=("fp32", "fp16", "bf16", "int8", "fp8")),
     "sm121": Architecture(cards="DGX Spark", precisions=("fp32", "fp16", "bf16", "int8", "fp8")),
 }
-"""By compute capability: "sm86" is 8.6. From NVIDIA's documentation; of these H100 and H200 were measured here."""
+"""By compute capability: "sm86" is 8.6. From the precision matrices of NVIDIA's TensorRT support pages (8.x for those
+before sm75), Orin and Thor from those of DRIVE OS; of these H100 and H200 were measured here."""
 
 
 def target_from_capability(capability: str) -> str:
@@ -69,6 +75,8 @@ def sentence(target: str) -> str:
     if known is None:
         return f"{target} is not known to this version: every precision is tried"
     words = f"{named(target)} computes in {', '.join(item.upper() for item in known.precisions)}"
+    if known.slow:
+        words += f" ({', '.join(item.upper() for item in known.slow)} without tensor cores)"
     if _number(target) < FIRST_OF_TENSORRT:
         words += "; TensorRT and CUDA 13 no longer take it: install PyTorch and ONNX Runtime for CUDA 12"
     return words

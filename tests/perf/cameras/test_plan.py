@@ -54,6 +54,15 @@ def test_measured_rates_are_those_of_the_committed_records(rate: EngineRate, mod
     assert found["images_per_s"] == rate.images_per_s
 
 
+def test_a_card_is_planned_with_its_own_rates_and_not_with_those_of_a_faster_one_of_its_name() -> None:
+    pcie, sxm = row("H100 PCIe"), row("H100")
+    assert (pcie.engine_source, sxm.engine_source) == ("scaled", "measured")
+    assert pcie.by_engine == math.floor(4159.6 * 2000 / 4800 * 0.85 / 5) < sxm.by_engine
+    assert row("A100").decoder_fps == pytest.approx(5 * 771 * 1290 / 1860 * 2.25)
+    assert row("V100").decoder_fps == pytest.approx(694 * 1372 / 1544 * 2.25)
+    assert row("T4").by_memory == math.floor((15 * 1024 - 1024) / 26)
+
+
 def test_the_rule_for_other_gpus_guesses_low_where_it_can_be_checked() -> None:
     h200, h100 = gpu_named("H200"), gpu_named("H100")
     assert ENGINE_H200.images_per_s * scaled_share(h200, h100) < ENGINE_H100.images_per_s
@@ -62,15 +71,28 @@ def test_the_rule_for_other_gpus_guesses_low_where_it_can_be_checked() -> None:
 
 @pytest.mark.parametrize(
     ("name", "gpu"),
-    [("NVIDIA A10", "A10"), ("NVIDIA GeForce RTX 4090", "RTX 4090"), ("NVIDIA H100 80GB HBM3", "H100"), ("t4", "T4")],
+    [
+        ("NVIDIA A10", "A10"),
+        ("NVIDIA GeForce RTX 4090", "RTX 4090"),
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("NVIDIA H100 PCIe", "H100 PCIe"),
+        ("NVIDIA H100 NVL", "H100 NVL"),
+        ("NVIDIA H200 NVL", "H200 NVL"),
+        ("NVIDIA A100-SXM4-40GB", "A100"),
+        ("NVIDIA A100-SXM4-80GB", "A100 80GB"),
+        ("NVIDIA A100 80GB PCIe", "A100 80GB"),
+        ("Tesla V100-SXM2-16GB", "V100"),
+        ("t4", "T4"),
+    ],
 )
 def test_names_as_drivers_write_them(name: str, gpu: str) -> None:
     assert gpu_named(name).name == gpu
 
 
 def test_an_unknown_gpu_is_refused_with_those_known() -> None:
-    with pytest.raises(ConfigError, match=r"nothing is known of 'NVIDIA A100'; known are T4, A10"):
-        gpu_named("NVIDIA A100")
+    for name in ("NVIDIA A10G", "NVIDIA GeForce RTX 4090 Laptop GPU"):
+        with pytest.raises(ConfigError, match=rf"nothing is known of '{name}'; known are T4, V100, A10, A100"):
+            gpu_named(name)
     assert len({gpu.name for gpu in GPUS}) == len(GPUS)
 
 
