@@ -42,7 +42,12 @@ def pose_told(metadata: OnnxMetadata, what: str, *, asked: bool, classes: int) -
 
 def pose_head(what: str, shape: tuple[int, ...], told: PoseTold) -> tuple[PoseHead, KeypointLayout]:
     """The layout of an output (N, …) and its keypoints; ExportError where they cannot stand in it."""
-    first, second = shape[1:] if len(shape) == 3 else (0, 0)
+    if len(shape) != 3:
+        raise ExportError(
+            f"{what} returns {list(shape[1:])} per picture, which are no boxes with keypoints; pass a pose model, "
+            "not a classifier"
+        )
+    _, first, second = shape
     before = 4 + told.classes
     is_rows = ROW_WIDTH < second and first <= MAX_NMS_FREE_ROWS and (first >= second or second == _width(told))
     left = second - ROW_WIDTH if is_rows else first - before

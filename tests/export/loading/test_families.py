@@ -168,6 +168,17 @@ def test_a_pose_file_without_metadata_says_what_to_pass(save_raw_onnx: SaveOnnx)
     assert (source.task, source.keypoints, source.class_names) == ("pose", COCO_POSE, ("class0",))
 
 
+def test_a_classifier_is_no_pose_model(save_raw_onnx: SaveOnnx) -> None:
+    path = save_raw_onnx(np.zeros(1000, np.float32))
+    with pytest.raises(
+        ExportError, match=r"returns \[1000\] per picture, .* pass a pose model, not a classifier"
+    ) as caught:
+        load(path, "pose")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ExportError, match="is a classification model"):
+        load(save_raw_onnx(np.zeros(1000, np.float32), metadata={"task": "classify"}), "pose")
+
+
 def test_the_boxes_of_a_segmentation_file_alone(save_raw_onnx: SaveOnnx) -> None:
     path = save_raw_onnx(HEADS["YOLOv8-seg"](), metadata={"task": "segment", **NAMES}, influence=1e-6)
     with pytest.raises(ExportError, match=r"is a segmentation model, which answers with masks; .* pass --boxes-only"):

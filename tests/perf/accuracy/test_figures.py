@@ -98,8 +98,11 @@ def test_classes_are_matched_by_name() -> None:
 
 
 def test_data_with_classes_the_weights_lack_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"classes that own\.pt does not know: truck.*the weights know 2: car, bus"):
+    with pytest.raises(
+        ConfigError, match=r"classes that own\.pt does not know: truck.*the weights know 2: car, bus"
+    ) as caught:
         map_classes(SyntheticDataset(1), ("car", "bus"), weights="own.pt")
+    assert "\n" not in str(caught.value)
 
 
 def test_synthetic_frames_repeat_with_their_truth() -> None:

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from photofinish.cli import cli
 from tests.export.conftest import CHECKOUT
 
 
@@ -31,6 +33,14 @@ def test_from_weights_to_a_repository(tmp_path: Path) -> None:
     assert row.endswith("rebuilt")
     assert "tiny_onnx_fp32: building (onnx_fp32)" in done.stderr
     assert "untrained" in done.stderr
+
+
+def test_a_head_that_nobody_knows_is_told_those_that_are() -> None:
+    told = CliRunner().invoke(cli, ["export", "--weights", "any.onnx", "--head", "banana"])
+    assert told.exit_code == 2
+    last = told.output.strip().splitlines()[-1]
+    assert last.startswith("Error: Invalid value for '--head': 'banana' is not one of 'rows', ")
+    assert "'detr'" in last
 
 
 @pytest.mark.parametrize(
