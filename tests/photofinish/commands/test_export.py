@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 from click.testing import CliRunner
 
 from photofinish.cli import cli
+from photofinish.export.graph.parity import reference_picture_paths
 from tests.export.conftest import CHECKOUT
+
+SURE = 0.8
+"""The original runtime's score of a face above which it is labelled; below lies a false one."""
 
 
 def _export(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -33,6 +40,33 @@ def test_from_weights_to_a_repository(tmp_path: Path) -> None:
     assert row.endswith("rebuilt")
     assert "tiny_onnx_fp32: building (onnx_fp32)" in done.stderr
     assert "untrained" in done.stderr
+
+
+def test_a_face_model_goes_through_a_whole_export_with_labelled_points(test_data: Path, tmp_path: Path) -> None:
+    """The labels are what the original runtime finds with the same file, so each is found, and its points lie there."""
+    weights = test_data / "weights" / "yunet_n_640_640.onnx"
+    references = json.loads((test_data / "weights" / "reference_points.json").read_text())["models"][weights.name]
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "data.yaml").write_text("val: images\nnames: [face]\nkpt_shape: [5, 3]\n")
+    for picture in reference_picture_paths():
+        shutil.copy(picture, tmp_path / "images")
+        height, width = cv2.imread(str(picture)).shape[:2]
+        lines = []
+        for item in (item for item in references[picture.name] if item["score"] > SURE):
+            x1, y1, x2, y2 = (value / side for value, side in zip(item["box"], (width, height) * 2, strict=True))
+            points = [f"{x / width} {y / height} 2" for x, y, *_ in item["points"]]
+            lines.append(" ".join(map(str, (0, (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, *points))))
+        (tmp_path / "labels" / f"{picture.stem}.txt").write_text("\n".join(lines))
+    wanted = ("--variant", "onnx_fp32_tensor", "--variant", "onnx_fp16", "--data", "data.yaml")
+    done = _export("--weights", str(weights), "--model-name", "faces", *wanted, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "model_repository" / "faces_onnx_fp16" / "1" / "model.onnx").is_file()
+    report = json.loads((tmp_path / ".photofinish" / "gate" / "faces.json").read_text())
+    for result in (verdict["result"] for verdict in report["verdicts"]):
+        assert result["oks_map50_95"] == pytest.approx(1)
+        assert result["truth_point_error"] < 0.001
+        assert result["mean_point_error"] < 0.001
 
 
 def test_a_head_that_nobody_knows_is_told_those_that_are() -> None:
