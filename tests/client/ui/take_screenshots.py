@@ -19,6 +19,8 @@ from tests.client.ui.browser import Browser
 IMAGES = Path(__file__).resolve().parents[3] / "docs" / "images"
 SIZES = {"split_view.png": (1280, 800), "split_view_phone.png": (390, 844)}
 DESK, PHONE = "desk", "phone"
+WIDE = (1700, 900)
+"""Here every tab has its button, and none is behind the dots."""
 SCREENS = {DESK: (1280, 800), PHONE: (390, 844)}
 TABS = {"live": "#pf", "race": "#pf-race", "why": "#pf-why", "picture": "#pic", "videos": "#vid", "measuring": "#mea"}
 LIVE = "document.querySelector('#pf')?.dataset.state === 'live'"
@@ -53,12 +55,12 @@ def take_every_tab(url: str, settle_s: float, folder: Path) -> None:
             browser.evaluate("document.querySelector('#pf-race-start').click()")
         browser.wait_for("['done', 'failed'].includes(document.querySelector('#pf-race').dataset.state)", RACE_S)
         for language in LANGUAGES:
-            browser.resize(*SCREENS[DESK])
+            browser.resize(*WIDE)
             browser.open(f"{url.rstrip('/')}/?lang={language}")
             browser.wait_for(LIVE, 120)
             for tab in TABS:
                 for screen, size_wh in SCREENS.items():
-                    browser.resize(*SCREENS[DESK])
+                    browser.resize(*WIDE)
                     open_tab(browser, tab)
                     browser.resize(*size_wh)
                     time.sleep(settle_s)

@@ -24,6 +24,7 @@
     video.hidden = false;
     video.src = address("replay.mp4", race);
     part(root, "#pf-race-download").href = video.src;
+    root.dataset.state = "drawing";
     note(root, said("race.page.drawing"));
     video.onloadeddata = () => { root.dataset.state = "done"; play(root); };
     video.onerror = () => unplayable(root, race);
