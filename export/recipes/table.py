@@ -22,10 +22,8 @@ from photofinish.export.recipes.context import BuildContext, RecipeUnavailableEr
 from photofinish.export.recipes.int8 import build_onnx_int8, build_onnx_int8_unsigned
 from photofinish.export.recipes.tensorrt import build_engine_fp8, build_engine_fp16, build_engine_int8
 from photofinish.export.tensorrt.library import provider_problem
-from photofinish.machine.processor import processor_flags
+from photofinish.machine.processor import BF16_FLAGS, processor_flags
 from photofinish.variant import Variant
-
-BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 
 Builder = Callable[[BuildContext, Variant, Path], dict[str, Any]]
 """`build(context, variant, out_path) -> parity`: write the artifact to `out_path`, return the parity figures.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from photofinish.errors import ConfigError
 from photofinish.flows import tell
-from photofinish.machine.processor import processor_flags
+from photofinish.machine.processor import BF16_FLAGS, processor_flags
 from photofinish.names import chosen_by_name
 from photofinish.variant import SQUARE, Variant, input_wh_from_aspect
 
@@ -42,7 +42,6 @@ def default_candidates(
     """
     from photofinish.client.choosing.preference import fits, rank
     from photofinish.export.loading.weights import RESHAPED
-    from photofinish.export.recipes.table import BF16_FLAGS
 
     left_out = {"fp8"} if is_calibrated and device == "cpu" else {"int8", "fp8"}
     if not BF16_FLAGS & processor_flags():

@@ -13,6 +13,7 @@ import click
 from photofinish.errors import ServerError
 from photofinish.flows import tell
 from photofinish.flows.race.page import view_racer
+from photofinish.flows.showing.importing import imported_meanwhile
 from photofinish.flows.showing.recall import recall_from_results
 from photofinish.flows.showing.shelf import PublishedShelf
 from photofinish.machine.addresses import is_loopback
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from photofinish.server.triton.embedded import EmbeddedServer, ServerEndpoint
 
 SERVER_RESTARTS = 3
+PAGE_MODULES = ("photofinish.client.ui.page.page", "photofinish.client.ui.panels", "photofinish.client.ui.race.panel")
+"""What brings Gradio: seconds of importing, which a server that loads its models leaves time for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,7 @@ def show_pair(
 
     shelf = PublishedShelf(pair.repository, pair.served, server_for)
     warn_of_toy(choice.source, [card.weights for name, card in shelf.cards().items() if name == pair.optimised])
-    with shelf, stopped_by_signals() as stop, ExitStack() as stack:
+    with imported_meanwhile(PAGE_MODULES), shelf, stopped_by_signals() as stop, ExitStack() as stack:
         at = shelf.endpoint
         stack.enter_context(
             serve_view(

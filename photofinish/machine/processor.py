@@ -6,6 +6,9 @@ import os
 import platform
 from pathlib import Path
 
+BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
+"""Of `processor_flags`; with one of them a processor computes in bfloat16 itself."""
+
 
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The processor's name as its maker writes it; "unknown" where nobody tells."""

@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kLookMs = 100;                        // how often a process that has nothing to do is looked at
 constexpr uint64_t kLoadLimitNs = 600'000'000'000;  // as Triton's Python backend has it, see command.py
+constexpr uint64_t kSpareAfterNs = 4'000'000'000;   // a server that has just begun has better work for its cores
 constexpr uint64_t kWaitNs = 5'000'000'000;         // how long after an end requests wait for the next process
 constexpr uint64_t kPauseNs = 500'000'000;          // before the third start in a row; doubled with each
 constexpr uint64_t kMaxPauseNs = 8'000'000'000;
@@ -102,10 +103,15 @@ void Keeper::start() {
 }
 
 void Keeper::keep() {
-  spares_->prepare();
+  const uint64_t spare_ns = now_ns() + kSpareAfterNs;
+  bool has_spare = false;
   while (true) {
     bool is_there = false;
     uint64_t now = now_ns(), next_ns = 0;
+    if (!has_spare && now >= spare_ns) {
+      spares_->prepare();
+      has_spare = true;
+    }
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (process_ && !is_lost_) {
