@@ -200,6 +200,7 @@ def _measure(
                 # Triton 2.51 can abort (boost lock_exception) when models load side by side on a busy machine.
                 on_progress(f"{exc}; one more attempt")
                 server = stack.enter_context(EmbeddedServer(staging, models=names, on_progress=on_progress))
+            on_progress(f"measuring the accuracy of {', '.join(names)} on {dataset.title}")
             yield server.endpoint.grpc_url
 
     candidates = [
