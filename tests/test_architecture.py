@@ -102,6 +102,7 @@ SHORT = {
     "perf/rivals/agreement.py": "what two programs find, apart from how they are run",
     "export/kernels/availability.py": "asked without importing Triton, which the rest of the folder does",
     "server/bridge/build.py": "the bridge's own switch and words; `photofinish.machine.compiler` compiles",
+    "photofinish/flows/showing/importing.py": "what the view waits with, apart from what it shows",
     "experiments/autocast.py": "runs in an environment of its own, without Photofinish",
     "client/ui/cameras/page.py": "the one module of it that imports Gradio, which takes seconds",
     "photofinish/flows/camera/plan.py": "arithmetic, beside commands that measure",

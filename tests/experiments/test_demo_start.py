@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments.demo_start import LIMITS_S, Moment, Start, environment, program_of
+from experiments.cpu.demo_start import LIMITS_S, Moment, Start, environment, program_of
 from photofinish.wheels import CACHE_VARIABLE
 
 
