@@ -35,7 +35,7 @@ def ignore_notice(text: str) -> None:
 class Session:
     """Sends pictures to one model. Slots are acquired, written, submitted and released; results are float32.
 
-    The request of a slot is built once; sending costs one blocking call in a thread of the session's own pool,
+    The message of a slot is built once; sending costs one blocking call in a thread of the session's own pool,
     which measured less time and less spread than gRPC's futures. Safe to use from several threads.
     """
 
@@ -205,7 +205,7 @@ class Session:
 
     def _caller(self, transport: Transport, region: InputRegion, model: ServedModel) -> Caller:
         if transport.call == "grpc":
-            return GrpcCaller(self._stub, self.url, model, region, metadata=self._metadata)
+            return GrpcCaller(self._channel, self.url, model, region, metadata=self._metadata)
         address, token = self._http_address, self._http_token
         caller = HttpCaller(address, self.url, model, region.name, region.direct, token=token)
         try:
@@ -242,4 +242,5 @@ class Session:
         self._call("CudaSharedMemoryUnregister", service_pb2.CudaSharedMemoryUnregisterRequest(name=name))
 
     def _call(self, method: str, request: Any) -> Any:
-        return call_grpc(self._stub, method, request, self.url, self.model, self.timeout_s, metadata=self._metadata)
+        called = getattr(self._stub, method)
+        return call_grpc(called, request, self.url, self.model, self.timeout_s, metadata=self._metadata)

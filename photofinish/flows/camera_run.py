@@ -23,6 +23,7 @@ from photofinish.client.cameras.supervise.model_service import ServerAddress
 from photofinish.client.cameras.supervise.tables import status_table, summary_line, total_count
 from photofinish.client.cameras.values.camera import Camera, DecodeChoice
 from photofinish.client.cameras.values.status import CellStatus
+from photofinish.client.native.library import native_client
 from photofinish.client.pipeline.opening import choose_model
 from photofinish.client.triton.cuda_region import SharedGpu
 from photofinish.errors import ConfigError, PhotofinishError, ServerError
@@ -98,6 +99,7 @@ class CameraRun:
             streams, cameras = await self._cameras(stack)
             require_recordable(cameras, self._recording)
             tell(f"Decoding: {self._decoding.sentence}")
+            await asyncio.to_thread(native_client, self._note)  # once, before every decode process looks for it
             embedded = await self._servers(stack)
             addresses = [address_of(server) for server in embedded] or [
                 ServerAddress(grpc_url=self._url or "", http_url=self._http_url)

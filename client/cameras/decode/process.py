@@ -16,6 +16,8 @@ from photofinish.client.cameras.values.access_unit import AccessUnit
 from photofinish.client.cameras.wire.child import decoder_socket, greet_owner, run_child
 from photofinish.client.cameras.wire.link import Link, listen
 from photofinish.client.cameras.wire.messages import DecodeCamera, ForgetCamera, OpenStream, WriteFrame
+from photofinish.client.native.library import native_client
+from photofinish.client.triton.session import ignore_notice
 
 REPORT_EVERY_S = 1.0
 MAX_EARLY = 4096
@@ -32,6 +34,7 @@ class DecodeProcess:
         self._opened: dict[str, OpenStream] = {}
         self._turns: dict[str, None] = {}
         self._maps = RegionMaps()
+        self._resize = native_client(ignore_notice).resize
         self._is_planned = False
 
     async def run(self, number: int) -> None:
@@ -48,7 +51,7 @@ class DecodeProcess:
     def on_owner(self, link: Link, value: Any) -> None:
         """What the owner wants."""
         if isinstance(value, WriteFrame):
-            link.send(write_held_frame(self._cameras.get(value.camera), value, self._maps))
+            link.send(write_held_frame(self._cameras.get(value.camera), value, self._maps, self._resize))
         elif isinstance(value, DecodeCamera):
             camera = self._cameras.get(value.camera)
             if camera is not None:

@@ -17,6 +17,7 @@ from photofinish.client.cameras.decode.codec import CpuPicture
 from photofinish.client.cameras.wire.messages import FrameWritten, WriteFrame
 from photofinish.client.triton.tensors import write_input
 from photofinish.errors import SourceError, reason_from_error
+from photofinish.letterbox import Resize
 
 MAX_MAPPED = 32
 
@@ -55,15 +56,20 @@ def _memory_from_region(region: str) -> mmap.mmap:
         os.close(opened)
 
 
-def write_held_frame(camera: DecodedCamera[CpuPicture] | None, wish: WriteFrame, maps: RegionMaps) -> FrameWritten:
-    """Write the newest picture of the camera where the owner wants it, and say which it was."""
+def write_held_frame(
+    camera: DecodedCamera[CpuPicture] | None, wish: WriteFrame, maps: RegionMaps, resize: Resize | None = None
+) -> FrameWritten:
+    """Write the newest picture of the camera where the owner wants it, and say which it was.
+
+    resize: in place of OpenCV where it can.
+    """
     if camera is None or camera.held is None:
         return FrameWritten(request=wish.request, camera=wish.camera, frame=None, message="no picture is held")
     picture, told = camera.held
     try:
         out = maps.array(wish.region, wish.shape, wish.datatype)[wish.position]
         image = picture.converter.image_from_frame(picture.frame)
-        letterbox = write_input(image, wish.contract, wish.input_wh, out)
+        letterbox = write_input(image, wish.contract, wish.input_wh, out, resize=resize)
     except (SourceError, av.FFmpegError, ValueError, MemoryError, IndexError) as exc:
         return FrameWritten(request=wish.request, camera=wish.camera, frame=None, message=reason_from_error(exc))
     return FrameWritten(request=wish.request, camera=wish.camera, frame=told, letterbox=letterbox)

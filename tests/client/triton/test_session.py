@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tritonclient.grpc import service_pb2
 
-from photofinish.client.triton.regions import is_orphaned, machine_key, unregister_when_idle
+from photofinish.client.triton.grpc_caller import GrpcCaller
+from photofinish.client.triton.regions import BytesRegion, is_orphaned, machine_key, unregister_when_idle
 from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.session import Session
+from photofinish.client.triton.tensors import TensorInfo
 from photofinish.client.triton.transport import GRPC, SYSTEM_SHM, SYSTEM_SHM_HTTP
 from photofinish.errors import (
     ConfigError,
@@ -21,6 +24,7 @@ from photofinish.errors import (
     ServerUnavailableError,
 )
 from photofinish.letterbox import letterboxed_from_image
+from tests.builders import build_card
 from tests.client.fake_triton import FakeModel, FakeTriton
 from tests.client.triton.test_http_caller import answer, scripted
 
@@ -230,3 +234,31 @@ def test_padding_is_written_once_and_again_where_somebody_wrote():
         slot.write(0, wide, card)
         np.testing.assert_array_equal(slot.input_array[0], expected)
         session.release(slot)
+
+
+class SilentChannel:
+    """A channel that keeps what is sent and gives no answer."""
+
+    def __init__(self):
+        self.heard = []
+
+    def unary_unary(self, path, response_deserializer):
+        return lambda request, **options: self.heard.append(request)
+
+
+def test_a_message_that_is_joined_is_what_protobuf_would_write():
+    model = ServedModel(
+        name="toy", card=build_card(), has_own_card=True, problem="", max_batch_size=8,
+        inputs=(TensorInfo(name="frames", datatype="UINT8", dims=(9, 7, 3)),),
+        outputs=(TensorInfo(name="detections", datatype="FP32", dims=(300, 6)),),
+    )  # fmt: skip
+    for batch in (1, 3, 90):
+        region = BytesRegion((batch, 9, 7, 3), np.uint8)
+        region.array[...] = np.arange(region.array.size, dtype=np.uint8).reshape(region.array.shape)
+        channel = SilentChannel()
+        with pytest.raises(AttributeError):  # there is no answer
+            GrpcCaller(channel, "x:1", model, region).call(batch, region.array.nbytes, 1.0)
+        request = service_pb2.ModelInferRequest.FromString(channel.heard[0])
+        assert request.raw_input_contents == [region.array.tobytes()]
+        assert list(request.inputs[0].shape) == [batch, 9, 7, 3]
+        assert request.SerializeToString(deterministic=True) == channel.heard[0]

@@ -22,6 +22,7 @@ from photofinish.client.cameras.streams.clip import Clip, ClipCodec, clip_from_i
 from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
 from photofinish.client.cameras.values.outcome import DueFrame
 from photofinish.client.cameras.wire.messages import DecodeCamera, OpenStream, WriteFrame
+from photofinish.client.native.library import native_client
 from photofinish.client.triton.tensors import write_input
 from photofinish.errors import SourceError
 from tests.client.cameras.streams.test_server import moving_clip
@@ -191,6 +192,12 @@ def test_the_newest_picture_is_written_where_it_is_wanted() -> None:
         pictures = np.frombuffer(bytes(memory), np.uint8).reshape(wish.shape)
     assert not pictures[0].any()
     assert pictures[1, 30, 20].min() > 200
+    resize = native_client(lambda text: None).resize
+    assert resize is not None
+    assert write_held_frame(camera, replace(wish, position=0), maps, resize).letterbox == written.letterbox
+    with mmap.mmap(descriptor, 0) as memory:
+        rows = np.frombuffer(bytes(memory), np.uint8).reshape(wish.shape)
+    np.testing.assert_array_equal(rows[0], rows[1])
     for spoilt in (f"{os.getpid()}/{descriptor}/1", "1/2", "0/999/1"):
         assert "memory for pictures" in write_held_frame(camera, replace(wish, region=spoilt), maps).message
     os.close(descriptor)
