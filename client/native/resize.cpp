@@ -3,6 +3,7 @@
 // before they are needed: that, not arithmetic, is most of the time.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -33,8 +34,9 @@ void centres_plain(const uint8_t* row, uint8_t* out, int64_t first, int64_t widt
 
 // Where a row or column of the result lies between two of the source, in 2048ths as OpenCV has them.
 struct Place {
+  using Weights = std::array<int16_t, 2>;
   int32_t first;
-  int16_t weights[2];
+  Weights weights;
 };
 
 std::vector<Place> places_from_sizes(int64_t count, int64_t source, bool is_row) {
@@ -58,6 +60,7 @@ constexpr int64_t kLanes = 4;  // A pixel of a row between: three channels of 16
 struct Plan {
   int64_t source_width = 0, source_height = 0, width = 0, height = 0;
   std::vector<Place> columns, rows;
+  std::vector<Place::Weights> factors;  // those of the columns, once for each lane
   std::vector<int16_t> between[2];
   int64_t held[2] = {-1, -1};
 
@@ -66,6 +69,8 @@ struct Plan {
     if (source_w == source_width && source_h == source_height && w == width && h == height) return;
     columns = places_from_sizes(w, source_w, true);
     rows = places_from_sizes(h, source_h, false);
+    factors.clear();
+    for (const Place& place : columns) factors.insert(factors.end(), kLanes, place.weights);
     for (auto& row : between) row.assign(kLanes * (w + 8), 0);
     source_width = source_w, source_height = source_h, width = w, height = h;
   }
@@ -160,7 +165,18 @@ WIDE inline int32_t four_bytes(const uint8_t* at) {
   return bytes;
 }
 
-// Step 3 is a picture of the same size, whose channels are exchanged.
+WIDE void exchanged(const uint8_t* row, uint8_t* out, int64_t width, int64_t ahead) {
+  const __m128i shuffle = _mm_setr_epi8(2, 1, 0, 5, 4, 3, 8, 7, 6, 11, 10, 9, 14, 13, 12, -1);
+  int64_t x = 0;
+  // Five pixels are read and written with one byte behind them: one pixel must follow.
+  for (; x + 6 <= width; x += 5) {
+    ask_for(row + 3 * x + ahead);
+    const __m128i five = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + 3 * x));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 3 * x), _mm_shuffle_epi8(five, shuffle));
+  }
+  centres_plain(row, out, x, width, 3);
+}
+
 WIDE void centres_wide(const uint8_t* row, uint8_t* out, int64_t width, int64_t step, int64_t ahead) {
   const __m128i shuffle = _mm_setr_epi8(2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1);
   int64_t x = 0;
@@ -175,17 +191,13 @@ WIDE void centres_wide(const uint8_t* row, uint8_t* out, int64_t width, int64_t 
   centres_plain(row, out, x, width, step);
 }
 
-WIDE inline __m256i two_places(const uint8_t* row, const Place* places) {
+WIDE inline __m256i two_places(const uint8_t* row, const Place* places, const Place::Weights* weights) {
   const __m128i left = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + 3 * places[0].first));
   const __m128i right = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + 3 * places[1].first));
   const __m256i bytes = _mm256_inserti128_si256(_mm256_castsi128_si256(left), right, 1);
   const __m256i spread = _mm256_broadcastsi128_si256(
       _mm_setr_epi8(2, -1, 5, -1, 1, -1, 4, -1, 0, -1, 3, -1, -1, -1, -1, -1));
-  int32_t weights[2];
-  std::memcpy(&weights[0], places[0].weights, 4);
-  std::memcpy(&weights[1], places[1].weights, 4);
-  const __m256i factors =
-      _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi32(weights[0])), _mm_set1_epi32(weights[1]), 1);
+  const __m256i factors = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
   return _mm256_srai_epi32(_mm256_madd_epi16(_mm256_shuffle_epi8(bytes, spread), factors), 4);
 }
 
@@ -196,7 +208,9 @@ WIDE void across_wide(const uint8_t* row, const Plan& plan, int16_t* out, int64_
   for (; x + 4 <= plan.width && plan.columns[x + 3].first <= last; x += 4) {
     const Place* places = &plan.columns[x];
     ask_for(row + 3 * places[0].first + ahead);
-    const __m256i both = _mm256_packs_epi32(two_places(row, places), two_places(row, places + 2));
+    const Place::Weights* weights = &plan.factors[kLanes * x];
+    const __m256i both = _mm256_packs_epi32(two_places(row, places, weights),
+                                            two_places(row, places + 2, weights + 2 * kLanes));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + kLanes * x), _mm256_permute4x64_epi64(both, 0xD8));
   }
   across_plain(row, plan, out, x);
@@ -226,6 +240,7 @@ bool has_avx2() { return __builtin_cpu_supports("avx2"); }
 bool has_avx2() { return false; }
 void halved(const uint8_t*, const uint8_t*, uint8_t*, int64_t, int64_t) {}
 void pairs_wide(const uint8_t*, const uint8_t*, uint8_t*, int64_t, int64_t, int64_t) {}
+void exchanged(const uint8_t*, uint8_t*, int64_t, int64_t) {}
 void centres_wide(const uint8_t*, uint8_t*, int64_t, int64_t, int64_t) {}
 void across_wide(const uint8_t*, const Plan&, int16_t*, int64_t) {}
 void down_wide(const int16_t*, const int16_t*, const Place&, uint8_t*, int64_t) {}
@@ -238,7 +253,13 @@ void by_factor(const uint8_t* source, int64_t source_stride, uint8_t* out, int64
   for (int64_t y = 0; y < height; ++y, out += out_stride) {
     if (factor % 2) {
       const uint8_t* row = source + (y * factor + factor / 2) * source_stride + 3 * (factor / 2);
-      vectors ? centres_wide(row, out, width, step, ahead) : centres_plain(row, out, 0, width, step);
+      if (!vectors) {
+        centres_plain(row, out, 0, width, step);
+      } else if (factor == 1) {
+        exchanged(row, out, width, ahead);
+      } else {
+        centres_wide(row, out, width, step, ahead);
+      }
       continue;
     }
     const uint8_t* upper = source + (y * factor + factor / 2 - 1) * source_stride + 3 * (factor / 2 - 1);
@@ -270,9 +291,11 @@ const int16_t* row_between(Plan& plan, const uint8_t* source, int64_t stride, in
 
 void by_places(const uint8_t* source, int64_t source_stride, uint8_t* out, int64_t out_stride, Plan& plan,
                bool vectors) {
-  const int64_t ahead = source_stride * std::max<int64_t>(2, plan.source_height / plan.height + 1);
   for (int64_t y = 0; y < plan.height; ++y, out += out_stride) {
     const Place& place = plan.rows[y];
+    // Where rows are left out, those of the next pair; else the one after the next.
+    const int64_t step = plan.rows[std::min(y + 1, plan.height - 1)].first - place.first;
+    const int64_t ahead = source_stride * std::max<int64_t>(2, step);
     const int16_t* upper = row_between(plan, source, source_stride, place.first, place.first + 1, vectors, ahead);
     const int16_t* lower = row_between(plan, source, source_stride, place.first + 1, place.first, vectors, ahead);
     vectors ? down_wide(upper, lower, place, out, plan.width) : down_plain(upper, lower, place, out, 0, plan.width);
