@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from photofinish.errors import ConfigError, ExportError
 from photofinish.export.loading.told import Told
-from photofinish.export.loading.weights import RESHAPED, WeightsFile, find_weights, load_source
+from photofinish.export.loading.weights import RESHAPED, WeightsFile, find_weights, load_source, with_words
 from photofinish.export.publishing.cards import CONFIG_NAME, card_from_source, ultralytics_metadata
 from photofinish.export.publishing.config import config_from_variant, io_from_variant
 from photofinish.export.publishing.staging import (
@@ -94,9 +94,10 @@ def stage_variants(
     so an interrupted run leaves the earlier state. Variants that this machine cannot make are announced and left out;
     naming one makes that an error. gpus: which GPUs get instances, all when empty. calibration: folder of pictures
     for INT8. targets: GPU architectures that TensorRT engines are built for, the GPU at hand when empty.
-    told: what the user says about an ONNX file. kernels: FP16 packages for the GPU at hand get kernels of ours.
+    told: what the user says about the weights; with words they are a model of another name. kernels: FP16 packages for the GPU at hand get kernels of ours.
     """
-    found = find_weights(weights, model_name=model_name)
+    words = told.words if told else None
+    found = with_words(find_weights(weights, model_name=model_name), words, model_name=model_name)
     if found.notice:
         on_progress(found.notice)
     chosen = select_variants(variants_from_toml(variants_path, model=found.model), names)

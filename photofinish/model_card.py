@@ -52,7 +52,9 @@ class ModelCard:
     parity: figures of the export's comparison with PyTorch; accuracy: the gate's figures; both {} when not measured.
     accelerator: what ONNX Runtime hands the graph to on a GPU; "none" is its own CUDA kernels.
     engines: TensorRT engines by GPU architecture: their file, and the library and version that built them.
-    weights: file name of the weights; weights_sha256: their hash.
+    weights: file name of the weights; weights_sha256: their hash, with that of the words they were fused with.
+    vocabulary: where the embeddings of its classes came from, "" for weights whose classes are fixed. left_out: what
+    the weights find beside boxes and is not served, such as masks.
     published_ns: when the variant came into its repository, since the epoch; 0 where that is not known.
     """
 
@@ -74,6 +76,8 @@ class ModelCard:
     keypoint_skeleton: tuple[tuple[int, int], ...] = ()
     device: str = "cpu"
     untrained: bool = False
+    vocabulary: str = ""
+    left_out: str = ""
     tf32: bool = False
     cuda_graphs: bool = False
     accelerator: str = "none"

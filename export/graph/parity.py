@@ -134,7 +134,8 @@ def _matches(partners: Detections, wanted: Detections) -> tuple[Array, Array, np
 
 def _point_error(found_rows: Array, wanted_rows: Array) -> float:
     """The farthest that a point visible in the wanted rows lies off, as a share of its box's diagonal; 0 of none."""
-    found, wanted = (rows[:, ROW_WIDTH:].reshape(len(rows), -1, POINT_WIDTH) for rows in (found_rows, wanted_rows))
+    points = (wanted_rows.shape[1] - ROW_WIDTH) // POINT_WIDTH
+    found, wanted = (rows[:, ROW_WIDTH:].reshape(len(rows), points, POINT_WIDTH) for rows in (found_rows, wanted_rows))
     errors = np.linalg.norm(found[..., :2] - wanted[..., :2], axis=2) / diagonals(wanted_rows[:, :4])[:, None]
     return float(np.max(errors, where=wanted[..., 2] >= VISIBLE, initial=0.0))
 

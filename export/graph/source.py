@@ -29,7 +29,8 @@ class ModelSource:
     head: layout of the raw output. raw_dims: its shape without the batch dimension.
     sorted_rows: a rows head that already comes best first. frames_contract: the ONNX already speaks our contract.
     keypoints: what the points at the end of each row are, None without. nms_iou: what its own runtime drops boxes by.
-    notices: lines that the user must see.
+    vocabulary: where the classes' embeddings of open-vocabulary weights came from, "" for others. left_out: what the
+    weights find beside boxes and is not served, such as masks. notices: lines that the user must see.
     """
 
     kind: WeightsKind
@@ -51,6 +52,8 @@ class ModelSource:
     network: torch.nn.Module | None = None
     make_fp16_network: Callable[[], torch.nn.Module] | None = None
     onnx_model: onnx.ModelProto | None = None
+    vocabulary: str = ""
+    left_out: str = ""
     notices: tuple[str, ...] = ()
 
     @property

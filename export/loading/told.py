@@ -8,16 +8,18 @@ from pathlib import Path
 from photofinish.errors import ConfigError
 from photofinish.export.loading.class_names import class_names_from_file
 from photofinish.export.loading.kinds import BOXES_ONLY
+from photofinish.export.loading.words import Words
 from photofinish.model_card import GivenHead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What the user says about the weights; all but boxes_only about an ONNX file.
+    """What the user says about the weights; all but boxes_only and words about an ONNX file.
 
     head: its layout, None leaves it to its shape. class_names: instead of the file's own, () leaves those.
     data_names: of the labelled pictures; taken where nobody else names the classes and their number agrees.
-    names_file: where class_names stand. boxes_only: leave masks and keypoints out.
+    names_file: where class_names stand. boxes_only: leave masks and keypoints out. words: the classes of
+    open-vocabulary weights, None leaves them their own.
     """
 
     head: GivenHead | None = None
@@ -25,12 +27,14 @@ class Told:
     data_names: tuple[str, ...] = ()
     names_file: Path | None = None
     boxes_only: bool = False
+    words: Words | None = None
 
     @property
     def options(self) -> list[tuple[object, ...]]:
         """The options that say so again, with their values."""
         values: list[tuple[object, ...]] = [("--head", self.head), ("--names", self.names_file)]
-        return [*(item for item in values if item[1]), *([(BOXES_ONLY,)] if self.boxes_only else [])]
+        words = self.words.options if self.words else []
+        return [*(item for item in values if item[1]), *words, *([(BOXES_ONLY,)] if self.boxes_only else [])]
 
     @property
     def settings(self) -> dict[str, object]:
@@ -40,6 +44,7 @@ class Told:
             "class_names": self.class_names,
             "data_names": self.data_names,
             "boxes_only": self.boxes_only,
+            "words": self.words.sha256 if self.words else "",
         }
         return {key: value for key, value in values.items() if value}
 
@@ -51,8 +56,9 @@ def told_from_options(
     data: Path | None,
     *,
     boxes_only: bool = False,
+    words: Words | None = None,
 ) -> Told:
-    """What `--head`, `--names`, `--data` and `--boxes-only` say.
+    """What `--head`, `--names`, `--data` and `--boxes-only` say; words: what the words' options say.
 
     data: labelled pictures, whose names serve where no others are told. Raises ConfigError where the weights are no
     ONNX file and know head and names themselves, or names cannot be read.
@@ -63,7 +69,7 @@ def told_from_options(
                 f"{' and '.join(flags)} {'is' if len(flags) == 1 else 'are'} for .onnx files; {weights} has its own: "
                 "leave the option out"
             )
-        return Told(boxes_only=boxes_only)
+        return Told(boxes_only=boxes_only, words=words)
     return Told(
         head=head,
         boxes_only=boxes_only,

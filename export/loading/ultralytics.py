@@ -1,4 +1,4 @@
-"""Ultralytics weights to a ModelSource: .pt, or .yaml for an untrained model. Only this module imports ultralytics."""
+"""Ultralytics weights to a ModelSource: .pt, or .yaml for an untrained model. Ultralytics is imported here first."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from photofinish.export.graph.frames_torch import WithVisibility
 from photofinish.export.graph.source import DEFAULT_INPUT_SIZE, ModelSource
 from photofinish.export.loading.class_names import names_by_number, names_of_classes
 from photofinish.export.loading.kinds import layout_from_shape, refuse_kind
+from photofinish.export.loading.words import Words
 from photofinish.keypoints.layout import POINT_WIDTH
 from photofinish.machine.scratch import scratch_folder
 from photofinish.variant import SQUARE, input_wh_from_aspect
@@ -31,9 +32,11 @@ os.environ.setdefault("YOLO_VERBOSE", "false")
 os.environ.setdefault("YOLO_CONFIG_DIR", str(user_cache_dir() / "ultralytics"))
 
 from ultralytics.nn.modules import Detect, Pose, Segment
-from ultralytics.nn.modules.head import Pose26, Segment26, v10Detect
+from ultralytics.nn.modules.head import Pose26, Segment26, WorldDetect, v10Detect
 from ultralytics.nn.tasks import DetectionModel, PoseModel, guess_model_task, load_checkpoint, yaml_model_load
 from ultralytics.utils.tal import dist2bbox
+
+from photofinish.export.loading.open_vocabulary import Fused, fused_with_words, is_open_vocabulary
 
 _UNREADABLE = (
     pickle.UnpicklingError,
@@ -101,11 +104,18 @@ class _HalfDetector(torch.nn.Module):
 
 
 def source_from_pt(
-    path: Path, *, model: str, sha256: str, input_size: int | None, aspect: str = SQUARE, boxes_only: bool = False
+    path: Path,
+    *,
+    model: str,
+    sha256: str,
+    input_size: int | None,
+    aspect: str = SQUARE,
+    boxes_only: bool = False,
+    words: Words | None = None,
 ) -> ModelSource:
     """A trained detector or pose model from an Ultralytics checkpoint. aspect: of its input, see Variant.
 
-    boxes_only: leave masks or points out.
+    boxes_only: leave masks or points out. words: the classes of open-vocabulary weights.
     """
     try:
         network = _loaded_network(path)
@@ -128,6 +138,7 @@ def source_from_pt(
         aspect=aspect,
         untrained=False,
         boxes_only=boxes_only,
+        words=words,
     )
 
 
@@ -188,11 +199,23 @@ def _source_from_network(
     aspect: str,
     untrained: bool,
     boxes_only: bool = False,
+    words: Words | None = None,
 ) -> ModelSource:
     task = getattr(network, "task", "detect")
-    refuse_kind(weights, task, boxes_only=boxes_only)
+    fused: Fused | None = None
+    if is_open_vocabulary(network):
+        fused = fused_with_words(copy.deepcopy(network).float().eval(), words, weights)
+        network, left_out = fused.network, "masks" if task == "segment" else ""
+    elif words:
+        raise ExportError(
+            f"{weights} finds the {len(network.names)} classes it was trained on and takes no words: leave --classes "
+            "and its embeddings out, or pass open-vocabulary weights such as yoloe-26s-seg.pt"
+        )
+    else:
+        refuse_kind(weights, task, boxes_only=boxes_only)
+        left_out = {"segment": "masks", "pose": "keypoints"}.get(task, "") if boxes_only else ""
     head = network.model[-1]
-    if type(head) not in (Detect, v10Detect, Pose, Pose26, Segment, Segment26):
+    if type(head) not in (Detect, v10Detect, Pose, Pose26, Segment, Segment26, WorldDetect):
         raise ExportError(
             f"{weights} has a {type(head).__name__} head; supported are Ultralytics' Detect and Pose heads "
             "(YOLOv5u, v8, v9, v10, 11, 12, 26)"
@@ -247,6 +270,9 @@ def _source_from_network(
         keypoints=layout,
         untrained=untrained,
         sorted_rows=nms_free,
+        vocabulary=fused.vocabulary if fused else "",
+        left_out=left_out,
+        notices=fused.notices if fused else (),
         network=whole,
         make_fp16_network=lambda: in_contract(_HalfDetector(copy.deepcopy(network))),
     )

@@ -8,13 +8,15 @@ import os
 import re
 import shutil
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from photofinish.errors import ExportError
 from photofinish.export.graph.source import ModelSource
 from photofinish.export.loading.told import Told
+from photofinish.export.loading.words import Words
 from photofinish.source_hash import sha256_from_file
 from photofinish.variant import SQUARE
 from photofinish.wheels import user_cache_dir
@@ -35,8 +37,17 @@ OFFICIAL_WEIGHTS = {
     **{f"yolov8{size}.pt": f"{RELEASE}/v8.3.0/yolov8{size}.pt" for size in "nsmlx"},
     **{f"yolov8{size}-pose.pt": f"{RELEASE}/v8.3.0/yolov8{size}-pose.pt" for size in "nsmlx"},
     **{f"yolov5{size}u.pt": f"{RELEASE}/v8.3.0/yolov5{size}u.pt" for size in "nsmlx"},
+    **{
+        name: f"{RELEASE}/v8.4.0/{name}"
+        for family, sizes in {"v8": "sml", "11": "sml", "26": "nsmlx"}.items()
+        for size in sizes
+        for name in (f"yoloe-{family}{size}-seg.pt", f"yoloe-{family}{size}-seg-pf.pt")
+    },
+    **{f"yolov8{size}-worldv2.pt": f"{RELEASE}/v8.4.0/yolov8{size}-worldv2.pt" for size in "smlx"},
 }
 """Names that Ultralytics gives its own weights, and where each is fetched from."""
+OFFICIAL_ENCODERS = {name: f"{RELEASE}/v8.4.0/{name}" for name in ("mobileclip_blt.ts", "mobileclip2_b.ts")}
+"""Text encoders of YOLOE, likewise."""
 DOWNLOAD_TIMEOUT_S = 10.0
 
 
@@ -91,8 +102,35 @@ def find_weights(weights: str, *, model_name: str | None = None) -> WeightsFile:
     return WeightsFile(kind=kind, spec=str(path), model=model, sha256=sha256_from_file(path))
 
 
-def downloaded_weights(name: str, *, urls: dict[str, str] | None = None, cache: Path | None = None) -> Path:
-    """The file of official weights, fetched on the first call. ExportError, with what to do, where it cannot be."""
+def with_words(found: WeightsFile, words: Words | None, *, model_name: str | None = None) -> WeightsFile:
+    """The weights with their words: a model of its own name, unless the user named it, and of its own hash."""
+    if words is None:
+        return found
+    model = found.model if model_name else words.model_name(found.model)
+    return replace(found, model=model, sha256=words.weights_sha256(found.sha256))
+
+
+def find_text_encoder(encoder: Path | None, *, on_progress: Callable[[str], None]) -> Path | None:
+    """The text encoder's file; one that is no file here and has an official name is fetched, which is told."""
+    if encoder is None or encoder.is_file() or str(encoder) not in OFFICIAL_ENCODERS:
+        return encoder
+    on_progress(f"{encoder} is no file here: taking the official one, which is fetched once")
+    return downloaded_weights(
+        str(encoder), urls=OFFICIAL_ENCODERS, otherwise="and pass its path with --text-encoder, or --class-embeddings"
+    )
+
+
+def downloaded_weights(
+    name: str, *, urls: dict[str, str] | None = None, cache: Path | None = None, otherwise: str = ""
+) -> Path:
+    """The file of official weights, fetched on the first call. ExportError, with what to do, where it cannot be.
+
+    otherwise: what to do with a copy of the file.
+    """
+    untrained = f"pass {Path(name).stem.removesuffix('u')}.yaml for an untrained model, or demo"
+    if name.startswith("yoloe") or "world" in name:
+        untrained = "pass other weights"
+    otherwise = otherwise or f"and pass its path, or {untrained}"
     url = (urls or OFFICIAL_WEIGHTS)[name]
     folder = cache or user_cache_dir() / "weights"
     target = folder / name
@@ -111,7 +149,7 @@ def downloaded_weights(name: str, *, urls: dict[str, str] | None = None, cache: 
     except (OSError, http.client.HTTPException) as exc:
         raise ExportError(
             f"{name} is not here and cannot be fetched from {url.split('/')[2]} ({exc}); copy the file to this machine "
-            f"and pass its path, or pass {Path(name).stem.removesuffix('u')}.yaml for an untrained model, or demo"
+            f"{otherwise}"
         ) from exc
     finally:
         partial.unlink(missing_ok=True)
@@ -152,6 +190,7 @@ def load_source(
         input_size=input_size,
         aspect=aspect,
         boxes_only=boxes_only,
+        words=told.words if told else None,
     )
 
 

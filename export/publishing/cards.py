@@ -53,6 +53,8 @@ def card_from_source(
         keypoint_skeleton=source.keypoints.skeleton if source.keypoints else (),
         device=device,
         untrained=source.untrained,
+        vocabulary=source.vocabulary,
+        left_out=source.left_out,
         tf32=variant.tf32,
         cuda_graphs=variant.cuda_graphs and device == "cuda",
         accelerator=variant.accelerator,

@@ -37,6 +37,7 @@ ERRORS: Mapping[str, str] = {
     "weights": "the weights {name} are not here; give them with --weights FILE",
     "other_weights": "{name} is not what {model} was made of; give those weights with --weights FILE",
     "no_torch": "{name} is no network in PyTorch that Ultralytics runs",
+    "words": "{name} was fused with words; as it lies there it finds other classes",
     "error": "{said}",
 }
 """The keys of a NotRun that an error can carry, and what the error says. said: the words of somebody else."""

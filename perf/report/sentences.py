@@ -27,6 +27,7 @@ _ERRORS_IN_CHINESE: Mapping[str, str] = {
     "weights": "此处没有权重 {name}，请用 --weights FILE 指定",
     "other_weights": "{name} 不是导出 {model} 所用的权重，请用 --weights FILE 指定",
     "no_torch": "{name} 不是 Ultralytics 能运行的 PyTorch 网络",
+    "words": "{name} 导出时融合了指定的词语；原文件检测的是其他类别",
     "error": "{said}",
 }
 

@@ -30,6 +30,18 @@ from photofinish.model_card import GIVEN_HEADS
     help="Class names for an .onnx file: a data.yaml, or a text file with one a line.",
 )
 @click.option("--boxes-only", is_flag=True, help="Serve the boxes of segmentation or pose weights, and nothing else.")
+@click.option("--classes", help='Words for open-vocabulary weights (YOLOE, YOLO-World): "helmet, forklift".')
+@click.option(
+    "--class-embeddings",
+    type=click.Path(path_type=Path),
+    help="Their embeddings: a .npz with names and embeddings [classes, 512].",
+)
+@click.option(
+    "--text-encoder",
+    type=click.Path(path_type=Path),
+    help="Or the file that makes them: mobileclip2_b.ts for YOLOE-26, mobileclip_blt.ts for YOLOE-v8 and -11. A name "
+    "of these that is no file here is fetched.",
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--gpus", default="all", show_default=True, help="GPUs that get instances: all, or e.g. 0,1.")
 @click.option(

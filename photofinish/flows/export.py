@@ -36,6 +36,9 @@ class ExportRequest:
     head: GivenHead | None
     names_file: Path | None
     boxes_only: bool
+    classes: str | None
+    class_embeddings: Path | None
+    text_encoder: Path | None
     device: str
     gpus: str
     targets: tuple[str, ...]
@@ -101,8 +104,12 @@ def stage(request: ExportRequest, names: tuple[str, ...]) -> tuple[StagedVariant
     """These variants, made where they are stale."""
     from photofinish.export.build import stage_variants
     from photofinish.export.loading.told import told_from_options
+    from photofinish.export.loading.weights import find_text_encoder
+    from photofinish.export.loading.words import words_from_options
     from photofinish.export.publishing.summary import gpus_from_text
 
+    encoder = find_text_encoder(request.text_encoder, on_progress=tell)
+    words = words_from_options(request.weights, request.classes, request.class_embeddings, encoder)
     return stage_variants(
         request.weights,
         variants_path=request.variants_file,
@@ -117,7 +124,12 @@ def stage(request: ExportRequest, names: tuple[str, ...]) -> tuple[StagedVariant
         calibration=request.calibration,
         kernels=request.kernels,
         told=told_from_options(
-            request.weights, request.head, request.names_file, request.data, boxes_only=request.boxes_only
+            request.weights,
+            request.head,
+            request.names_file,
+            request.data,
+            boxes_only=request.boxes_only,
+            words=words,
         ),
     )
 

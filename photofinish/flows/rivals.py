@@ -39,6 +39,8 @@ def weights_of(card: ModelCard, given: str | None) -> tuple[str, NotRun | None]:
 
     if Path(card.weights).suffix not in (".pt", ".yaml"):
         return "", NotRun(key="no_torch", values={"name": card.weights}, rung=PLAIN)
+    if card.vocabulary:
+        return "", NotRun(key="words", values={"name": card.weights}, rung=PLAIN)
     if given is None and card.weights.endswith(".yaml"):
         return card.weights, None
     for path in [Path(given).expanduser()] if given else places_of(card.weights):

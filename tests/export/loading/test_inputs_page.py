@@ -30,6 +30,8 @@ TESTED = {
         "test_served_keypoints:test_every_variant_finds_what_the_original_runtime_finds"
     ),
     "segmentation weights": "loading.test_families:test_the_boxes_of_a_segmentation_file_alone",
+    "YOLOE and YOLO-World": "loading.test_open_vocabulary:test_a_fused_head_answers_as_the_unfused_one",
+    "prompt-free YOLOE": "loading.test_open_vocabulary:test_prompt_free_weights_have_their_own_classes",
     "other tasks: turned boxes, classes, depth": "loading.test_ultralytics:test_another_task_is_refused",
     "torchvision classifiers": "test_build:test_a_torchvision_classifier_goes_the_same_way",
 }
