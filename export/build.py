@@ -94,7 +94,8 @@ def stage_variants(
     so an interrupted run leaves the earlier state. Variants that this machine cannot make are announced and left out;
     naming one makes that an error. gpus: which GPUs get instances, all when empty. calibration: folder of pictures
     for INT8. targets: GPU architectures that TensorRT engines are built for, the GPU at hand when empty.
-    told: what the user says about the weights; with words they are a model of another name. kernels: FP16 packages for the GPU at hand get kernels of ours.
+    told: what the user says about the weights; with words they are a model of another name. kernels: FP16 packages
+    for the GPU at hand get kernels of ours.
     """
     words = told.words if told else None
     found = with_words(find_weights(weights, model_name=model_name), words, model_name=model_name)

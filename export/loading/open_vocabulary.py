@@ -102,8 +102,8 @@ def _embeddings(
         vectors = _encoded(network, words.class_names, words.text_encoder, weights, notices)
         if vectors.shape != (1, len(words.class_names), width) or not bool(vectors.isfinite().all()):
             raise ExportError(
-                f"--text-encoder {words.text_encoder} makes embeddings of shape {tuple(vectors.shape)}, {weights} takes "
-                f"finite ones of (1, {len(words.class_names)}, {width}): pass {_encoder_of(network)}"
+                f"--text-encoder {words.text_encoder} makes embeddings of shape {tuple(vectors.shape)}, {weights} "
+                f"takes finite ones of (1, {len(words.class_names)}, {width}): pass {_encoder_of(network)}"
             )
         return list(words.class_names), vectors, words.text_encoder.name
     own = getattr(network, "txt_feats" if isinstance(network, WorldModel) else "pe", None)
@@ -119,7 +119,7 @@ def _embeddings(
 
 def _three_ways(network: Any) -> str:
     return (
-        f"pass --text-encoder {_encoder_of(network)} (fetched where it is no file here), or --class-embeddings FILE.npz, "
+        f"pass --text-encoder {_encoder_of(network)}, or --class-embeddings FILE.npz, "
         "or prompt-free weights (yoloe-…-pf.pt)"
     )
 
@@ -230,6 +230,6 @@ def _text_models() -> ModuleType:
         return importlib.import_module("ultralytics.nn.text_model")
     except ImportError as exc:
         raise ExportError(
-            f"--text-encoder needs CLIP's tokenizer ({reason_from_error(exc)}): `pip install git+https://github.com/ultralytics/CLIP.git`, "
-            "or pass --class-embeddings FILE.npz"
+            f"--text-encoder needs CLIP's tokenizer ({reason_from_error(exc)}): "
+            "`pip install git+https://github.com/ultralytics/CLIP.git`, or pass --class-embeddings FILE.npz"
         ) from exc

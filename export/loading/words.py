@@ -125,7 +125,7 @@ def _words_from_file(path: Path, chosen: tuple[str, ...] | None, given: str) -> 
     lengths = np.linalg.norm(vectors, axis=1)
     if zero := [name for name, length in zip(known, lengths, strict=True) if length < UNIT_TOLERANCE]:
         raise ConfigError(f"{where} has an embedding of zeros for {', '.join(zero[:5])}; write the file again")
-    notices = ()
+    notices: tuple[str, ...] = ()
     if np.abs(lengths - 1).max() > UNIT_TOLERANCE:
         notices = (f"{where}: embeddings were scaled to length 1, they had {lengths.min():.3g} to {lengths.max():.3g}",)
     class_names = known if chosen is None else chosen

@@ -12,6 +12,9 @@ import torch
 from ultralytics.nn.modules.block import BNContrastiveHead, ContrastiveHead
 from ultralytics.nn.tasks import WorldModel, YOLOEModel, YOLOESegModel
 
+from photofinish.export.graph.parity import frames_from_pictures, reference_picture_paths
+from photofinish.letterbox import images_nchw_from_frames
+
 NAMES = ("helmet", "forklift", "red car")
 
 
@@ -28,12 +31,12 @@ def untrained(description: str) -> Any:
         norm.train()
         norm.momentum = 1.0
     with torch.no_grad():
-        network(torch.rand(4, 3, 128, 128))
+        network(torch.from_numpy(images_nchw_from_frames(frames_from_pictures(reference_picture_paths(), (128, 128)))))
     network.eval()
     for layer in network.modules():
         if isinstance(layer, (BNContrastiveHead, ContrastiveHead)):
             layer.bias.data.fill_(-1.0)
-            layer.logit_scale.data.fill_(0.0 if isinstance(layer, BNContrastiveHead) else 3.0)
+            layer.logit_scale.data.fill_(-1.0 if isinstance(layer, BNContrastiveHead) else 3.0)
     return network
 
 

@@ -21,7 +21,6 @@ from tests.builders import build_card, build_frame
 from tests.export.conftest import CHECKOUT, SIZE, SaveOnnx, raw_yolo
 from tests.export.open_vocabulary import answers, random_vectors, save, save_embeddings, untrained
 
-
 YOLOE = "yoloe-11n-seg.yaml"
 
 

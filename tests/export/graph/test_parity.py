@@ -47,7 +47,7 @@ def test_a_lost_box_has_no_overlap_and_its_whole_confidence() -> None:
     parity = parity_from_rows(_rows((200, 200, 300, 300, 0.9, 2), (0, 0, 100, 100, 0.5, 2)), REFERENCE)
     assert parity.min_iou == 0.0
     assert parity.max_confidence_difference == pytest.approx(0.9)
-    assert parity_from_rows(_rows(), REFERENCE).min_iou == 0.0
+    assert parity_from_rows(np.zeros_like(REFERENCE), REFERENCE).min_iou == 0.0
 
 
 @pytest.mark.parametrize(
