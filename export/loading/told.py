@@ -8,7 +8,7 @@ from pathlib import Path
 from photofinish.errors import ConfigError
 from photofinish.export.loading.class_names import class_names_from_file
 from photofinish.export.loading.kinds import BOXES_ONLY
-from photofinish.export.loading.words import Words
+from photofinish.export.loading.vocabulary.words import GivenWords
 from photofinish.model_card import GivenHead
 
 
@@ -27,7 +27,7 @@ class Told:
     data_names: tuple[str, ...] = ()
     names_file: Path | None = None
     boxes_only: bool = False
-    words: Words | None = None
+    words: GivenWords | None = None
 
     @property
     def options(self) -> list[tuple[object, ...]]:
@@ -56,7 +56,7 @@ def told_from_options(
     data: Path | None,
     *,
     boxes_only: bool = False,
-    words: Words | None = None,
+    words: GivenWords | None = None,
 ) -> Told:
     """What `--head`, `--names`, `--data` and `--boxes-only` say; words: what the words' options say.
 

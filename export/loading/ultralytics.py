@@ -18,7 +18,7 @@ from photofinish.export.graph.frames_torch import WithVisibility
 from photofinish.export.graph.source import DEFAULT_INPUT_SIZE, ModelSource
 from photofinish.export.loading.class_names import names_by_number, names_of_classes
 from photofinish.export.loading.kinds import layout_from_shape, refuse_kind
-from photofinish.export.loading.words import Words
+from photofinish.export.loading.vocabulary.words import GivenWords
 from photofinish.keypoints.layout import POINT_WIDTH
 from photofinish.machine.scratch import scratch_folder
 from photofinish.variant import SQUARE, input_wh_from_aspect
@@ -36,7 +36,7 @@ from ultralytics.nn.modules.head import Pose26, Segment26, WorldDetect, v10Detec
 from ultralytics.nn.tasks import DetectionModel, PoseModel, guess_model_task, load_checkpoint, yaml_model_load
 from ultralytics.utils.tal import dist2bbox
 
-from photofinish.export.loading.open_vocabulary import Fused, fused_with_words, is_open_vocabulary
+from photofinish.export.loading.vocabulary.fusing import Fused, fused_with_words, is_open_vocabulary
 
 _UNREADABLE = (
     pickle.UnpicklingError,
@@ -111,7 +111,7 @@ def source_from_pt(
     input_size: int | None,
     aspect: str = SQUARE,
     boxes_only: bool = False,
-    words: Words | None = None,
+    words: GivenWords | None = None,
 ) -> ModelSource:
     """A trained detector or pose model from an Ultralytics checkpoint. aspect: of its input, see Variant.
 
@@ -199,7 +199,7 @@ def _source_from_network(
     aspect: str,
     untrained: bool,
     boxes_only: bool = False,
-    words: Words | None = None,
+    words: GivenWords | None = None,
 ) -> ModelSource:
     task = getattr(network, "task", "detect")
     fused: Fused | None = None

@@ -16,7 +16,7 @@ from typing import Literal
 from photofinish.errors import ExportError
 from photofinish.export.graph.source import ModelSource
 from photofinish.export.loading.told import Told
-from photofinish.export.loading.words import Words
+from photofinish.export.loading.vocabulary.words import GivenWords
 from photofinish.source_hash import sha256_from_file
 from photofinish.variant import SQUARE
 from photofinish.wheels import user_cache_dir
@@ -102,7 +102,7 @@ def find_weights(weights: str, *, model_name: str | None = None) -> WeightsFile:
     return WeightsFile(kind=kind, spec=str(path), model=model, sha256=sha256_from_file(path))
 
 
-def with_words(found: WeightsFile, words: Words | None, *, model_name: str | None = None) -> WeightsFile:
+def with_words(found: WeightsFile, words: GivenWords | None, *, model_name: str | None = None) -> WeightsFile:
     """The weights with their words: a model of its own name, unless the user named it, and of its own hash."""
     if words is None:
         return found

@@ -104,8 +104,8 @@ def stage(request: ExportRequest, names: tuple[str, ...]) -> tuple[StagedVariant
     """These variants, made where they are stale."""
     from photofinish.export.build import stage_variants
     from photofinish.export.loading.told import told_from_options
+    from photofinish.export.loading.vocabulary.words import words_from_options
     from photofinish.export.loading.weights import find_text_encoder
-    from photofinish.export.loading.words import words_from_options
     from photofinish.export.publishing.summary import gpus_from_text
 
     encoder = find_text_encoder(request.text_encoder, on_progress=tell)

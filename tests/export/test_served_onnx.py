@@ -12,7 +12,7 @@ import torch
 from photofinish.client.pipeline.opening import open_pipeline
 from photofinish.export.build import StagedVariant, stage_variants
 from photofinish.export.loading.told import Told
-from photofinish.export.loading.words import words_from_options
+from photofinish.export.loading.vocabulary.words import words_from_options
 from photofinish.export.publishing.publish import publish_variants
 from photofinish.heads import detections_from_output
 from photofinish.letterbox import images_nchw_from_frames, letterbox_from_image, letterboxed_from_image

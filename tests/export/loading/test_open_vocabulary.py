@@ -14,7 +14,7 @@ from ultralytics.nn.tasks import DetectionModel
 from photofinish.errors import ExportError
 from photofinish.export.graph.source import ModelSource
 from photofinish.export.loading.ultralytics import source_from_pt
-from photofinish.export.loading.words import Words, words_from_options
+from photofinish.export.loading.vocabulary.words import GivenWords, words_from_options
 from tests.export.open_vocabulary import NAMES, answers, random_vectors, save, save_embeddings, untrained
 
 IMAGES = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -33,11 +33,11 @@ def weights(yoloe: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("yoloe") / "yoloe-26n-seg.pt", yoloe)
 
 
-def load(path: Path, words: Words | None) -> ModelSource:
+def load(path: Path, words: GivenWords | None) -> ModelSource:
     return source_from_pt(path, model="toy", sha256="", input_size=64, words=words)
 
 
-def words_of(folder: Path, classes: str | None = None, **more: Any) -> Words:
+def words_of(folder: Path, classes: str | None = None, **more: Any) -> GivenWords:
     words = words_from_options("toy.pt", classes, save_embeddings(folder / "words.npz", **more), None)
     assert words is not None
     return words

@@ -8,8 +8,8 @@ import pytest
 
 from photofinish.errors import ConfigError, ExportError
 from photofinish.export.loading.told import Told
+from photofinish.export.loading.vocabulary.words import MAX_WORDS, class_names_from_text, words_from_options
 from photofinish.export.loading.weights import OFFICIAL_ENCODERS, WeightsFile, find_text_encoder, with_words
-from photofinish.export.loading.words import MAX_WORDS, class_names_from_text, words_from_options
 from tests.export.open_vocabulary import NAMES, random_vectors, save_embeddings
 
 

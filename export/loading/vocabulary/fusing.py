@@ -17,7 +17,7 @@ from ultralytics.nn.tasks import WorldModel
 
 from photofinish.errors import ExportError, reason_from_error
 from photofinish.export.loading.class_names import names_by_number
-from photofinish.export.loading.words import Words
+from photofinish.export.loading.vocabulary.words import GivenWords
 from photofinish.machine.scratch import scratch_folder
 
 ENCODERS: Mapping[str, str] = {
@@ -45,7 +45,7 @@ def is_open_vocabulary(network: Any) -> bool:
     return isinstance(network.model[-1], (YOLOEDetect, WorldDetect))
 
 
-def fused_with_words(network: Any, words: Words | None, weights: str) -> Fused:
+def fused_with_words(network: Any, words: GivenWords | None, weights: str) -> Fused:
     """The network, changed in place, with the classes of `words`, or with its own. FP32, in eval mode, on the CPU.
 
     Masks are left out. ExportError where there are no embeddings, or they do not fit.
@@ -80,7 +80,7 @@ def fused_with_words(network: Any, words: Words | None, weights: str) -> Fused:
 
 
 def _embeddings(
-    network: Any, words: Words | None, weights: str, notices: list[str]
+    network: Any, words: GivenWords | None, weights: str, notices: list[str]
 ) -> tuple[list[str], torch.Tensor, str]:
     """Class names, their embeddings [1, classes, width] and where these came from."""
     head = network.model[-1]
@@ -135,7 +135,7 @@ def _own_names(network: Any, weights: str) -> list[str]:
     return [names[number] for number in sorted(names)]
 
 
-def _rows_of(words: Words | None, names: list[str], weights: str, remedy: str = "") -> list[int]:
+def _rows_of(words: GivenWords | None, names: list[str], weights: str, remedy: str = "") -> list[int]:
     """The numbers of the chosen classes among the weights' own; all without words."""
     if words is None:
         return list(range(len(names)))
@@ -150,7 +150,7 @@ def _rows_of(words: Words | None, names: list[str], weights: str, remedy: str = 
     return [rows[name.casefold()] for name in words.class_names]
 
 
-def _refuse_embeddings(words: Words | None, weights: str) -> None:
+def _refuse_embeddings(words: GivenWords | None, weights: str) -> None:
     if words and (words.embeddings_file or words.text_encoder):
         flag = "--class-embeddings" if words.embeddings_file else "--text-encoder"
         raise ExportError(

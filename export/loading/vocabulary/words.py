@@ -26,7 +26,7 @@ _SHOWN_WORDS = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class GivenWords:
     """The classes that open-vocabulary weights get, by class number, and what their embeddings are made of.
 
     class_names: each once, none empty. vectors: (classes, width) float32 of unit length, from embeddings_file.
@@ -66,7 +66,7 @@ class Words:
 
 def words_from_options(
     weights: str, classes: str | None, embeddings_file: Path | None, text_encoder: Path | None
-) -> Words | None:
+) -> GivenWords | None:
     """What the three options say, None where none is given. ConfigError, in one line, where they say nothing usable.
 
     classes: names between commas; without them those of embeddings_file.
@@ -91,7 +91,7 @@ def words_from_options(
     if text_encoder and not text_encoder.is_file():
         raise ConfigError(f"--text-encoder {text_encoder} does not exist; pass the path of the file")
     made_of = sha256_from_file(text_encoder) if text_encoder else "the weights"
-    return Words(
+    return GivenWords(
         class_names=chosen, sha256=_hash(chosen, made_of), text_encoder=text_encoder, given_classes=classes or ""
     )
 
@@ -114,7 +114,7 @@ def _checked(names: Sequence[str], where: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _words_from_file(path: Path, chosen: tuple[str, ...] | None, given: str) -> Words:
+def _words_from_file(path: Path, chosen: tuple[str, ...] | None, given: str) -> GivenWords:
     names, vectors, made_for = _read(path)
     where = f"--class-embeddings {path}"
     known = _checked(names, where)
@@ -136,7 +136,7 @@ def _words_from_file(path: Path, chosen: tuple[str, ...] | None, given: str) -> 
             f"{' and more' if len(known) > 5 else ''}: take the names from there"
         )
     picked = (vectors / lengths[:, None])[[rows[name.casefold()] for name in class_names]]
-    return Words(
+    return GivenWords(
         class_names=class_names,
         sha256=_hash(class_names, hashlib.sha256(picked.tobytes()).hexdigest()),
         vectors=picked,
