@@ -55,6 +55,8 @@ class ModelCard:
     weights: file name of the weights; weights_sha256: their hash, with that of the words they were fused with.
     vocabulary: where the embeddings of its classes came from, "" for weights whose classes are fixed. left_out: what
     the weights find beside boxes and is not served, such as masks.
+    weights_changed: {} for weights as they were given; else what Photofinish made of which weights: `by` ("pruning"),
+    `from_model`, `from_weights`, `from_sha256`, and figures of what was done.
     published_ns: when the variant came into its repository, since the epoch; 0 where that is not known.
     """
 
@@ -86,6 +88,7 @@ class ModelCard:
     accuracy: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     engines: dict[str, Any] = field(default_factory=dict)
+    weights_changed: dict[str, Any] = field(default_factory=dict)
     published_ns: int = 0
     schema_version: int = CARD_SCHEMA_VERSION
 
@@ -107,6 +110,11 @@ class ModelCard:
     def has_boxes(self) -> bool:
         """Whether it finds boxes; a classifier does not."""
         return self.task in BOX_TASKS
+
+    @property
+    def unpruned_sha256(self) -> str:
+        """The hash of the weights that these were made from; "" where they are as they were given."""
+        return str(self.weights_changed.get("from_sha256", ""))
 
     @property
     def keypoint_layout(self) -> KeypointLayout | None:

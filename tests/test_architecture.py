@@ -46,7 +46,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "export": (
         ("demo", "graph", "kernels"),
         ("int8", "loading", "tensorrt"),
-        ("publishing", "recipes"),
+        ("publishing", "pruning", "recipes"),
         ("build", "rival_child"),
     ),
     "perf": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from photofinish.errors import ConfigError
 from photofinish.model_card import BOX_TASKS, ModelCard
@@ -16,6 +16,7 @@ class Network:
 
     weights_sha256: "" where nobody knows it, and then it has one variant. side: the longer one of the input in pixels;
     a variant without padding has that of its square. published_ns: when its last variant was exported, 0 if unknown.
+    unpruned_sha256: the weights that its own were pruned from, "" where they are as they were given.
     """
 
     model: str
@@ -25,11 +26,18 @@ class Network:
     side: int
     names: tuple[str, ...]
     published_ns: int
+    unpruned_sha256: str = ""
 
     @property
     def text(self) -> str:
-        """How a message names it: `best (best.pt, detect, 640 pixels)`."""
-        return f"{self.model} ({self.weights}, {self.task}, {self.side} pixels)"
+        """How a message names it: `best (best.pt, detect, 640 pixels)`; pruned weights are said to have changed."""
+        changed = ", weights changed" if self.unpruned_sha256 else ""
+        return f"{self.model} ({self.weights}, {self.task}, {self.side} pixels{changed})"
+
+    def is_pruned_from(self, other: Network) -> bool:
+        """Whether its weights were made from the other's, for the same task and size of input."""
+        same = (self.task, self.side) == (other.task, other.side)
+        return bool(self.unpruned_sha256) and self.unpruned_sha256 == other.weights_sha256 and same
 
 
 def networks_from_cards(cards: Mapping[str, ModelCard]) -> tuple[Network, ...]:
@@ -46,6 +54,7 @@ def networks_from_cards(cards: Mapping[str, ModelCard]) -> tuple[Network, ...]:
             side=side,
             names=tuple(names),
             published_ns=max(cards[name].published_ns for name in names),
+            unpruned_sha256=cards[names[0]].unpruned_sha256,
         )
         for (model, sha256, task, side), names in members.items()
     ]
@@ -60,6 +69,7 @@ def choose_network(
     named: Sequence[str] = (),
     task: str | None = None,
     for_pair: bool = False,
+    weights_changed: bool = False,
     on_notice: Callable[[str], None] = lambda line: None,
 ) -> tuple[str, ...]:
     """The variants of one network, in the order of `cards`.
@@ -69,8 +79,12 @@ def choose_network(
     Where these leave several, the one exported last, which on_notice is told; where that is not known, and where none
     fits, a ConfigError with what was found and the flag that chooses. for_pair: where it is not known, one that alone
     has a baseline and another variant is taken.
+    weights_changed: count what was pruned from a network to it, but for the pruned baseline; the one exception to one
+    network a run. ConfigError where nothing was pruned from any.
     """
     networks = networks_from_cards(cards)
+    if weights_changed:
+        networks = _with_pruned(networks, cards, where)
     fitting = [item for item in networks if task in (None, item.task) or (task == "detect" and item.task in BOX_TASKS)]
     if not fitting:
         found = ", ".join(item.text for item in networks) or "nothing"
@@ -104,6 +118,28 @@ def choose_network(
     return chosen.names
 
 
+def _with_pruned(networks: Sequence[Network], cards: Mapping[str, ModelCard], where: str) -> tuple[Network, ...]:
+    """Each network that others were pruned from, with their variants in it; the others are then no networks."""
+    joined = []
+    for network in networks:
+        pruned = [
+            name
+            for item in networks
+            if item.is_pruned_from(network)
+            for name in item.names
+            if cards[name].role != "baseline"
+        ]
+        if pruned:
+            names = tuple(name for name in cards if name in (*network.names, *pruned))
+            joined.append(replace(network, names=names))
+    if not joined:
+        raise ConfigError(
+            f"--weights-changed: {where} has no variants pruned from others of its own; export both: `photofinish "
+            "export --weights FILE.pt`, and the same with `--prune 0.3 --data data.yaml`"
+        )
+    return tuple(joined)
+
+
 def _remedy(fitting: Sequence[Network]) -> str:
     """What chooses among these: their names, unless they share one; variants by name where nobody knows weights."""
     if not any(item.weights_sha256 for item in fitting):
@@ -122,6 +158,11 @@ def _unknown_together(fitting: Sequence[Network], named: Sequence[str]) -> tuple
     if all(not item.weights_sha256 for item in meant) and len({(item.task, item.side) for item in meant}) == 1:
         return tuple(name for item in meant for name in item.names)
     listed = ", ".join(f"{', '.join(item.names)} of {item.text}" for item in meant)
+    if any(one.is_pruned_from(other) for one in meant for other in meant):
+        raise ConfigError(
+            f"{', '.join(named)} are not one network: {listed}; one was pruned from the other, so its weights changed: "
+            "pass --weights-changed to `photofinish perf` where they are to be compared all the same"
+        )
     raise ConfigError(
         f"{', '.join(named)} are not one network: {listed}; compare variants of one, chosen with --model, so that a "
         "difference in speed is not one between networks"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from photofinish.errors import ExportError
 from photofinish.keypoints.layout import KeypointLayout, row_width
@@ -30,7 +30,8 @@ class ModelSource:
     sorted_rows: a rows head that already comes best first. frames_contract: the ONNX already speaks our contract.
     keypoints: what the points at the end of each row are, None without. nms_iou: what its own runtime drops boxes by.
     vocabulary: where the classes' embeddings of open-vocabulary weights came from, "" for others. left_out: what the
-    weights find beside boxes and is not served, such as masks. notices: lines that the user must see.
+    weights find beside boxes and is not served, such as masks. weights_changed: as in ModelCard. notices: lines that
+    the user must see.
     """
 
     kind: WeightsKind
@@ -55,6 +56,7 @@ class ModelSource:
     vocabulary: str = ""
     left_out: str = ""
     notices: tuple[str, ...] = ()
+    weights_changed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def row_width(self) -> int:

@@ -38,7 +38,7 @@ from ultralytics.utils.tal import dist2bbox
 
 from photofinish.export.loading.vocabulary.fusing import Fused, fused_with_words, is_open_vocabulary
 
-_UNREADABLE = (
+UNREADABLE = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
     RuntimeError,
@@ -51,6 +51,10 @@ _UNREADABLE = (
     OSError,
 )
 """What torch and Ultralytics raise for a file that is not one of their checkpoints."""
+
+
+WEIGHTS_CHANGED = "photofinish_weights_changed"
+"""The attribute of a network in a .pt that says what Photofinish made of which weights, as in ModelCard."""
 
 
 class _OutputOnly(torch.nn.Module):
@@ -118,8 +122,8 @@ def source_from_pt(
     boxes_only: leave masks or points out. words: the classes of open-vocabulary weights.
     """
     try:
-        network = _loaded_network(path)
-    except _UNREADABLE as exc:
+        network = network_from_pt(path)
+    except UNREADABLE as exc:
         if _missing_module(exc).partition(".")[0] == "models":
             raise ExportError(
                 f"{path} is a checkpoint of the yolov5 or yolov7 repository, whose code it needs; make an ONNX file "
@@ -142,8 +146,8 @@ def source_from_pt(
     )
 
 
-def _loaded_network(path: Path) -> Any:
-    """The network of this very file.
+def network_from_pt(path: Path) -> Any:
+    """The network of this very file. Raises what torch and Ultralytics raise for a file that is not theirs.
 
     Ultralytics takes `yolov5nu.pt` where it is given `yolov5n.pt`, fetches what it does not find, and drops quotes from
     names: it is given a name of ours.
@@ -176,7 +180,7 @@ def source_from_yaml(
         description = yaml_model_load(weights)
         refuse_kind(weights, task := guess_model_task(description))
         network = (PoseModel if task == "pose" else DetectionModel)(description, verbose=False)
-    except _UNREADABLE as exc:
+    except UNREADABLE as exc:
         raise ExportError(
             f"{weights} is not a detector's description ({reason_from_error(exc)}); "
             "name one that Ultralytics ships, e.g. yolo26n.yaml"
@@ -243,7 +247,7 @@ def _source_from_network(
     head.format = "torchscript"
     head.max_det = MAX_ROWS
     stride = int(network.stride.max())
-    size = _checked_size(input_size or _trained_size(network) or DEFAULT_INPUT_SIZE, stride, weights)
+    size = _checked_size(input_size or trained_size(network) or DEFAULT_INPUT_SIZE, stride, weights)
     width, height = input_wh_from_aspect(size, aspect, stride=stride)
 
     def in_contract(made: torch.nn.Module) -> torch.nn.Module:
@@ -269,6 +273,7 @@ def _source_from_network(
         class_names=names_of_classes(names_by_number(network.names, weights, remedy="correct it"), int(head.nc)),
         keypoints=layout,
         untrained=untrained,
+        weights_changed=dict(getattr(network, WEIGHTS_CHANGED, {})),
         sorted_rows=nms_free,
         vocabulary=fused.vocabulary if fused else "",
         left_out=left_out,
@@ -278,7 +283,8 @@ def _source_from_network(
     )
 
 
-def _trained_size(network: Any) -> int | None:
+def trained_size(network: Any) -> int | None:
+    """The side of the pictures that a network was trained on, as its file tells; None where it does not."""
     arguments = getattr(network, "args", {})
     size = arguments.get("imgsz") if isinstance(arguments, dict) else getattr(arguments, "imgsz", None)
     return size if isinstance(size, int) else None

@@ -55,6 +55,7 @@ def card_from_source(
         untrained=source.untrained,
         vocabulary=source.vocabulary,
         left_out=source.left_out,
+        weights_changed=dict(source.weights_changed),
         tf32=variant.tf32,
         cuda_graphs=variant.cuda_graphs and device == "cuda",
         accelerator=variant.accelerator,

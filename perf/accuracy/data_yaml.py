@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -52,8 +52,11 @@ class DataDocument:
     notes: tuple[str, ...]
 
 
-def read_data_yaml(path: Path) -> DataDocument:
-    """The classes and pictures of the first of the splits val, test and train; ConfigError says what is wrong."""
+def read_data_yaml(path: Path, *, splits: Sequence[str] = SPLITS, remedy: str = "") -> DataDocument:
+    """The classes and pictures of the first of `splits`; ConfigError says what is wrong.
+
+    remedy: what to do where it has none of them. Label files are expected for the usual splits only.
+    """
     try:
         document = yaml.load(text_from_file(path, max_bytes=_MAX_BYTES), _Loader)
     except ConfigError as exc:
@@ -62,9 +65,10 @@ def read_data_yaml(path: Path) -> DataDocument:
         raise ConfigError(f"--data {path} cannot be read: {' '.join(str(exc).split())[:200]}") from exc
     if not isinstance(document, dict):
         raise ConfigError(f"--data {path} is not a data.yaml: expected the keys names and val")
-    split = next((name for name in SPLITS if document.get(name)), None)
+    split = next((name for name in splits if document.get(name)), None)
     if split is None:
-        raise ConfigError(f"--data {path} names no pictures: expected one of the keys {', '.join(SPLITS)}")
+        keys = f"the key {splits[0]}" if len(splits) == 1 else f"one of the keys {', '.join(splits)}"
+        raise ConfigError(f"--data {path} names no pictures: expected {keys}{remedy and f'; {remedy}'}")
     entries = document[split] if isinstance(document[split], list) else [document[split]]
     if not all(map(_is_scalar, entries)) or len(entries) > _MAX_ENTRIES:
         raise ConfigError(f"--data {path}: {split} must be a folder, a .txt list of pictures, or some of them")
@@ -74,7 +78,7 @@ def read_data_yaml(path: Path) -> DataDocument:
     if not unique and not places.missing:
         raise ConfigError(f"--data {path}: {split}: {', '.join(map(str, entries))[:200]} holds no pictures")
     pictures = tuple(LabelledPicture(image=image, labels=label_path(image)) for image in unique)
-    if pictures and not any(_exists(picture.labels.parent) for picture in pictures):
+    if pictures and splits == SPLITS and not any(_exists(picture.labels.parent) for picture in pictures):
         raise ConfigError(
             f"--data {path}: no label folder {pictures[0].labels.parent}; expected labels/ beside images/, with one "
             ".txt per picture"

@@ -34,12 +34,16 @@ Serve = Callable[[tuple[str, ...]], AbstractContextManager[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateCandidate:
-    """A staged variant before the gate. floor: the share of the baseline it must keep. directory: `<dir>/1/model.*`."""
+    """A staged variant before the gate. floor: the share of the baseline it must keep. directory: `<dir>/1/model.*`.
+
+    weights_changed: it was pruned from the baseline's weights, so it is another network: mAP alone decides.
+    """
 
     name: str
     floor: float
     card: ModelCard
     directory: Path
+    weights_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +217,8 @@ def misses_points(result: AccuracyResult, candidate: GateCandidate) -> bool:
 
 def confidence_limit(candidate: GateCandidate) -> float:
     """How far the variant's confidences may differ from the baseline's, on average."""
+    if candidate.weights_changed:
+        return 1.0
     # Without the baseline's grey bars the network sees another surrounding, which moves confidences at any precision.
     widest = max(MEAN_CONFIDENCE_ERRORS.values())
     return MEAN_CONFIDENCE_ERRORS.get(candidate.card.precision, widest) if candidate.card.is_square else widest
@@ -220,6 +226,8 @@ def confidence_limit(candidate: GateCandidate) -> float:
 
 def point_limit(candidate: GateCandidate) -> float:
     """How far the variant's keypoints may lie from the baseline's, on average, as a share of the box's diagonal."""
+    if candidate.weights_changed:
+        return 1.0
     widest = max(MEAN_POINT_ERRORS.values())
     return MEAN_POINT_ERRORS.get(candidate.card.precision, widest) if candidate.card.is_square else widest
 

@@ -67,7 +67,8 @@ def reasons_from_section(
         reasons.append(Reason(key="incomplete", section=section, values={"by": section.stopped_by}))
     elif not section.complete:
         reasons.append(Reason(key="cut_off", section=section))
-    others = [arm for arm in section.arms if not arm.is_of_same_network(section.arms[0])]
+    first = section.arms[0]
+    others = [arm for arm in section.arms if not (arm.is_of_same_network(first) or arm.is_pruned_from(first))]
     if others:
         named = dict.fromkeys(f"{arm.model} ({arm.weights})" for arm in (section.arms[0], others[0]))
         reasons.append(Reason(key="networks", section=section, values={"models": ", ".join(named)}))

@@ -78,11 +78,13 @@ def served_models(
     *,
     model: str | None = None,
     also: Sequence[str] = (),
+    weights_changed: bool = False,
     on_notice: Progress = lambda line: None,
 ) -> tuple[ServedModel, ...]:
     """The variants to measure, the baseline first: all of one network, the one called `model` or that exported last.
 
     names: only these of them, by full name or suffix. also: variants that must be of the same network.
+    weights_changed: with those that were pruned from it.
     Raises ConfigError where they are not, or where it is not clear which network is meant.
     """
     with TritonClient(url) as client:
@@ -95,7 +97,9 @@ def served_models(
             f"the server at {url} serves no model this client can use, found {found}; run `photofinish export`"
         )
     cards = {item.name: item.require_card() for item in usable}
-    network = choose_network(cards, where=url, model=model, named=(*names, *also), on_notice=on_notice)
+    network = choose_network(
+        cards, where=url, model=model, named=(*names, *also), weights_changed=weights_changed, on_notice=on_notice
+    )
     chosen = all_chosen_by_name(network, names, where=url)
     usable = [item for item in usable if item.name in chosen]
     return tuple(sorted(usable, key=lambda item: (item.require_card().role != "baseline", item.name)))
@@ -116,6 +120,7 @@ def arm_from_model(model: ServedModel, **changes: Any) -> Arm:
         tf32=card.tf32,
         weights=card.weights,
         weights_sha256=card.weights_sha256,
+        unpruned_sha256=card.unpruned_sha256,
         bytes_per_request=batch_size * input_bytes(model),
         input_wh=card.input_wh,
         accuracy=card.accuracy,

@@ -27,7 +27,8 @@ class Rung:
     """One step. wants: which model it runs; None takes the model of the rung before.
 
     only_cuda: the rung exists for a model on a GPU alone. reshapes: it runs the model of the rung before with a
-    rectangular input; every other rung runs square ones.
+    rectangular input; every other rung runs square ones. prunes: it runs that model with pruned weights; every other
+    rung runs the baseline's weights, but for those that keep the model of the rung before.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Rung:
     batch_size: int = 1
     only_cuda: bool = False
     reshapes: bool = False
+    prunes: bool = False
 
 
 RUNGS: tuple[Rung, ...] = (
@@ -94,6 +96,11 @@ RUNGS: tuple[Rung, ...] = (
         wants=lambda card: not card.is_square,
         reshapes=True,
     ),
+    Rung(
+        key="pruned",
+        wants=lambda card: bool(card.unpruned_sha256),
+        prunes=True,
+    ),
     Rung(key="pipelining", wants=None, in_flight=IN_FLIGHT),
     Rung(
         key="batching",
@@ -123,9 +130,12 @@ def ladder_setups(
 
     best: the model that was fastest here. Its rung is the last of those that change the engine, so that what comes
     after builds on it and not on a variant that is slower on this machine; where its input is rectangular, that is a
-    rung of its own after its square sibling's. Another model that would change two of engine, precision and CUDA graphs
-    at once is left out: nobody could say which of the two bought what.
+    rung of its own after its square sibling's; where its weights are pruned, after its unpruned sibling's.
+    Another model that would change two of engine, precision and CUDA graphs at once is left out: nobody could say
+    which of the two bought what.
     """
+    if best is not None and models and _is_pruned(best, models[0]):
+        best = next((model for model in models if _is_unpruned_sibling(model, best)), None)
     fastest = best
     if best is not None and not best.require_card().is_square:
         best = next((model for model in models if _is_square_sibling(model, best)), None)
@@ -183,6 +193,7 @@ def changes_between(before: Setup, after: Setup) -> tuple[Change, ...]:
         (_transport(before), _transport(after)),
         (str(before.in_flight), str(after.in_flight)),
         (str(before.batch_size), str(after.batch_size)),
+        (_weights(old), _weights(new)),
     )
     named = zip(NOUNS, pairs, strict=True)
     return tuple(Change(noun=noun, was=was, now=now) for noun, (was, now) in named if was != now)
@@ -199,6 +210,11 @@ def _input(card: ModelCard) -> str:
     return "{} × {}".format(*card.input_wh)
 
 
+def _weights(card: ModelCard) -> str:
+    """The model's name where its weights were pruned; as they were given they go by one name."""
+    return card.model if card.unpruned_sha256 else "given"
+
+
 def _graphs(card: ModelCard) -> str:
     return "on" if card.cuda_graphs and card.device == "cuda" else "off"
 
@@ -209,10 +225,13 @@ def _model_for(
     """The fastest model where it is of the rung's kind, else one that keeps the engine or the precision, else any."""
     if rung.wants is None:
         return setups[-1].model if setups else None
+    if rung.prunes:
+        return next((model for model in models if setups and _is_unpruned_sibling(setups[-1].model, model)), None)
     wanted = [
         model
         for model in models
         if rung.wants(model.require_card())
+        and not _is_pruned(model, models[0])
         and (rung.reshapes or model.require_card().is_square)
         and (not rung.reshapes or model is best or (setups and _is_square_sibling(setups[-1].model, model)))
     ]
@@ -220,6 +239,19 @@ def _model_for(
         return best if best in wanted else next(iter(wanted), None)
     before = setups[-1].model
     return min(wanted, key=lambda model: len(_changed_by(before, model)), default=None)
+
+
+def _is_pruned(model: ServedModel, first: ServedModel) -> bool:
+    """Whether its weights were pruned from those of the ladder's first model."""
+    sha256 = model.require_card().unpruned_sha256
+    return bool(sha256) and sha256 == first.require_card().weights_sha256
+
+
+def _is_unpruned_sibling(model: ServedModel, pruned: ServedModel) -> bool:
+    """Whether the second differs from the first in being pruned from its weights alone."""
+    one, other = model.require_card(), pruned.require_card()
+    facts = ("backend", "precision", "contract", "accelerator", "cuda_graphs", "input_wh")
+    return _is_pruned(pruned, model) and all(getattr(one, fact) == getattr(other, fact) for fact in facts)
 
 
 def _is_square_sibling(model: ServedModel, rectangular: ServedModel) -> bool:

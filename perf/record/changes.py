@@ -9,7 +9,17 @@ from typing import Any, Literal, get_args
 from photofinish.errors import PhotofinishError
 
 Noun = Literal[
-    "server", "contract", "engine", "precision", "input", "cuda_graphs", "client", "transport", "in_flight", "batch"
+    "server",
+    "contract",
+    "engine",
+    "precision",
+    "input",
+    "cuda_graphs",
+    "client",
+    "transport",
+    "in_flight",
+    "batch",
+    "weights",
 ]
 NOUNS: tuple[Noun, ...] = get_args(Noun)
 """What a rung can change."""

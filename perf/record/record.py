@@ -43,7 +43,7 @@ class Arm:
     differs from the rung before. span: "frame" when letterbox and decoding are inside, "request" when prepared tensors
     were sent, "engine" without a server. untrained: the weights are random, speed only. accuracy: the gate's figures,
     {} when not measured. input_wh: of the model in pixels, (0, 0) in older records. agreement: how far its boxes are
-    those of another arm, {} where nobody looked.
+    those of another arm, {} where nobody looked. unpruned_sha256: of the weights that its own were pruned from, or "".
     """
 
     key: str
@@ -65,6 +65,7 @@ class Arm:
     tf32: bool = False
     weights: str = ""
     weights_sha256: str = ""
+    unpruned_sha256: str = ""
     bytes_per_request: int = 0
     input_wh: tuple[int, int] = (0, 0)
     accuracy: dict[str, Any] = field(default_factory=dict)
@@ -74,6 +75,10 @@ class Arm:
         """Whether weights and size of input agree, as far as both are known: else a gain is one between networks."""
         pairs = ((self.weights_sha256, other.weights_sha256), (max(self.input_wh), max(other.input_wh)))
         return all(not one or not two or one == two for one, two in pairs)
+
+    def is_pruned_from(self, other: Arm) -> bool:
+        """Whether its weights were made from the other's: a gain then counts what went, and is said to."""
+        return bool(self.unpruned_sha256) and self.unpruned_sha256 == other.weights_sha256
 
     @property
     def name(self) -> str:

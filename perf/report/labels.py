@@ -185,6 +185,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "change_transport": ("transport", "传输"),
     "change_in_flight": ("in flight", "在途"),
     "change_batch": ("batch", "批大小"),
+    "change_weights": ("weights changed:", "权重已改变："),
     # rungs
     "rung_baseline": ("textbook", "教科书写法"),
     "rung_contract": ("frames contract", "帧契约"),
@@ -201,6 +202,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "rung_tensorrt": ("TensorRT FP16", "TensorRT FP16"),
     "rung_int8": ("INT8", "INT8"),
     "rung_rect": ("no padding", "不填充"),
+    "rung_pruned": ("pruned", "剪枝"),
     "rung_pipelining": ("{concurrency} in flight", "{concurrency} 个在途请求"),
     "rung_batching": ("batches of {batch}", "{batch} 帧一批"),
     "rung_cuda_shm": ("CUDA shared memory", "CUDA 共享内存"),

@@ -157,6 +157,8 @@ def method_notes(findings: Findings, say: Words) -> list[str]:
         notes.append(say("note_accuracy", kind=say.named("frames", str(measured.get("kind", "?"))), dataset=dataset))
     if any(arm.untrained for arm in arms):
         notes.append(say("note_untrained"))
+    if pruned := sorted({arm.model for arm in arms if any(arm.is_pruned_from(other) for other in arms)}):
+        notes.append(say("note_weights_changed", models=", ".join(pruned)))
     if any(arm.tf32 for arm in arms if arm.role == "baseline"):
         notes.append(say("note_tf32"))
     elif any(arm.precision == "fp32" and arm.device == "cuda" for arm in arms):

@@ -72,6 +72,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "a variant with a rectangular input beside the square one of the rung before",
         "与上一级方形输入变体对应的矩形输入变体",
     ),
+    "needs_pruned": (
+        "a variant pruned from the weights of the rung before (`photofinish export --prune`, then --weights-changed)",
+        "由上一级权重剪枝得到的变体（先 `photofinish export --prune`，再加 --weights-changed）",
+    ),
     # what a data set is called
     "dataset_synthetic": ("synthetic camera, {frames} frames", "合成摄像头 {frames} 帧"),
     "dataset_frames": ("{dataset}, {frames} frames", "{dataset}，{frames} 帧"),
@@ -195,6 +199,11 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "note_untrained": (
         "The weights are untrained: speed only, boxes mean nothing.",
         "权重未经训练：只看速度，检测框没有意义。",
+    ),
+    "note_weights_changed": (
+        "Weights changed: {models} was pruned, a smaller network than the others; part of its gain is what it no "
+        "longer computes, so read it beside its accuracy.",
+        "权重已改变：{models} 经过剪枝，是比其他各方更小的网络；其部分收益来自不再计算的内容，请结合精度一起看。",
     ),
     "note_accuracy": (
         "Accuracy: {kind}, {dataset}, measured by the gate at export.",

@@ -75,6 +75,33 @@ from photofinish.model_card import GIVEN_HEADS
 )
 @click.option("--best", is_flag=True, help="Measure what was published and name the variant with the most FPS.")
 @click.option("--p95-ms", type=click.FloatRange(min=0, min_open=True), help="The P95 that --best has to keep.")
+@click.option(
+    "--prune",
+    type=float,
+    metavar="SHARE",
+    help="Make the network smaller first: take this share of each layer's channels out, e.g. 0.3, and fine-tune what "
+    "is left on the train pictures of --data. The weights change, so the model gets a name of its own.",
+)
+@click.option(
+    "--prune-pictures",
+    type=click.Path(path_type=Path),
+    help="A folder of pictures to fine-tune on instead; no labels are needed.",
+)
+@click.option("--prune-epochs", type=click.IntRange(min=1), default=30, show_default=True, help="Epochs at most.")
+@click.option(
+    "--prune-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=20.0,
+    show_default=True,
+    help="Minutes of fine-tuning at most.",
+)
+@click.option(
+    "--prune-floor",
+    type=click.FloatRange(0, 1),
+    default=0.95,
+    show_default=True,
+    help="Share of the unpruned baseline's mAP50-95 to keep, times a variant's own floor.",
+)
 def export(**options: Any) -> None:
     """Make, check and publish the variants of a model.
 

@@ -61,6 +61,11 @@ def bench_options(command: Command) -> Command:
                 "--variant", "names", multiple=True, help="Only this variant (name or suffix); may be repeated."
             ),
             model_option,
+            click.option(
+                "--weights-changed",
+                is_flag=True,
+                help="Compare with what was pruned from the model too: their weights changed, and so do the boxes.",
+            ),
             click.option("--source", default="synthetic", show_default=True, help="Where the frames come from."),
             transport_option("How pictures reach the server."),
             click.option(

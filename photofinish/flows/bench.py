@@ -42,12 +42,13 @@ def open_bench(
     model: str | None,
     source: str,
     also: tuple[str, ...] = (),
+    weights_changed: bool = False,
     take_frames: Callable[[str], tuple[Frame, ...]] | None = None,
 ) -> Iterator[Bench]:
     """The bench on a server of our own or the given one; a server of our own is stopped afterwards.
 
-    names, model, also: which variants are measured, as `served_models` says. take_frames: which frames of the source;
-    None for those of every measurement.
+    names, model, also, weights_changed: which variants are measured, as `served_models` says.
+    take_frames: which frames of the source; None for those of every measurement.
     """
     from photofinish.machine.gpu import bytes_in_use, load_nvml
     from photofinish.perf.measure.bench import Bench, frames_from_source, served_models
@@ -61,7 +62,7 @@ def open_bench(
         watcher = Watcher(metrics_url=metrics, nvml=nvml if is_loopback(url) else None)
         yield Bench(
             url=url,
-            models=served_models(url, names, model=model, also=also, on_notice=tell),
+            models=served_models(url, names, model=model, also=also, weights_changed=weights_changed, on_notice=tell),
             frames=take(source),
             source=source,
             server={"kind": "external", "version": server_version(url)},
@@ -72,13 +73,15 @@ def open_bench(
 
     frames = take(source)
     idle_bytes = bytes_in_use(nvml)
-    held = models_named(repository, names, model=model, also=also)
+    held = models_named(repository, names, model=model, also=also, weights_changed=weights_changed)
     with EmbeddedServer(repository, models=held, on_progress=tell) as server:
         at = server.endpoint
         yield Bench(
             url=at.grpc_url,
             http_url=at.http_url,
-            models=served_models(at.grpc_url, names, model=model, also=also, on_notice=tell),
+            models=served_models(
+                at.grpc_url, names, model=model, also=also, weights_changed=weights_changed, on_notice=tell
+            ),
             frames=frames,
             source=source,
             server={"kind": at.kind, "version": at.version},
@@ -87,7 +90,12 @@ def open_bench(
 
 
 def models_named(
-    repository: Path, names: tuple[str, ...], *, model: str | None = None, also: tuple[str, ...] = ()
+    repository: Path,
+    names: tuple[str, ...],
+    *,
+    model: str | None = None,
+    also: tuple[str, ...] = (),
+    weights_changed: bool = False,
 ) -> tuple[str, ...]:
     """The variants of a repository that are measured, so that no other one is loaded; () for all of them.
 
@@ -98,7 +106,14 @@ def models_named(
     if not cards or any(not names_meant(cards, name) and names_meant(others, name) for name in (*names, *also)):
         held = (*cards, *others)
         return all_chosen_by_name(held, (*names, *also), where=str(repository)) if names else ()
-    network = choose_network(cards, where=str(repository), model=model, named=(*names, *also), on_notice=tell)
+    network = choose_network(
+        cards,
+        where=str(repository),
+        model=model,
+        named=(*names, *also),
+        weights_changed=weights_changed,
+        on_notice=tell,
+    )
     wanted = (*names, *also) if names else ()
     return all_chosen_by_name(network, wanted, where=str(repository))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,11 @@ from photofinish.flows.gate import (
     gate_and_publish,
     tell_places,
 )
+from photofinish.flows.pruning import PruneOptions, check_prune_options, prune_weights, pruned_line
 from photofinish.variant import default_variants_path, variants_from_toml
 
 if TYPE_CHECKING:
+    from photofinish.export.loading.weights import WeightsFile
     from photofinish.export.publishing.staging import StagedVariant
     from photofinish.model_card import GivenHead
     from photofinish.perf.accuracy.gate import GateReport
@@ -56,6 +58,24 @@ class ExportRequest:
     gate_frames: int | None
     best: bool
     p95_ms: float | None
+    prune: float | None = None
+    prune_pictures: Path | None = None
+    prune_epochs: int = 30
+    prune_minutes: float = 20.0
+    prune_floor: float = 0.95
+
+    @property
+    def prune_options(self) -> PruneOptions | None:
+        """How to make the weights smaller; None to leave them as they are."""
+        if self.prune is None:
+            return None
+        return PruneOptions(
+            ratio=self.prune,
+            pictures=self.prune_pictures,
+            epochs=self.prune_epochs,
+            minutes=self.prune_minutes,
+            floor=self.prune_floor,
+        )
 
     @property
     def variants_file(self) -> Path:
@@ -71,6 +91,7 @@ class ExportRequest:
             size=self.gate_frames,
             calibration=self.calibration,
             accept_undecided=self.accept_undecided,
+            pruned_floor=self.prune_floor,
         )
 
 
@@ -83,21 +104,44 @@ def run_export(request: ExportRequest) -> None:
     from photofinish.export.publishing.summary import table_from_staged
 
     check_best_options(request.best, request.p95_ms, request.gate)
+    options, unpruned = request.prune_options, request
+    found = check_prune_options(options, request.weights, request.data, gate=request.gate) if options else None
     if request.gate:
         check_gate_frames(request.gate_options)
     tell_places(request.staging, request.repository, tell)
     with alone_in(request.staging, tell):
+        if options and found and request.data:
+            request = _with_pruned_weights(request, options, found, request.data)
         staged = stage(request, request.names)
         if not request.gate:
             publish_variants(staged, request.repository, on_progress=tell)
             tell(f"published to {request.repository}, accuracy not measured")
             click.echo(table_from_staged(staged))
             return
-        baseline = baseline_of(staged, request)
+        baseline = baseline_of(stage(unpruned, (baseline_suffix(request),)) if options else staged, unpruned)
         outcome = gate_and_publish(staged, baseline, request.repository, request.gate_options, on_progress=tell)
     tell(f"published to {request.repository}")
     click.echo(table_from_staged(staged))
+    if options:
+        tell(pruned_line(staged[0].card, unpruned.weights))
     finish_export(request, staged, outcome)
+
+
+def _with_pruned_weights(
+    request: ExportRequest, options: PruneOptions, found: WeightsFile, data: Path
+) -> ExportRequest:
+    """The same export of the pruned weights, under a name of their own."""
+    named = replace(found, model=request.model_name.lower()) if request.model_name else found
+    made = prune_weights(
+        options,
+        named,
+        data=data,
+        device=request.device,
+        input_size=request.input_size,
+        staging=request.staging,
+        on_progress=tell,
+    )
+    return replace(request, weights=made.spec, model_name=made.model)
 
 
 def stage(request: ExportRequest, names: tuple[str, ...]) -> tuple[StagedVariant, ...]:
@@ -151,10 +195,14 @@ def baseline_of(staged: tuple[StagedVariant, ...], request: ExportRequest) -> St
     chosen = next((item for item in staged if item.variant.role == "baseline"), None)
     if chosen:
         return chosen
-    kind = "onnx" if staged[0].card.weights.endswith(".onnx") else "torch"
-    known = variants_from_toml(request.variants_file, model=staged[0].variant.model)
-    suffix = next(item.suffix for item in known if item.role == "baseline" and kind in item.sources)
-    return stage(request, (suffix,))[0]
+    return stage(request, (baseline_suffix(request, staged[0].card.weights),))[0]
+
+
+def baseline_suffix(request: ExportRequest, weights: str = "") -> str:
+    """Which variant is the baseline of such weights, .onnx or PyTorch's."""
+    kind = "onnx" if weights.endswith(".onnx") else "torch"
+    known = variants_from_toml(request.variants_file, model="any")
+    return next(item.suffix for item in known if item.role == "baseline" and kind in item.sources)
 
 
 def finish_export(request: ExportRequest, staged: tuple[StagedVariant, ...], outcome: GateOutcome) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from photofinish.errors import AccuracyGateError, ConfigError, ServerError
 from photofinish.machine.lock import locked
-from photofinish.machine.scratch import remove, remove_stale
+from photofinish.machine.scratch import remove, remove_stale, scratch_folder
 
 if TYPE_CHECKING:
     from photofinish.export.publishing.staging import StagedVariant
@@ -33,6 +33,7 @@ class GateOptions:
 
     size: number of frames; None takes all labelled pictures, else DEFAULT_FRAMES. calibration: the folder that INT8 is
     calibrated on, whose pictures the gate must not look at. accept_undecided: publish what nothing was decided on.
+    pruned_floor: what pruned weights must keep of the unpruned baseline, times the variant's own floor.
     """
 
     data: Path | None = None
@@ -41,6 +42,7 @@ class GateOptions:
     work: Path = WORK
     calibration: Path | None = None
     accept_undecided: bool = False
+    pruned_floor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +105,7 @@ def gate_and_publish(
     else:
         dataset = dataset_from_options(options, baseline.card)
         staged = [item for item in staged if item.card.is_square or fits_frames(item, dataset, on_progress)]
-        report = _measure(staged, baseline, dataset, options.work, on_progress)
+        report = _measure(staged, baseline, dataset, options, on_progress)
     verdicts = {verdict.name: verdict for verdict in report.verdicts} if report else {}
     passed, refused = [], []
     for item in staged:
@@ -178,7 +180,7 @@ def _measure(
     staged: Sequence[StagedVariant],
     baseline: StagedVariant,
     dataset: Dataset,
-    work: Path,
+    options: GateOptions,
     on_progress: Callable[[str], None],
 ) -> GateReport | None:
     from photofinish.perf.accuracy.gate import GateCandidate, gate_variants
@@ -189,11 +191,12 @@ def _measure(
     if len(measurable) < 2:
         on_progress("accuracy was not measured: there is nothing to compare with the baseline")
         return None
-    staging = baseline.directory.parent
+    work = options.work
 
     @contextmanager
     def serve(names: tuple[str, ...]) -> Iterator[str]:
         with ExitStack() as stack:
+            staging = stack.enter_context(_one_repository(measurable))
             try:
                 server = stack.enter_context(EmbeddedServer(staging, models=names, on_progress=on_progress))
             except ServerError as exc:
@@ -203,9 +206,14 @@ def _measure(
             on_progress(f"measuring the accuracy of {', '.join(names)} on {dataset.title}")
             yield server.endpoint.grpc_url
 
+    given = baseline.card.weights_sha256
     candidates = [
         GateCandidate(
-            name=item.variant.name, floor=item.variant.min_map_share, card=item.card, directory=item.directory
+            name=item.variant.name,
+            floor=item.variant.min_map_share * (options.pruned_floor if item.card.unpruned_sha256 == given else 1.0),
+            card=item.card,
+            directory=item.directory,
+            weights_changed=item.card.unpruned_sha256 == given,
         )
         for item in measurable
     ]
@@ -218,10 +226,23 @@ def _measure(
             cache=work / "gate" / "cache",
             on_frame=on_frame,
         )
-    path = work / "gate" / f"{baseline.card.model}.json"
+    path = work / "gate" / f"{measurable[-1].card.model}.json"
     path.write_text(json.dumps(document_from_report(report, candidates), indent=1) + "\n", encoding="utf-8")
     on_progress(f"accuracy report: {path}")
     return report
+
+
+@contextmanager
+def _one_repository(items: Sequence[StagedVariant]) -> Iterator[Path]:
+    """A folder that has them all: the staging folder of their model, of two models one of links."""
+    parents = {item.directory.parent for item in items}
+    if len(parents) == 1:
+        yield parents.pop()
+        return
+    with scratch_folder() as folder:
+        for item in items:
+            (folder / item.variant.name).symlink_to(item.directory.resolve())
+        yield folder
 
 
 def fits_frames(item: StagedVariant, dataset: Dataset, on_progress: Callable[[str], None]) -> bool:
