@@ -91,3 +91,25 @@ def test_models_of_unknown_weights_are_compared_only_where_both_are_named() -> N
         choose_network(foreign, where="here")
     with pytest.raises(ConfigError, match="not one network"):
         choose_network(foreign | cards(), where="here", named=["pt", "demo_onnx_fp32"])
+
+
+def pruned() -> dict[str, ModelCard]:
+    """The demo detector, and what was pruned from it."""
+    made = {"model": "demo-pruned30", "weights": "p.pt", "weights_sha256": "cc" * 32, "published_ns": 9}
+    made["weights_changed"] = {"by": "pruning", "from_sha256": DEMO, "from_model": "demo"}
+    own = {name: card for name, card in cards().items() if card.model == "demo"}
+    for suffix, role in (("onnx_fp32", "optimised"), ("torch_fp32_tensor", "baseline")):
+        name = f"demo-pruned30_{suffix}"
+        own[name] = build_card(variant=name, role=role, **made)
+    return own
+
+
+def test_pruned_weights_are_another_network_unless_it_is_said_that_they_changed() -> None:
+    both = ["demo_torch_fp32_tensor", "demo-pruned30_onnx_fp32"]
+    with pytest.raises(ConfigError, match=r"are not one network: .*, weights changed\).*; one was pruned.*--weights-"):
+        choose_network(pruned(), where="here", named=both)
+    assert choose_network(pruned(), where="here") == ("demo-pruned30_onnx_fp32", "demo-pruned30_torch_fp32_tensor")
+    chosen = choose_network(pruned(), where="here", named=both, weights_changed=True)
+    assert chosen == (*DETECTORS, "demo-pruned30_onnx_fp32"), "one baseline: the unpruned one"
+    with pytest.raises(ConfigError, match="--weights-changed: here has no variants pruned from others"):
+        choose_network(cards(), where="here", weights_changed=True)

@@ -73,7 +73,7 @@ def test_all_rungs_change_one_thing_each_on_a_cpu() -> None:
         "batch 1 → 8",
     ]
     assert [ENGLISH.subject(item) for item in not_run] == [
-        "OpenVINO", "CUDA graphs", "AOTInductor FP16", "TensorRT FP16", "no padding", "CUDA shared memory",
+        "OpenVINO", "CUDA graphs", "AOTInductor FP16", "TensorRT FP16", "no padding", "pruned", "CUDA shared memory",
     ]  # fmt: skip
     assert "needs an openvino FP32 variant" in ENGLISH.why(not_run[0])
 
@@ -233,3 +233,30 @@ def test_a_rung_is_told_by_what_really_ran(tmp_path: Path, monkeypatch: pytest.M
     reasons = {ENGLISH.subject(item): ENGLISH.why(item) for item in ladder.not_run}
     assert reasons["reused requests"] == "no answer in {5} s"
     assert reasons["requests over HTTP"].startswith("the server's HTTP endpoint is not on the port")
+
+
+def test_pruned_weights_are_a_rung_of_their_own_that_says_so() -> None:
+    changed = {"by": "pruning", "from_sha256": "0" * 64}
+    pruned = {
+        precision: _model(
+            f"toy-pruned30_onnx_{precision}",
+            model="toy-pruned30",
+            precision=precision,
+            weights_sha256="1" * 64,
+            weights_changed=changed,
+        )
+        for precision in ("fp32", "int8")
+    }
+    models = (BASELINE, TORCH, ONNX, INT8, *pruned.values())
+    for best in (None, INT8, pruned["int8"]):
+        setups, _ = ladder_setups(models, best)
+        keys = [setup.key for setup in setups]
+        assert keys[-4:] == ["int8", "pruned", "pipelining", "batching"]
+        assert [setup.model.name for setup in setups if setup.model in pruned.values()] == [pruned["int8"].name] * 3
+        assert _changed(setups)["pruned"] == "weights changed: given → toy-pruned30"
+    setups, not_run = ladder_setups((BASELINE, TORCH, ONNX, INT8))
+    assert any("photofinish export --prune" in ENGLISH.why(item) for item in not_run)
+    other = {**changed, "from_sha256": "2" * 64}
+    alone = [replace(model, card=replace(model.require_card(), weights_changed=other)) for model in (BASELINE, ONNX)]
+    setups, _ = ladder_setups(alone)
+    assert [setup.key for setup in setups][:2] == ["baseline", "engine"], "a pruned family is measured like any other"

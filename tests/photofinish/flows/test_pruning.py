@@ -1,0 +1,109 @@
+"""`export --prune`: what it refuses before any work, what it teaches with, and what the gate compares with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from photofinish.errors import ConfigError
+from photofinish.export.publishing.staging import StagedVariant
+from photofinish.flows import export as flow
+from photofinish.flows.export import ExportRequest, run_export
+from photofinish.flows.gate import GateOptions, GateOutcome
+from photofinish.flows.pruning import PruneOptions, check_prune_options, pictures_to_learn_from
+from photofinish.perf.accuracy.gate import GateCandidate, confidence_limit, point_limit
+from photofinish.variant import default_variants_path
+from tests.builders import build_card
+from tests.export.pruning.conftest import small_data, small_weights
+
+__all__ = ["small_data", "small_weights"]
+OPTIONS = PruneOptions(ratio=0.3, pictures=None, epochs=1, minutes=1, floor=0.9)
+
+
+def test_it_needs_pictures_and_the_gate(small_weights: Path, small_data: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--prune needs --data with a data\.yaml of your pictures"):
+        check_prune_options(OPTIONS, str(small_weights), None, gate=True)
+    with pytest.raises(ConfigError, match="--prune and --no-gate were both given"):
+        check_prune_options(OPTIONS, str(small_weights), small_data, gate=False)
+
+
+def test_the_gate_judges_by_no_picture_that_taught(small_data: Path, tmp_path: Path) -> None:
+    assert len(pictures_to_learn_from(OPTIONS, small_data)) == 8
+    images = small_data.parent / "images"
+    for folder, said in (
+        (images, "share 2 pictures, such as .*judged by what they learned from; pass --prune-pictures"),
+        (tmp_path, "holds 0 pictures, expected at least 2"),
+        (tmp_path / "none", "is not a folder"),
+    ):
+        options = PruneOptions(ratio=0.3, pictures=folder, epochs=1, minutes=1, floor=0.9)
+        with pytest.raises(ConfigError, match=said):
+            pictures_to_learn_from(options, small_data)
+    without = small_data.with_name("without.yaml")
+    without.write_text("val: images/val\nnames: [car, bus]\n")
+    with pytest.raises(ConfigError, match="expected the key train; pass --prune-pictures FOLDER"):
+        pictures_to_learn_from(OPTIONS, without)
+
+
+def test_the_gate_compares_the_pruned_family_with_the_unpruned_baseline(
+    small_weights: Path, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def gate(
+        staged: Sequence[StagedVariant], baseline: StagedVariant, repository: Path, options: GateOptions, **_: Any
+    ) -> GateOutcome:
+        seen.update(staged=staged, baseline=baseline, options=options)
+        return GateOutcome(published=tuple(item.variant.name for item in staged), report=None)
+
+    monkeypatch.setattr(flow, "gate_and_publish", gate)
+    run_export(_request(small_weights, small_data, tmp_path))
+    (staged,), baseline = seen["staged"], seen["baseline"]
+    assert (staged.variant.name, baseline.variant.name) == ("small-pruned30_onnx_fp32", "small_torch_fp32_tensor")
+    assert staged.card.weights_changed["by"] == "pruning"
+    assert staged.card.unpruned_sha256 == baseline.card.weights_sha256 != staged.card.weights_sha256
+    assert not baseline.card.weights_changed
+    assert seen["options"].pruned_floor == 0.9
+    told = capsys.readouterr().err
+    assert "small-pruned30: weights changed: " in told
+    assert "`photofinish perf ladder --model small --weights-changed` compares them" in told
+
+
+def test_of_another_network_map_alone_decides(tmp_path: Path) -> None:
+    values = {"name": "toy", "floor": 0.9, "card": build_card(), "directory": tmp_path}
+    given, changed = (GateCandidate(weights_changed=item, **values) for item in (False, True))
+    assert (confidence_limit(given), confidence_limit(changed)) == (0.01, 1.0)
+    assert (point_limit(given), point_limit(changed)) == (0.01, 1.0)
+
+
+def _request(weights: Path, data: Path, folder: Path) -> ExportRequest:
+    return ExportRequest(
+        weights=str(weights),
+        names=("onnx_fp32",),
+        head=None,
+        names_file=None,
+        boxes_only=False,
+        device="cpu",
+        gpus="all",
+        targets=(),
+        input_size=None,
+        calibration=None,
+        model_name=None,
+        repository=folder / "model_repository",
+        staging=folder / "staging",
+        variants_path=default_variants_path(),
+        data=data,
+        frames=None,
+        gate=True,
+        kernels=False,
+        accept_undecided=False,
+        gate_frames=None,
+        best=False,
+        p95_ms=None,
+        prune=0.3,
+        prune_epochs=1,
+        prune_minutes=1.0,
+        prune_floor=0.9,
+    )
