@@ -259,4 +259,4 @@ def test_pruned_weights_are_a_rung_of_their_own_that_says_so() -> None:
     other = {**changed, "from_sha256": "2" * 64}
     alone = [replace(model, card=replace(model.require_card(), weights_changed=other)) for model in (BASELINE, ONNX)]
     setups, _ = ladder_setups(alone)
-    assert [setup.key for setup in setups][:2] == ["baseline", "engine"], "a pruned family is measured like any other"
+    assert [setup.key for setup in setups][:2] == ["baseline", "client"], "a pruned family is measured like any other"
