@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from photofinish.synthetic.camera import SyntheticCamera
+
 DESCRIPTION: dict[str, Any] = {
     "nc": 2,
     "end2end": True,
@@ -61,3 +63,13 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "data.yaml"
     path.write_text("train: images/train\nval: images/val\nnames: [car, bus]\n")
     return path
+
+
+@pytest.fixture(scope="session")
+def street_pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    """Eight pictures of the synthetic camera."""
+    folder, camera = tmp_path_factory.mktemp("street"), SyntheticCamera(seed=5)
+    paths = tuple(folder / f"{index}.png" for index in range(8))
+    for index, path in enumerate(paths):
+        cv2.imwrite(str(path), cv2.resize(camera.frame(40 * index).image_hwc_bgr, (320, 180)))
+    return paths

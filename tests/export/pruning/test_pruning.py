@@ -19,6 +19,7 @@ from photofinish.export.pruning.halves import Halves
 from photofinish.export.pruning.request import FOLDER, PruneRequest, check_prunable, pruned_name
 from photofinish.export.pruning.structure import keep_served_head, outputs_from_network, prune_channels
 
+DEMO_WEIGHTS = Path(__file__).parents[3] / "export" / "weights" / "demo_traffic.pt"
 IMAGES = torch.linspace(0, 1, 2 * 3 * 64 * 64).reshape(2, 3, 64, 64)
 
 
@@ -60,26 +61,22 @@ def test_channels_go_and_the_answers_keep_their_shape(network: Any) -> None:
     assert attention.cv1.conv.out_channels == 128, "attention keeps its channels"
 
 
-def test_the_unpruned_answers_are_approached(network: Any, small_data: Path) -> None:
-    teacher = copy.deepcopy(network)
-    _, kept = prune_channels(network, 0.3, weights="small.pt")
-    plan = TeachingPlan(
-        pictures=sorted((small_data.parent / "images" / "train").iterdir()),
-        input_size=64,
-        epochs=15,
-        minutes=5,
-        batch_size=4,
-    )
+def test_the_unpruned_answers_are_approached(street_pictures: tuple[Path, ...]) -> None:
+    student = network_from_pt(DEMO_WEIGHTS).float().eval()
+    keep_served_head(student, DEMO_WEIGHTS.name)
+    teacher = copy.deepcopy(student)
+    _, kept = prune_channels(student, 0.3, weights=DEMO_WEIGHTS.name)
+    plan = TeachingPlan(pictures=street_pictures, input_size=128, epochs=8, minutes=5, batch_size=4)
     told: list[str] = []
-    figures = teach(network, teacher, kept, plan, on_progress=told.append)
-    assert figures.distance < 0.7 * figures.distance_before
-    assert (figures.steps, figures.pictures) == (30, 8)
-    assert told[0].startswith("pruning: learning from 8 pictures, at most 15 epochs and 5 min")
+    figures = teach(student, teacher, kept, plan, on_progress=told.append)
+    assert figures.distance < 0.9 * figures.distance_before, "sixteen steps on eight pictures bring it nearer"
+    assert (figures.steps, figures.pictures) == (16, 8)
+    assert told[0].startswith("pruning: learning from 8 pictures, at most 8 epochs and 5 min")
     assert "distance to the unpruned answers" in told[-1]
     ticks = iter(range(0, 10_000, 90))
-    stopped = teach(network, teacher, kept, plan, on_progress=told.append, clock=lambda: float(next(ticks)))
+    stopped = teach(student, teacher, kept, plan, on_progress=told.append, clock=lambda: float(next(ticks)))
     assert 0 < stopped.steps < 5, "minutes end it before its epochs do"
-    assert any("of 15, " in line and "of 5 min, loss" in line for line in told)
+    assert any("of 8, " in line and "of 5 min, loss" in line for line in told)
 
 
 def test_pruned_weights_are_a_checkpoint_that_says_what_they_were(
@@ -132,12 +129,16 @@ def test_without_the_library_the_command_that_installs_it_is_told(monkeypatch: p
         check_prunable(WeightsFile(kind="pt", spec="a.pt", model="a", sha256=""), 0.3)
 
 
-def test_heads_and_networks_that_are_not_followed_are_refused(network: Any) -> None:
+def test_heads_and_networks_that_are_not_followed_are_refused(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     network.model[-1].__class__ = type("Pose", (type(network.model[-1]),), {})
     with pytest.raises(ExportError, match="has a Pose head; --prune takes detectors with a Detect head"):
         keep_served_head(network, "pose.pt")
-    network.model[1].forward = lambda x: network.model[1].conv(x).chunk(2, 1)[0].repeat(1, 2, 1, 1)
-    with pytest.raises(ExportError, match=r"small\.pt cannot be pruned \(.*without --prune"):
+
+    def fails(*args: Any, **options: Any) -> None:
+        raise IndexError("index 40 is out of bounds")
+
+    monkeypatch.setattr("torch_pruning.pruner.BasePruner", fails)
+    with pytest.raises(ExportError, match=r"small\.pt cannot be pruned \(.*index 40.*without --prune"):
         prune_channels(network, 0.3, weights="small.pt")
 
 
