@@ -12,7 +12,7 @@ ratio="${RATIO:-0.3}" epochs="${EPOCHS:-60}" minutes="${MINUTES:-8}" device="${D
 seeds="${SEEDS:-220}" frames="${FRAMES:-50}" test_seeds="${TEST_SEEDS:-50}" processes="${PROCESSES:-16}"
 out="${OUT:-results}" work="${WORK:-.photofinish/pruned}"
 mkdir -p "$out" "$work"
-data="$("$python" -m experiments.pruning_pictures "$work/data" "$seeds" "$frames" "$test_seeds" "$processes")"
+data="$("$python" -m experiments.models.pruning_pictures "$work/data" "$seeds" "$frames" "$test_seeds" "$processes")"
 both=(--weights demo --data "$data" --variant torch_fp32_tensor --variant torch_fp32 --variant onnx_fp32
   --repository "$work/repository" --staging "$work/staging")
 if [[ "$device" == cuda ]]; then

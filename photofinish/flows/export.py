@@ -10,7 +10,14 @@ import click
 
 from photofinish.errors import ExportError
 from photofinish.flows import tell
-from photofinish.flows.best import check_best_options, choose_best, facts_from_staged, measure_published, runs_here
+from photofinish.flows.exporting.best import (
+    check_best_options,
+    choose_best,
+    facts_from_staged,
+    measure_published,
+    runs_here,
+)
+from photofinish.flows.exporting.pruning import PruneOptions, check_prune_options, prune_weights, pruned_line
 from photofinish.flows.gate import (
     GateOptions,
     GateOutcome,
@@ -19,7 +26,6 @@ from photofinish.flows.gate import (
     gate_and_publish,
     tell_places,
 )
-from photofinish.flows.pruning import PruneOptions, check_prune_options, prune_weights, pruned_line
 from photofinish.variant import default_variants_path, variants_from_toml
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from photofinish.cli import cli
 from photofinish.errors import ConfigError, VerdictError
-from photofinish.flows.best import choose_best, measure_published
+from photofinish.flows.exporting.best import choose_best, measure_published
 from photofinish.perf.judge.best import Candidate, VariantFacts, best_candidate
 from photofinish.perf.report.command_tables import reason_for_none, sentence_on_best, table_from_candidates
 from tests.deploy.compose import CHECKOUT
@@ -99,13 +99,13 @@ def test_options_that_do_not_go_together(arguments: list[str], message: str) -> 
 
 def test_export_names_the_best_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real export, gate, server and load, with weights that cost next to nothing and two short cells a variant."""
-    monkeypatch.setattr("photofinish.flows.best.CONCURRENCIES", (1, 2))
+    monkeypatch.setattr("photofinish.flows.exporting.best.CONCURRENCIES", (1, 2))
     monkeypatch.chdir(tmp_path)
     toy_weights(tmp_path / "toy.onnx")
     line = ["export", "--weights", "toy.onnx", "--variants", str(CHECKOUT / "variants.toml"), "--gate-frames", "8"]
     chosen = ["--variant", "onnx_fp32", "--variant", "onnx_fp16"]
     # Too short for any P95 by itself: the measurement goes on until there is one.
-    monkeypatch.setattr("photofinish.flows.best.SECONDS", 0.001)
+    monkeypatch.setattr("photofinish.flows.exporting.best.SECONDS", 0.001)
     result = CliRunner().invoke(cli, [*line, *chosen, "--best", "--p95-ms", "5000"], standalone_mode=False)
     assert result.exception is None, result.output
     assert result.output.count("too few") < 4

@@ -12,8 +12,8 @@ from photofinish.errors import ConfigError
 from photofinish.export.publishing.staging import StagedVariant
 from photofinish.flows import export as flow
 from photofinish.flows.export import ExportRequest, run_export
+from photofinish.flows.exporting.pruning import PruneOptions, check_prune_options, pictures_to_learn_from
 from photofinish.flows.gate import GateOptions, GateOutcome
-from photofinish.flows.pruning import PruneOptions, check_prune_options, pictures_to_learn_from
 from photofinish.perf.accuracy.gate import GateCandidate, confidence_limit, point_limit
 from photofinish.variant import default_variants_path
 from tests.builders import build_card
@@ -85,6 +85,9 @@ def _request(weights: Path, data: Path, folder: Path) -> ExportRequest:
         head=None,
         names_file=None,
         boxes_only=False,
+        classes=None,
+        class_embeddings=None,
+        text_encoder=None,
         device="cpu",
         gpus="all",
         targets=(),
