@@ -81,7 +81,7 @@ def measured_race(run: Run, pair: tuple[ServedModel, ServedModel], *, frames: in
     found = findings_from_record(run.record)
     primary = found.primary
     if primary is None or len(primary.summaries) < 2:
-        raise WordedError("race.not_measured")
+        raise WordedError("race.why.not_measured")
     lanes = lanes_from_findings(primary)
     finish = finish_line(lanes) if frames is None else frames
     run.on_progress("looking at what both sides find")
@@ -110,7 +110,7 @@ def lanes_from_findings(primary: SectionFindings) -> dict[Any, RaceLane]:
     for summary in primary.summaries[:2]:
         arrivals_ns = arrivals_from_blocks(summary.blocks)
         if not len(arrivals_ns):
-            raise WordedError("race.no_answer", model=summary.arm.model)
+            raise WordedError("race.why.no_answer", model=summary.arm.model)
         lanes[summary.arm.key] = RaceLane(
             variant=summary.arm.model, how=side_text(summary.arm, ENGLISH)[0], arrivals_ns=arrivals_ns
         )
@@ -146,7 +146,7 @@ def claim_from_findings(found: Findings, primary: SectionFindings) -> RaceClaim:
         return RaceClaim(
             ratio=after.frames_per_s / before.frames_per_s,
             doubts={
-                lang: tuple(map(words.reason, reasons)) or (PageWords(lang)("race.no_result"),)
+                lang: tuple(map(words.reason, reasons)) or (PageWords(lang)("race.why.no_result"),)
                 for lang, words in say.items()
             },
         )

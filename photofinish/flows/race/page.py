@@ -39,7 +39,7 @@ def view_racer(endpoint: Callable[[], ServerEndpoint] | None = None, *, metrics_
 
         view, choice = context.view, context.view.choice
         if choice.baseline == choice.optimised:
-            raise WordedError("race.same_variant")
+            raise WordedError("race.why.same_variant")
         at = endpoint() if endpoint else None
         url = at.grpc_url if at else view.url
         tell(RaceProgress(stage="warming"))
