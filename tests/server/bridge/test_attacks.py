@@ -53,7 +53,7 @@ def server(running: EmbeddedServer) -> Iterator[EmbeddedServer]:
         assert honest.is_answered_rightly()
     with HonestClient(running, model="other") as honest:
         assert honest.is_answered_rightly()
-    assert processes_of(running) == before, "a process has ended"
+    assert before <= processes_of(running), "a process has ended"  # a spare one may have come
 
 
 def test_a_pipe_in_a_regions_place(server: EmbeddedServer) -> None:
