@@ -214,7 +214,7 @@ def _watch(demo: Demo, found: Start) -> None:
 def _read_lines(demo: Demo, lines: IO[str] | None, moments: list[Moment]) -> None:
     for line in lines or ():
         if line.strip() and not _BAR.search(line):
-            moments.append(moment := demo.moment(line.strip()))
+            moments.append(moment := demo.moment(line.strip().replace(f"{ROOT}/", "")))
             sys.stderr.write(f"{moment.wall_s:8.2f} {moment.cpu_s:8.2f}  {moment.what}\n")
 
 
