@@ -25,6 +25,7 @@ class LatencyQuarters:
         self._seconds = seconds
         self._began_s: float | None = None
         self._counts: list[Counter[int]] = [Counter() for _ in range(QUARTERS)]
+        self._minute: Counter[int] = Counter()
 
     def begin(self) -> None:
         """The run begins now; what came before does not count."""
@@ -36,7 +37,14 @@ class LatencyQuarters:
             return
         quarter = int((frame.at_s - self._began_s) / self._seconds * QUARTERS)
         if 0 <= quarter < QUARTERS:
-            self._counts[quarter][int(frame.latency_ms / BIN_MS)] += 1
+            at = int(frame.latency_ms / BIN_MS)
+            self._counts[quarter][at] += 1
+            self._minute[at] += 1
+
+    def minute(self) -> dict[str, float]:
+        """Percentiles of what came since this was asked last; to be read beside the cores that each part used."""
+        counts, self._minute = self._minute, Counter()
+        return _percentiles(counts)
 
     def document(self) -> list[dict[str, Any]]:
         """Percentiles of each quarter, by the upper end of a bin, and the counts that they are from."""
@@ -44,14 +52,19 @@ class LatencyQuarters:
 
 
 def _quarter(counts: Counter[int]) -> dict[str, Any]:
-    values = np.repeat(np.array(sorted(counts), dtype=np.int64), [counts[key] for key in sorted(counts)])
-    ends_ms = np.asarray((values + 1) * BIN_MS, dtype=np.float64)
-    found = {f"p{round(share * 100)}_ms": nearest_rank(ends_ms, share) for share in (0.5, 0.95, 0.99)} if counts else {}
     return {
-        "frames": len(values),
-        **{name: float(value) for name, value in found.items()},
+        "frames": counts.total(),
+        **_percentiles(counts),
         "counts_by_bin": {str(key): counts[key] for key in sorted(counts)},
     }
+
+
+def _percentiles(counts: Counter[int]) -> dict[str, float]:
+    if not counts:
+        return {}
+    values = np.repeat(np.array(sorted(counts), dtype=np.int64), [counts[key] for key in sorted(counts)])
+    ends_ms = np.asarray((values + 1) * BIN_MS, dtype=np.float64)
+    return {f"p{round(share * 100)}_ms": float(nearest_rank(ends_ms, share)) for share in (0.5, 0.95, 0.99)}
 
 
 def risen(first: float | None, last: float | None) -> float | None:

@@ -163,6 +163,7 @@ class CamerasSoak:
         others = busiest_programs(before, after, roles, seconds)
         return {
             "second": self.totals[-1][0],
+            **self.latencies.minute(),
             "late_p99_ms": max((value for value in streams.late_p99_ms if value is not None), default=None),
             "late_max_ms": max((value for value in streams.late_max_ms if value is not None), default=None),
             "cores": cores,

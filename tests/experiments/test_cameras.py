@@ -40,6 +40,8 @@ def test_latencies_are_told_by_quarter(monkeypatch: pytest.MonkeyPatch) -> None:
     found = quarters.document()
     assert [quarter["frames"] for quarter in found] == [100] * 4
     assert [quarter["p99_ms"] for quarter in found] == [10.5, 11.5, 12.5, 13.5]
+    assert quarters.minute() == {"p50_ms": 11.5, "p95_ms": 13.5, "p99_ms": 13.5}
+    assert quarters.minute() == {}, "nothing came since"
 
 
 def document(**changes: Any) -> dict[str, Any]:
