@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
-from types import TracebackType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from photofinish.client.native.library import native_client
-from photofinish.client.pipeline.frame_result import FrameAccount, FrameCount, FrameResult, PipelineObserver
-from photofinish.client.pipeline.optimised import IN_FLIGHT, UnfitPictures, run_in_order
+from photofinish.client.pipeline.frame_result import FrameResult, PipelineObserver
+from photofinish.client.pipeline.in_flight import IN_FLIGHT, InFlightPipeline, UnfitPictures
 from photofinish.client.pipeline.part import FramePart
 from photofinish.client.triton.joint import Answer, JointSession, JointSlot
 from photofinish.client.triton.served import ServedModel, TritonClient, grpc_target
 from photofinish.client.triton.session import ignore_notice
-from photofinish.client.triton.transport import Transport, TransportChoice
+from photofinish.client.triton.transport import TransportChoice
 from photofinish.detections import Detections, empty_detections
 from photofinish.errors import PhotofinishError, RequestTimeoutError
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output
 
 
-class JointPipeline:
+class JointPipeline(InFlightPipeline[JointSlot]):
     """As the OptimisedPipeline, for several models: each frame is written once and all of them look at it together.
 
     A model that fails, or gives no answer in time, leaves the others' boxes: its part says why. Where all of them fail
@@ -51,71 +50,27 @@ class JointPipeline:
         self.cards = tuple(model.require_card() for model in self.models)
         self.model, self.card = self.models[0], self.cards[0]
         self.min_confidence = min_confidence
-        self.drop_late = drop_late
         usual = min(IN_FLIGHT.get(card.device, 1) for card in self.cards)
-        self.max_in_flight = usual if max_in_flight is None else max_in_flight
+        in_flight = usual if max_in_flight is None else max_in_flight
         self._unfit = [
             UnfitPictures(model.name, card.input_wh, on_notice)
             for model, card in zip(self.models, self.cards, strict=True)
         ]
-        self._account = FrameAccount(observer)
         self._native = native_client(on_notice)
         self._session = JointSession(
             self.url,
             self.models,
             http_url=http_url,
             transport=transport,
-            slots=self.max_in_flight,
+            slots=in_flight,
             timeout_s=timeout_s,
             on_notice=on_notice,
         )
-
-    def __enter__(self) -> JointPipeline:
-        """The pipeline itself."""
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Close; see `close`."""
-        self.close()
-
-    def close(self) -> None:
-        """Give the shared memory back and close the connections."""
-        self._session.close()
-
-    @property
-    def transport(self) -> Transport:
-        """How the pictures travel."""
-        return self._session.transport
-
-    @property
-    def counts(self) -> FrameCount:
-        """Where the frames, and each part's answers, went so far."""
-        return self._account.snapshot()
-
-    @property
-    def dropped(self) -> int:
-        """Frames that were due and not inferred, all causes."""
-        return self.counts.dropped_total
-
-    def run(self, frames: Iterable[Frame]) -> Generator[FrameResult, None, None]:
-        """Results in frame order. Leaving the loop early stops the threads; a failure in them is raised here."""
-        return run_in_order(
-            frames, self.process, account=self._account, in_flight=self.max_in_flight, drop_late=self.drop_late
-        )
-
-    def process(self, frame: Frame) -> FrameResult:
-        """The result of one frame, sent from the caller's thread; any number of threads may call. Not counted."""
-        for unfit in self._unfit:
-            unfit.tell(frame.size_wh)
-        slot = self._session.acquire()
-        try:
-            return self._process_in(slot, frame)
-        finally:
-            self._session.release(slot)
+        super().__init__(self._session, max_in_flight=in_flight, drop_late=drop_late, observer=observer)
 
     def _process_in(self, slot: JointSlot, frame: Frame) -> FrameResult:
+        for unfit in self._unfit:
+            unfit.tell(frame.size_wh)
         begun_ns = time.perf_counter_ns()
         letterboxes = self._session.write(slot, frame.image_hwc_bgr, resize=self._native.resize)
         prepared_ns = time.perf_counter_ns()

@@ -35,10 +35,10 @@ class MachineUse:
         with self._changed:
             self.require_free()
             self._is_reserved = True
-            if not self._changed.wait_for(lambda: not self._works, self._wait_s):
-                self._is_reserved = False
-                raise WordedError("page.reserved.working")
         try:
+            with self._changed:
+                if not self._changed.wait_for(lambda: not self._works, self._wait_s):
+                    raise WordedError("page.reserved.working")
             yield
         finally:
             with self._changed:

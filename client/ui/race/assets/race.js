@@ -46,7 +46,8 @@
     const source = address("last.jpg", race);
     if (image.dataset.source === source) return;
     image.onerror = () => image.remove(); // not drawn while something is measured; asked for again
-    Object.assign(image, { src: source, alt: said("race.page.last") }).dataset.source = source;
+    // Refused while something is measured: gone until it is asked for again.
+    Object.assign(image, { src: source, alt: said("race.page.last"), onerror: () => image.remove() }).dataset.source = source;
     stage.insertBefore(image, stage.querySelector(".pf-half"));
   }
 
@@ -84,8 +85,10 @@
     }
   }
 
-  async function refresh(root) {
+  // From the page's first second on: the live view keeps the last race, also for who never opens this tab.
+  async function refresh() {
     clearTimeout(timer);
+    const root = document.getElementById("pf-race");
     let isBusy = false;
     try {
       const answer = await fetch(`race/state?language=${window.photofinish.language}`, { cache: "no-store", headers: headers(), signal: AbortSignal.timeout(5000) });
@@ -94,10 +97,11 @@
         isBusy = state.is_running;
         keep(state.race);
         // A hidden tab loads no video.
-        if (root.offsetParent !== null || isBusy) show(root, state);
+        if (root && (root.offsetParent !== null || isBusy)) show(root, state);
       }
     } catch { /* the live view says when the server is gone */ }
-    if (root.isConnected) timer = setTimeout(() => refresh(root), isBusy || root.dataset.state === "running" ? BUSY_MS : IDLE_MS);
+    clearTimeout(timer); // two may have been on their way
+    timer = setTimeout(refresh, isBusy || root?.dataset.state === "running" ? BUSY_MS : IDLE_MS);
   }
 
   async function start(root) {
@@ -105,19 +109,20 @@
     const answer = await fetch("race/start", { method: "POST", headers: headers() }).catch(() => null);
     if (answer && answer.status === 409) note(root, said("race.page.busy"));
     if (answer && answer.status === 403) note(root, said("measuring.problem.not_owner"));
-    refresh(root);
+    refresh();
   }
 
   function begin(root) {
     part(root, "#pf-race-start").addEventListener("click", () => start(root));
     part(root, "#pf-race-play").addEventListener("click", () => play(root));
     isTall.addEventListener("change", () => { if (shown && root.isConnected) load(root, shown); });
-    new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) refresh(root); }).observe(root);
-    refresh(root);
+    new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) refresh(); }).observe(root);
+    refresh();
   }
 
   // Gradio puts a tab's content on the page when it is first opened, and may do so again; a click may follow at once.
   const begun = new WeakSet();
   const find = () => { const root = document.querySelector("#pf-race"); if (root && !begun.has(root)) { begun.add(root); shown = 0; begin(root); } };
   new MutationObserver(find).observe(document.documentElement, { childList: true, subtree: true });
+  refresh();
 })();
