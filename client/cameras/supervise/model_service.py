@@ -17,8 +17,8 @@ from photofinish.client.cameras.schedule.batches import (
 )
 from photofinish.client.cameras.schedule.seat import CameraSeat
 from photofinish.client.cameras.values.outcome import Inferred
-from photofinish.client.pipeline.opening import choose_model
 from photofinish.client.pipeline.in_flight import IN_FLIGHT
+from photofinish.client.pipeline.opening import choose_model
 from photofinish.client.triton.cuda_region import FIRST_GPU, SharedGpu
 from photofinish.client.triton.served import TritonClient
 from photofinish.client.triton.session import Session
