@@ -38,7 +38,8 @@ class ServedModel:
     """One model as the server describes it.
 
     card: Photofinish's own, or one concluded from the tensors of a model made elsewhere; None when neither is
-    possible, and then `problem` says why. has_own_card tells which.
+    possible, and then `problem` says why. has_own_card tells which. gpus: those with instances of it, as the server
+    counts them; () on the CPU.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ServedModel:
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     max_batch_size: int
+    gpus: tuple[int, ...] = ()
 
     def require_card(self) -> ModelCard:
         """The card, or a ModelRepositoryError that says what this client lacks."""
@@ -183,6 +185,7 @@ class TritonClient:
             inputs=inputs,
             outputs=outputs,
             max_batch_size=config.max_batch_size,
+            gpus=tuple(sorted({number for group in config.instance_group for number in group.gpus})),
         )
 
     def _index(self) -> dict[str, str | None]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from photofinish.access.token import access_to
-from photofinish.client.triton.cuda_region import FIRST_GPU, CudaRegion, SharedGpu
+from photofinish.client.triton.cuda_region import CudaRegion, gpu_shared_with, words_on_several
 from photofinish.client.triton.grpc_caller import GrpcCaller, call_grpc
 from photofinish.client.triton.http_caller import HttpCaller, http_address
 from photofinish.client.triton.regions import BytesRegion, InputRegion, SystemRegion, TransportError, is_orphaned
@@ -49,12 +49,12 @@ class Session:
         slots: int = 4,
         batch_size: int = 1,
         timeout_s: float = 10.0,
-        gpu: SharedGpu = FIRST_GPU,
+        gpu: int | None = None,
         on_notice: Callable[[str], None] = ignore_notice,
     ) -> None:
         """Connect and allocate. transport "auto" takes shared memory where the server accepts it, else gRPC.
 
-        gpu: where memory shared with the server on a GPU lies; that of the instance that reads it is the fastest.
+        gpu: where memory shared with the server on a GPU lies, by its number here; None for the first with instances.
         http_url: host:port of Triton's HTTP endpoint; None takes what an embedded server has written down, else the
         port below gRPC's, as Triton has it by default.
         """
@@ -71,7 +71,7 @@ class Session:
         self.model = model
         self.batch_size = batch_size
         self.timeout_s = timeout_s
-        self._gpu = gpu
+        self._gpu = gpu_shared_with(model.gpus, gpu)
         self._channel: Any = grpc.insecure_channel(self.url, options=channel_options(self.url))
         self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._pool = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="photofinish-session")
@@ -164,6 +164,8 @@ class Session:
         if refusal:
             refused, why = refusal
             on_notice(f"no {refused} with the server, pictures go by {self.transport} instead ({why})")
+        if self.transport.memory == "cuda" and (cost := words_on_several(self.model.name, self.model.gpus)):
+            on_notice(cost)
         for slot in self._slots:
             self._free.put(slot)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,6 +50,7 @@ def checks_from_step(step: CamerasStep, record: CamerasRecord) -> list[CheckLine
     return [
         _generator(step),
         _fps(step, record),
+        *_spread(step),
         *_latencies(step, record.limits),
         _drops(step, record.limits),
         _cpu(step, record),
@@ -91,6 +93,22 @@ def _fps(step: CamerasStep, record: CamerasRecord) -> CheckLine:
         figure=f"{number(slowest)} of {number(record.wanted_fps)}",
         rest=f"{camera}, the slowest; at least {number(wanted)}",
     )
+
+
+def _spread(step: CamerasStep) -> list[CheckLine]:
+    """How many cameras each of several GPUs has; no line for one GPU or none."""
+    counts = Counter(row.gpu for row in step.rows if row.gpu is not None)
+    if len(counts) < 2:
+        return []
+    by_cpu = sum(not row.is_on_gpu for row in step.rows)
+    return [
+        CheckLine(
+            name="cameras of each GPU",
+            outcome="met" if max(counts.values()) - min(counts.values()) <= 1 else "missed",
+            figure=", ".join(f"GPU {gpu}: {count}" for gpu, count in sorted(counts.items())),
+            rest=f"the CPU decodes {by_cpu} of them" if by_cpu else "each decodes its own",
+        )
+    ]
 
 
 def _latencies(step: CamerasStep, limits: dict[str, float]) -> list[CheckLine]:

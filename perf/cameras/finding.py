@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from photofinish.perf.cameras.goal import CameraGoal, ProbeVerdict, verdict_on_step
 from photofinish.perf.cameras.search import Ended, NextStep, SearchPlan, Tried, above_of, next_step
+from photofinish.perf.cameras.shares import GpuShare, shares_of_step
 from photofinish.perf.cameras.walls import Wall, wall_of_step
 from photofinish.perf.record.find import FindProbe, FindRecord, Purpose
 
@@ -33,6 +34,7 @@ class FindResult:
     """What a record says. ended: None while the search goes on. confirmation: the newest one at the number found.
 
     above: the last probe of a tenth more. wall: of the smallest number that did not hold, None where none is known.
+    shares: of several GPUs, at the number found; walls: of the same GPUs, where `wall` was met.
     """
 
     judged: tuple[JudgedProbe, ...]
@@ -43,6 +45,8 @@ class FindResult:
     hard: tuple[JudgedProbe, ...]
     wall: Wall | None
     wall_cameras: int
+    shares: tuple[GpuShare, ...] = ()
+    walls: tuple[GpuShare, ...] = ()
 
 
 def search_on(
@@ -116,6 +120,8 @@ def result_of(record: FindRecord) -> FindResult:
     confirmation = last("confirm", cameras)
     above = last("above", above_of(cameras, plan_of(record))) if cameras else None
     blocked = _first_wall(judged, above, cameras)
+    held = [item for item in judged if item.cameras == cameras and item.verdict.outcome == "held"]
+    shown = confirmation or (held[-1] if held else None)
     return FindResult(
         judged=judged,
         ended=ended,
@@ -125,6 +131,8 @@ def result_of(record: FindRecord) -> FindResult:
         hard=tuple(item for purpose in ("keyframes", "reconnects") if (item := last(purpose, cameras))),
         wall=None if blocked is None else _wall(blocked, record),
         wall_cameras=0 if blocked is None else blocked.cameras,
+        shares=() if shown is None else _shares(shown, record),
+        walls=() if blocked is None else _shares(blocked, record),
     )
 
 
@@ -135,6 +143,11 @@ def _first_wall(judged: tuple[JudgedProbe, ...], above: JudgedProbe | None, came
     kinds = ("search", "confirm", "above")
     failed = [i for i in judged if i.verdict.outcome != "held" and i.cameras > cameras and i.probe.purpose in kinds]
     return min(failed, key=lambda item: (item.verdict.outcome == "void", item.cameras), default=None)
+
+
+def _shares(item: JudgedProbe, record: FindRecord) -> tuple[GpuShare, ...]:
+    is_sure, cores = item.probe.purpose == "confirm", int(record.environment["cpu_cores"])
+    return shares_of_step(item.probe.step, goal_of(record), cores, is_sure=is_sure, apart=item.probe.apart)
 
 
 def _wall(item: JudgedProbe, record: FindRecord) -> Wall:

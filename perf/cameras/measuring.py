@@ -11,10 +11,10 @@ from typing import Any
 
 from photofinish.client.cameras.streams.launch import StreamProcesses
 from photofinish.client.cameras.supervise.cell import CameraCell
-from photofinish.client.cameras.supervise.gpus import decode_plan
+from photofinish.client.cameras.supervise.gpus import CPU_ALONE, DecodePlan
 from photofinish.client.cameras.supervise.model_service import ServerAddress
 from photofinish.client.cameras.values.outcome import Inferred
-from photofinish.client.cameras.values.status import CellStatus, DropCount
+from photofinish.client.cameras.values.status import CameraStatus, CellStatus, DropCount
 from photofinish.machine.processes import CpuMeter, ProcessTree, busiest_programs, machine_cpu_s, process_table
 from photofinish.machine.processor import usable_cores
 from photofinish.perf.cameras.parts import bytes_of_processes, cores_between, pids_by_part
@@ -29,14 +29,19 @@ LOOK_S = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepPlan:
-    """How each step is measured. server_pid: 0 for a server that is not ours. source: "" for the synthetic camera.
+    """How each step is measured. server_pids: () for servers that are not ours. source: "" for the synthetic camera.
 
-    is_aligned, cut_every_s: what is hard about the streams, as in StreamPlan.
+    addresses: of the server, or of one for each GPU of `decoding`. driver_numbers: the driver's number of each of its
+    GPUs. gpus: those that are watched, by the driver's numbers; () for all. is_aligned, cut_every_s: what is hard about
+    the streams, as in StreamPlan.
     """
 
-    address: ServerAddress
+    addresses: tuple[ServerAddress, ...]
     variant: str = ""
-    server_pid: int = 0
+    server_pids: tuple[int, ...] = ()
+    decoding: DecodePlan = CPU_ALONE
+    driver_numbers: dict[int, int] = field(default_factory=dict)
+    gpus: tuple[int, ...] = ()
     seconds: float = 20.0
     wanted_fps: float = 5.0
     stream_fps: float = 5.0
@@ -88,12 +93,12 @@ async def measure_step(count: int, plan: StepPlan, on_progress: Callable[[str], 
         cut_every_s=plan.cut_every_s,
     ) as streams:
         cell = CameraCell(
-            plan.address,
+            plan.addresses,
             variant=plan.variant,
             outputs=[ear],
             ingest_processes=-(-count // CAMERAS_A_PROCESS),
             decode_processes=max(usable_cores() // 2, 1),
-            decoding=decode_plan(),
+            decoding=plan.decoding,
             log_folder=plan.log_folder,
             on_notice=notes.append,
         )
@@ -119,35 +124,37 @@ async def _measured(
     notes.clear()
     with GpuWatch(
         plan.nvml,
-        server=ProcessTree(plan.server_pid) if plan.server_pid else None,
+        server=ProcessTree(*plan.server_pids) if plan.server_pids else None,
         idle_bytes=plan.idle_gpu_bytes,
         has_media=True,
     ) as gpus:
         meter = CpuMeter(machine_cpu_s)  # also what ended meanwhile, such as a compiler's many processes
-        parts = pids_by_part(cell.status(), streams, plan.server_pid)
+        parts = pids_by_part(cell.status(), streams, plan.server_pids)
         first = cell.status()
-        before, started_ns, table = _counts(first), time.perf_counter_ns(), process_table()
+        before = {row.camera: row.count for row in first.cameras}
+        started_ns, table = time.perf_counter_ns(), process_table()
         ear.is_open = True
         await _wait(cell, plan.seconds)
         ear.is_open = False
         status = cell.status()
-        after, window_s, later = _counts(status), (time.perf_counter_ns() - started_ns) / 1e9, process_table()
+        window_s, later = (time.perf_counter_ns() - started_ns) / 1e9, process_table()
         machine_cores = meter.cores()
     await streams.report()
     late = [value for value in streams.late_p99_ms if value is not None]
     longest = [value for value in streams.late_max_ms if value is not None]
+    limits = cell.session_limits
     cores = {part: cores_between(table, later, pids, window_s) for part, pids in parts.items()}
     return CamerasStep(
         cameras=len(before),
         window_s=window_s,
         warm_up_s=warm_up_s,
         is_warm=is_warm,
-        rows=tuple(_row(name, before[name], after[name], ear) for name in before),
+        rows=tuple(_row(row, before[row.camera], ear, plan) for row in status.cameras),
         cores=cores,
         memory_bytes={part: bytes_of_processes(pids) for part, pids in parts.items()},
-        other_cores=max(machine_cores - sum(cores.values()), 0.0) if plan.server_pid else None,
+        other_cores=max(machine_cores - sum(cores.values()), 0.0) if plan.server_pids else None,
         other_programs=busiest_programs(table, later, [pid for pids in parts.values() for pid in pids], window_s),
-        gpus=gpus.observations,
+        gpus=tuple(item for item in gpus.observations if not plan.gpus or item.index in plan.gpus),
         late_p99_ms=max(late) if len(late) == len(streams.late_p99_ms) else None,
         late_max_ms=max(longest) if longest else None,
         sent=sum(streams.sent),
@@ -158,7 +165,8 @@ async def _measured(
             for part, pids in parts.items()
         },
         lost_packets=_lost_packets(status) - _lost_packets(first),
-        session_limit=cell.session_limit,
+        session_limit=min(limits.values(), default=None),
+        session_limits={str(plan.driver_numbers.get(gpu, gpu)): limit for gpu, limit in limits.items()},
     )
 
 
@@ -180,15 +188,12 @@ async def _wait(cell: CameraCell, seconds: float) -> None:
     await cell.run_until(over)
 
 
-def _counts(status: CellStatus) -> dict[str, DropCount]:
-    return {row.camera: row.count for row in status.cameras}
-
-
 def _lost_packets(status: CellStatus) -> int:
     return sum(row.ingest.lost_packets for row in status.cameras)
 
 
-def _row(name: str, before: DropCount, after: DropCount, ear: LatencyEar) -> CameraWindow:
+def _row(row: CameraStatus, before: DropCount, ear: LatencyEar, plan: StepPlan) -> CameraWindow:
+    name, after = row.camera, row.count
     dropped = {
         cause.value: count - before.dropped.get(cause, 0)
         for cause, count in after.dropped.items()
@@ -203,4 +208,6 @@ def _row(name: str, before: DropCount, after: DropCount, ear: LatencyEar) -> Cam
         pending_after=after.pending,
         latencies_ns=tuple(ear.latencies_ns.get(name, ())),
         clock=ear.clocks.get(name, "arrival"),
+        gpu=None if row.gpu is None else plan.driver_numbers.get(row.gpu, row.gpu),
+        is_on_gpu=row.decode == "gpu",
     )

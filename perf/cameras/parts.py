@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from photofinish.client.cameras.streams.launch import StreamProcesses
@@ -14,9 +14,9 @@ PROC = Path("/proc")
 _KIB = 1024
 
 
-def pids_by_part(status: CellStatus, streams: StreamProcesses, server_pid: int) -> dict[str, list[int]]:
-    """server (where it is ours), owner, ingest, decode, generator: the ids of their processes now."""
-    server = {"server": sorted(ProcessTree(server_pid).pids())} if server_pid else {}
+def pids_by_part(status: CellStatus, streams: StreamProcesses, server_pids: Sequence[int]) -> dict[str, list[int]]:
+    """server (where ours), owner, ingest, decode, generator: the ids of their processes now."""
+    server = {"server": sorted(ProcessTree(*server_pids).pids())} if server_pids else {}
     kinds = {
         kind: [pid for name, pid in status.processes.items() if pid and name.startswith(kind)]
         for kind in ("ingest", "decode")

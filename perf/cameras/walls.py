@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from photofinish.perf.record.cameras import CamerasStep
+from photofinish.perf.record.observation import GpuObservation
 
 WallName = Literal["generator", "sessions", "NVDEC", "SM", "PCIe", "CPU", "server", "cell", "network", "unknown"]
 """cell: one process of it that is one thread, and full. network: cameras that were not there, or stalled."""
@@ -36,11 +37,13 @@ def wall_of_step(step: CamerasStep, cpu_cores: int, *, is_void_by_generator: boo
     if is_void_by_generator:
         return Wall(name="generator", why=f"the streams were sent late; in use: {shown}", uses=uses)
     if step.session_limit is not None:
-        return Wall(name="sessions", why=f"the GPU opened {step.session_limit} decoders and no more", uses=uses)
+        limits = [f"GPU {gpu} opened {limit}" for gpu, limit in sorted(step.session_limits.items())]
+        opened = " and ".join(limits) if len(limits) > 1 else f"the GPU opened {step.session_limit}"
+        return Wall(name="sessions", why=f"{opened} decoders and no more", uses=uses)
     for name in ("NVDEC", "SM", "PCIe", "CPU"):
         share = dict(uses).get(name, 0.0)
         if share >= FULL:
-            return Wall(name=name, why=f"{100 * share:.0f} % in use; {shown}", uses=uses)
+            return Wall(name=name, why=f"{100 * share:.0f} % in use{_where(step, name)}; {shown}", uses=uses)
     for part, cores in sorted(step.busiest_cores.items(), key=lambda item: -item[1]):
         if part in ("owner", "ingest") and cores >= FULL_THREAD:
             why = f"its {part} process used {cores:.2f} of the one core that it can use; {shown}"
@@ -64,10 +67,25 @@ def wall_of_step(step: CamerasStep, cpu_cores: int, *, is_void_by_generator: boo
 
 
 def uses_of_step(step: CamerasStep, cpu_cores: int) -> tuple[tuple[str, float], ...]:
-    """How full decoder, SM, PCIe and processor were, the fullest first. The streams' own share counts: it is taken."""
+    """How full decoder, SM, PCIe and processor were, the fullest first; of several GPUs the fullest one's.
+
+    The streams' own share counts: it is taken.
+    """
     found: dict[str, float] = {"CPU": (sum(step.cores.values()) + (step.other_cores or 0.0)) / max(cpu_cores, 1)}
     for gpu in step.gpus:
-        for name, percent in (("NVDEC", gpu.decoder_mean), ("SM", gpu.utilisation_mean), ("PCIe", gpu.pcie_mean)):
+        for name, percent in _percents(gpu).items():
             if percent is not None:
                 found[name] = max(found.get(name, 0.0), percent / 100)
     return tuple(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _percents(gpu: GpuObservation) -> dict[str, float | None]:
+    return {"NVDEC": gpu.decoder_mean, "SM": gpu.utilisation_mean, "PCIe": gpu.pcie_mean}
+
+
+def _where(step: CamerasStep, name: str) -> str:
+    """On which of several GPUs it is full; "" for one GPU, and for what is not of a GPU."""
+    if len(step.gpus) < 2 or name == "CPU":
+        return ""
+    full = [str(gpu.index) for gpu in step.gpus if (_percents(gpu)[name] or 0.0) >= 100 * FULL]
+    return f" on GPU {' and '.join(full)}"

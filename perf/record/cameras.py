@@ -23,7 +23,8 @@ class CameraWindow:
     """One camera's account through the window: pending_before + due = inferred + dropped + pending_after.
 
     latencies_ns: from capture to the boxes, of the frames that were inferred in it. clock: rtcp or arrival, what
-    capture is by.
+    capture is by. gpu: the driver's number of the GPU that inferred it, None without one; is_on_gpu: whether that one
+    decoded it too.
     """
 
     camera: str
@@ -34,6 +35,8 @@ class CameraWindow:
     pending_after: int = 0
     latencies_ns: tuple[int, ...] = ()
     clock: str = "arrival"
+    gpu: int | None = None
+    is_on_gpu: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError when the account does not add up."""
@@ -54,7 +57,8 @@ class CamerasStep:
     other_cores: what other programs used; None where not known. late_p99_ms, late_max_ms: how late the generator sent,
     None where too few pictures were sent to tell. restarts: processes that ended by themselves. warm_up_s: until every
     camera was served; is_warm: whether that came to be. busiest_cores: the busiest process of each part.
-    lost_packets: of all cameras through the window. session_limit: decoders that a GPU had open when it opened no more.
+    lost_packets: of all cameras through the window. session_limit: the fewest decoders that a GPU had open when it
+    opened no more; session_limits: of each such GPU, by its number.
     """
 
     cameras: int
@@ -75,11 +79,20 @@ class CamerasStep:
     busiest_cores: dict[str, float] = field(default_factory=dict)
     lost_packets: int = 0
     session_limit: int | None = None
+    session_limits: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def gpu_numbers(self) -> tuple[int, ...]:
+        """The GPUs that inferred cameras; () where none did, or an older record does not tell."""
+        return tuple(sorted({row.gpu for row in self.rows if row.gpu is not None}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CamerasRecord:
-    """A whole run. stream: what each camera sends. wanted_fps: what is inferred of each. accuracy: of the gate."""
+    """A whole run. stream: what each camera sends. wanted_fps: what is inferred of each. accuracy: of the gate.
+
+    gpus: over which the cameras are spread, as the driver numbers them; () without one.
+    """
 
     command: str
     created_utc: str
@@ -90,6 +103,7 @@ class CamerasRecord:
     limits: dict[str, float]
     steps: tuple[CamerasStep, ...] = ()
     accuracy: dict[str, Any] = field(default_factory=dict)
+    gpus: tuple[int, ...] = ()
     is_complete: bool = False
     kind: str = CAMERAS_KIND
     schema_version: int = CAMERAS_SCHEMA_VERSION

@@ -35,7 +35,7 @@ class FindRecord:
     """A search, over or not. stream: what each camera sends; wanted_fps: what is inferred of each.
 
     goal: p99_ms and max_drops. search: start, most, precision and so on, as the search took them. seconds: of a probe,
-    confirm_seconds: of the confirmation.
+    confirm_seconds: of the confirmation. gpus: over which the cameras are spread, as the driver numbers them.
     """
 
     command: str
@@ -50,6 +50,7 @@ class FindRecord:
     confirm_seconds: float
     probes: tuple[FindProbe, ...] = ()
     accuracy: dict[str, Any] = field(default_factory=dict)
+    gpus: tuple[int, ...] = ()
     kind: str = FIND_KIND
     schema_version: int = FIND_SCHEMA_VERSION
 
@@ -60,10 +61,10 @@ class FindRecord:
     def settings(self) -> dict[str, Any]:
         """What must be the same for a search to go on: of the wish, and of the machine."""
         machine = {key: self.environment.get(key) for key in ("cpu", "cpu_cores")}
-        gpus = [gpu.get("name") for gpu in self.environment.get("gpus") or []]
+        machine["gpus"] = [gpu.get("name") for gpu in self.environment.get("gpus") or []]
         wish = {name: getattr(self, name) for name in ("variant", "wanted_fps", "goal", "seconds", "confirm_seconds")}
         stream = {**self.stream, "size_wh": list(self.stream["size_wh"])}
-        return {**wish, "stream": stream, "search": self.search, "machine": machine, "gpus": gpus}
+        return {**wish, "stream": stream, "search": self.search, "machine": machine, "gpus": list(self.gpus)}
 
 
 def write_find_record(record: FindRecord, path: Path) -> None:

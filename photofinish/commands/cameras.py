@@ -33,8 +33,13 @@ def check(file: Path, watch_s: float) -> None:
 
 @cameras.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
-@click.option("--url", help="host:port of a Triton gRPC endpoint; without it a server is started on --repository.")
-@click.option("--http-url", help="host:port of its HTTP endpoint, where it is not one below.")
+@click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    help="host:port of a Triton gRPC endpoint, again for each GPU; without it servers are started on --repository.",
+)
+@click.option("--http-url", "http_urls", multiple=True, help="host:port of its HTTP endpoint, where not one below.")
 @click.option("--variant", default="", help="Full name or suffix; default: the first optimised one.")
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
 @click.option(
@@ -91,7 +96,7 @@ def check(file: Path, watch_s: float) -> None:
     show_default=True,
     help='What decodes cameras whose row says "auto": a GPU where there is one, or the CPU.',
 )
-@click.option("--gpus", default="0", show_default=True, help="GPUs that decode and infer, such as 0,1, or all.")
+@click.option("--gpus", default="0", show_default=True, help="GPUs that infer and decode, such as 0,1, or all.")
 @click.option("--status-host", default=LOOPBACK, show_default=True, help="Address of status and metrics.")
 @click.option("--status-port", type=click.IntRange(0, 65535), help="Their port; default: the first free from 7870.")
 @click.option("--page/--no-page", default=True, show_default=True, help="A page that shows the cameras.")

@@ -23,7 +23,14 @@ LIMITS = {
     "max_gpu_memory_percent": ("Of each GPU's memory.", 90),
     "min_map": ("mAP50-95 of the accuracy gate.", None),
 }
-SERVER = {"url": None, "http_url": None, "variant": "", "repository": Path("model_repository"), "source": ""}
+SERVER = {
+    "urls": (),
+    "http_urls": (),
+    "gpus": "0",
+    "variant": "",
+    "repository": Path("model_repository"),
+    "source": "",
+}
 MODES: dict[str, dict[str, Any]] = {
     "streams": {
         **dict.fromkeys(LIMITS),
@@ -73,6 +80,8 @@ CALLS = {
     "plan": "photofinish.flows.camera.plan:print_plan",
 }
 FLAGS = {
+    "urls": "--url",
+    "http_urls": "--http-url",
     "frames_per_s": "--fps",
     "stream_fps": "--stream-fps",
     "stream_size": "--stream-size",
@@ -118,8 +127,14 @@ def chosen_mode(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 @click.option("--most", type=click.IntRange(1), help="With --find: no more are tried.  [default: 2000]")
 @click.option("--hard-runs/--no-hard-runs", default=None, help="With --find: two hard runs at the end.  [default: yes]")
 @click.option("--anew", is_flag=True, default=None, help="With --find: forget what --out holds of an earlier search.")
-@click.option("--url", help="host:port of a Triton gRPC endpoint; without it a server is started on --repository.")
-@click.option("--http-url", help="host:port of its HTTP endpoint, where it is not one below.")
+@click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    help="host:port of a Triton gRPC endpoint, again for each GPU; without it servers are started on --repository.",
+)
+@click.option("--http-url", "http_urls", multiple=True, help="host:port of its HTTP endpoint, where not one below.")
+@click.option("--gpus", help="GPUs that infer and decode, such as 0,1, or all, as of `cameras run`.  [default: 0]")
 @click.option("--variant", help="Full name or suffix; default: the first optimised one.")
 @click.option("--repository", type=click.Path(path_type=Path), help="[default: model_repository]")
 @click.option("--source", help="A video that the streams show; default: the synthetic camera.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import sys
@@ -19,22 +20,21 @@ from photofinish.client.cameras.list.reading import cameras_from_file
 from photofinish.client.cameras.streams.launch import StreamProcesses
 from photofinish.client.cameras.supervise.cell import CameraCell
 from photofinish.client.cameras.supervise.gpus import decode_plan
-from photofinish.client.cameras.supervise.model_service import ServerAddress
 from photofinish.client.cameras.supervise.tables import status_table, summary_line, total_count
 from photofinish.client.cameras.values.camera import Camera, DecodeChoice
 from photofinish.client.cameras.values.status import CellStatus
 from photofinish.client.native.library import native_client
 from photofinish.client.pipeline.opening import choose_model
-from photofinish.client.triton.cuda_region import SharedGpu
 from photofinish.errors import ConfigError, PhotofinishError, ServerError
 from photofinish.flows import tell
 from photofinish.flows.camera.outputs import OutputWishes, outputs_from_wishes
 from photofinish.flows.camera.recording import RecordingWishes, cameras_of_run, recorded, require_recordable
+from photofinish.flows.camera.servers import address_of, named_servers, own_servers
 from photofinish.flows.camera.watch import WatchPlan, watched
 from photofinish.flows.cameras import read_list
+from photofinish.machine.gpu import count_as_nvidia_smi
 from photofinish.machine.processor import usable_cores
 from photofinish.server.triton.embedded import EmbeddedServer
-from photofinish.server.triton.process import default_log_path
 
 CAMERAS_A_PROCESS = 150
 LOOK_EVERY_S = 1.0
@@ -52,8 +52,8 @@ class CameraRun:
         *,
         file: Path | None,
         test_streams: int | None,
-        url: str | None,
-        http_url: str | None,
+        urls: tuple[str, ...],
+        http_urls: tuple[str, ...],
         variant: str,
         repository: Path,
         source: str,
@@ -71,7 +71,6 @@ class CameraRun:
     ) -> None:
         self._file = file
         self._test_streams = test_streams
-        self._url, self._http_url = url, http_url or ""
         self._variant = variant
         self._repository = repository
         self._source = source
@@ -83,7 +82,9 @@ class CameraRun:
         self._seconds = seconds
         self._ingest_processes, self._decode_processes = ingest_processes, decode_processes
         self._plan = watch
+        count_as_nvidia_smi(os.environ)
         self._decoding = decode_plan(decode, gpus)
+        self._named = named_servers(urls, http_urls, self._decoding, tell)
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._last_note = ""
@@ -101,9 +102,7 @@ class CameraRun:
             tell(f"Decoding: {self._decoding.sentence}")
             await asyncio.to_thread(native_client, self._note)  # once, before every decode process looks for it
             embedded = await self._servers(stack)
-            addresses = [address_of(server) for server in embedded] or [
-                ServerAddress(grpc_url=self._url or "", http_url=self._http_url)
-            ]
+            addresses = [address_of(server) for server in embedded] or self._named
             board = CellBoard()
             receivers = outputs_from_wishes(self._wishes, self._note)
             outputs = recorded(receivers, self._recording, cameras, lambda: cell.writer, self._note)
@@ -154,18 +153,14 @@ class CameraRun:
 
     async def _servers(self, stack: contextlib.AsyncExitStack) -> list[EmbeddedServer]:
         """A server of our own with the chosen variant, or one for each of several GPUs; none if another was named."""
-        if self._url:
+        if self._named:
             return []
         from photofinish.export.publishing.cards import card_from_directory
         from photofinish.server.triton.run_folder import models_in
 
         cards = {name: card_from_directory(self._repository / name) for name in models_in(self._repository)}
         name = choose_model(cards, self._variant or None, where=str(self._repository), on_notice=self._note)
-        numbers = [int(device) for device in self._decoding.devices if device.isdigit()]
-        servers = [
-            EmbeddedServer(self._repository, models=(name,), gpu=gpu, log_path=log_of_gpu(gpu), on_progress=self._note)
-            for gpu in (numbers or (None,))
-        ]
+        servers = own_servers(self._repository, name, cards[name], self._decoding, self._note)
         for server in servers:
             stack.push_async_callback(self._end_server, server)
             await asyncio.to_thread(server.__enter__)
@@ -263,18 +258,6 @@ class CameraRun:
                 tell(f"{output.name}: {output.lost} lost, its receiver was too slow, full or not there")
         if streams is not None and (verdict := streams.verdict()):
             tell(verdict)
-
-
-def log_of_gpu(gpu: int | None) -> Path | None:
-    """The log of the server of one GPU of several; None for the usual one."""
-    usual = default_log_path()
-    return usual.with_stem(f"{usual.stem}-gpu{gpu}") if gpu else None
-
-
-def address_of(server: EmbeddedServer) -> ServerAddress:
-    """Where an embedded server answers, and the GPU on which memory is shared with it."""
-    at = server.endpoint
-    return ServerAddress(grpc_url=at.grpc_url, http_url=at.http_url, gpu=SharedGpu(here=server.gpu or 0))
 
 
 def size_from_text(text: str) -> tuple[int, int]:

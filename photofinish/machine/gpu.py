@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -65,6 +65,33 @@ def gpu_handles(nvml: Any | None) -> list[Any]:
 def gpu_name(nvml: Any, handle: Any) -> str:
     """What NVIDIA calls it."""
     return _text(told(nvml, lambda: nvml.nvmlDeviceGetName(handle)) or "lost GPU")
+
+
+def count_as_nvidia_smi(environment: MutableMapping[str, str]) -> None:
+    """Have CUDA, in this process and in those that it starts, number GPUs as the driver and nvidia-smi do.
+
+    Else the fastest comes first, and where GPUs differ the same number means two of them. What the user set stays.
+    """
+    environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+
+
+def driver_numbers(nvml: Any | None, numbers: Iterable[int], environment: Mapping[str, str]) -> list[int]:
+    """The driver's number of each GPU that CUDA numbers so here: others, where CUDA_VISIBLE_DEVICES names some."""
+    visible = [name.strip() for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    by_uuid = {} if nvml is None else {_uuid(nvml, handle): index for index, handle in enumerate(gpu_handles(nvml))}
+
+    def of(number: int) -> int:
+        if number >= len(visible):
+            return number
+        name = visible[number]
+        fitting = [index for uuid, index in by_uuid.items() if uuid.startswith(name)]
+        return int(name) if name.isdigit() else fitting[0] if len(fitting) == 1 else number
+
+    return [of(number) for number in numbers]
+
+
+def _uuid(nvml: Any, handle: Any) -> str:
+    return _text(told(nvml, lambda: nvml.nvmlDeviceGetUUID(handle)) or "")
 
 
 def bytes_in_use(nvml: Any) -> dict[int, int]:

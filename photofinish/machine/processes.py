@@ -123,27 +123,27 @@ def command_line(pid: int, proc: Path = PROC) -> list[str]:
 
 
 class ProcessTree:
-    """A process and everything it started, read anew at each call."""
+    """A process, or several, and everything they started, read anew at each call."""
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
+    def __init__(self, *roots: int) -> None:
+        self.roots = roots
 
     def pids(self) -> set[int]:
         """The processes that live now."""
-        return process_table().with_descendants([self.pid])
+        return process_table().with_descendants(self.roots)
 
     def pids_of_model(self, model: str) -> set[int]:
         """The processes whose command line names the model: the embedded server's model processes."""
         return {
             pid
             for pid in self.pids()
-            if pid != self.pid and any(_names_model(word, model) for word in command_line(pid))
+            if pid not in self.roots and any(_names_model(word, model) for word in command_line(pid))
         }
 
     def cpu_s(self) -> float:
         """Processor seconds that all of them have used so far."""
         table = process_table()
-        return sum(table.ticks[pid] for pid in table.with_descendants([self.pid])) / ticks_per_s()
+        return sum(table.ticks[pid] for pid in table.with_descendants(self.roots)) / ticks_per_s()
 
 
 def own_cpu_s() -> float:

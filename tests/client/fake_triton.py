@@ -44,6 +44,7 @@ class FakeModel:
     infer: Callable[[Arrays], Arrays] = no_detections
     max_batch_size: int = 32
     parameters: dict[str, str] = field(default_factory=dict)
+    gpus: tuple[int, ...] = ()
     is_ready: bool = True
 
     def all_parameters(self) -> dict[str, str]:
@@ -64,6 +65,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.failure: tuple[grpc.StatusCode, str] | None = None
         self.is_ready = True
         self.regions: dict[str, Any] = {}
+        self.region_gpus: dict[str, int] = {}
         self.requests: list[service_pb2.ModelInferRequest] = []
         self.url = ""
         self._gone = threading.Event()
@@ -121,6 +123,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         config = model_config_pb2.ModelConfig(name=model.name, max_batch_size=model.max_batch_size)
         for key, value in model.all_parameters().items():
             config.parameters[key].string_value = value
+        if model.gpus:
+            config.instance_group.add(count=1, gpus=model.gpus)
         return service_pb2.ModelConfigResponse(config=config)
 
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -165,11 +169,13 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     def CudaSharedMemoryRegister(self, request: Any, context: Any) -> Any:  # noqa: N802
         """The handle holds the address, since client and server are one process here."""
         address = int.from_bytes(request.raw_handle[:8], "little")
+        self.region_gpus[request.name] = request.device_id
         self.regions[request.name] = (ctypes.c_char * request.byte_size).from_address(address)
         return service_pb2.CudaSharedMemoryRegisterResponse()
 
     def CudaSharedMemoryUnregister(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.regions.pop(request.name, None)
+        self.region_gpus.pop(request.name, None)
         return service_pb2.CudaSharedMemoryUnregisterResponse()
 
     def _find(self, name: str, context: Any) -> FakeModel:

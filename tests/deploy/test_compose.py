@@ -33,8 +33,9 @@ def refusal_of(document: dict[str, Any]) -> str:
     return ""
 
 
-def test_compose_file_follows_the_specification() -> None:
-    assert refusal_of(compose_document()) == ""
+@pytest.mark.parametrize("override", ["", "compose.cpu.yml", "compose.two-gpus.yml"])
+def test_compose_file_follows_the_specification(override: str) -> None:
+    assert refusal_of(compose_document(override=override)) == ""
 
 
 @pytest.mark.parametrize(
@@ -90,9 +91,51 @@ def test_shared_memory_reaches_from_the_clients_to_triton() -> None:
 
 def test_gpu_is_reserved_where_it_is_used() -> None:
     services = compose_document({"GPU_ID": "1"})["services"]
-    for name in ("export", "triton"):
+    for name in ("export", "triton", "cameras"):
         (device,) = services[name]["deploy"]["resources"]["reservations"]["devices"]
         assert device == {"driver": "nvidia", "device_ids": ["1"], "capabilities": ["gpu"]}
+
+
+def test_cameras_may_use_the_decoder_and_cudas_memory() -> None:
+    service = compose_document()["services"]["cameras"]
+    assert set(service["environment"]["NVIDIA_DRIVER_CAPABILITIES"].split(",")) == {"compute", "utility", "video"}
+    assert service["init"] is True, "process 1 of one container cannot open the memory of process 1 of another"
+    assert "--gpus" not in " ".join(service["command"]), "the one GPU that a container sees is its first"
+    dockerfile = (CHECKOUT / "server" / "container" / "Dockerfile").read_text(encoding="utf-8")
+    (extras,) = re.findall(r'--editable "\.\[([\w,]+)\]"', dockerfile.partition(" AS client\n")[2])
+    assert {"client", "perf", "nvdec"} == set(extras.split(","))
+
+
+def test_without_a_gpu_nothing_is_reserved_and_the_rest_stays() -> None:
+    usual, on_cpu = (compose_document(override=name)["services"] for name in ("", "compose.cpu.yml"))
+    assert not any("deploy" in service for service in on_cpu.values())
+    for name, service in usual.items():
+        assert on_cpu[name] == {key: value for key, value in service.items() if key != "deploy"}
+
+
+def test_two_gpus_have_a_server_each_and_the_cameras_name_both_in_order() -> None:
+    services = compose_document({"GPU_ID": "2", "SECOND_GPU_ID": "5"}, "compose.two-gpus.yml")["services"]
+
+    def gpus_of(name: str) -> list[str]:
+        (device,) = services[name]["deploy"]["resources"]["reservations"]["devices"]
+        return device["device_ids"]  # type: ignore[no-any-return]
+
+    assert [gpus_of(name) for name in ("triton", "triton-2", "cameras")] == [["2"], ["5"], ["2", "5"]]
+    words = services["cameras"]["command"]
+    assert [word for word in words if word.startswith(("--url", "--gpus"))] == [
+        "--url=triton:8001",
+        "--url=triton-2:8001",
+        "--gpus=0,1",
+    ]
+    before = compose_document()["services"]
+    assert set(before["cameras"]["command"]) <= set(words), "it does what it does on one GPU"
+    healthy = {"condition": "service_healthy", "restart": True}
+    assert services["cameras"]["depends_on"] == {"triton": healthy, "triton-2": healthy}
+    first, second = services["triton"], services["triton-2"]
+    for key in ("user", "cap_drop", "security_opt", "image", "command", "ulimits", "volumes", "healthcheck", "restart"):
+        assert second[key] == first[key], key
+    assert second["ipc"] == "service:triton"
+    assert "ports" not in second
 
 
 def test_export_is_built_on_the_image_that_serves() -> None:
@@ -123,7 +166,7 @@ def test_cameras_run_beside_the_split_view() -> None:
     assert cameras["volumes"] == ["/srv/cameras:/cameras:ro"]
     assert cameras["env_file"] == [{"path": "/srv/cameras/cameras.env", "required": False}]
     assert cameras["environment"][PASSWORD_VARIABLE] == "x"
-    assert set(cameras["environment"]) == {USER_VARIABLE, PASSWORD_VARIABLE}
+    assert set(cameras["environment"]) == {USER_VARIABLE, PASSWORD_VARIABLE, "NVIDIA_DRIVER_CAPABILITIES"}
     assert cameras["ports"] == ["127.0.0.1:7861:7860", "127.0.0.1:7870:7870"]
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert len({port.rpartition(":")[0] for port in published}) == len(published)

@@ -14,6 +14,7 @@ import pytest
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 SCRIPT, STANDARD_SET = EXPERIMENTS / "run_gpu.sh", EXPERIMENTS / "gpu_standard_set.sh"
 CAMERAS = EXPERIMENTS / "gpu_cameras.sh"
+FIND = ("photofinish.cli", "perf", "cameras")
 RECORDER = """#!/bin/sh
 echo "${{CUDA_VISIBLE_DEVICES:-all}} $*" >> {log}
 """
@@ -74,6 +75,34 @@ def test_only_the_named_steps_run_and_scaling_takes_one_two_and_four_gpus(progra
     calls = (programs / "log").read_text().splitlines()
     assert [call.split()[0] for call in calls] == ["0", "0,1", "0,1,2,3"]
     assert {path.name for path in (programs / "out").iterdir()} == {f"gpu_scale_{count}.json" for count in (1, 2, 4)}
+
+
+COMPARER = """#!/bin/sh
+echo "$*" >> {folder}/log
+case "$*" in
+  *several_gpus*--out*) exit 0 ;;
+  *several_gpus*two_gpus.json*) [ -e {folder}/two ] ;;
+  *several_gpus*) [ -e {folder}/one ] && echo "304 352" ;;
+  *--find*one_gpu.json*) touch {folder}/one ;;
+  *--find*two_gpus.json*) touch {folder}/two ;;
+esac
+"""
+
+
+def test_two_gpus_are_searched_after_one_from_what_it_found_and_what_is_over_is_not_run_again(programs: Path) -> None:
+    (programs / "python").write_text(COMPARER.format(folder=programs))
+    done = run_script(programs, "two", script=CAMERAS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    searches = [call for call in (programs / "log").read_text().splitlines() if "--find" in call]
+    assert [re.findall(r"--(?:gpus|start|most) (\S+)", call) for call in searches] == [
+        ["0", "160", "400"],
+        ["0,1", "304", "352"],
+    ]
+    for call in searches:
+        assert 3.5 < float(re.findall(r"--minutes (\S+)", call)[0]) <= 9
+        assert set(re.findall(r"--[\w-]+", call)) <= set(re.findall(r"--[\w-]+", help_of(*FIND)))
+    assert run_script(programs, "two", script=CAMERAS).returncode == 0
+    assert len([call for call in (programs / "log").read_text().splitlines() if "--find" in call]) == 2
 
 
 @pytest.mark.parametrize("script", [SCRIPT, STANDARD_SET, CAMERAS])

@@ -17,6 +17,7 @@ from photofinish.client.cameras.schedule.seat import CameraSeat
 from photofinish.client.cameras.values.access_unit import unix_less_monotonic_ns
 from photofinish.client.cameras.values.outcome import CameraDropCause, DueFrame, Inferred
 from photofinish.client.cameras.wire.messages import FrameWritten, WriteFrame
+from photofinish.client.triton.cuda_region import cuda_region_from_text
 from photofinish.client.triton.session import Session
 from photofinish.client.triton.slot import Slot
 from photofinish.detections import Detections
@@ -38,20 +39,21 @@ class FrameWriter(Protocol):
     def ask(self, wish: WriteFrame) -> asyncio.Future[FrameWritten]:
         """Have a picture written; the answer says whether it was. A process that ends answers that it was not."""
 
-    def writes_on_gpu(self, camera: str) -> bool:
-        """Whether the camera's decode process can write into a GPU's memory that is shared with it."""
+    def writes_on_gpu(self, camera: str, gpu: int) -> bool:
+        """Whether the camera's decode process can write into memory of this GPU that is shared with it."""
 
 
 class StagedSlot:
     """A slot of the session and the memory into which decoders write for it: the slot's own where it can be shared.
 
-    region: of the host; gpu_region: of a GPU, for decoders that have their pictures there, "" for none.
+    region: of the host; gpu_region: of a GPU, for decoders that have their pictures there, "" for none; gpu: which one.
     """
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
         self.region = slot.direct
         self.gpu_region = slot.on_device
+        self.gpu = cuda_region_from_text(self.gpu_region).device_id if self.gpu_region else -1
         self._on_gpu: set[int] = set()
         self._descriptor = -1
         self._staged: npt.NDArray[Any] | None = None
@@ -212,7 +214,8 @@ class BatchSender:
 
     def _wish(self, staged: StagedSlot, seat: CameraSeat, position: int) -> WriteFrame:
         array, camera = staged.pictures, seat.camera.name
-        is_on_gpu = staged.gpu_region and self._card.contract == "frames" and self._writer.writes_on_gpu(camera)
+        is_shared = staged.gpu_region and self._card.contract == "frames"
+        is_on_gpu = is_shared and self._writer.writes_on_gpu(camera, staged.gpu)
         return WriteFrame(
             request=next(self._requests),
             camera=camera,

@@ -22,16 +22,19 @@ class _Placed:
 class DecoderPlacement:
     """Decode processes are numbered: those on the CPU from 0, behind them one for each GPU.
 
-    A camera's home is the GPU that infers its pictures, and decodes them where it can; it stays the same. A GPU's
-    limit is found when it opens no more sessions: then those of the lowest priority, and of one priority the newest, go
-    to the CPU. numbers: of each camera's decode process now.
+    A camera's home is the GPU that infers its pictures, and decodes them where it can; it stays the same. Either every
+    GPU decodes or none does. A GPU's limit is found when it opens no more sessions: then those of the lowest priority,
+    and of one priority the newest, go to the CPU. numbers: of each camera's decode process now.
     """
 
-    def __init__(self, cpu_processes: int, gpus: int = 0, choice: DecodeChoice = "auto") -> None:
-        """choice: what holds for cameras whose row says "auto"."""
+    def __init__(
+        self, cpu_processes: int, gpus: int = 0, choice: DecodeChoice = "auto", *, homes: int | None = None
+    ) -> None:
+        """gpus: those that decode. homes: those that infer, None for the same. choice: for rows that say "auto"."""
         self.numbers: dict[str, int] = {}
         self._cpu_processes = cpu_processes
         self._gpus = gpus
+        self._homes = gpus if homes is None else homes
         self._choice = choice
         self._placed: dict[str, _Placed] = {}
         self._limits: dict[int, int] = {}
@@ -41,8 +44,8 @@ class DecoderPlacement:
     def add(self, camera: Camera) -> list[str]:
         """Place a camera; the others that have another place now."""
         homes = Counter(item.home for item in self._placed.values())
-        home = min(range(self._gpus), key=lambda gpu: homes[gpu]) if self._gpus else None
-        self.numbers[camera.name] = -1 if home is None else self.number_of_gpu(home)
+        home = min(range(self._homes), key=lambda gpu: homes[gpu]) if self._homes else None
+        self.numbers[camera.name] = self.number_of_gpu(home) if home is not None and self._gpus else -1
         self._placed[camera.name] = _Placed(camera, next(self._orders), home)
         return [name for name in self._settle() if name != camera.name]
 
@@ -70,9 +73,9 @@ class DecoderPlacement:
         return moved if name in moved else [*moved, name]
 
     @property
-    def session_limit(self) -> int | None:
-        """The fewest sessions at which a GPU took no more; None while none refused."""
-        return min(self._limits.values(), default=None)
+    def session_limits(self) -> dict[int, int]:
+        """Of each GPU that took no more sessions, how many it had then."""
+        return dict(self._limits)
 
     def restarted(self, number: int) -> list[str]:
         """A GPU's decode process began anew, and with it what it can do; the cameras that have another place now."""
@@ -90,9 +93,9 @@ class DecoderPlacement:
         self._given_up[number - self._cpu_processes] = reason
         return self._settle()
 
-    def home_of(self, name: str) -> int:
-        """The GPU that infers the camera's pictures, 0 where there is none."""
-        return self._placed[name].home or 0
+    def home_of(self, name: str) -> int | None:
+        """The place of the GPU that infers the camera's pictures; None where there is none."""
+        return self._placed[name].home
 
     def is_on_gpu(self, name: str) -> bool:
         """Whether a GPU decodes it."""
@@ -129,7 +132,7 @@ class DecoderPlacement:
         found, wanting = [], list[tuple[str, _Placed]]()
         for name, item in self._placed.items():
             choice = self._choice if item.camera.decode == "auto" else item.camera.decode
-            if item.home is None:
+            if item.home is None or not self._gpus:
                 asked = "no GPU decodes here" if choice == "gpu" else ""
                 found.append((name, item, asked))
             elif choice == "cpu":

@@ -60,6 +60,7 @@ class CameraCell:
         self._degrader = Degrader()
         self._told_reasons: set[str] = set()
         self._began_ns = clock_ns()
+        self._numbers = decoding.numbers
         self._crew = CellCrew(
             {"ingest": ingest_processes, "decode": decode_processes},
             log_folder=log_folder,
@@ -103,9 +104,9 @@ class CameraCell:
         await self._models.stop()
 
     @property
-    def session_limit(self) -> int | None:
-        """The fewest decoding sessions at which a GPU took no more; None while none refused."""
-        return self._crew.placement.session_limit
+    def session_limits(self) -> dict[int, int]:
+        """Of each GPU that took no more decoding sessions, by its number, how many it had then."""
+        return {self._numbers[place]: limit for place, limit in self._crew.placement.session_limits.items()}
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Return when `stop` is set. Raises what ended the cell by itself, such as an account that does not add up."""
@@ -181,8 +182,10 @@ class CameraCell:
 
     def _row(self, seat: CameraSeat, now_ns: int) -> CameraStatus:
         name, placement = seat.camera.name, self._crew.placement
+        home = placement.home_of(name)
         return replace(
             status_from_seat(seat, self._histories[name], now_ns),
+            gpu=None if home is None else self._numbers[home],
             decode="gpu" if placement.is_on_gpu(name) else "cpu",
             decode_reason=placement.reason_of(name),
         )

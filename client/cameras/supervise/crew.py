@@ -56,7 +56,9 @@ class CellCrew:
         self._on_change = on_change
         self._on_moved = on_moved
         self._on_notice = on_notice
-        self.placement = DecoderPlacement(counts["decode"], len(decoding.devices), decoding.choice)
+        self.placement = DecoderPlacement(
+            counts["decode"], len(decoding.devices), decoding.choice, homes=len(decoding.numbers)
+        )
         self._told: dict[str, int] = {}
         self._ends_s: dict[int, list[float]] = {}
         self._places: dict[ProcessKind, dict[str, int]] = {"ingest": {}, "decode": self.placement.numbers}
@@ -67,6 +69,7 @@ class CellCrew:
             for kind, count in counts.items()
             for number in range(count)
         ]
+        self._gpus = dict(enumerate(decoding.numbers if decoding.devices else (), counts["decode"]))
         for number, device in enumerate(decoding.devices, counts["decode"]):
             ended = partial(self._note_end, number)
             self._processes.append(
@@ -75,7 +78,7 @@ class CellCrew:
 
     async def open(self) -> None:
         """Start the processes, which live in the running loop."""
-        await self._links.open(self._places["decode"], gpus_from=self._counts["decode"])
+        await self._links.open(self._places["decode"], self._gpus)
         for process in self._processes:
             process.start()
 

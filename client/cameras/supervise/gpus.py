@@ -1,10 +1,10 @@
-"""Which GPUs of this machine decode cameras, and why none does."""
+"""Which GPUs of this machine infer and decode cameras, and why none does."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -18,15 +18,32 @@ DEVICE_VARIABLE = "PHOTOFINISH_DECODE_DEVICE"
 """Environment variable: `stand-in` rehearses the GPU's way on the CPU."""
 VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
 REMEDY = "pip install 'photofinish[nvdec]'"
+BY_WISH = "the CPU decodes, as --decode cpu says"
+MAX_STAND_INS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodePlan:
-    """devices: of each GPU's decode process, as it is started with. sentence: what decodes here, for people."""
+    """numbers: the GPUs that infer, as CUDA counts them here; cameras are spread over them. () without a GPU.
+
+    devices: of each GPU's decode process, as it is started with, in the order of `numbers`; () where the CPU decodes.
+    sentence: what decodes here, for people. is_rehearsed: whether stand-ins on the CPU are in the GPUs' places.
+    """
 
     devices: tuple[str, ...]
     sentence: str
     choice: DecodeChoice = "auto"
+    numbers: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where a GPU decodes that does not infer."""
+        if self.devices and len(self.devices) != len(self.numbers):
+            raise ValueError(f"{len(self.devices)} devices decode, and {len(self.numbers)} GPUs infer")
+
+    @property
+    def is_rehearsed(self) -> bool:
+        """Whether stand-ins on the CPU are in the GPUs' places."""
+        return STAND_IN in self.devices
 
 
 CPU_ALONE = DecodePlan(devices=(), sentence="the CPU decodes")
@@ -40,23 +57,40 @@ def decode_plan(
     count_gpus: Callable[[], int] | None = None,
     has_library: Callable[[], bool] | None = None,
 ) -> DecodePlan:
-    """What decodes here. gpus: `all`, or numbers such as 0,1. Raises ConfigError for a GPU that is not there."""
-    if choice == "cpu":
-        return DecodePlan(devices=(), sentence="the CPU decodes, as --decode cpu says", choice=choice)
-    if environment.get(DEVICE_VARIABLE) == STAND_IN:
-        count = 1 if gpus == "all" else len(gpus.split(","))
-        sentence = f"a rehearsal: a stand-in on the CPU decodes in a GPU's place ({DEVICE_VARIABLE}={STAND_IN})"
-        return DecodePlan(devices=(STAND_IN,) * count, sentence=sentence, choice=choice)
+    """What infers and decodes here. gpus: `all`, or numbers such as 0,1.
+
+    Raises ConfigError for a GPU that is not there.
+    """
+    if choice != "cpu" and environment.get(DEVICE_VARIABLE) == STAND_IN:
+        numbers = _numbers(gpus, 1 if gpus == "all" else MAX_STAND_INS)
+        many = "a stand-in on the CPU decodes" if len(numbers) == 1 else f"{len(numbers)} stand-ins on the CPU decode"
+        sentence = f"a rehearsal: {many} in a GPU's place ({DEVICE_VARIABLE}={STAND_IN})"
+        return DecodePlan(devices=(STAND_IN,) * len(numbers), sentence=sentence, choice=choice, numbers=numbers)
     found = (count_gpus or partial(number_of_gpus, environment))()
+    numbers = _numbers(gpus, found) if found else ()
+    spread = _on_several(numbers, found)
+    if choice == "cpu":
+        return DecodePlan(devices=(), sentence=f"{BY_WISH}{spread}", choice=choice, numbers=numbers)
     if not found:
         return DecodePlan(devices=(), sentence="the CPU decodes: there is no NVIDIA GPU here", choice=choice)
-    numbers = _numbers(gpus, found)
     if not (has_library or _has_library)():
-        sentence = f"the CPU decodes: {REMEDY} has the GPU do it"
-        return DecodePlan(devices=(), sentence=sentence, choice=choice)
-    names = " and ".join(f"GPU {number}" for number in numbers)
-    sentence = f"{names} {'decodes' if len(numbers) == 1 else 'decode'}, and the CPU what is left"
-    return DecodePlan(devices=tuple(map(str, numbers)), sentence=sentence, choice=choice)
+        sentence = f"the CPU decodes: {REMEDY} has the GPU do it{spread}"
+        return DecodePlan(devices=(), sentence=sentence, choice=choice, numbers=numbers)
+    sentence = f"{_named(numbers)} {'decodes' if len(numbers) == 1 else 'decode'}, and the CPU what is left{spread}"
+    return DecodePlan(devices=tuple(map(str, numbers)), sentence=sentence, choice=choice, numbers=numbers)
+
+
+def _on_several(numbers: Sequence[int], found: int) -> str:
+    """What is to be said of a machine with several GPUs; "" for one with fewer."""
+    if found < 2:
+        return ""
+    if len(numbers) > 1:
+        return f"; the cameras are spread over {_named(numbers)}, each with a server of its own"
+    return f"; {_named(numbers)} alone infers, and --gpus all spreads the cameras over all {found}"
+
+
+def _named(numbers: Sequence[int]) -> str:
+    return " and ".join(f"GPU {number}" for number in numbers)
 
 
 def number_of_gpus(environment: Mapping[str, str]) -> int:
@@ -77,9 +111,9 @@ def _has_library() -> bool:
     return importlib.util.find_spec("PyNvVideoCodec") is not None
 
 
-def _numbers(text: str, found: int) -> list[int]:
+def _numbers(text: str, found: int) -> tuple[int, ...]:
     if text == "all":
-        return list(range(found))
+        return tuple(range(found))
     words = text.split(",")
     if not all(word.strip().isdigit() for word in words):
         raise ConfigError(f"--gpus must be all or numbers such as 0,1, got {text!r}")
@@ -87,4 +121,4 @@ def _numbers(text: str, found: int) -> list[int]:
     if numbers[-1] >= found:
         have = "GPU 0 alone" if found == 1 else f"GPUs 0 to {found - 1}"
         raise ConfigError(f"--gpus names GPU {numbers[-1]}, and this machine has {have}")
-    return numbers
+    return tuple(numbers)

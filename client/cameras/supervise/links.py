@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -33,15 +32,15 @@ class ProcessLinks:
         self._links: dict[Place, Link] = {}
         self._places: dict[Link, Place] = {}
         self._decoder_of: Mapping[str, int] = {}
-        self._gpus_from = sys.maxsize
+        self._gpus: Mapping[int, int] = {}
         self._requests = itertools.count()
         self._asked: dict[int, tuple[asyncio.Future[FrameWritten], int, str]] = {}
         self._heard_s: dict[Link, float] = {}
         self._server: asyncio.AbstractServer | None = None
 
-    async def open(self, decoder_of: Mapping[str, int], gpus_from: int = sys.maxsize) -> None:
-        """Listen. decoder_of: the number of each camera's decode process, as it changes; from gpus_from on GPUs'."""
-        self._decoder_of, self._gpus_from = decoder_of, gpus_from
+    async def open(self, decoder_of: Mapping[str, int], gpus: Mapping[int, int] | None = None) -> None:
+        """Listen. decoder_of: the number of each camera's decode process, as it changes. gpus: of which GPU each is."""
+        self._decoder_of, self._gpus = decoder_of, gpus or {}
         self._server = await listen(self._folder / OWNER_SOCKET, self._hear, self._lose)
 
     def close(self) -> None:
@@ -79,9 +78,9 @@ class ProcessLinks:
             link.send(wish)
         return future
 
-    def writes_on_gpu(self, camera: str) -> bool:
-        """Whether a GPU's decode process has the camera."""
-        return self._decoder_of.get(camera, -1) >= self._gpus_from
+    def writes_on_gpu(self, camera: str, gpu: int) -> bool:
+        """Whether this GPU's decode process has the camera; another GPU's brings its pictures by way of the host."""
+        return self._gpus.get(self._decoder_of.get(camera, -1)) == gpu
 
     def _hear(self, link: Link, value: Any) -> None:
         self._heard_s[link] = time.monotonic()

@@ -19,7 +19,6 @@ from photofinish.client.cameras.schedule.seat import CameraSeat
 from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.client.pipeline.in_flight import IN_FLIGHT
 from photofinish.client.pipeline.opening import choose_model
-from photofinish.client.triton.cuda_region import FIRST_GPU, SharedGpu
 from photofinish.client.triton.served import TritonClient
 from photofinish.client.triton.session import Session
 from photofinish.errors import ConfigError, InferenceError, PhotofinishError, reason_from_error
@@ -37,11 +36,11 @@ MAX_FAILURES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerAddress:
-    """host:port of gRPC and of HTTP; "" where the latter is not known. gpu: where memory shared with it lies."""
+    """host:port of gRPC and of HTTP; "" where the latter is not known. gpu: which one it serves, None for any."""
 
     grpc_url: str
     http_url: str = ""
-    gpu: SharedGpu = FIRST_GPU
+    gpu: int | None = None
 
 
 class ModelService:

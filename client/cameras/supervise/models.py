@@ -20,13 +20,13 @@ class CellModels:
         addresses: Sequence[ServerAddress],
         default: str,
         *,
-        server_of: Callable[[str], int] = lambda camera: 0,
+        server_of: Callable[[str], int | None] = lambda camera: None,
         seats: Callable[[], Iterable[CameraSeat]],
         writer: FrameWriter,
         on_inferred: Callable[[Inferred], None],
         on_notice: Callable[[str], None],
     ) -> None:
-        """seats: those of the cell now. server_of(camera): which of the servers infers its pictures."""
+        """seats: those of the cell now. server_of(camera): the place of the server that infers its pictures."""
         self._addresses = list(addresses)
         self._server_of = server_of
         self._default = default
@@ -81,7 +81,7 @@ class CellModels:
 
     def _key(self, camera: Camera) -> tuple[str, int]:
         place = self._server_of(camera.name) if len(self._addresses) > 1 else 0
-        return camera.variant or self._default, place
+        return camera.variant or self._default, place or 0
 
     @property
     def names(self) -> str:

@@ -68,7 +68,8 @@ def status_table(status: CellStatus, limit: int | None = None) -> list[str]:
     """One line a camera, those with the most trouble first; `limit` lines at most, and how many are left out."""
     rows = sorted(status.cameras, key=_trouble, reverse=True)
     shown = rows if limit is None else rows[: max(limit, 1)]
-    lines = aligned([STATUS_HEADINGS, *(_status_cells(row) for row in shown)])
+    has_several = len({row.gpu for row in rows}) > 1
+    lines = aligned([STATUS_HEADINGS, *(_status_cells(row, has_several_gpus=has_several) for row in shown)])
     if len(shown) < len(rows):
         lines.append(f"… and {len(rows) - len(shown)} more cameras")
     return lines
@@ -107,7 +108,7 @@ def _trouble(row: CameraStatus) -> tuple[bool, float]:
     return row.ingest.phase is not IngestPhase.PLAYING, lost
 
 
-def _status_cells(row: CameraStatus) -> tuple[str, ...]:
+def _status_cells(row: CameraStatus, *, has_several_gpus: bool) -> tuple[str, ...]:
     causes = _by_size(row.count)
     next_try = f" (next try in {row.ingest.next_try_s:.0f} s)" if row.ingest.next_try_s is not None else ""
     state = row.ingest.phase.value if row.step == "full" else f"{row.ingest.phase.value}, {row.step}"
@@ -115,7 +116,7 @@ def _status_cells(row: CameraStatus) -> tuple[str, ...]:
         row.camera,
         state,
         row.quality,
-        row.decode if row.sampling != "keyframes" else f"{row.decode}, keyframes",
+        decoded_by(row, has_several_gpus=has_several_gpus) + (", keyframes" if row.sampling == "keyframes" else ""),
         number(row.served_fps),
         number(row.wanted_fps),
         str(row.count.due),
@@ -127,6 +128,13 @@ def _status_cells(row: CameraStatus) -> tuple[str, ...]:
         number(row.p99_ms),
         (row.ingest.message or row.decode_message or decoded_so(row) or "–") + next_try,
     )
+
+
+def decoded_by(row: CameraStatus, *, has_several_gpus: bool) -> str:
+    """What decodes a camera, with the GPU where there are several: `gpu 1`, or `cpu for gpu 1`, which infers."""
+    if not has_several_gpus or row.gpu is None:
+        return row.decode
+    return f"gpu {row.gpu}" if row.decode == "gpu" else f"cpu for gpu {row.gpu}"
 
 
 def decoded_so(row: CameraStatus) -> str:

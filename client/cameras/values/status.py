@@ -90,6 +90,7 @@ class DropCount:
 class CameraStatus:
     """One camera's row. latency percentiles in ms, None where the sample is too small; over the newest 2000 frames.
 
+    gpu: the number of the GPU that infers its pictures, None without one.
     decode: what decodes it; decode_reason: why that is the CPU though there is a GPU, or a GPU was asked for.
     decode_message: what is wrong with decoding, "" when nothing is. sampling: what is decoded: all, no B frames
     ("reference"), or keyframes. served_fps: inferred in the last 5 s.
@@ -104,6 +105,7 @@ class CameraStatus:
     size_wh: tuple[int, int] | None = None
     sampling: str = "all"
     step: DegradeStep = "full"
+    gpu: int | None = None
     decode: Literal["cpu", "gpu"] = "cpu"
     decode_reason: str = ""
     decode_message: str = ""

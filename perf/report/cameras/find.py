@@ -144,6 +144,8 @@ def machine_line(record: FindRecord) -> str:
     """Where it was measured."""
     machine, gpus = record.environment, record.environment.get("gpus") or []
     named = ", ".join(str(gpu.get("name")) for gpu in gpus) or "no GPU"
+    if len(record.gpus) > 1 or len(gpus) > len(record.gpus) > 0:
+        named += f", of which GPU {' and '.join(map(str, record.gpus))} infer{'s' if len(record.gpus) == 1 else ''}"
     return f"{named}; {machine.get('cpu', '?')}, {machine.get('cpu_cores', '?')} cores; streams and server on one host."
 
 
@@ -165,11 +167,25 @@ def find_checks(record: FindRecord, result: FindResult) -> list[CheckLine]:
     if result.wall is not None:
         figure = f"{result.wall.name}, at {counted(result.wall_cameras)}"
         lines.append(CheckLine(name="first wall", outcome="met", figure=figure, rest=result.wall.why))
+    lines += _of_each_gpu(result)
     lines += [_hard(item, record) for item in result.hard]
     voids = [item for item in result.judged if item.verdict.outcome == "void"]
     if voids:
         rest = "; ".join(dict.fromkeys(reason for item in voids for reason in item.verdict.reasons))
         lines.append(CheckLine(name="void steps", outcome="unknown", figure=str(len(voids)), rest=rest))
+    return lines
+
+
+def _of_each_gpu(result: FindResult) -> list[CheckLine]:
+    """Of several GPUs: the cameras of each at the number found, and its wall where more were too many."""
+    lines = []
+    for share in result.shares:
+        outcome = OUTCOMES[share.verdict.outcome]
+        lines.append(CheckLine(name=f"GPU {share.gpu}", outcome=outcome, figure=share.figure, rest=share.words()))
+    for share in result.walls:
+        name = f"GPU {share.gpu}, too many"
+        figure = f"{share.figure}, which it held" if share.wall is None else f"{share.wall.name}, at {share.figure}"
+        lines.append(CheckLine(name=name, outcome="met", figure=figure, rest=share.words()))
     return lines
 
 

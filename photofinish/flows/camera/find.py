@@ -13,7 +13,7 @@ from photofinish.client.cameras.streams.process import is_cut, stream_name
 from photofinish.errors import ConfigError, VerdictError
 from photofinish.flows import tell
 from photofinish.flows.bench import repeat_command
-from photofinish.flows.camera.perf import required_stream, served_for_cameras, stream_facts
+from photofinish.flows.camera.perf import gpus_of, planned_decoding, required_stream, served_for_cameras, stream_facts
 from photofinish.machine.gpu import opened_nvml
 from photofinish.perf.cameras.finding import JudgedProbe, needed_s, result_of, search_on, window_s
 from photofinish.perf.cameras.goal import CameraGoal
@@ -31,8 +31,9 @@ END_S = 10.0
 
 def find_cameras(
     *,
-    url: str | None,
-    http_url: str | None,
+    urls: tuple[str, ...],
+    http_urls: tuple[str, ...],
+    gpus: str,
     variant: str,
     repository: Path,
     source: str,
@@ -58,7 +59,11 @@ def find_cameras(
     search = SearchPlan(start=start, most=most, has_hard_runs=hard_runs)
     _require_time(goal, confirm_seconds, frames_per_s, minutes)
     require_writable(out)
-    with opened_nvml() as nvml, served_for_cameras(url, http_url, variant, repository, nvml) as (at, card, server):
+    decoding = planned_decoding(gpus)
+    with (
+        opened_nvml() as nvml,
+        served_for_cameras(urls, http_urls, variant, repository, decoding, nvml) as (at, card, server),
+    ):
         plan = replace(at, wanted_fps=frames_per_s, stream_fps=stream_fps, size_wh=size_wh, source=source, codec=codec)
         record = FindRecord(
             command=repeat_command(),
@@ -72,6 +77,7 @@ def find_cameras(
             seconds=seconds,
             confirm_seconds=confirm_seconds,
             accuracy=dict(card.accuracy),
+            gpus=gpus_of(at),
         )
         record = record if anew else _gone_on(record, out)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,16 @@ import click
 
 from photofinish.client.cameras.streams.clip import BIT_RATE, keyframe_every
 from photofinish.client.cameras.streams.process import DIFFERENT_CLIPS
-from photofinish.client.cameras.supervise.model_service import ServerAddress
+from photofinish.client.cameras.supervise.gpus import DecodePlan, decode_plan
 from photofinish.client.pipeline.opening import choose_model
 from photofinish.client.triton.served import TritonClient
 from photofinish.errors import ConfigError, VerdictError
 from photofinish.flows import tell
 from photofinish.flows.bench import cards_in, repeat_command, server_version
-from photofinish.flows.camera_run import address_of, size_from_text
+from photofinish.flows.camera.servers import address_of, named_servers, own_servers
+from photofinish.flows.camera_run import size_from_text
 from photofinish.machine.addresses import is_loopback
-from photofinish.machine.gpu import bytes_in_use, opened_nvml
+from photofinish.machine.gpu import bytes_in_use, count_as_nvidia_smi, driver_numbers, opened_nvml
 from photofinish.model_card import ModelCard
 from photofinish.perf.cameras.checks import DEFAULT_LIMITS
 from photofinish.perf.cameras.lists import faults_of, head_line, lines_from_step
@@ -29,7 +31,6 @@ from photofinish.perf.cameras.measuring import StepPlan, measure_step
 from photofinish.perf.record.cameras import CamerasRecord, write_cameras_record
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
 from photofinish.perf.record.record import require_writable
-from photofinish.server.triton.embedded import EmbeddedServer
 
 STREAM_CODECS = ("h264", "hevc")
 
@@ -38,8 +39,9 @@ def measure_cameras(
     *,
     counts: tuple[int, ...],
     seconds: float,
-    url: str | None,
-    http_url: str | None,
+    urls: tuple[str, ...],
+    http_urls: tuple[str, ...],
+    gpus: str,
     variant: str,
     repository: Path,
     source: str,
@@ -55,7 +57,11 @@ def measure_cameras(
     require_writable(out)
     if not counts:
         raise ConfigError("--streams needs a number of cameras, such as 1,10,30")
-    with opened_nvml() as nvml, served_for_cameras(url, http_url, variant, repository, nvml) as (at, card, server):
+    decoding = planned_decoding(gpus)
+    with (
+        opened_nvml() as nvml,
+        served_for_cameras(urls, http_urls, variant, repository, decoding, nvml) as (at, card, server),
+    ):
         plan = replace(
             at,
             seconds=seconds,
@@ -74,6 +80,7 @@ def measure_cameras(
             wanted_fps=frames_per_s,
             limits={**DEFAULT_LIMITS, **limits},
             accuracy=dict(card.accuracy),
+            gpus=gpus_of(at),
         )
         click.echo(head_line(record))
         for place, count in enumerate(counts, 1):
@@ -99,6 +106,11 @@ def required_stream(stream_size: str, codec: str, stream_fps: float, frames_per_
     return size_wh
 
 
+def gpus_of(plan: StepPlan) -> tuple[int, ...]:
+    """The GPUs over which cameras are spread, as the driver numbers them."""
+    return tuple(plan.driver_numbers.values())
+
+
 def stream_facts(size_wh: tuple[int, int], frames_per_s: float, codec: str, source: str) -> dict[str, Any]:
     """What every test stream sends, for the record."""
     return {
@@ -114,23 +126,47 @@ def stream_facts(size_wh: tuple[int, int], frames_per_s: float, codec: str, sour
 
 @contextlib.contextmanager
 def served_for_cameras(
-    url: str | None, http_url: str | None, variant: str, repository: Path, nvml: Any | None
+    urls: tuple[str, ...],
+    http_urls: tuple[str, ...],
+    variant: str,
+    repository: Path,
+    decoding: DecodePlan,
+    nvml: Any | None,
 ) -> Iterator[tuple[StepPlan, ModelCard, dict[str, Any]]]:
-    """The server of the user, or one of our own, with what every step needs of it."""
-    if url:
-        with TritonClient(url) as client:
+    """The servers of the user, or one of our own for each GPU, with what every step needs of them."""
+    tell(f"Decoding: {decoding.sentence}")
+    numbers = decoding.numbers
+    seen = numbers if decoding.is_rehearsed else driver_numbers(nvml, numbers, os.environ)
+    plan = StepPlan(addresses=(), decoding=decoding, driver_numbers=dict(zip(numbers, seen, strict=True)))
+    if named := named_servers(urls, http_urls, decoding, tell):
+        with TritonClient(urls[0]) as client:
             models = {model.name: model for model in client.models()}
         cards = {name: model.card for name, model in models.items()}
-        name = choose_model(cards, variant or None, where=url, on_notice=tell)
+        name = choose_model(cards, variant or None, where=urls[0], on_notice=tell)
         card = models[name].require_card()
-        address = ServerAddress(grpc_url=url, http_url=http_url or "")
-        plan = StepPlan(address=address, variant=name, nvml=nvml if is_loopback(url) else None)
-        yield plan, card, {"kind": "external", "version": server_version(url)}
+        is_here = all(map(is_loopback, urls))
+        plan = replace(plan, addresses=tuple(named), variant=name, nvml=nvml if is_here else None)
+        yield plan, card, {"kind": "external", "version": server_version(urls[0])}
         return
     found, _ = cards_in(repository)
     name = choose_model(found, variant or None, where=str(repository), on_notice=tell)
     idle = bytes_in_use(nvml) if nvml is not None else {}
-    with EmbeddedServer(repository, models=(name,), on_progress=tell) as server:
-        at = server.endpoint
-        plan = StepPlan(address=address_of(server), variant=name, server_pid=at.pid, nvml=nvml, idle_gpu_bytes=idle)
-        yield plan, found[name], {"kind": at.kind, "version": at.version}
+    with contextlib.ExitStack() as stack:
+        made = own_servers(repository, name, found[name], decoding, tell)
+        at = [stack.enter_context(server).endpoint for server in made]
+        plan = replace(
+            plan,
+            addresses=tuple(map(address_of, made)),
+            variant=name,
+            server_pids=tuple(item.pid for item in at),
+            nvml=nvml,
+            idle_gpu_bytes=idle,
+            gpus=() if decoding.is_rehearsed else tuple(seen),
+        )
+        yield plan, found[name], {"kind": at[0].kind, "version": at[0].version, "count": len(at)}
+
+
+def planned_decoding(gpus: str) -> DecodePlan:
+    """What infers and decodes, with GPUs numbered as the driver does. Raises ConfigError for one that is not there."""
+    count_as_nvidia_smi(os.environ)
+    return decode_plan("auto", gpus)

@@ -11,10 +11,11 @@ from photofinish.client.triton.cuda_region import (
     CudaRegionName,
     SharedGpu,
     cuda_region_from_text,
+    gpu_shared_with,
     is_cuda_region,
 )
 from photofinish.client.triton.session import Session
-from photofinish.client.triton.transport import CUDA_SHM
+from photofinish.client.triton.transport import CUDA_SHM, GRPC
 from tests.client.fake_triton import FakeModel, FakeTriton
 from tests.client.triton.test_cuda_region import HostRuntime, echo_sums, served
 
@@ -52,12 +53,40 @@ def test_memory_lies_on_the_gpu_that_is_named_and_the_server_hears_its_own_numbe
 def test_a_session_puts_its_memory_where_its_server_is(monkeypatch):
     runtime = HostRuntime()
     monkeypatch.setattr("photofinish.client.triton.cuda_region.load_runtime", lambda: runtime)
-    with FakeTriton(FakeModel(infer=echo_sums)) as server:
-        gpu = SharedGpu(here=1, at_server=0)
-        with Session(server.url, served(server), transport=CUDA_SHM, slots=1, batch_size=2, gpu=gpu) as session:
+    with FakeTriton(FakeModel(infer=echo_sums, gpus=(0,))) as server:
+        with Session(server.url, served(server), transport=CUDA_SHM, slots=1, batch_size=2, gpu=1) as session:
             assert set(runtime.devices) == {1}
             slot = session.acquire()
             assert cuda_region_from_text(slot.on_device).device_id == 1
+            assert set(server.region_gpus.values()) == {0}, "the server counts the one GPU that it sees"
+
+
+def test_without_a_wish_memory_lies_on_a_gpu_that_serves_the_model_and_others_are_told_of(monkeypatch):
+    runtime, notices = HostRuntime(), []
+    monkeypatch.setattr("photofinish.client.triton.cuda_region.load_runtime", lambda: runtime)
+    with FakeTriton(FakeModel(infer=echo_sums, gpus=(2, 3))) as server:
+        with Session(server.url, served(server), transport=CUDA_SHM, batch_size=2, on_notice=notices.append):
+            assert set(runtime.devices) == {2}
+            assert set(server.region_gpus.values()) == {2}
+        with Session(server.url, served(server), transport=GRPC, on_notice=notices.append):
+            pass
+    (notice,) = notices
+    assert notice.startswith("toy_onnx_fp32 runs on 2 GPUs, and the pictures lie on GPU 2: the others read them across")
+    assert "--gpus all for cameras" in notice
+
+
+@pytest.mark.parametrize(
+    ("gpus", "here", "expected"),
+    [
+        ((), None, (0, 0)),
+        ((2, 3), None, (2, 2)),
+        ((0,), 1, (1, 0)),
+        ((0, 1), 1, (1, 1)),
+        ((), 1, (1, 1)),
+    ],
+)
+def test_which_gpu_client_and_server_share(gpus: tuple[int, ...], here: int | None, expected: tuple[int, int]):
+    assert gpu_shared_with(gpus, here) == SharedGpu(here=expected[0], at_server=expected[1])
 
 
 @pytest.mark.parametrize(("without", "expected"), [((), [1, 1, 1, 9]), ((1,), [1, 9, 1, 9]), ((0, 2), [9, 1, 9, 9])])

@@ -7,12 +7,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from photofinish.cli import cli
+from photofinish.client.cameras.decode.gpu.process import STAND_IN
+from photofinish.client.cameras.supervise.gpus import DEVICE_VARIABLE
 from photofinish.errors import PhotofinishError, SourceError
 from photofinish.perf.cameras.measuring import StepPlan
 from photofinish.perf.cameras.parts import bytes_of_process
@@ -98,6 +101,37 @@ def test_a_search_that_was_cut_off_goes_on_and_ends(tmp_path: Path, monkeypatch:
     assert "17 cameras, and 19 are too many" in again.output
 
 
+def test_a_search_spreads_cameras_over_gpus_by_the_setting_of_cameras_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two servers, two GPUs whose place stand-ins take; the same record is not gone on with on one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(DEVICE_VARIABLE, STAND_IN)
+    out, asked = tmp_path / "find.json", list[StepPlan]()
+
+    async def simulated(count: int, plan: StepPlan, on_progress: Callable[[str], None]) -> CamerasStep:
+        asked.append(plan)
+        step = machine_step(count, 6, frames=round(plan.seconds * plan.wanted_fps))
+        return replace(step, rows=tuple(replace(row, gpu=place % 2) for place, row in enumerate(step.rows)))
+
+    monkeypatch.setattr("photofinish.flows.camera.find.measure_step", simulated)
+    words = ("cameras", "--find", "--start", "2", "--no-hard-runs", "--max-drops", "0.02", "--confirm-seconds", "140")
+    with FakeTriton(FakeModel()) as first, FakeTriton(FakeModel()) as second:
+        urls = ("--url", first.url, "--url", second.url)
+        ran = run(*words, *urls, "--gpus", "0,1", "--out", str(out))
+        assert ran.exit_code == 0, (ran.output, ran.exception)
+        assert {tuple((at.grpc_url, at.gpu) for at in plan.addresses) for plan in asked} == {
+            ((first.url, 0), (second.url, 1))
+        }
+        assert {plan.decoding.numbers for plan in asked} == {(0, 1)}
+        alone = run(*words, "--url", first.url, "--out", str(out))
+        assert "holds a search with another gpus" in str(alone.exception)
+        three = run(*words, *urls, "--gpus", "0,1,2", "--out", str(out))
+        assert "--url names 2 servers and --gpus 3 GPUs" in str(three.exception)
+    assert read_find_record(out).gpus == (0, 1)
+    assert re.search(r"✓ GPU 1 +3 cameras", ran.output)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -129,6 +163,7 @@ def test_memory_of_a_process_is_read_and_nothing_of_an_ended_one() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--plan", "--gpus", "all"], "--gpus belongs to --streams or --find, and says nothing with --plan"),
         (["--cameras", "70"], "--cameras belongs to --plan, and says nothing with --streams"),
         (["--plan", "--seconds", "5"], "--seconds belongs to --streams or --find, and says nothing with --plan"),
         (["--find", "--plan"], "choose one of --find and --plan"),

@@ -44,6 +44,14 @@ def test_each_wall(changes: dict[str, object], name: str) -> None:
     assert found.why
 
 
+def test_of_several_gpus_the_full_one_is_named() -> None:
+    both = (*gpu(decoder_mean=50.0), GpuObservation(index=3, name="toy", decoder_mean=96.0))
+    assert wall_of_step(replace(FULL, gpus=both), 8).why.startswith("96 % in use on GPU 3; NVDEC 96 %")
+    limits = {"session_limit": 280, "session_limits": {"0": 285, "3": 280}}
+    found = wall_of_step(replace(FULL, gpus=both, **limits), 8)  # type: ignore[arg-type]
+    assert found.why == "GPU 0 opened 285 and GPU 3 opened 280 decoders and no more"
+
+
 def test_a_late_generator_is_the_wall_whatever_was_in_use() -> None:
     assert wall_of_step(machine_step(3, 2), 8, is_void_by_generator=True).name == "generator"
 

@@ -12,6 +12,8 @@ import pytest
 from photofinish.machine.gpu import (
     bytes_by_process,
     bytes_in_use,
+    count_as_nvidia_smi,
+    driver_numbers,
     gpu_facts,
     gpu_handles,
     gpu_lines_from_nvidia_smi,
@@ -49,6 +51,25 @@ def driver(**changes: Any) -> SimpleNamespace:
         "nvmlDeviceGetMaxClockInfo": lambda handle, clock: 3000,
     }
     return SimpleNamespace(**{**parts, **changes})
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [(None, [0, 1]), ("3,5", [3, 5]), ("GPU-b, GPU-a", [1, 0]), ("GPU-x,5", [0, 5]), ("1", [1, 1])],
+)
+def test_numbers_of_cuda_are_brought_to_the_drivers(visible: str | None, expected: list[int]) -> None:
+    nvml = driver(nvmlDeviceGetUUID=lambda handle: ("GPU-aaaa", b"GPU-bbbb")[handle])
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert driver_numbers(nvml, (0, 1), environment) == expected
+    assert driver_numbers(None, (0,), {}) == [0]
+
+
+def test_gpus_are_numbered_as_the_driver_does_unless_the_user_says_otherwise() -> None:
+    environment = {"CUDA_DEVICE_ORDER": "FASTEST_FIRST"}
+    count_as_nvidia_smi(environment)
+    assert environment == {"CUDA_DEVICE_ORDER": "FASTEST_FIRST"}
+    count_as_nvidia_smi(empty := {})
+    assert empty == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def test_what_a_driver_tells() -> None:

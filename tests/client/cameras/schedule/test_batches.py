@@ -54,7 +54,7 @@ class Writer:
         )
         return future
 
-    def writes_on_gpu(self, camera: str) -> bool:
+    def writes_on_gpu(self, camera: str, gpu: int) -> bool:
         return True
 
 

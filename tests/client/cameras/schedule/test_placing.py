@@ -70,6 +70,14 @@ def test_a_gpu_that_begins_anew_is_asked_again() -> None:
     assert placement.restarted(0) == []
 
 
+def test_gpus_that_infer_have_their_cameras_where_the_cpu_decodes_too() -> None:
+    placement = placed(DecoderPlacement(2, 0, homes=2), *(camera(name, decode="gpu") for name in "abc"))
+    assert [placement.home_of(name) for name in "abc"] == [0, 1, 0]
+    assert [placement.numbers[name] for name in "abc"] == [0, 1, 0], "of the processes on the CPU"
+    assert placement.reason_of("a") == "no GPU decodes here"
+    assert placed(DecoderPlacement(1), camera("a")).home_of("a") is None
+
+
 def test_cameras_are_spread_over_gpus_and_keep_theirs() -> None:
     placement = placed(DecoderPlacement(1, 2), *(camera(name) for name in "abcd"))
     assert [placement.home_of(name) for name in "abcd"] == [0, 1, 0, 1]
@@ -77,3 +85,4 @@ def test_cameras_are_spread_over_gpus_and_keep_theirs() -> None:
     assert full(placement, 1, "c") == ["c"]
     assert [placement.is_on_gpu(name) for name in "abcd"] == [True, True, False, True], "the other GPU has room"
     assert placement.home_of("c") == 0
+    assert placement.session_limits == {0: 1}

@@ -16,7 +16,7 @@ from photofinish.client.cameras.streams.server import StreamServer
 from photofinish.client.cameras.streams.stream import TestStream
 from photofinish.client.cameras.supervise.cell import CameraCell
 from photofinish.client.cameras.supervise.crew import MAX_ENDS, CellCrew
-from photofinish.client.cameras.supervise.gpus import DEVICE_VARIABLE, decode_plan
+from photofinish.client.cameras.supervise.gpus import DEVICE_VARIABLE, DecodePlan, decode_plan
 from photofinish.client.cameras.supervise.model_service import ServerAddress
 from photofinish.client.cameras.supervise.tables import status_table
 from photofinish.client.cameras.values.camera import Camera
@@ -84,6 +84,41 @@ def test_sessions_go_by_priority_and_the_process_comes_back_without_new_connecti
         assert count.pending == 0
 
 
+def test_two_gpus_have_a_server_each_and_half_of_the_cameras(tmp_path: Path) -> None:
+    """Every camera's pictures are decoded by one GPU, and asked for at that GPU's server alone."""
+
+    async def main() -> None:
+        async with StreamServer({path: TestStream(clip=CLIP, frames_per_s=10) for path in "abcd"}) as server:
+            with FakeTriton(FakeModel(infer=one_box)) as first, FakeTriton(FakeModel(infer=one_box)) as second:
+                cell = CameraCell(
+                    [ServerAddress(grpc_url=first.url, gpu=0), ServerAddress(grpc_url=second.url, gpu=3)],
+                    decoding=decode_plan("auto", "0,3", environment=REHEARSAL),
+                    log_folder=tmp_path,
+                )
+                for path in "abcd":
+                    cell.add(camera(server, path))
+                async with cell:
+                    await until(lambda: all(row(cell, name).count.inferred >= 2 for name in "abcd"), 40)
+                    assert {name: (row(cell, name).gpu, row(cell, name).decode) for name in "abcd"} == {
+                        "a": (0, "gpu"),
+                        "b": (3, "gpu"),
+                        "c": (0, "gpu"),
+                        "d": (3, "gpu"),
+                    }
+                    assert any("gpu 3" in line for line in status_table(cell.status()))
+                    assert sum(name.endswith("(GPU stand-in)") for name in cell.status().processes) == 2
+                    second.vanish()
+                    await until(lambda: cell.status().server_message != "", 20)
+                    before = row(cell, "a").count.inferred
+                    await until(lambda: row(cell, "a").count.inferred > before + 3, 20)
+                    lost = row(cell, "b").count.inferred
+                    assert len(first.requests) > 0
+                    await until(lambda: row(cell, "a").count.inferred > before + 6, 20)
+                    assert row(cell, "b").count.inferred == lost, "another GPU's server is not asked for its cameras"
+
+    asyncio.run(main())
+
+
 def test_a_process_that_does_not_stay_leaves_its_cameras_to_the_cpu(tmp_path: Path) -> None:
     notices: list[str] = []
     moved: list[list[str]] = []
@@ -112,11 +147,21 @@ def test_a_process_that_does_not_stay_leaves_its_cameras_to_the_cpu(tmp_path: Pa
     [
         ("auto", "0", 0, True, (), "the CPU decodes: there is no NVIDIA GPU here"),
         ("gpu", "0", 0, True, (), "the CPU decodes: there is no NVIDIA GPU here"),
-        ("auto", "0", 2, True, ("0",), "GPU 0 decodes, and the CPU what is left"),
-        ("auto", "all", 2, True, ("0", "1"), "GPU 0 and GPU 1 decode, and the CPU what is left"),
+        ("auto", "0", 1, True, ("0",), "GPU 0 decodes, and the CPU what is left"),
+        ("auto", "0", 2, True, ("0",), "GPU 0 alone infers, and --gpus all spreads the cameras over all 2"),
+        (
+            "auto",
+            "all",
+            2,
+            True,
+            ("0", "1"),
+            "GPU 0 and GPU 1 decode, and the CPU what is left; the cameras are spread",
+        ),
         ("auto", "1", 2, True, ("1",), "GPU 1 decodes, and the CPU what is left"),
         ("auto", "0", 1, False, (), "pip install 'photofinish[nvdec]'"),
+        ("auto", "0,1", 2, False, (), "the cameras are spread over GPU 0 and GPU 1, each with a server of its own"),
         ("cpu", "0", 1, True, (), "as --decode cpu says"),
+        ("cpu", "all", 2, True, (), "as --decode cpu says; the cameras are spread over GPU 0 and GPU 1"),
     ],
 )
 def test_what_decodes_is_said(
@@ -131,6 +176,15 @@ def test_what_decodes_is_said(
     )
     assert plan.devices == devices
     assert words in plan.sentence
+    wanted = tuple(range(count)) if gpus == "all" else tuple(map(int, gpus.split(",")))
+    assert plan.numbers == (wanted if count else ()), "they infer, whatever decodes"
+
+
+def test_stand_ins_take_the_place_of_as_many_gpus_as_are_named() -> None:
+    plan = decode_plan("auto", "2,5", environment=REHEARSAL)
+    assert (plan.devices, plan.numbers, plan.is_rehearsed) == ((STAND_IN, STAND_IN), (2, 5), True)
+    with pytest.raises(ValueError, match="2 devices decode, and 1 GPUs infer"):
+        DecodePlan(devices=("0", "1"), sentence="", numbers=(0,))
 
 
 @pytest.mark.parametrize(("gpus", "words"), [("2", "GPU 2, and this machine has GPUs 0 to 1"), ("a", "all or numbers")])

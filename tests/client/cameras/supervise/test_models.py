@@ -24,7 +24,7 @@ class NoPictures:
         future.set_result(FrameWritten(request=wish.request, camera=wish.camera, frame=None))
         return future
 
-    def writes_on_gpu(self, camera: str) -> bool:
+    def writes_on_gpu(self, camera: str, gpu: int) -> bool:
         return False
 
 
