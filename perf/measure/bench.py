@@ -11,6 +11,7 @@ from photofinish.address.hiding import public_address
 from photofinish.client.choosing.networks import choose_network
 from photofinish.client.sources.opening import open_source
 from photofinish.client.triton.served import ServedModel, TritonClient
+from photofinish.client.triton.session import ignore_notice
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame
 from photofinish.names import all_chosen_by_name
@@ -28,7 +29,8 @@ READY_TIMEOUT_S = 3.0
 class Bench:
     """What is measured and on what. server: kind and version, for the fingerprint. models: the baseline first.
 
-    http_url: the server's HTTP endpoint where it is known.
+    http_url: the server's HTTP endpoint where it is known. on_notice hears what sessions have to say, of a server that
+    reads pictures across GPUs for example.
     """
 
     url: str
@@ -38,6 +40,7 @@ class Bench:
     server: dict[str, Any]
     watcher: Watcher
     http_url: str | None = None
+    on_notice: Progress = ignore_notice
 
     @property
     def baseline(self) -> ServedModel:

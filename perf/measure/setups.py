@@ -58,6 +58,7 @@ def open_contender(bench: Bench, setup: Setup, load: Load) -> Iterator[Contender
             transport=setup.transport,
             slots=setup.in_flight,
             batch_size=setup.batch_size,
+            on_notice=bench.on_notice,
         ) as session:
             yield _contender(setup, session.transport, batch_sender(session, bench.frames), load, {})
     elif setup.pipeline == "baseline":

@@ -246,6 +246,7 @@ def _open_session(bench: Bench, cell: Cell, transport: TransportChoice) -> Sessi
                 slots=cell.concurrency,
                 batch_size=cell.batch_size,
                 timeout_s=TIMEOUT_S,
+                on_notice=bench.on_notice,
             )
         except (TransportError, InferenceError):
             if choice == choices[-1]:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,7 @@ def open_bench(
             source=source,
             server={"kind": "external", "version": server_version(url)},
             watcher=watcher,
+            on_notice=cache(tell),
         )
         return
     from photofinish.server.triton.embedded import EmbeddedServer
@@ -86,6 +88,7 @@ def open_bench(
             source=source,
             server={"kind": at.kind, "version": at.version},
             watcher=Watcher(metrics_url=at.metrics_url, server_pid=at.pid, nvml=nvml, idle_gpu_bytes=idle_bytes),
+            on_notice=cache(tell),  # each notice once
         )
 
 

@@ -30,8 +30,8 @@ def own_servers(
     pinned = is_on_gpu and not decoding.is_rehearsed
     if pinned and numbers and (named := [gpu for gpu in gpus_named_in(repository / name) if gpu]):
         raise ConfigError(
-            f"{name} names GPU {' and '.join(map(str, named))} in its config.pbtxt, and each GPU's server counts its own "
-            "as 0; export it again without --gpus, and say --gpus here"
+            f"{name} names GPU {' and '.join(map(str, named))} in its config.pbtxt, and each GPU's server counts its "
+            "own as 0; export it again without --gpus, and say --gpus here"
         )
     return [
         EmbeddedServer(
@@ -46,7 +46,7 @@ def own_servers(
 
 
 def gpus_named_in(directory: Path) -> list[int]:
-    """The GPUs on which a model's config.pbtxt wants instances, as `photofinish export --gpus` wrote them; [] for any."""
+    """The GPUs on which a model's config.pbtxt wants instances, as `export --gpus` wrote them; [] for any."""
     try:
         found = _GPUS.search((directory / CONFIG_NAME).read_text(encoding="utf-8"))
     except OSError:
