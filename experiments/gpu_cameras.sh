@@ -64,7 +64,7 @@ watched() {
     --seconds "$each" --repository "$repository" --variant "$variant" ${source:+--source "$source"} "$@" \
     --out "$out/gpu_cameras_$name.json"
 }
-# searched NAME GPUS START MOST: what is left of this step's minutes for a search; 3 where it is not over then.
+# searched NAME GPUS START MOST: a search within what is left of the step's minutes; it goes on where it stopped.
 searched() {
   local left
   left="$(awk "BEGIN {printf \"%.2f\", $minutes - $SECONDS / 60}")"

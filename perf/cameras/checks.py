@@ -100,7 +100,7 @@ def _spread(step: CamerasStep) -> list[CheckLine]:
     counts = Counter(row.gpu for row in step.rows if row.gpu is not None)
     if len(counts) < 2:
         return []
-    by_cpu = sum(not row.is_on_gpu for row in step.rows)
+    by_cpu = sum(row.decode != "gpu" for row in step.rows)
     return [
         CheckLine(
             name="cameras of each GPU",

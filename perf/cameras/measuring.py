@@ -209,5 +209,5 @@ def _row(row: CameraStatus, before: DropCount, ear: LatencyEar, plan: StepPlan) 
         latencies_ns=tuple(ear.latencies_ns.get(name, ())),
         clock=ear.clocks.get(name, "arrival"),
         gpu=None if row.gpu is None else plan.driver_numbers.get(row.gpu, row.gpu),
-        is_on_gpu=row.decode == "gpu",
+        decode=row.decode,
     )

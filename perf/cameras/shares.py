@@ -66,6 +66,6 @@ def shares_of_step(
         verdict = verdict_on_step(part, goal, is_sure=is_sure, apart=apart)
         is_late = verdict.outcome == "void" and any(reason.startswith("generator") for reason in verdict.reasons)
         wall = None if verdict.outcome == "held" else wall_of_step(part, cpu_cores, is_void_by_generator=is_late)
-        on_gpu = sum(row.is_on_gpu for row in part.rows)
+        on_gpu = sum(row.decode == "gpu" for row in part.rows)
         shares.append(GpuShare(gpu=gpu, cameras=part.cameras, on_gpu=on_gpu, verdict=verdict, wall=wall))
     return tuple(shares)

@@ -23,8 +23,8 @@ class CameraWindow:
     """One camera's account through the window: pending_before + due = inferred + dropped + pending_after.
 
     latencies_ns: from capture to the boxes, of the frames that were inferred in it. clock: rtcp or arrival, what
-    capture is by. gpu: the driver's number of the GPU that inferred it, None without one; is_on_gpu: whether that one
-    decoded it too.
+    capture is by. gpu: the driver's number of the GPU that inferred it, None without one. decode: what decoded it; ""
+    in older records.
     """
 
     camera: str
@@ -36,7 +36,7 @@ class CameraWindow:
     latencies_ns: tuple[int, ...] = ()
     clock: str = "arrival"
     gpu: int | None = None
-    is_on_gpu: bool = False
+    decode: str = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError when the account does not add up."""

@@ -55,11 +55,12 @@ class ModelService:
         variant: str,
         *,
         seats: Callable[[], Iterable[CameraSeat]],
+        serves: Callable[[CameraSeat], bool] = lambda seat: True,
         writer: FrameWriter,
         on_inferred: Callable[[Inferred], None],
         on_notice: Callable[[str], None],
     ) -> None:
-        """variant: full name or suffix, "" for the first optimised one."""
+        """variant: full name or suffix, "" for the first optimised one. serves: whether a seat is one of `seats`."""
         self.address = address
         self.variant = variant
         self.model_name = ""
@@ -69,6 +70,8 @@ class ModelService:
         self._writer = writer
         self._on_inferred = on_inferred
         self._on_notice = on_notice
+        self._serves = serves
+        self._waiting: dict[str, CameraSeat] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -76,8 +79,9 @@ class ModelService:
         """Begin to serve, in the running loop."""
         self._task = asyncio.ensure_future(self._run())
 
-    def wake(self) -> None:
-        """A frame may be ready."""
+    def wake(self, seat: CameraSeat) -> None:
+        """A frame of the seat waits, and may be ready."""
+        self._waiting[seat.camera.name] = seat
         self._wake.set()
 
     async def stop(self) -> None:
@@ -151,7 +155,7 @@ class ModelService:
     async def _lane(self, sender: BatchSender, staged: StagedSlot, batch_size: int) -> None:
         failures = 0
         while failures < MAX_FAILURES:
-            chosen = chosen_seats(self._seats(), batch_size)
+            chosen = chosen_seats(self._ready(), batch_size)
             if not chosen:
                 self._wake.clear()
                 await self._wake.wait()
@@ -170,6 +174,13 @@ class ModelService:
                     self._set_served(True)
                     self.message = ""
                 failures = 0
+
+    def _ready(self) -> Iterable[CameraSeat]:
+        """The seats with frames that wait: of hundreds of cameras a few, while all would be asked for every batch."""
+        gone = [name for name, seat in self._waiting.items() if seat.waiting is None or not self._serves(seat)]
+        for name in gone:
+            del self._waiting[name]
+        return self._waiting.values()
 
     def _fail(self, exc: Exception) -> None:
         text = reason_from_error(exc)

@@ -56,6 +56,7 @@ class CellModels:
             self._addresses[key[1]],
             key[0],
             seats=lambda: [seat for seat in self._seats() if self._key(seat.camera) == key],
+            serves=lambda seat: self._key(seat.camera) == key,
             writer=self._writer,
             on_inferred=self._on_inferred,
             on_notice=self._on_notice,
@@ -65,8 +66,8 @@ class CellModels:
 
     def wake(self, seat: CameraSeat) -> None:
         """The seat may have a frame for its service."""
-        if seat.is_ready:
-            self._services[self._key(seat.camera)].wake()
+        if seat.waiting is not None:
+            self._services[self._key(seat.camera)].wake(seat)
 
     def is_served(self, camera: Camera) -> bool:
         """Whether the server answers for a camera's variant."""

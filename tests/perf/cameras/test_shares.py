@@ -20,7 +20,7 @@ from tests.perf.cameras.test_checks import record as cameras_record
 
 def on_two(step: CamerasStep, decoder: tuple[float, float] = (97.0, 40.0), **changes: object) -> CamerasStep:
     """The step's cameras by turns on GPU 0 and GPU 3."""
-    rows = tuple(replace(row, gpu=(0, 3)[place % 2], is_on_gpu=True) for place, row in enumerate(step.rows))
+    rows = tuple(replace(row, gpu=(0, 3)[place % 2], decode="gpu") for place, row in enumerate(step.rows))
     gpus = tuple(
         GpuObservation(index=index, name="toy", decoder_mean=percent)
         for index, percent in zip((0, 3), decoder, strict=True)
@@ -57,7 +57,7 @@ def test_each_gpu_is_judged_by_its_own_cameras_and_has_its_own_wall() -> None:
 
 def test_what_the_cpu_decoded_of_a_gpus_cameras_is_said() -> None:
     step = on_two(machine_step(5, 9))
-    step = replace(step, rows=(replace(step.rows[0], is_on_gpu=False), *step.rows[1:]))
+    step = replace(step, rows=(replace(step.rows[0], decode="cpu"), *step.rows[1:]))
     first, second = shares_of_step(step, CameraGoal(), 8, is_sure=True)
     assert (first.figure, second.figure) == ("3 cameras, 1 of them decoded by the CPU", "2 cameras")
 
