@@ -26,6 +26,7 @@ class BrokenSlot:
     """A StagedSlot on a GPU that copies no row."""
 
     gpu_region: str = "gpu"
+    gpu: int = 0
     region: str = "host"
     pictures: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros((4, 64, 64, 3), np.uint8))
 
