@@ -12,12 +12,24 @@ from prometheus_client.registry import Collector
 
 from photofinish.client.cameras.endpoint.board import CellBoard, LatencyBuckets
 from photofinish.client.cameras.values.outcome import CameraDropCause
-from photofinish.client.cameras.values.status import CameraStatus, CellStatus, DegradeStep, IngestPhase, Quality
+from photofinish.client.cameras.values.status import (
+    CameraStatus,
+    CellStatus,
+    DecodeWay,
+    DegradeStep,
+    IngestPhase,
+    Quality,
+)
 from photofinish.client.pipeline.frame_result import LATENCY_BUCKETS_S
 
 _CAMERA = ["camera"]
 _Values = Mapping[tuple[str, str], Callable[[CameraStatus], float]]
 """By name and description."""
+_WORDS: Mapping[str, Callable[[CameraStatus], str]] = {
+    "quality": lambda row: row.quality,
+    "step": lambda row: row.step,
+    "decode": lambda row: row.decode,
+}
 
 
 class CellCollector(Collector):
@@ -78,18 +90,15 @@ def _gauges(status: CellStatus) -> Iterator[GaugeMetricFamily]:
         yield family
     yield _words(status, "quality", "1 at the word for the camera's connection", get_args(Quality))
     yield _words(status, "step", "1 at how much of the camera is served", get_args(DegradeStep))
+    yield _words(status, "decode", "1 at what decodes the camera; pool is keyframes alone", get_args(DecodeWay))
 
 
 def _words(status: CellStatus, field: str, about: str, words: tuple[str, ...]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(f"photofinish_camera_{field}", about, labels=["camera", field])
     for row in status.cameras:
         for word in words:
-            family.add_metric([row.camera, word], float(_word_of(row, field) == word))
+            family.add_metric([row.camera, word], float(_WORDS[field](row) == word))
     return family
-
-
-def _word_of(row: CameraStatus, field: str) -> str:
-    return row.quality if field == "quality" else row.step
 
 
 def _latency(status: CellStatus, latencies: dict[str, LatencyBuckets]) -> HistogramMetricFamily:

@@ -9,6 +9,7 @@ from photofinish.client.cameras.values.outcome import CameraDropCause
 from photofinish.client.cameras.values.status import (
     CameraStatus,
     CellStatus,
+    DecodeWay,
     DegradeStep,
     DropCount,
     IngestPhase,
@@ -71,6 +72,8 @@ def _camera_from_json(document: dict[str, Any]) -> CameraStatus:
     count["dropped"] = {CameraDropCause(cause): int(lost) for cause, lost in count["dropped"].items()}
     if row["quality"] not in get_args(Quality) or row["step"] not in get_args(DegradeStep):
         raise ValueError(f"quality {row['quality']!r} or step {row['step']!r}")
+    if row.get("decode", "cpu") not in get_args(DecodeWay):
+        raise ValueError(f"decode {row['decode']!r}")
     size_wh = tuple(row["size_wh"]) if row.get("size_wh") else None
     _require_numbers(count, ("due", "inferred", "pending"))
     _require_numbers(row, ("priority", "wanted_fps", "served_fps"))

@@ -1,13 +1,22 @@
-"""Which decode process has each camera: a GPU's where one has room, by priority, else one on the CPU."""
+"""Which decode process has each camera, and in which way: a GPU's session, the CPU, or a GPU's pool for keyframes."""
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from photofinish.client.cameras.values.camera import Camera, DecodeChoice
+from photofinish.client.cameras.values.status import DecodeWay
 from photofinish.client.cameras.wire.messages import Refusal
+
+POOL_SESSIONS = 4
+"""Sessions of a GPU that cameras share for keyframes, at most: one is needed for each coding and size."""
+POOL_SHARE = 8
+"""One session in so many goes to them."""
+_LEAVING: tuple[DecodeWay, ...] = ("cpu", "pool", "gpu")
+"""Who is told first: those that leave sessions, so that there are some where others go."""
 
 
 @dataclass(slots=True)
@@ -15,8 +24,9 @@ class _Placed:
     camera: Camera
     order: int
     home: int | None
-    reason: str = ""
     refused: str = ""
+    way: DecodeWay = "cpu"
+    reason: str = ""
 
 
 class DecoderPlacement:
@@ -24,7 +34,11 @@ class DecoderPlacement:
 
     A camera's home is the GPU that infers its pictures, and decodes them where it can; it stays the same. Either every
     GPU decodes or none does. A GPU's limit is found when it opens no more sessions: then those of the lowest priority,
-    and of one priority the newest, go to the CPU. numbers: of each camera's decode process now.
+    and of one priority the newest, go to the CPU; and those of them for whom the CPU has no room share a few sessions
+    of their GPU for keyframes.
+    numbers: of each camera's decode process now. without_session: by a GPU's decode process, how many cameras it would
+    decode if it opened more sessions; of them all, spilled are on the CPU, of which poolable could share sessions of
+    their GPU instead, and pooled do so.
     """
 
     def __init__(
@@ -38,6 +52,9 @@ class DecoderPlacement:
         self._choice = choice
         self._placed: dict[str, _Placed] = {}
         self._limits: dict[int, int] = {}
+        self._room: int | None = None
+        self.without_session: Mapping[int, int] = {}
+        self.spilled = self.pooled = self.poolable = 0
         self._given_up: dict[int, str] = {}
         self._orders = itertools.count()
 
@@ -45,8 +62,9 @@ class DecoderPlacement:
         """Place a camera; the others that have another place now."""
         homes = Counter(item.home for item in self._placed.values())
         home = min(range(self._homes), key=lambda gpu: homes[gpu]) if self._homes else None
-        self.numbers[camera.name] = self.number_of_gpu(home) if home is not None and self._gpus else -1
-        self._placed[camera.name] = _Placed(camera, next(self._orders), home)
+        is_decoded = home is not None and self._gpus > 0
+        self.numbers[camera.name] = self.number_of_gpu(home) if home is not None and is_decoded else -1
+        self._placed[camera.name] = _Placed(camera, next(self._orders), home, way="gpu" if is_decoded else "cpu")
         return [name for name in self._settle() if name != camera.name]
 
     def change(self, camera: Camera) -> list[str]:
@@ -72,10 +90,17 @@ class DecoderPlacement:
         moved = self._settle()
         return moved if name in moved else [*moved, name]
 
-    @property
-    def session_limits(self) -> dict[int, int]:
-        """Of each GPU that took no more sessions, how many it had then."""
-        return dict(self._limits)
+    def lift(self, number: int, sessions: int) -> list[str]:
+        """A GPU's decode process could open so many sessions more; the cameras that have another place now."""
+        gpu = number - self._cpu_processes
+        if gpu in self._limits:
+            self._limits[gpu] += sessions
+        return self._settle()
+
+    def leave_room_for(self, cameras: int | None) -> list[str]:
+        """The CPU takes so many of those whom sessions are missing for, None for all; those with another place now."""
+        self._room = cameras
+        return self._settle()
 
     def restarted(self, number: int) -> list[str]:
         """A GPU's decode process began anew, and with it what it can do; the cameras that have another place now."""
@@ -93,6 +118,11 @@ class DecoderPlacement:
         self._given_up[number - self._cpu_processes] = reason
         return self._settle()
 
+    @property
+    def session_limits(self) -> dict[int, int]:
+        """Of each GPU that took no more sessions, how many it had then."""
+        return dict(self._limits)
+
     def home_of(self, name: str) -> int | None:
         """The place of the GPU that infers the camera's pictures; None where there is none."""
         return self._placed[name].home
@@ -101,51 +131,88 @@ class DecoderPlacement:
         """Whether a GPU decodes it."""
         return self.numbers.get(name, -1) >= self._cpu_processes
 
+    def way_of(self, name: str) -> DecodeWay:
+        """How it is decoded."""
+        return self._placed[name].way
+
     def reason_of(self, name: str) -> str:
-        """Why the CPU decodes it though there is a GPU; "" where nothing is to be said."""
+        """Why no session of its own decodes it though there is a GPU; "" where nothing is to be said."""
         return self._placed[name].reason
+
+    def pool_sessions_of(self, name: str) -> int:
+        """The sessions of its GPU that cameras may share; none of so few that a camera had none of its own."""
+        limit = self._limits.get(-1 if (home := self._placed[name].home) is None else home, 0)
+        return 0 if limit < 2 else min(POOL_SESSIONS, max(limit // POOL_SHARE, 1))
 
     def number_of_gpu(self, gpu: int) -> int:
         """A GPU's decode process."""
         return self._cpu_processes + gpu
 
     def _settle(self) -> list[str]:
-        """Place all; the names of those that moved, to the CPU first, so that there is room where others go."""
-        moved, away = [], self._unwanted()
-        for name, item, reason in away:
-            item.reason = reason
-            if not 0 <= self.numbers[name] < self._cpu_processes:
+        """Place all; the names of those that moved, those that leave sessions first."""
+        moved = dict[DecodeWay, list[str]]({way: [] for way in _LEAVING})
+        for item, way, reason in self._ways():
+            name, before = item.camera.name, (item.way, self.numbers[item.camera.name])
+            item.way, item.reason = way, reason
+            if way != "cpu" and item.home is not None:
+                self.numbers[name] = self.number_of_gpu(item.home)
+            elif not 0 <= before[1] < self._cpu_processes:
                 used = Counter(self.numbers.values())
                 self.numbers[name] = min(range(self._cpu_processes), key=lambda number: used[number])
-                moved.append(name)
-        staying = {name for name, _, _ in away}
-        for name, item in self._placed.items():
-            if item.home is not None and name not in staying:
-                item.reason = ""
-                if self.numbers[name] != (number := self.number_of_gpu(item.home)):
-                    self.numbers[name] = number
-                    moved.append(name)
-        return moved
+            if before != (way, self.numbers[name]):
+                moved[way].append(name)
+        return [name for way in _LEAVING for name in moved[way]]
 
-    def _unwanted(self) -> list[tuple[str, _Placed, str]]:
-        """The cameras that the CPU decodes, each with the reason, the most important last."""
-        found, wanting = [], list[tuple[str, _Placed]]()
-        for name, item in self._placed.items():
+    def _ways(self) -> list[tuple[_Placed, DecodeWay, str]]:
+        """Every camera's way with the reason, those without a session first and of them the least important."""
+        found, wanting = list[tuple[_Placed, DecodeWay, str]](), list[_Placed]()
+        for item in self._placed.values():
             choice = self._choice if item.camera.decode == "auto" else item.camera.decode
             if item.home is None or not self._gpus:
-                asked = "no GPU decodes here" if choice == "gpu" else ""
-                found.append((name, item, asked))
+                found.append((item, "cpu", "no GPU decodes here" if choice == "gpu" else ""))
             elif choice == "cpu":
-                found.append((name, item, ""))
+                found.append((item, "cpu", ""))
             elif why := item.refused or self._given_up.get(item.home, ""):
-                found.append((name, item, why))
+                found.append((item, "cpu", why))
             else:
-                wanting.append((name, item))
+                wanting.append(item)
+        wanting.sort(key=lambda item: (-item.camera.priority, item.order))
+        over = self._beyond(wanting, has_pool=False)
+        if self._room is not None and len(over) > self._room:
+            over = self._beyond(wanting, has_pool=True)
+        left = len(over) if self._room is None else self._room
+        without = list[tuple[_Placed, DecodeWay, str]]()
+        for item in over:
+            why = f"the GPU opens no more than {self._limit(item)} decoding sessions"
+            if left > 0 or not self.pool_sessions_of(item.camera.name):
+                left -= 1
+                without.append((item, "cpu", why))
+            else:
+                without.append((item, "pool", f"{why}, and the CPU has no room"))
+        self._count(without)
+        names = {item.camera.name for item in over}
+        own = [(item, "gpu", "") for item in wanting if item.camera.name not in names]
+        return [*found, *reversed(without), *own]
+
+    def _count(self, without: list[tuple[_Placed, DecodeWay, str]]) -> None:
+        on_cpu = [item.camera.name for item, way, _ in without if way == "cpu"]
+        self.spilled, self.pooled = len(on_cpu), len(without) - len(on_cpu)
+        self.poolable = sum(self.pool_sessions_of(name) > 0 for name in on_cpu)
+        homes = (item.home for item, _, _ in without)
+        self.without_session = Counter(self.number_of_gpu(home) for home in homes if home is not None)
+
+    def _beyond(self, wanting: list[_Placed], *, has_pool: bool) -> list[_Placed]:
+        """Those that their GPU has no session for, the most important first."""
         taken: Counter[int | None] = Counter()
         over = []
-        for name, item in sorted(wanting, key=lambda pair: (-pair[1].camera.priority, pair[1].order)):
+        for item in wanting:
             taken[item.home] += 1
-            limit = self._limits.get(item.home if item.home is not None else -1)
+            limit = self._limit(item)
+            if limit is not None and has_pool:
+                limit -= self.pool_sessions_of(item.camera.name)
             if limit is not None and taken[item.home] > limit:
-                over.append((name, item, f"the GPU opens no more than {limit} decoding sessions"))
-        return [*found, *reversed(over)]
+                over.append(item)
+        return over
+
+    def _limit(self, item: _Placed) -> int | None:
+        return self._limits.get(-1 if item.home is None else item.home)

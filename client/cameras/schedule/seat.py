@@ -12,7 +12,7 @@ from photofinish.client.cameras.account.account import CameraAccount
 from photofinish.client.cameras.schedule.due import DueSchedule
 from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.outcome import CameraDropCause, DueFrame
-from photofinish.client.cameras.values.status import DegradeStep, IngestPhase, IngestReport
+from photofinish.client.cameras.values.status import DecodeWay, DegradeStep, IngestPhase, IngestReport
 from photofinish.client.cameras.wire.messages import DecodeCamera, DecodeReport
 from photofinish.percentiles import carried_percentile
 
@@ -21,6 +21,15 @@ MAX_EARLY_NS = 250_000_000
 SERVED_WINDOW_NS = 5 * 10**9
 BURST_NS = 50_000_000
 """A picture whose place is taken sooner came in a burst: that no server could have had it is no overload."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeatLoad:
+    """Frames that came due, those lost because the machine was too slow, and those of them that decoding was for."""
+
+    due: int
+    overloaded: int
+    behind: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,8 @@ class CameraSeat:
     """All that the owner knows of one camera. Not for several threads.
 
     is_served: whether the server answers; is_decoded: whether the camera's decode process lives.
-    came_due, overloaded: frames that were due, and those lost because the machine was too slow, since `take_load`.
+    way, pool_sessions: how it is decoded, and how many sessions it shares where it shares some.
+    came_due, overloaded, behind: as in SeatLoad, since `take_load`.
     """
 
     def __init__(self, camera: Camera, now_ns: int) -> None:
@@ -54,7 +64,9 @@ class CameraSeat:
         self.is_served = True
         self.is_decoded = True
         self.last_served_ns = 0
-        self.came_due = self.overloaded = 0
+        self.way: DecodeWay = "cpu"
+        self.pool_sessions = 0
+        self.came_due = self.overloaded = self.behind = 0
         self.waiting: WaitingFrame | None = None
         self._writing: WaitingFrame | None = None
         self._open: dict[int, CameraDropCause | None] = {}
@@ -70,8 +82,9 @@ class CameraSeat:
             camera=self.camera.name,
             frames_per_s=rate,
             anchor_ns=self.schedule.time_ns(0),
-            keyframes_only=self.step == "keyframes",
+            keyframes_only=self.step == "keyframes" or self.way == "pool",
             priority=self.camera.priority,
+            pool_sessions=self.pool_sessions if self.way == "pool" else 0,
         )
 
     def hear_ingest(self, report: IngestReport) -> None:
@@ -88,6 +101,7 @@ class CameraSeat:
             trouble = self._open.pop(tick) or self._trouble() or CameraDropCause.STALLED
             self.account.close_dropped(tick, trouble)
             self.overloaded += trouble is CameraDropCause.TOO_OLD
+            self.behind += trouble is CameraDropCause.TOO_OLD  # nobody has seen a picture of it
         if self.waiting is not None and now_ns - self.waiting.frame.arrived_ns > self.camera.max_age_s * 1e9:
             self._lose_waiting(CameraDropCause.TOO_OLD, now_ns)
 
@@ -108,10 +122,10 @@ class CameraSeat:
         self._lose_waiting(CameraDropCause.SUPERSEDED, now_ns)
         self.waiting = WaitingFrame(tick, frame, now_ns)
 
-    def take_load(self) -> tuple[int, int]:
-        """Frames that came due, and those lost because the machine was too slow, since it was asked before."""
-        load = self.came_due, self.overloaded
-        self.came_due = self.overloaded = 0
+    def take_load(self) -> SeatLoad:
+        """What came due and was lost since it was asked before."""
+        load = SeatLoad(self.came_due, self.overloaded, self.behind)
+        self.came_due = self.overloaded = self.behind = 0
         return load
 
     def _open_due(self, now_ns: int) -> None:
@@ -200,7 +214,7 @@ class CameraSeat:
             return CameraDropCause.TOO_OLD
         if self.decode.state == "before_keyframe" and self.ingest.pictures > self._pictures_before:
             return CameraDropCause.BEFORE_KEYFRAME
-        return None
+        return CameraDropCause.DEGRADED if self.way == "pool" else None
 
     def _lose_waiting(self, cause: CameraDropCause, now_ns: int) -> None:
         if self.waiting is not None:

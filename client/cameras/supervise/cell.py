@@ -13,6 +13,7 @@ from photofinish.client.cameras.outputs.output import Output
 from photofinish.client.cameras.schedule.degrade import Degrader
 from photofinish.client.cameras.schedule.seat import CameraSeat
 from photofinish.client.cameras.supervise.crew import CellCrew
+from photofinish.client.cameras.supervise.decoders import CellDecoders
 from photofinish.client.cameras.supervise.gpus import CPU_ALONE, DecodePlan
 from photofinish.client.cameras.supervise.model_service import ServerAddress
 from photofinish.client.cameras.supervise.models import CellModels
@@ -20,7 +21,7 @@ from photofinish.client.cameras.supervise.quality import ConnectionHistory, stat
 from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.outcome import DueFrame, Inferred
 from photofinish.client.cameras.values.status import CameraStatus, CellStatus, DropCount, IngestReport
-from photofinish.client.cameras.wire.messages import DecodeReport, ProcessKind, Refusal
+from photofinish.client.cameras.wire.messages import DecodeReport, ProcessKind, SessionsTried
 
 TICK_S = 0.02
 STATUS_EVERY_S = 1.0
@@ -58,7 +59,6 @@ class CameraCell:
         self._seats: dict[str, CameraSeat] = {}
         self._histories: dict[str, ConnectionHistory] = {}
         self._degrader = Degrader()
-        self._told_reasons: set[str] = set()
         self._began_ns = clock_ns()
         self._numbers = decoding.numbers
         self._crew = CellCrew(
@@ -66,10 +66,11 @@ class CameraCell:
             log_folder=log_folder,
             on_value=self._hear,
             on_change=self._on_process,
-            on_moved=self._move,
+            on_moved=lambda names: self._decoders.move(names),
             on_notice=on_notice,
             decoding=decoding,
         )
+        self._decoders = CellDecoders(self._crew, self._seats, on_notice)
         self.writer = self._crew.writer
         self._models = CellModels(
             [address] if isinstance(address, ServerAddress) else address,
@@ -148,11 +149,11 @@ class CameraCell:
             self.remove(camera.name)
         seat = self._seats[camera.name] = CameraSeat(camera, self._clock_ns())
         self._histories[camera.name] = ConnectionHistory()
-        moved = self._crew.place(camera)
+        moved = self._decoders.place(camera)
         self._models.require(camera)
         seat.is_served = self._models.is_served(camera)
         self._take_steps()
-        self._move(moved)
+        self._decoders.move(moved)
         self._crew.tell_decoder(seat.wish())
         self._crew.tell_ingest(camera)
 
@@ -162,7 +163,7 @@ class CameraCell:
         seat.stop()
         self.final[name] = seat.account.count()
         self._histories.pop(name)
-        self._move(self._crew.forget(name))
+        self._decoders.move(self._crew.forget(name))
         self._take_steps()
 
     def status(self) -> CellStatus:
@@ -174,7 +175,7 @@ class CameraCell:
             variant=self._models.names,
             cameras=tuple(self._row(seat, now_ns) for seat in self._seats.values()),
             server_message=self._models.message,
-            notes=(self._degrader.sentence(),) if self._degrader.level else (),
+            notes=tuple(filter(None, (self._degrader.sentence() if self._degrader.level else "", self._decoders.note))),
             lost_events={output.name: output.lost for output in self.outputs},
             processes=self._crew.pids,
             restarts=self._crew.restarts,
@@ -186,7 +187,6 @@ class CameraCell:
         return replace(
             status_from_seat(seat, self._histories[name], now_ns),
             gpu=None if home is None else self._numbers[home],
-            decode="gpu" if placement.is_on_gpu(name) else "cpu",
             decode_reason=placement.reason_of(name),
         )
 
@@ -203,7 +203,7 @@ class CameraCell:
         self._models.require(camera)
         seat.is_served = self._models.is_served(camera)
         self._take_steps()
-        self._move(self._crew.placement.change(camera))
+        self._decoders.move(self._crew.placement.change(camera))
         self._crew.tell_decoder(seat.wish())
         if any(getattr(before, field) != getattr(camera, field) for field in _RECONNECTS):
             self._crew.tell_ingest(camera)
@@ -232,6 +232,8 @@ class CameraCell:
                 seat.take(value, now_ns)
                 self._models.wake(seat)
             return
+        if isinstance(value, SessionsTried):
+            return self._decoders.hear_tried(value)
         for item in (item for item in value if item.camera in self._seats):
             seat = self._seats[item.camera]
             if isinstance(item, IngestReport):
@@ -240,22 +242,7 @@ class CameraCell:
             elif isinstance(item, DecodeReport):
                 seat.decode = item
                 if item.refusal is not None:
-                    self._leave_gpu(item.camera, item.refusal)
-
-    def _leave_gpu(self, name: str, refusal: Refusal) -> None:
-        moved = self._crew.refuse(name, refusal)
-        if moved and refusal.reason not in self._told_reasons:
-            self._told_reasons.add(refusal.reason)
-            whose = "cameras of the lowest priority" if refusal.sessions is not None else name
-            self._on_notice(f"{refusal.reason}: the CPU decodes {whose}")
-        self._move(moved)
-
-    def _move(self, names: Iterable[str]) -> None:
-        """These cameras have another decode process now, which knows nothing of their pictures."""
-        for seat in (self._seats[name] for name in names):
-            seat.forget_sequence()
-            seat.decode = DecodeReport(camera=seat.camera.name)
-            seat.is_decoded = self._crew.move(seat.wish())
+                    self._decoders.refuse(item.camera, item.refusal)
 
     def _on_inferred(self, result: Inferred) -> None:
         for output in self.outputs:
@@ -270,9 +257,11 @@ class CameraCell:
             due = lost = 0
             for seat in self._seats.values():
                 seat.advance(now_ns)
-                came_due, overloaded = seat.take_load()
-                due, lost = due + came_due, lost + overloaded
+                load = seat.take_load()
+                due, lost = due + load.due, lost + load.overloaded
+                self._decoders.hear_load(seat, load)
                 self._models.wake(seat)
+            lost -= self._decoders.settle(time.monotonic())
             if note := self._degrader.note(due, lost, time.monotonic()):
                 self._on_notice(note)
                 self._take_steps()

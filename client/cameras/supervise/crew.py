@@ -22,8 +22,8 @@ from photofinish.client.cameras.wire.messages import (
     DecodeCamera,
     ForgetCamera,
     ProcessKind,
-    Refusal,
     SendTo,
+    TrySessions,
     WatchCamera,
 )
 
@@ -112,10 +112,6 @@ class CellCrew:
         self._links.send("decode", self._told.pop(camera), ForgetCamera(camera=camera))
         return self.placement.remove(camera)
 
-    def refuse(self, camera: str, refusal: Refusal) -> list[str]:
-        """A GPU does not decode a camera; those that are to be told of by `move`."""
-        return self.placement.refuse(camera, refusal)
-
     def move(self, wish: DecodeCamera) -> bool:
         """Bring a camera, and what ingest kept of it, to its decode process of now; whether that is there."""
         before, after = self._told[wish.camera], self.placement.numbers[wish.camera]
@@ -129,6 +125,10 @@ class CellCrew:
     def tell_decoder(self, wish: DecodeCamera) -> None:
         """What is to be decoded of a camera from now on."""
         self._links.send("decode", self._places["decode"][wish.camera], wish)
+
+    def try_sessions(self, number: int, count: int) -> None:
+        """Have a GPU's decode process find out whether so many sessions more could be open."""
+        self._links.send("decode", number, TrySessions(count=count))
 
     def tell_ingest(self, camera: Camera) -> None:
         """Have a camera watched, or watched in a changed way."""

@@ -61,6 +61,7 @@ def status_from_seat(seat: CameraSeat, history: ConnectionHistory, now_ns: int) 
         size_wh=seat.decode.size_wh,
         sampling=seat.decode.sampling,
         step=seat.step,
+        decode=seat.way,
         decode_message=seat.decode.message if seat.is_decoded else "its decode process is started again",
         decoded=seat.decode.decoded,
         served_fps=seat.served_fps(now_ns),

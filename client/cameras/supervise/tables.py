@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from photofinish.client.cameras.supervise.check import CheckedCamera
 from photofinish.client.cameras.values.outcome import CameraDropCause
-from photofinish.client.cameras.values.status import CameraStatus, CellStatus, DropCount, IngestPhase
+from photofinish.client.cameras.values.status import CameraStatus, CellStatus, DecodeWay, DropCount, IngestPhase
 
+WAYS: dict[DecodeWay, str] = {"gpu": "by a GPU", "cpu": "by the CPU", "pool": "by a GPU's pool for keyframes"}
 CHECK_HEADINGS = (
     "camera",
     "reachable",
@@ -87,7 +88,8 @@ def summary_line(status: CellStatus) -> str:
         f"{count.pending} pending",
     ]
     causes = ", ".join(f"{cause.value} {lost}" for cause, lost in _by_size(count))
-    return "; ".join([*parts, *([causes] if causes else []), *status.notes, *filter(None, [status.server_message])])
+    more = [decoded_line(status), causes, *status.notes, status.server_message]
+    return "; ".join([*parts, *filter(None, more)])
 
 
 def total_count(counts: Sequence[DropCount]) -> DropCount:
@@ -138,8 +140,16 @@ def decoded_by(row: CameraStatus, *, has_several_gpus: bool) -> str:
 
 
 def decoded_so(row: CameraStatus) -> str:
-    """Why the CPU decodes a camera, in words; "" where nothing is to be said."""
-    return f"on the CPU: {row.decode_reason}" if row.decode_reason else ""
+    """Why a camera has no session of a GPU, in words; "" where nothing is to be said."""
+    how = "on the CPU" if row.decode == "cpu" else "keyframes by shared decoders"
+    return f"{how}: {row.decode_reason}" if row.decode_reason else ""
+
+
+def decoded_line(status: CellStatus) -> str:
+    """How many cameras are decoded in which way, "" where the CPU decodes all."""
+    counts = Counter(row.decode for row in status.cameras)
+    parts = [f"{counts[way]} {words}" for way, words in WAYS.items() if counts[way]]
+    return f"decoded: {', '.join(parts)}" if set(counts) - {"cpu"} else ""
 
 
 def _by_size(count: DropCount) -> list[tuple[CameraDropCause, int]]:

@@ -14,6 +14,8 @@ Quality = Literal["excellent", "fair", "poor", "none"]
 """A connection in a word, from the reconnects and stalls of the last hour and the pictures that came of those due."""
 DegradeStep = Literal["full", "halved", "keyframes", "paused"]
 """How much of a camera is served; each step is less than the one before."""
+DecodeWay = Literal["gpu", "cpu", "pool"]
+"""gpu: a GPU's session of the camera's own. pool: a GPU's sessions that many cameras share, for keyframes only."""
 
 
 class IngestPhase(str, Enum):
@@ -90,8 +92,8 @@ class DropCount:
 class CameraStatus:
     """One camera's row. latency percentiles in ms, None where the sample is too small; over the newest 2000 frames.
 
-    gpu: the number of the GPU that infers its pictures, None without one.
-    decode: what decodes it; decode_reason: why that is the CPU though there is a GPU, or a GPU was asked for.
+    gpu: the number of the GPU that infers its pictures, None without one. decode: what decodes it; decode_reason: why
+    that is not a GPU's own session though there is a GPU, or a GPU was asked for.
     decode_message: what is wrong with decoding, "" when nothing is. sampling: what is decoded: all, no B frames
     ("reference"), or keyframes. served_fps: inferred in the last 5 s.
     """
@@ -106,7 +108,7 @@ class CameraStatus:
     sampling: str = "all"
     step: DegradeStep = "full"
     gpu: int | None = None
-    decode: Literal["cpu", "gpu"] = "cpu"
+    decode: DecodeWay = "cpu"
     decode_reason: str = ""
     decode_message: str = ""
     decoded: int = 0

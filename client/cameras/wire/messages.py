@@ -1,8 +1,9 @@
 """What the processes of a cell tell each other, beside the values of `values/`.
 
 owner → ingest: WatchCamera, SendTo, ForgetCamera. ingest → owner: tuples of IngestReport.
-ingest → decoder: OpenStream, AccessUnit, ForgetCamera. owner → decoder: DecodeCamera, ForgetCamera, WriteFrame.
-decoder → owner: DueFrame, FrameWritten, tuples of DecodeReport. Each process begins with Hello to the owner.
+ingest → decoder: OpenStream, AccessUnit, ForgetCamera. owner → decoder: DecodeCamera, ForgetCamera, WriteFrame, and
+to a GPU's TrySessions. decoder → owner: DueFrame, FrameWritten, tuples of DecodeReport, SessionsTried.
+Each process begins with Hello to the owner.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class DecodeCamera:
     """How much of a camera to decode. frames_per_s: how often a picture is wanted; 0 is never.
 
     anchor_ns: when one of the wanted pictures is due, in perf_counter_ns. keyframes_only: nothing but keyframes,
-    whatever is wanted. priority: of the camera; a GPU opens decoders of higher ones first.
+    whatever is wanted. priority: of the camera; a GPU opens decoders of higher ones first. pool_sessions: above 0 the
+    camera has no decoder of its own on a GPU: its keyframes go through this many that all such cameras share.
     """
 
     camera: str
@@ -74,6 +76,7 @@ class DecodeCamera:
     anchor_ns: int = 0
     keyframes_only: bool = False
     priority: int = 0
+    pool_sessions: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +114,21 @@ class Refusal:
 
     reason: str
     sessions: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrySessions:
+    """Open so many sessions more than there are, give them back, and tell how many there could be."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionsTried:
+    """The decode process of this number could open so many sessions more."""
+
+    number: int
+    opened: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,9 @@ class DecodeSession(Protocol):
     def decode(self, data: bytes, number: int) -> Sequence[Surface]:
         """The pictures that are there now, in the order of showing. Raises SourceError when the decoder failed."""
 
+    def flush(self) -> Sequence[Surface]:
+        """The pictures that wait for others behind them; what is decoded next begins anew, with a keyframe."""
+
     def close(self) -> None:
         """Give the decoder back."""
 

@@ -48,6 +48,16 @@ class NvdecSession:
         packet.bsl = len(data)
         packet.pts = number
         packet.decode_flag = self._library.VideoPacketFlag.ENDOFPICTURE
+        return self._shown(packet)
+
+    def flush(self) -> Sequence[Surface]:
+        """As `DecodeSession.flush`: an empty packet at a stream's end, as the library's own demuxer gives one."""
+        packet = self._library.PacketData()
+        packet.bsl_data = packet.bsl = packet.pts = 0
+        packet.decode_flag = self._library.VideoPacketFlag.ENDOFSTREAM
+        return self._shown(packet)
+
+    def _shown(self, packet: Any) -> Sequence[Surface]:
         try:
             frames = self._decoder.Decode(packet)
         except Exception as exc:  # the library raises several kinds, of its own and of pybind

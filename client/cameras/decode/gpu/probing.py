@@ -12,6 +12,7 @@ from av.video.frame import VideoFrame
 
 from photofinish.client.cameras.decode.gpu.device import LackingError, StreamFacts
 from photofinish.client.cameras.decode.nv12.job import Colours, Matrix
+from photofinish.client.cameras.rtsp.nal import START_CODE, h264_kind, hevc_kind, nal_units
 from photofinish.client.cameras.values.access_unit import StreamInfo
 from photofinish.errors import SourceError, reason_from_error
 
@@ -22,6 +23,24 @@ _FORMATS = {"yuv420p": False, "yuvj420p": True}
 _MATRICES: dict[int, Matrix] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
 """By FFmpeg's numbers. 2, unspecified, is BT.601 to the CPU path too, whatever the size."""
 _FULL_RANGE = 2
+_HEAD_BYTES = 1024
+"""Parameter sets lie before the picture."""
+_KINDS = {"h264": h264_kind, "hevc": hevc_kind}
+
+
+def parameter_sets(codec: str, data: bytes) -> tuple[bytes, ...]:
+    """The parameter sets in front of a keyframe; none for codings that have no such units."""
+    kind = _KINDS.get(codec)
+    if kind is None:
+        return ()
+    return tuple(unit for unit in nal_units(data[:_HEAD_BYTES]) if kind(unit).is_parameter)
+
+
+def with_parameter_sets(info: StreamInfo, data: bytes) -> bytes:
+    """A keyframe with the sets that only the stream's description has: a GPU's decoder is told of nothing else."""
+    if not info.extradata.startswith((START_CODE, START_CODE[1:])) or parameter_sets(info.codec, data):
+        return data
+    return info.extradata + data if parameter_sets(info.codec, info.extradata) else data
 
 
 def facts_from_keyframe(info: StreamInfo, data: bytes) -> StreamFacts:

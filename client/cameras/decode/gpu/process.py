@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from photofinish.client.cameras.decode.gpu.device import GpuDevice
-from photofinish.client.cameras.decode.gpu.sessions import SessionDecoder, SessionOpener
+from photofinish.client.cameras.decode.gpu.sessions import SessionDecoder, SessionOpener, Trial
 from photofinish.client.cameras.decode.gpu.worker import GpuWorker, TellReports
 from photofinish.client.cameras.values.access_unit import AccessUnit
 from photofinish.client.cameras.wire.child import decoder_socket, greet_owner, run_child
@@ -26,6 +26,8 @@ from photofinish.client.cameras.wire.messages import (
     ForgetCamera,
     FrameWritten,
     OpenStream,
+    SessionsTried,
+    TrySessions,
     WriteFrame,
 )
 
@@ -38,7 +40,7 @@ THREADS = 8
 UNKNOWN = "no picture is held"
 STAND_IN = "stand-in"
 SESSION_LIMIT = "PHOTOFINISH_STAND_IN_SESSIONS"
-"""Environment variable: how many sessions a stand-in opens."""
+"""Environment variable: how many sessions a stand-in opens, or a file that says so, which may change."""
 _log = logging.getLogger(__name__)
 
 
@@ -52,10 +54,16 @@ class GpuDecodeProcess:
         self._places: dict[str, int] = {}
         self._loop = asyncio.get_running_loop()
         self._opener = SessionOpener(device, self._session_done)
-        self._workers = [GpuWorker(number, device, self._opener, self._tell, self._crash) for number in range(threads)]
+        self._number = 0
+        self._threads = threads
+        self._workers = [
+            GpuWorker(number, device, self._opener, self._tell, self._crash, is_pool=number == threads)
+            for number in range(threads + 1)
+        ]
 
     async def run(self, number: int) -> None:
         """Work until the owner ends."""
+        self._number = number
         path = self._folder / decoder_socket(number)
         path.unlink(missing_ok=True)
         for worker in self._workers:
@@ -84,16 +92,18 @@ class GpuDecodeProcess:
             else:
                 self._workers[place].post(value)
         elif isinstance(value, DecodeCamera):
+            if (value.pool_sessions > 0) != (self._places.get(value.camera) == self._threads):
+                self._forget(value.camera)
             is_new = value.camera not in self._places
             if is_new:
-                used = Counter(self._places.values())
-                self._places[value.camera] = min(range(len(self._workers)), key=lambda place: used[place])
+                self._places[value.camera] = self._place_for(value)
             self._post(value.camera, value)
             if is_new and (opened := self._opened.get(value.camera)) is not None:
                 self._post(value.camera, opened)
         elif isinstance(value, ForgetCamera):
-            self._post(value.camera, value)
-            self._places.pop(value.camera, None)
+            self._forget(value.camera)
+        elif isinstance(value, TrySessions):
+            self._opener.try_more(Trial(value.count, self._tried))
 
     def on_ingest(self, link: Link, value: Any) -> None:
         """What the cameras send."""
@@ -105,6 +115,18 @@ class GpuDecodeProcess:
             self._post(value.camera, value)
         elif isinstance(value, ForgetCamera):
             self._opened.pop(value.camera, None)
+
+    def _place_for(self, wish: DecodeCamera) -> int:
+        """The worker with the fewest cameras; the last one has those that share sessions."""
+        used = Counter(self._places.values())
+        return self._threads if wish.pool_sessions else min(range(self._threads), key=lambda place: used[place])
+
+    def _forget(self, camera: str) -> None:
+        self._post(camera, ForgetCamera(camera=camera))
+        self._places.pop(camera, None)
+
+    def _tried(self, opened: int) -> None:
+        self._tell(SessionsTried(number=self._number, opened=opened))
 
     def _post(self, camera: str, value: Any) -> None:
         place = self._places.get(camera)
@@ -134,7 +156,9 @@ def device_from_name(name: str) -> GpuDevice:
         from photofinish.client.cameras.decode.gpu.stand_in import StandIn
 
         limit = os.environ.get(SESSION_LIMIT, "")
-        return StandIn(session_limit=int(limit) if limit else None)
+        if limit.isdigit() or not limit:
+            return StandIn(session_limit=int(limit) if limit else None)
+        return StandIn(session_limit=lambda: int(Path(limit).read_text()))
     from photofinish.client.cameras.decode.gpu.nvdec import NvdecDevice
 
     return NvdecDevice(int(name))

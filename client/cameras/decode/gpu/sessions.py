@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import queue
 import threading
 import time
@@ -21,8 +22,11 @@ from photofinish.client.cameras.decode.gpu.device import (
     StreamFacts,
     Surface,
 )
-from photofinish.client.cameras.decode.gpu.probing import facts_from_keyframe
-from photofinish.client.cameras.rtsp.nal import h264_kind, hevc_kind, nal_units
+from photofinish.client.cameras.decode.gpu.probing import (
+    facts_from_keyframe,
+    parameter_sets,
+    with_parameter_sets,
+)
 from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
 from photofinish.client.cameras.wire.messages import Refusal
 from photofinish.errors import SourceError
@@ -32,18 +36,8 @@ REOPEN_S = 1.0
 MAX_FAILURES = 3
 """Decoders that fail in a row without a picture, until the GPU is left to others."""
 MAX_WAITING_UNITS = 32
-_HEAD_BYTES = 1024
-"""Parameter sets lie before the picture."""
-_KINDS = {"h264": h264_kind, "hevc": hevc_kind}
 OpenState = Literal["closed", "opening", "open"]
-
-
-def parameter_sets(codec: str, data: bytes) -> tuple[bytes, ...]:
-    """The parameter sets in front of a keyframe; none for codings that have no such units."""
-    kind = _KINDS.get(codec)
-    if kind is None:
-        return ()
-    return tuple(unit for unit in nal_units(data[:_HEAD_BYTES]) if kind(unit).is_parameter)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +48,36 @@ class Opening:
     unit: AccessUnit
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Sessions that are opened to see whether they can be. on_tried hears how many could."""
+
+    count: int
+    on_tried: Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A keyframe that the device has taken or could take: what a trial opens sessions with."""
+
+    lane: GpuLane
+    facts: StreamFacts
+    data: bytes
+
+
 class SessionOpener:
     """Opens decoders one after the other in a thread of its own, those of important cameras first.
 
     A GPU opens one at a time, for some 55 ms, whoever asks: neither a start nor a storm of reconnections may keep the
-    threads that decode from doing so. open_count: sessions that are open now.
+    threads that decode from doing so. open_count: sessions that are open now. sample: the newest stream's.
     """
 
     def __init__(self, device: GpuDevice, on_done: Callable[[SessionDecoder], None]) -> None:
         """on_done(decoder) hears, in the opener's thread, that a decoder is open or has failed."""
         self.device = device
         self._on_done = on_done
-        self._waiting: queue.PriorityQueue[tuple[int, int, Opening | None]] = queue.PriorityQueue()
+        self.sample: Sample | None = None
+        self._waiting: queue.PriorityQueue[tuple[int, int, Opening | Trial | None]] = queue.PriorityQueue()
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self.open_count = 0
@@ -75,6 +87,10 @@ class SessionOpener:
     def ask(self, opening: Opening, priority: int) -> None:
         """Open it when its turn comes."""
         self._waiting.put((-priority, next(self._numbers), opening))
+
+    def try_more(self, trial: Trial) -> None:
+        """Open its sessions when nobody waits for one, and give them back."""
+        self._waiting.put((1 << 61, next(self._numbers), trial))
 
     def count(self, change: int) -> None:
         """A session was opened or closed."""
@@ -87,8 +103,25 @@ class SessionOpener:
 
     def _run(self) -> None:
         while (opening := self._waiting.get()[2]) is not None:
-            opening.decoder.open_now(opening.unit)
-            self._on_done(opening.decoder)
+            if isinstance(opening, Trial):
+                opening.on_tried(self._tried(opening.count))
+            else:
+                opening.decoder.open_now(opening.unit)
+                self._on_done(opening.decoder)
+
+    def _tried(self, count: int) -> int:
+        """How many sessions more could be open, of so many; fewer when somebody comes who needs one."""
+        sample, sessions, opened = self.sample, list[DecodeSession](), 0
+        try:
+            while sample is not None and opened < count and self._waiting.empty():
+                sessions.append(sample.lane.open_session(sample.facts))
+                sessions[-1].decode(sample.data, 0)
+                opened += 1
+        except SourceError as exc:
+            _log.info("of %d sessions more %d could be opened: %s", count, opened, exc)
+        for session in sessions:
+            session.close()
+        return opened
 
 
 class SessionDecoder:
@@ -116,7 +149,7 @@ class SessionDecoder:
         self._session: DecodeSession | None = None
         self._state: OpenState = "closed"
         self._opened_s = -REOPEN_S
-        self._failures = 0
+        self._failures = self._silent = 0
         self._why = ""
         self._units: OrderedDict[int, AccessUnit] = OrderedDict()
         self._number = 0
@@ -153,13 +186,18 @@ class SessionDecoder:
         if self._session is None:
             raise SourceError("its decoder is not open")
         try:
-            surfaces = self._session.decode(unit.data, self._number)
+            data = with_parameter_sets(self.info, unit.data) if unit.is_keyframe else unit.data
+            surfaces = self._session.decode(data, self._number)
         except SourceError as exc:
             self._fail(str(exc))
             raise
         if not surfaces:
+            self._silent += 1
+            if self._silent > MAX_WAITING_UNITS:
+                self._fail("the GPU's decoder takes its pictures and gives none")
+                raise SourceError(self._why)
             return None
-        self._failures = 0
+        self._failures = self._silent = 0
         surface = surfaces[-1]
         return Decoded(picture=surface, unit=self._units.pop(surface.number, unit))
 
@@ -179,17 +217,16 @@ class SessionDecoder:
             facts = replace(found, is_reordered=found.is_reordered or self._is_reordered)
             if lack := self._opener.device.lacks(facts):
                 raise LackingError(lack)
+            data = with_parameter_sets(self.info, unit.data)
+            self._opener.sample = Sample(self._lane, facts, data)
             session = self._lane.open_session(facts)
-            session.decode(unit.data, 0)
+            session.decode(data, 0)
         except LackingError as exc:
             self.refusal = Refusal(reason=str(exc))
         except SessionLimitError as exc:
             self.refusal = Refusal(reason=str(exc), sessions=self._opener.open_count)
         except SourceError as exc:
-            self._why = str(exc)
-            self._failures += 1
-            if self._failures >= MAX_FAILURES:
-                self.refusal = Refusal(reason=f"the GPU failed on it {self._failures} times: {self._why}")
+            self._note_failure(str(exc))
         else:
             self.facts, self._session = facts, session
             self._sets = parameter_sets(self.info.codec, unit.data)
@@ -239,8 +276,15 @@ class SessionDecoder:
                 raise SourceError(self._why)
 
     def _fail(self, why: str) -> None:
-        self._why = why
+        self._note_failure(why)
         self._drop()
+
+    def _note_failure(self, why: str) -> None:
+        self._why = why
+        self._failures += 1
+        self._silent = 0
+        if self._failures >= MAX_FAILURES:
+            self.refusal = Refusal(reason=f"the GPU failed on it {self._failures} times: {why}")
 
     def _drop(self) -> None:
         session, self._session = self._session, None

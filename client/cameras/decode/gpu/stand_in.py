@@ -37,6 +37,15 @@ class StandInSession:
         """As `DecodeSession.decode`."""
         packet = Packet(data)
         packet.pts = packet.dts = number
+        return self._shown(packet, number)
+
+    def flush(self) -> Sequence[Surface]:
+        """As `DecodeSession.flush`."""
+        surfaces = self._shown(None, -1)
+        self._context.flush_buffers()
+        return surfaces
+
+    def _shown(self, packet: Packet | None, number: int) -> Sequence[Surface]:
         try:
             frames = self._context.decode(packet)
         except (av.FFmpegError, ValueError, MemoryError) as exc:
@@ -101,13 +110,18 @@ class StandInLane:
 
 
 class StandIn:
-    """The device. session_limit: how many sessions it opens, as a GPU has an end of them; None for no end."""
+    """The device. session_limit: how many sessions it opens, as a GPU has an end of them; None for no end.
 
-    def __init__(self, *, session_limit: int | None = None, lacking: dict[str, str] | None = None) -> None:
+    It may become another one at any time, as it does on a GPU that other programs use too.
+    """
+
+    def __init__(
+        self, *, session_limit: int | Callable[[], int] | None = None, lacking: dict[str, str] | None = None
+    ) -> None:
         """lacking: codecs that it does not decode, each with the reason."""
         self.name = "a stand-in on the CPU"
         self.kernel = compiled_kernel()
-        self._limit = session_limit
+        self.session_limit = session_limit
         self._lacking = lacking or {}
         self._open = 0
         self._lock = threading.Lock()
@@ -116,7 +130,8 @@ class StandIn:
     def count(self, change: int) -> None:
         """A session is opened or closed. Raises SessionLimitError."""
         with self._lock:
-            if change > 0 and self._limit is not None and self._open >= self._limit:
+            limit = self.session_limit() if callable(self.session_limit) else self.session_limit
+            if change > 0 and limit is not None and self._open >= limit:
                 raise SessionLimitError(f"the GPU opens no more than {self._open} decoding sessions")
             self._open += change
 

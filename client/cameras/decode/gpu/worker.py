@@ -12,6 +12,7 @@ from typing import Any
 from photofinish.client.cameras.decode.camera import DecodedCamera
 from photofinish.client.cameras.decode.gpu.device import GpuDevice, Surface
 from photofinish.client.cameras.decode.gpu.pictures import Asked, KeptPictures, LetterboxWriter
+from photofinish.client.cameras.decode.gpu.pool import KeyframePool, PooledDecoder
 from photofinish.client.cameras.decode.gpu.sessions import SessionDecoder, SessionOpener
 from photofinish.client.cameras.decode.nv12.job import Colours
 from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
@@ -46,15 +47,19 @@ class GpuWorker:
         opener: SessionOpener,
         tell: Callable[[Any], None],
         on_crash: Callable[[BaseException], None],
+        *,
+        is_pool: bool = False,
     ) -> None:
-        """on_crash(exception) hears of what ended the thread by mistake."""
+        """on_crash(exception) hears of what ended the thread by mistake. is_pool: its cameras share sessions."""
         self._device = device
         self._opener = opener
         self._tell = tell
         self._on_crash = on_crash
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._cameras: dict[str, DecodedCamera[Surface]] = {}
-        self._decoders: dict[str, SessionDecoder] = {}
+        self._decoders: dict[str, SessionDecoder | PooledDecoder] = {}
+        self._is_pool = is_pool
+        self._pool: KeyframePool | None = None
         self._priorities: dict[str, int] = {}
         self._turns: dict[str, None] = {}
         self._thread = threading.Thread(target=self._run, name=f"gpu-worker-{number}", daemon=True)
@@ -74,6 +79,7 @@ class GpuWorker:
     def _run(self) -> None:
         try:
             self._lane = self._device.lane()
+            self._pool = KeyframePool(self._lane, self._opener) if self._is_pool else None
             self._kept = KeptPictures(self._device, self._lane)
             self._writer = LetterboxWriter(self._device, self._lane)
             while self._take_posted():
@@ -107,6 +113,8 @@ class GpuWorker:
                 self._queue(value.camera)
         elif isinstance(value, DecodeCamera):
             self._priorities[value.camera] = value.priority
+            if self._pool is not None:
+                self._pool.size = max(value.pool_sessions, 1)
             camera = self._cameras.get(value.camera)
             if camera is not None:
                 camera.change(value)
@@ -159,14 +167,18 @@ class GpuWorker:
         if decoder is None or not decoder.is_opening:
             self._turns.setdefault(name)
 
-    def _decoder_maker(self, name: str) -> Callable[[StreamInfo], SessionDecoder]:
-        def make(info: StreamInfo) -> SessionDecoder:
+    def _decoder_maker(self, name: str) -> Callable[[StreamInfo], SessionDecoder | PooledDecoder]:
+        def make(info: StreamInfo) -> SessionDecoder | PooledDecoder:
             before = self._decoders.get(name)
             if before is not None and before.continues(info):
                 return before
             if before is not None:
                 before.close()
-            made = SessionDecoder(info, self._lane, self._opener, self._priorities.get(name, 0))
+            made: SessionDecoder | PooledDecoder
+            if self._pool is not None:
+                made = PooledDecoder(info, self._pool)
+            else:
+                made = SessionDecoder(info, self._lane, self._opener, self._priorities.get(name, 0))
             self._decoders[name] = made
             return made
 

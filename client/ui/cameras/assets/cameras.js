@@ -182,6 +182,7 @@
       [word("fact", "latency"), [row.p50_ms, row.p95_ms, row.p99_ms].map(number).join(", ")],
       [word("fact", "codec"), `${ingest.codec || "–"}, ${size}`], [word("fact", "sent"), `${number(ingest.measured_fps)}, ${number(ingest.announced_fps)}`],
       [word("fact", "keyframe"), ingest.keyframe_interval_s == null ? "–" : `${number(ingest.keyframe_interval_s)} s`], [word("fact", "sampling"), word("sampling", row.sampling)],
+      [word("fact", "decode"), [word("decode", row.decode), translated(row.decode_reason)].filter(Boolean).join(language === "zh" ? "：" : ": ")],
       [word("fact", "clock"), ingest.pictures ? word("clock", ingest.clock) : "–"], [word("fact", "reconnects"), `${Math.max(ingest.connections - 1, 0)}, ${ingest.stalls}`],
       [word("fact", "lost_packets"), String(ingest.lost_packets)], [word("fact", "priority"), String(row.priority)], [word("fact", "address"), row.shown_url],
     ]);
@@ -231,7 +232,9 @@
 
   function degraded(rows) {
     const found = new Map(rows.filter((row) => row.step !== "full").map((row) => [`${row.priority} ${row.step}`, row]));
-    return [...found.values()].map((row) => filled(word("degraded"), { priority: row.priority, step: word("step", row.step) }));
+    const steps = [...found.values()].map((row) => filled(word("degraded"), { priority: row.priority, step: word("step", row.step) }));
+    const pooled = rows.filter((row) => row.decode === "pool").length;
+    return pooled ? [...steps, filled(word("pooled"), { count: pooled })] : steps;
   }
 
   function showNotes(notes) {

@@ -44,7 +44,7 @@ def test_prometheus_sees_every_camera_and_each_cause() -> None:
     board = CellBoard()
     with serving(board) as url:
         assert scrape(url) == {}
-        board.on_status(cell_status(camera_status(), dead_camera()))
+        board.on_status(cell_status(camera_status(decode="pool"), dead_camera()))
         board.on_inferred(inferred(latency_ms=42))
         found = scrape(url)
     door, yard = ("camera", "door"), ("camera", "yard")
@@ -61,6 +61,9 @@ def test_prometheus_sees_every_camera_and_each_cause() -> None:
     assert found["photofinish_camera_reconnects_total", (door,)] == 2
     assert found["photofinish_camera_quality", (door, ("quality", "fair"))] == 1
     assert found["photofinish_camera_quality", (door, ("quality", "poor"))] == 0
+    ways = {way: found["photofinish_camera_decode", (door, ("decode", way))] for way in ("gpu", "cpu", "pool")}
+    assert ways == {"gpu": 0, "cpu": 0, "pool": 1}
+    assert found["photofinish_camera_decode", (yard, ("decode", "cpu"))] == 1
     assert found["photofinish_camera_connected", (yard,)] == 0
     assert found["photofinish_camera_latency_seconds_bucket", (door, ("le", "0.05"))] == 1
     assert found["photofinish_camera_latency_seconds_bucket", (door, ("le", "0.03"))] == 0

@@ -27,6 +27,12 @@ def test_lines_are_left_out_unless_asked_for() -> None:
     assert json_from_status(cell_status(camera_status()))["cameras"][0]["ingest"]["lines"] == []
 
 
+def test_how_a_camera_is_decoded_comes_back() -> None:
+    status = cell_status(camera_status(decode="pool", decode_reason="no room"))
+    (row,) = status_from_json(json.loads(json.dumps(json_from_status(status)))).cameras
+    assert (row.decode, row.decode_reason) == ("pool", "no room")
+
+
 def test_what_a_later_release_adds_is_passed_over() -> None:
     later = document()
     later["mood"] = later["cameras"][0]["mood"] = "good"
@@ -40,6 +46,7 @@ def test_what_a_later_release_adds_is_passed_over() -> None:
         {"cameras": 7},
         {"cameras": [{}]},
         {"cameras": [{**document()["cameras"][0], "quality": "superb"}]},
+        {"cameras": [{**document()["cameras"][0], "decode": "magic"}]},
         {"cameras": [{**document()["cameras"][0], "served_fps": "many"}]},
         {"cameras": [{**document()["cameras"][0], "count": None}]},
     ],

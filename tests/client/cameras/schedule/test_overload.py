@@ -65,8 +65,8 @@ class Box:
             due = lost = 0
             for seat in self.seats:
                 seat.advance(now_ms * MS)
-                came_due, overloaded = seat.take_load()
-                due, lost = due + came_due, lost + overloaded
+                load = seat.take_load()
+                due, lost = due + load.due, lost + load.overloaded
             if self.degrader.note(due, lost, now_ms / 1000):
                 self.levels.append((now_ms / 1000, self.degrader.level))
                 for seat in self.seats:

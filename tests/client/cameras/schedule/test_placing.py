@@ -86,3 +86,63 @@ def test_cameras_are_spread_over_gpus_and_keep_theirs() -> None:
     assert [placement.is_on_gpu(name) for name in "abcd"] == [True, True, False, True], "the other GPU has room"
     assert placement.home_of("c") == 0
     assert placement.session_limits == {0: 1}
+
+
+def ways(placement: DecoderPlacement, names: str) -> dict[str, str]:
+    return {name: placement.way_of(name) for name in names}
+
+
+def test_where_the_cpu_has_no_room_the_least_important_share_sessions_for_keyframes() -> None:
+    placement = placed(DecoderPlacement(1, 1), *(camera(name, priority) for priority, name in enumerate("abcdef")))
+    full(placement, 3, "a")
+    assert ways(placement, "abcdef") == dict.fromkeys("abc", "cpu") | dict.fromkeys("def", "gpu")
+    assert (placement.spilled, placement.pooled, placement.poolable) == (3, 0, 3)
+    moved = placement.leave_room_for(2)
+    assert ways(placement, "abcdef") == dict.fromkeys("ab", "pool") | dict.fromkeys("cd", "cpu") | {
+        "e": "gpu",
+        "f": "gpu",
+    }, "one of three sessions is the pool's, so d has none of its own"
+    assert moved == ["d", "a", "b"], "who leaves a session goes first"
+    assert [placement.numbers[name] for name in "abcdef"] == [1, 1, 0, 0, 1, 1]
+    assert placement.reason_of("a") == "the GPU opens no more than 3 decoding sessions, and the CPU has no room"
+    assert (placement.spilled, placement.pooled, placement.without_session) == (2, 2, {1: 4})
+    assert placement.remove("f") == ["a", "b", "d", "c"], "the CPU has room for two: the pool's session is free again"
+    assert ways(placement, "abcde") == {"a": "cpu", "b": "cpu", "c": "gpu", "d": "gpu", "e": "gpu"}
+    assert placement.leave_room_for(1) == ["c", "a", "b"]
+    assert ways(placement, "abcde") == {"a": "pool", "b": "pool", "c": "cpu", "d": "gpu", "e": "gpu"}
+    assert placement.leave_room_for(None) == ["a", "b", "c"]
+    assert ways(placement, "abcde") == {"a": "cpu", "b": "cpu", "c": "gpu", "d": "gpu", "e": "gpu"}
+
+
+def test_one_session_alone_is_nobodys_to_share_and_many_keep_a_few_for_it() -> None:
+    placement = placed(DecoderPlacement(1, 1), camera("a"), camera("b"), camera("c"))
+    full(placement, 1, "c")
+    placement.leave_room_for(0)
+    assert ways(placement, "abc") == {"a": "gpu", "b": "cpu", "c": "cpu"}
+    assert placement.poolable == 0
+    found = []
+    for limit in (2, 15, 16, 285):
+        full(placement, limit, "a")
+        found.append(placement.pool_sessions_of("a"))
+    assert found == [1, 1, 2, 4]
+
+
+def test_what_a_pool_cannot_decode_goes_to_the_cpu_whatever_room_it_has() -> None:
+    placement = placed(DecoderPlacement(1, 1), *(camera(name) for name in "abcd"))
+    full(placement, 2, "d")
+    placement.leave_room_for(0)
+    assert ways(placement, "abcd") == {"a": "gpu", "b": "pool", "c": "pool", "d": "pool"}
+    assert placement.refuse("d", Refusal(reason="the GPU failed on it 3 times: broken")) == ["d"]
+    assert placement.way_of("d") == "cpu"
+    assert placement.reason_of("d") == "the GPU failed on it 3 times: broken"
+
+
+def test_a_limit_that_was_found_rises_when_the_gpu_opens_more() -> None:
+    placement = placed(DecoderPlacement(1, 1), *(camera(name) for name in "abcd"))
+    full(placement, 1, "d")
+    assert placement.without_session == {1: 3}
+    assert placement.lift(1, 2) == ["b", "c"]
+    assert ways(placement, "abcd") == {"a": "gpu", "b": "gpu", "c": "gpu", "d": "cpu"}
+    assert placement.lift(1, 5) == ["d"]
+    assert placement.without_session == {}
+    assert placed(DecoderPlacement(1, 1), camera("a")).lift(1, 3) == [], "without a limit there is nothing to lift"

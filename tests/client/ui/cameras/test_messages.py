@@ -25,6 +25,8 @@ MADE_OF_PARTS = {
     ],
 }
 """Messages whose parts are messages themselves, and what they become."""
+GPU_MODULES = ("nvdec", "pool", "probing", "sessions")
+REASONS = ("SourceError", "LackingError", "SessionLimitError", "Refusal", "_fail")
 DECODING = CHECKOUT / "client" / "cameras" / "decode" / "codec.py"
 
 
@@ -70,6 +72,18 @@ def messages_of(path: Path) -> Iterator[str]:
             yield text
 
 
+def reasons_of(path: Path) -> Iterator[str]:
+    """What an error or a refusal says, where the code says it itself."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            said = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "reason")]
+            if name in REASONS and said and (text := example_of(said[0])) not in (None, "X"):
+                yield text
+        elif isinstance(node, ast.Return) and isinstance(node.value, ast.JoinedStr):
+            yield example_of(node.value) or ""
+
+
 def said_by_the_code() -> list[str]:
     folders = ("ingest", "rtsp", "decode")
     paths = [path for folder in folders for path in sorted((CHECKOUT / "client" / "cameras" / folder).glob("*.py"))]
@@ -82,6 +96,14 @@ def test_every_message_that_the_code_makes_is_in_the_table() -> None:
     assert "the camera has nothing at this path; check the end of the address" in said
     whole = [made for text in said for made in MADE_OF_PARTS.get(text, [text])]
     missing = [text for text in whole if translated(text) == text]
+    assert not missing, "give them a row in client/ui/cameras/assets/messages.json"
+
+
+def test_every_reason_of_the_gpu_path_is_in_the_table() -> None:
+    folder = CHECKOUT / "client" / "cameras" / "decode" / "gpu"
+    said = [text for name in GPU_MODULES for text in reasons_of(folder / f"{name}.py")]
+    assert len(said) > 15
+    missing = [text for text in said if translated(text) == text]
     assert not missing, "give them a row in client/ui/cameras/assets/messages.json"
 
 
@@ -100,6 +122,10 @@ def test_rows_have_the_same_blanks_and_no_english_in_the_chinese() -> None:
         ("the camera has nothing at this path; check the end of the address", "摄像头的该路径下没有内容"),
         ("connected, and no picture for 3.2 s (limit 3.0 s); is its encoder busy?", "3.2 秒没有画面（上限 3.0 秒）"),
         ("h264 that cannot be decoded: Invalid data found when processing input", "无法解码的 h264"),
+        ("the GPU opens no more than 285 decoding sessions, and the CPU has no room", "285 个解码会话，且 CPU"),
+        ("the GPU failed on it 3 times: the GPU's decoder failed: error 2", "失败 3 次：GPU 解码器出错：error 2"),
+        ("GPU 0 (NVIDIA L4) decodes no h264 of 8192 x 4320", "GPU 0 (NVIDIA L4) 不能解码 8192 x 4320 的 h264"),
+        ("its decoder failed; tried again in 0.4 s", "其解码器出错；0.4 秒后重试"),
         ("what nobody has translated", "what nobody has translated"),
     ],
 )

@@ -75,7 +75,7 @@ class FakeLibrary:
     """PyNvVideoCodec, as far as it is used. Its enumerations are numbers."""
 
     PacketData = SimpleNamespace
-    VideoPacketFlag = SimpleNamespace(ENDOFPICTURE=8)
+    VideoPacketFlag = SimpleNamespace(ENDOFPICTURE=8, ENDOFSTREAM=1)
     DisplayDecodeLatencyType = SimpleNamespace(NATIVE="native", LOW="low")
     OutputColorType = SimpleNamespace(NATIVE="nv12")
     cudaVideoCodec = SimpleNamespace(H264="h264", HEVC="hevc", AV1="av1", VP9="vp9")  # noqa: N815
@@ -111,6 +111,8 @@ def test_a_session_is_made_in_the_lanes_context_and_stream(is_reordered: bool, l
     assert library.decoders[0].packets == [(b"coded", 17, 8)]
     assert (surface.luma, surface.chroma, surface.luma_pitch, surface.chroma_pitch) == (4096, 925696, 1280, 1280)
     assert (surface.size_wh, surface.number) == ((1280, 720), 17)
+    session.flush()
+    assert library.decoders[0].packets[1:] == [(b"", 0, 1)]
 
 
 def test_the_last_session_shows_at_its_first_picture_and_later_failures_are_others() -> None:

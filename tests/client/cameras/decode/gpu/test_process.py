@@ -32,6 +32,8 @@ from photofinish.client.cameras.wire.messages import (
     ForgetCamera,
     FrameWritten,
     OpenStream,
+    SessionsTried,
+    TrySessions,
     WriteFrame,
 )
 from photofinish.letterbox import Letterbox
@@ -63,8 +65,8 @@ class Owner:
         for value in values:
             self.ingest.send(value)
 
-    def open(self, camera: str, codec: str = "h264", connection: int = 1, priority: int = 0) -> None:
-        self.tell(DecodeCamera(camera=camera, frames_per_s=25, priority=priority))
+    def open(self, camera: str, codec: str = "h264", connection: int = 1) -> None:
+        self.tell(DecodeCamera(camera=camera, frames_per_s=25))
         info = StreamInfo(codec=codec)
         self.hand_over(OpenStream(camera=camera, connection=connection, info=info))
 
@@ -74,6 +76,16 @@ class Owner:
     def refusals(self, camera: str) -> list[Any]:
         reports = [value for value in self.values if isinstance(value, DecodeReport) and value.camera == camera]
         return [report.refusal for report in reports if report.refusal is not None]
+
+    async def tried(self, count: int) -> int:
+        """How many sessions more could be open; all that was told before is done when this comes back."""
+        before = self._answers()
+        self.tell(TrySessions(count=count))
+        await until(lambda: len(self._answers()) > len(before), 5)
+        return self._answers()[-1].opened
+
+    def _answers(self) -> list[SessionsTried]:
+        return [value for value in self.values if isinstance(value, SessionsTried) and value.number == 4]
 
     def written(self) -> list[FrameWritten]:
         return [value for value in self.values if isinstance(value, FrameWritten)]
@@ -119,18 +131,7 @@ def test_pictures_are_told_of_and_written_by_the_kernel(tmp_path: Path, region: 
         owner.hand_over(*units("door"))
         await until(lambda: len(owner.due("door")) == 39, 20)  # the first one opens the session
         for position, camera in enumerate(("door", "nobody")):
-            owner.tell(
-                WriteFrame(
-                    request=position,
-                    camera=camera,
-                    region=name,
-                    shape=(2, 48, 64, 3),
-                    datatype="uint8",
-                    position=position,
-                    contract="frames",
-                    input_wh=(64, 48),
-                )
-            )
+            owner.tell(wish(name, position, camera))
         await until(lambda: len(owner.written()) == 2, 5)
         door, nobody = sorted(owner.written(), key=lambda answer: answer.request)
         assert nobody.frame is None
@@ -148,11 +149,7 @@ def test_pictures_are_told_of_and_written_by_the_kernel(tmp_path: Path, region: 
 @pytest.mark.timeout(60)
 def test_what_a_gpu_does_not_take_is_refused_with_the_reason(tmp_path: Path) -> None:
     """The second camera is one session too many, the third of a coding that no GPU decodes, the fourth in 4:4:4."""
-    encoder = cast(VideoCodecContext, VideoCodecContext.create("libx264", "w"))
-    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 64, 48, "yuv444p", Fraction(1, 25)
-    encoder.options = {"tune": "zerolatency"}
-    frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24").reformat(format="yuv444p")
-    coloured = replace(units("colour")[0], data=bytes(encoder.encode(frame)[0]))
+    coloured = replace(units("colour")[0], data=coded(np.zeros((48, 64, 3), np.uint8), "yuv444p"))
 
     async def check(owner: Owner) -> None:
         for camera, codec in (("one", "h264"), ("two", "h264"), ("jpeg", "mjpeg"), ("colour", "h264")):
@@ -174,3 +171,88 @@ def test_what_a_gpu_does_not_take_is_refused_with_the_reason(tmp_path: Path) -> 
         await until(lambda: bool(owner.due("two")), 10)  # a session that was given back is free for others
 
     with_process(tmp_path, StandIn(session_limit=1), check)
+
+
+@pytest.mark.timeout(60)
+def test_many_cameras_share_one_session_for_keyframes_and_each_has_its_own_picture(
+    tmp_path: Path, region: tuple[str, np.ndarray]
+) -> None:
+    """Two sessions: one is a camera's own, and the other serves five, of which one had its own before."""
+    name, pictures = region
+    dark = replace(units("dark")[0], data=coded(np.zeros((96, 160, 3), np.uint8), "yuv420p"))
+    keyframes = sum(unit.is_keyframe for unit in UNITS)
+
+    async def check(owner: Owner) -> None:
+        for camera in ("own", "moves"):
+            owner.tell(DecodeCamera(camera=camera, frames_per_s=25))
+        assert await owner.tried(0) == 0, "the process knows both cameras"
+        for camera in ("own", "moves"):
+            owner.hand_over(opened(camera), *units(camera))
+        await until(lambda: len(owner.due("own")) == 39 and len(owner.due("moves")) == 39, 20)
+        shared = ["moves", "dark", "a", "b", "c"]
+        for camera in shared:
+            owner.tell(DecodeCamera(camera=camera, frames_per_s=25, keyframes_only=True, pool_sessions=1))
+        assert await owner.tried(2) == 0
+        for camera in shared:
+            sent = units(camera, connection=2) if camera != "dark" else [replace(dark, connection=2)]
+            owner.hand_over(opened(camera, connection=2), *sent)
+        await until(lambda: all(owner.due(camera) for camera in shared), 20)
+        await until(lambda: len(owner.due("c")) == keyframes, 20)
+        assert not any(owner.refusals(camera) for camera in (*shared, "own"))
+        assert await owner.tried(2) == 0
+        for position, camera in enumerate(("dark", "a")):
+            owner.tell(wish(name, position, camera))
+        await until(lambda: len(owner.written()) == 2, 5)
+        assert int(pictures[0].max()) < 120, "padding is 114"
+        assert int(pictures[1].max()) > 150
+        for camera in shared:
+            owner.tell(ForgetCamera(camera=camera))
+        for _ in range(100):  # a worker gives the session back when its turn comes
+            if found := await owner.tried(2):
+                break
+        assert found == 1
+
+    with_process(tmp_path, StandIn(session_limit=2), check)
+
+
+@pytest.mark.timeout(60)
+def test_a_limit_that_rises_while_it_runs_is_found_by_trying(tmp_path: Path) -> None:
+    device = StandIn(session_limit=1)
+
+    async def check(owner: Owner) -> None:
+        for camera in ("one", "two"):
+            owner.tell(DecodeCamera(camera=camera, frames_per_s=25))
+        assert await owner.tried(3) == 0
+        for camera in ("one", "two"):
+            owner.hand_over(opened(camera), *units(camera))
+        await until(lambda: bool(owner.refusals("one") or owner.refusals("two")), 10)
+        assert await owner.tried(3) == 0
+        device.session_limit = 3
+        assert await owner.tried(3) == 2
+
+    with_process(tmp_path, device, check)
+
+
+def opened(camera: str, connection: int = 1) -> OpenStream:
+    return OpenStream(camera=camera, connection=connection, info=StreamInfo(codec="h264"))
+
+
+def coded(image: np.ndarray, pixels: str) -> bytes:
+    """One picture as a keyframe of H.264."""
+    encoder = cast(VideoCodecContext, VideoCodecContext.create("libx264", "w"))
+    encoder.height, encoder.width = image.shape[:2]
+    encoder.pix_fmt, encoder.time_base, encoder.options = pixels, Fraction(1, 25), {"tune": "zerolatency"}
+    return bytes(encoder.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixels))[0])
+
+
+def wish(region: str, position: int, camera: str) -> WriteFrame:
+    return WriteFrame(
+        request=position,
+        camera=camera,
+        region=region,
+        shape=(2, 48, 64, 3),
+        datatype="uint8",
+        position=position,
+        contract="frames",
+        input_wh=(64, 48),
+    )

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from photofinish.client.cameras.decode.gpu.device import SessionLimitError, StreamFacts, Surface
-from photofinish.client.cameras.decode.gpu.sessions import Opening, SessionDecoder, SessionOpener
+from photofinish.client.cameras.decode.gpu.sessions import Opening, SessionDecoder, SessionOpener, Trial
+from photofinish.client.cameras.rtsp.nal import annex_b_from_units, h264_kind, nal_units
 from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
 from photofinish.errors import SourceError
 from tests.client.cameras.decode.test_camera import CLIPS, units_of
@@ -20,19 +21,29 @@ INFO = StreamInfo(codec="h264")
 KEYFRAMES = [number for number, unit in enumerate(UNITS) if unit.is_keyframe]
 
 
+def surface_of(number: int) -> Surface:
+    return Surface(luma=1, chroma=2, luma_pitch=3, chroma_pitch=4, size_wh=(160, 96), number=number)
+
+
 class FakeSession:
     def __init__(self, lane: FakeLane) -> None:
         self.lane = lane
         self.is_closed = False
+        self.waiting: list[int] = []
 
     def decode(self, data: bytes, number: int) -> Sequence[Surface]:
         if self.lane.failures:
             raise self.lane.failures.pop(0)
         self.lane.numbers.append(number)
-        shown = number - self.lane.delay
-        if shown < 0:
+        self.lane.data.append(data)
+        self.waiting.append(number)
+        if len(self.waiting) <= self.lane.delay:
             return ()
-        return (Surface(luma=1, chroma=2, luma_pitch=3, chroma_pitch=4, size_wh=(160, 96), number=shown),)
+        return (surface_of(self.waiting.pop(0)),)
+
+    def flush(self) -> Sequence[Surface]:
+        shown, self.waiting = self.waiting, []
+        return [surface_of(number) for number in shown]
 
     def close(self) -> None:
         self.is_closed = True
@@ -42,6 +53,7 @@ class FakeLane:
     def __init__(self) -> None:
         self.failures: list[Exception] = []
         self.numbers: list[int] = []
+        self.data: list[bytes] = []
         self.facts: list[StreamFacts] = []
         self.sessions: list[FakeSession] = []
         self.delay = 0
@@ -154,6 +166,67 @@ def test_one_that_cannot_be_opened_three_times_is_left_to_others(bench: Bench) -
     assert bench.decoder.refusal is not None
     assert bench.decoder.refusal.reason == "the GPU failed on it 3 times: broken"
     assert bench.decoder.refusal.sessions is None
+
+
+def test_one_that_fails_after_each_opening_is_left_to_others_too(bench: Bench) -> None:
+    for _ in range(3):
+        bench.open()
+        bench.lane.failures = [SourceError("broken")]
+        with pytest.raises(SourceError, match="broken"):
+            bench.decoder.decode(UNITS[1])
+        bench.now_s += 1.1
+    assert bench.decoder.refusal is not None
+    assert bench.decoder.refusal.reason == "the GPU failed on it 3 times: broken"
+
+
+def test_one_that_takes_pictures_and_gives_none_has_failed(bench: Bench) -> None:
+    bench.lane.delay = 1000
+    bench.open()
+    for _ in range(32):
+        assert bench.decoder.decode(UNITS[1]) is None
+    with pytest.raises(SourceError, match="gives none"):
+        bench.decoder.decode(UNITS[1])
+    assert bench.lane.sessions[0].is_closed
+
+
+def test_a_stream_whose_description_alone_has_parameter_sets_has_them_before_each_keyframe(bench: Bench) -> None:
+    """FFmpeg's own reader leaves them there: a GPU's decoder would take every picture and give none."""
+    sets, picture = parts_of(UNITS[0].data)
+    bench.decoder = SessionDecoder(
+        replace(INFO, extradata=sets),
+        bench.lane,
+        bench.opener,
+        clock=lambda: bench.now_s,  # type: ignore[arg-type]
+    )
+    bench.open(replace(UNITS[0], data=picture))
+    bench.decoder.decode(UNITS[1])
+    bench.decoder.decode(replace(UNITS[KEYFRAMES[1]], data=picture))
+    assert bench.lane.data == [sets + picture, UNITS[1].data, sets + picture]
+    assert bench.opener.open_count == 1
+
+
+def parts_of(data: bytes) -> tuple[bytes, bytes]:
+    """Parameter sets and the rest of a keyframe."""
+    units = list(nal_units(data))
+    sets = [unit for unit in units if h264_kind(unit).is_parameter]
+    assert sets
+    return annex_b_from_units(sets), annex_b_from_units(unit for unit in units if unit not in sets)
+
+
+def test_more_sessions_are_tried_without_a_camera(bench: Bench) -> None:
+    tried: list[int] = []
+    bench.opener.try_more(Trial(2, tried.append))
+    wait_for(lambda: len(tried) == 1)
+    bench.open()
+    bench.opener.try_more(Trial(2, tried.append))
+    wait_for(lambda: len(tried) == 2)
+    bench.lane.failures = [SessionLimitError("no more")]
+    bench.opener.try_more(Trial(2, tried.append))
+    wait_for(lambda: len(tried) == 3)
+    assert tried == [0, 2, 0], "without a keyframe none; then all; then what the GPU refuses"
+    assert [session.is_closed for session in bench.lane.sessions] == [False, True, True, True]
+    assert bench.opener.open_count == 1
+    assert bench.decoder.decode(UNITS[1]) is not None
 
 
 def test_the_last_session_is_found_by_the_gpu_refusing_one_more(bench: Bench) -> None:

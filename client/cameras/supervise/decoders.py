@@ -1,0 +1,101 @@
+"""Which way each camera of a cell is decoded, as GPUs refuse, the CPU falls behind, and there is room again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from photofinish.client.cameras.schedule.room import CpuRoom
+from photofinish.client.cameras.schedule.seat import CameraSeat, SeatLoad
+from photofinish.client.cameras.supervise.crew import CellCrew
+from photofinish.client.cameras.values.camera import Camera
+from photofinish.client.cameras.wire.messages import DecodeReport, Refusal, SessionsTried
+
+TRY_EVERY_S = 60.0
+"""A GPU that opened no more sessions is asked again so often: what it had may have been another program's."""
+TRY_AGAIN_S = 5.0
+"""So soon after it could open some."""
+TRIED_AT_ONCE = 8
+"""Opening one takes some 55 ms, in which the GPU opens no other."""
+
+
+class CellDecoders:
+    """Places cameras by their crew's placement, and tells their seats and processes. For the cell's loop."""
+
+    def __init__(self, crew: CellCrew, seats: Mapping[str, CameraSeat], on_notice: Callable[[str], None]) -> None:
+        self._crew = crew
+        self._seats = seats
+        self._on_notice = on_notice
+        self._told_reasons: set[str] = set()
+        self._room = CpuRoom()
+        self._due = self._behind = 0
+        self._try_s: dict[int, float] = {}
+
+    def place(self, camera: Camera) -> list[str]:
+        """A camera is new; those that are to be told of by `move`."""
+        moved = self._crew.place(camera)
+        self._take_way(camera.name)
+        return moved
+
+    def refuse(self, name: str, refusal: Refusal) -> None:
+        """A GPU does not decode a camera."""
+        moved = self._crew.placement.refuse(name, refusal)
+        if moved and refusal.reason not in self._told_reasons:
+            self._told_reasons.add(refusal.reason)
+            whose = "cameras of the lowest priority" if refusal.sessions is not None else name
+            self._on_notice(f"{refusal.reason}: the CPU decodes {whose}")
+        self.move(moved)
+
+    def hear_tried(self, tried: SessionsTried) -> None:
+        """A GPU was asked for more sessions."""
+        self._try_s[tried.number] = time.monotonic() + (TRY_AGAIN_S if tried.opened else TRY_EVERY_S)
+        if tried.opened:
+            self.move(self._crew.placement.lift(tried.number, tried.opened))
+
+    def move(self, names: Iterable[str]) -> None:
+        """These cameras are decoded in another way now, by a process that knows nothing of their pictures."""
+        for seat in (self._seats[name] for name in names):
+            self._take_way(seat.camera.name)
+            seat.forget_sequence()
+            seat.decode = DecodeReport(camera=seat.camera.name)
+            seat.is_decoded = self._crew.move(seat.wish())
+
+    def hear_load(self, seat: CameraSeat, load: SeatLoad) -> None:
+        """What became of a camera's frames just now."""
+        if seat.way == "cpu":
+            self._due += load.due
+            self._behind += load.behind
+
+    def settle(self, now_s: float) -> int:
+        """Give the CPU fewer cameras or more, and ask GPUs for sessions; losses that are answered so, of those heard.
+
+        While less can be decoded of cameras without a session, nothing is taken from the others.
+        """
+        placement = self._crew.placement
+        (due, behind), self._due, self._behind = (self._due, self._behind), 0, 0
+        spilled, pooled, poolable = placement.spilled, placement.pooled, placement.poolable
+        if self._room.note(due, behind, now_s, spilled=spilled, poolable=poolable, pooled=pooled):
+            self.move(placement.leave_room_for(self._room.size))
+            found = "came too late from the CPU" if placement.pooled > pooled else "come in time from the CPU"
+            self._on_notice(f"pictures {found}: {self.note or 'no camera shares a decoder any more'}")
+        self._ask_for_sessions(now_s)
+        return behind if poolable else 0
+
+    @property
+    def note(self) -> str:
+        """What is left out of cameras without a session, "" for nothing."""
+        count = self._crew.placement.pooled
+        return f"cameras that share decoders of a GPU, by keyframes only: {count}" if count else ""
+
+    def _ask_for_sessions(self, now_s: float) -> None:
+        without = self._crew.placement.without_session
+        for number in self._try_s.keys() - without.keys():
+            del self._try_s[number]
+        for number, count in without.items():
+            if now_s >= self._try_s.setdefault(number, now_s + TRY_EVERY_S):
+                self._try_s[number] = now_s + TRY_EVERY_S
+                self._crew.try_sessions(number, min(count, TRIED_AT_ONCE))
+
+    def _take_way(self, name: str) -> None:
+        seat, placement = self._seats[name], self._crew.placement
+        seat.way, seat.pool_sessions = placement.way_of(name), placement.pool_sessions_of(name)

@@ -1,0 +1,81 @@
+"""How many cameras without a session the CPU keeps, as their frames come too late or in time."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from photofinish.client.cameras.schedule.room import CALM_S, CpuRoom
+
+
+class Cpu:
+    """Decodes in time what so many cameras send; of the others all frames are lost. Sixteen want a session."""
+
+    def __init__(self, carries: int, *, wanting: int = 16) -> None:
+        self.carries, self.wanting = carries, wanting
+        self.room = CpuRoom()
+        self.now_s = 0.0
+        self.sizes: list[tuple[float, int | None]] = []
+
+    @property
+    def spilled(self) -> int:
+        return self.wanting if self.room.size is None else min(self.room.size, self.wanting)
+
+    def run(self, seconds: float, *, poolable: bool = True) -> None:
+        end_s = self.now_s + seconds
+        while self.now_s < end_s:
+            self.now_s += 1.0
+            spilled = self.spilled
+            if self.room.note(
+                5 * spilled,
+                5 * max(spilled - self.carries, 0),
+                self.now_s,
+                spilled=spilled,
+                poolable=spilled if poolable else 0,
+                pooled=self.wanting - spilled,
+            ):
+                self.sizes.append((self.now_s, self.room.size))
+
+
+def test_while_the_cpu_keeps_up_it_has_room_for_all() -> None:
+    cpu = Cpu(16)
+    cpu.run(100)
+    assert (cpu.room.size, cpu.sizes) == (None, [])
+
+
+def test_a_cpu_that_is_behind_keeps_the_share_that_it_can_within_ten_seconds() -> None:
+    cpu = Cpu(10)
+    cpu.run(12)
+    assert cpu.sizes == [(9.0, 10)]
+
+
+def test_without_a_pool_nobody_is_turned_away() -> None:
+    cpu = Cpu(10)
+    cpu.run(60, poolable=False)
+    assert cpu.sizes == []
+
+
+def test_what_was_given_is_taken_back_and_tried_less_and_less_often() -> None:
+    cpu = Cpu(10)
+    cpu.run(1000)
+    grown = [at for at, size in cpu.sizes if size == 11]
+    waits = [round(later - before) for before, later in pairwise(grown)]
+    assert waits == sorted(waits)
+    assert waits[-1] > 4 * CALM_S
+    assert {size for _, size in cpu.sizes} == {10, 11}
+
+
+def test_when_the_machine_has_room_again_the_cpu_gets_its_cameras_back() -> None:
+    cpu = Cpu(4)
+    cpu.run(20)
+    assert cpu.room.size == 4
+    cpu.carries = 16
+    cpu.run(20 * CALM_S)
+    assert cpu.spilled == 16
+
+
+def test_nobody_left_on_the_cpu_is_a_cpu_that_may_be_asked_again() -> None:
+    cpu = Cpu(0, wanting=2)
+    cpu.run(30)
+    assert cpu.room.size == 0
+    cpu.run(CALM_S)
+    assert 1 in {size for _, size in cpu.sizes}
