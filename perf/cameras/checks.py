@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from photofinish.client.cameras.supervise.tables import WAYS
 from photofinish.percentiles import carried_percentile, missing_samples
 from photofinish.perf.formatting import number
 from photofinish.perf.record.cameras import CamerasRecord, CamerasStep
@@ -15,6 +16,8 @@ from photofinish.perf.record.cameras import CamerasRecord, CamerasStep
 MAX_LATE_P99_MS = 5.0
 """A generator that is later than this voids the step."""
 GENERATOR = "generator"
+MIN_GPU_DECODE = "min_gpu_decode_percent"
+"""The limit's name: cameras that sessions of a GPU decode. It holds with `--decode gpu` alone."""
 Outcome = Literal["met", "missed", "unknown"]
 MARKS: dict[Outcome, str] = {"met": "✓", "missed": "✗", "unknown": "?"}
 DEFAULT_LIMITS = {
@@ -54,6 +57,7 @@ def checks_from_step(step: CamerasStep, record: CamerasRecord) -> list[CheckLine
         *_latencies(step, record.limits),
         _drops(step, record.limits),
         _cpu(step, record),
+        *_decode(step, record),
         *_gpu(step, record),
         _memory(step, record),
         _accuracy(record),
@@ -165,6 +169,24 @@ def _cpu(step: CamerasStep, record: CamerasRecord) -> CheckLine:
         figure=f"{ours:.2f} of {cores} cores, {100 * ours / cores:.0f} %",
         rest=f"at most {limit:g} %; {parts}{others}{unseen}",
     )
+
+
+def _decode(step: CamerasStep, record: CamerasRecord) -> list[CheckLine]:
+    """How many cameras were decoded which way; a limit where the GPU was asked for all. Older records do not tell."""
+    found, limit = step.decoded, record.limits.get(MIN_GPU_DECODE)
+    if not found:
+        return []
+    share = 100 * found.get("gpu", 0) / len(step.rows)
+    outcome: Outcome = "met" if limit is None or share >= limit else "missed"
+    sessions = f"the GPU opened {step.session_limit} sessions and no more" if step.session_limit is not None else ""
+    wanted = f"at least {limit:g} % by sessions of a GPU" if limit is not None else ""
+    rest = "; ".join(filter(None, [wanted, sessions]))
+    return [CheckLine(name="decode", outcome=outcome, figure=decoded_words(found), rest=rest)]
+
+
+def decoded_words(found: dict[str, int]) -> str:
+    """`280 by a GPU, 12 by the CPU, 8 by a GPU's pool for keyframes`."""
+    return ", ".join(f"{found[way]} {words}" for way, words in WAYS.items() if way in found)
 
 
 def _gpu(step: CamerasStep, record: CamerasRecord) -> list[CheckLine]:

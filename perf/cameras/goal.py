@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from photofinish.percentiles import carried_percentile, min_samples, nearest_rank
-from photofinish.perf.cameras.checks import MAX_LATE_P99_MS
+from photofinish.perf.cameras.checks import MAX_LATE_P99_MS, decoded_words
 from photofinish.perf.record.cameras import CamerasStep, CameraWindow
 from photofinish.perf.record.observation import POWER_CAP
 
@@ -18,10 +18,14 @@ ProbeOutcome = Literal["held", "missed", "void"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraGoal:
-    """p99_ms: from capture to boxes, of each camera. max_drops: share of each camera's due frames."""
+    """p99_ms: from capture to boxes, of each camera. max_drops: share of each camera's due frames.
+
+    min_gpu_decode: share of the cameras that sessions of a GPU must decode.
+    """
 
     p99_ms: float = 150.0
     max_drops: float = 0.01
+    min_gpu_decode: float = 0.0
 
     def frames_needed(self) -> int:
         """Due frames of a camera after which its P99 can be told although the allowed ones were dropped."""
@@ -65,6 +69,8 @@ def verdict_on_step(step: CamerasStep, goal: CameraGoal, *, is_sure: bool, apart
         missed.append(f"{slowest} has a P99 of {slowest_ms:.0f} ms (at most {goal.p99_ms:g} ms)")
     if len(tails) < len(rows) and not missed:
         missed.append(f"{len(rows) - len(tails)} cameras have too few frames for a P99")
+    if sum(row.decode == "gpu" for row in rows) < goal.min_gpu_decode * len(rows):
+        missed.append(f"{decoded_words(step.decoded) or 'nothing is known of decoding'}: not all by sessions of a GPU")
     if step.restarts:
         missed.append(f"{step.restarts} processes of the cell ended by themselves")
     return ProbeVerdict(

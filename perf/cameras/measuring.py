@@ -14,7 +14,7 @@ from photofinish.client.cameras.supervise.cell import CameraCell
 from photofinish.client.cameras.supervise.gpus import CPU_ALONE, DecodePlan
 from photofinish.client.cameras.supervise.model_service import ServerAddress
 from photofinish.client.cameras.values.outcome import Inferred
-from photofinish.client.cameras.values.status import CameraStatus, CellStatus, DropCount
+from photofinish.client.cameras.values.status import CameraStatus, CellStatus, DecodeWay, DropCount
 from photofinish.machine.processes import CpuMeter, ProcessTree, busiest_programs, machine_cpu_s, process_table
 from photofinish.machine.processor import usable_cores
 from photofinish.perf.cameras.parts import bytes_of_processes, cores_between, pids_by_part
@@ -25,6 +25,7 @@ CAMERAS_A_PROCESS = 150
 WARM_UP_LIMIT_S = 45.0
 SETTLE_S = 2.0
 LOOK_S = 0.1
+WAYS: tuple[DecodeWay, ...] = ("gpu", "cpu", "pool")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +138,7 @@ async def _measured(
         await _wait(cell, plan.seconds)
         ear.is_open = False
         status = cell.status()
+        ways = {row.camera: row.decode for row in first.cameras}
         window_s, later = (time.perf_counter_ns() - started_ns) / 1e9, process_table()
         machine_cores = meter.cores()
     await streams.report()
@@ -149,7 +151,7 @@ async def _measured(
         window_s=window_s,
         warm_up_s=warm_up_s,
         is_warm=is_warm,
-        rows=tuple(_row(row, before[row.camera], ear, plan) for row in status.cameras),
+        rows=tuple(_row(row, before[row.camera], ear, plan, ways[row.camera]) for row in status.cameras),
         cores=cores,
         memory_bytes={part: bytes_of_processes(pids) for part, pids in parts.items()},
         other_cores=max(machine_cores - sum(cores.values()), 0.0) if plan.server_pids else None,
@@ -192,7 +194,12 @@ def _lost_packets(status: CellStatus) -> int:
     return sum(row.ingest.lost_packets for row in status.cameras)
 
 
-def _row(row: CameraStatus, before: DropCount, ear: LatencyEar, plan: StepPlan) -> CameraWindow:
+def _least(*ways: DecodeWay) -> DecodeWay:
+    """Of ways to decode a camera the one that gives least."""
+    return max(ways, key=WAYS.index)
+
+
+def _row(row: CameraStatus, before: DropCount, ear: LatencyEar, plan: StepPlan, way: DecodeWay) -> CameraWindow:
     name, after = row.camera, row.count
     dropped = {
         cause.value: count - before.dropped.get(cause, 0)
@@ -209,5 +216,5 @@ def _row(row: CameraStatus, before: DropCount, ear: LatencyEar, plan: StepPlan) 
         latencies_ns=tuple(ear.latencies_ns.get(name, ())),
         clock=ear.clocks.get(name, "arrival"),
         gpu=None if row.gpu is None else plan.driver_numbers.get(row.gpu, row.gpu),
-        decode=row.decode,
+        decode=_least(way, row.decode),
     )

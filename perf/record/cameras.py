@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ class CameraWindow:
     """One camera's account through the window: pending_before + due = inferred + dropped + pending_after.
 
     latencies_ns: from capture to the boxes, of the frames that were inferred in it. clock: rtcp or arrival, what
-    capture is by. gpu: the driver's number of the GPU that inferred it, None without one. decode: what decoded it; ""
-    in older records.
+    capture is by. gpu: the driver's number of the GPU that inferred it, None without one. decode: gpu, cpu or pool, the
+    least of what decoded it at the window's two ends; "" in older records.
     """
 
     camera: str
@@ -86,12 +87,18 @@ class CamerasStep:
         """The GPUs that inferred cameras; () where none did, or an older record does not tell."""
         return tuple(sorted({row.gpu for row in self.rows if row.gpu is not None}))
 
+    @property
+    def decoded(self) -> dict[str, int]:
+        """Cameras by what decoded them; those of older records are not counted."""
+        return dict(Counter(row.decode for row in self.rows if row.decode))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CamerasRecord:
     """A whole run. stream: what each camera sends. wanted_fps: what is inferred of each. accuracy: of the gate.
 
-    gpus: over which the cameras are spread, as the driver numbers them; () without one.
+    gpus: over which the cameras are spread, as the driver numbers them; () without one. decode: what was asked to
+    decode, as of `cameras run`.
     """
 
     command: str
@@ -104,6 +111,7 @@ class CamerasRecord:
     steps: tuple[CamerasStep, ...] = ()
     accuracy: dict[str, Any] = field(default_factory=dict)
     gpus: tuple[int, ...] = ()
+    decode: str = "auto"
     is_complete: bool = False
     kind: str = CAMERAS_KIND
     schema_version: int = CAMERAS_SCHEMA_VERSION

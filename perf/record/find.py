@@ -35,7 +35,8 @@ class FindRecord:
     """A search, over or not. stream: what each camera sends; wanted_fps: what is inferred of each.
 
     goal: p99_ms and max_drops. search: start, most, precision and so on, as the search took them. seconds: of a probe,
-    confirm_seconds: of the confirmation. gpus: over which the cameras are spread, as the driver numbers them.
+    confirm_seconds: of the confirmation. gpus: over which the cameras are spread, as the driver numbers them. decode:
+    what was asked to decode, as of `cameras run`.
     """
 
     command: str
@@ -51,6 +52,7 @@ class FindRecord:
     probes: tuple[FindProbe, ...] = ()
     accuracy: dict[str, Any] = field(default_factory=dict)
     gpus: tuple[int, ...] = ()
+    decode: str = "auto"
     kind: str = FIND_KIND
     schema_version: int = FIND_SCHEMA_VERSION
 
@@ -62,7 +64,9 @@ class FindRecord:
         """What must be the same for a search to go on: of the wish, and of the machine."""
         machine = {key: self.environment.get(key) for key in ("cpu", "cpu_cores")}
         machine["gpus"] = [gpu.get("name") for gpu in self.environment.get("gpus") or []]
-        wish = {name: getattr(self, name) for name in ("variant", "wanted_fps", "goal", "seconds", "confirm_seconds")}
+        names = ("variant", "wanted_fps", "goal", "seconds", "confirm_seconds", "decode")
+        wish = {name: getattr(self, name) for name in names}
+        wish["goal"] = {"min_gpu_decode": 0.0, **self.goal}  # which older records do not have
         stream = {**self.stream, "size_wh": list(self.stream["size_wh"])}
         return {**wish, "stream": stream, "search": self.search, "machine": machine, "gpus": list(self.gpus)}
 

@@ -41,6 +41,7 @@ MODES: dict[str, dict[str, Any]] = {
         "stream_fps": 5.0,
         "stream_size": "640x360",
         "frames_per_s": 5.0,
+        "decode": "auto",
         "out": RESULTS / "cameras.json",
     },
     "find": {
@@ -51,6 +52,7 @@ MODES: dict[str, dict[str, Any]] = {
         "frames_per_s": 5.0,
         "p99_ms": 150.0,
         "max_drop_percent": 1.0,
+        "decode": "auto",
         "start": 8,
         "most": 2000,
         "seconds": 60.0,
@@ -154,6 +156,11 @@ def chosen_mode(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 )
 @click.option(
     "--fps", "--infer-fps", "frames_per_s", type=click.FloatRange(0.1, 60), help="Inferred of each.  [default: 5]"
+)
+@click.option(
+    "--decode",
+    type=click.Choice(["auto", "cpu", "gpu"]),
+    help="What decodes; gpu: a session of a GPU for every camera, or the step misses.  [default: auto]",
 )
 @click.option("--gpu", metavar="NAME", help="With --plan: show the arithmetic for this one, such as A10.")
 @click.option("--engine", type=click.Path(path_type=Path), help="With --plan: a record of your own `perf sweep`.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from photofinish.client.cameras.supervise.tables import aligned
-from photofinish.perf.cameras.checks import MARKS, CheckLine, Outcome
+from photofinish.client.cameras.supervise.tables import WAYS, aligned
+from photofinish.perf.cameras.checks import MARKS, CheckLine, Outcome, decoded_words
 from photofinish.perf.cameras.finding import FindResult, JudgedProbe, plan_of, result_of, window_s
 from photofinish.perf.cameras.goal import ProbeOutcome
 from photofinish.perf.cameras.lists import doubts_of
@@ -25,6 +25,8 @@ PURPOSES: dict[Purpose, str] = {
     "keyframes": "all keyframes at once",
     "reconnects": "a fifth cut every 30 s",
 }
+HEADS = {"gpu": "GPU", "cpu": "CPU", "pool": "keyframes"}
+"""Of the columns that say how many cameras were decoded which way."""
 OUTCOMES: dict[ProbeOutcome, Outcome] = {"held": "met", "missed": "missed", "void": "unknown"}
 
 
@@ -137,7 +139,8 @@ def asked_line(record: FindRecord) -> str:
     (width, height), stream, goal = record.stream["size_wh"], record.stream, record.goal
     sends = f"{width} x {height} {stream['codec']} at {stream['frames_per_s']:g} frames/s"
     holds = f"P99 of each at most {goal['p99_ms']:g} ms from capture, at most {100 * goal['max_drops']:g} % dropped"
-    return f"Each sends {sends}, {record.wanted_fps:g} of them inferred by {record.variant}; {holds}."
+    gpu = ", all decoded by sessions of a GPU" if goal.get("min_gpu_decode") else ""
+    return f"Each sends {sends}, {record.wanted_fps:g} of them inferred by {record.variant}; {holds}{gpu}."
 
 
 def machine_line(record: FindRecord) -> str:
@@ -164,6 +167,10 @@ def find_checks(record: FindRecord, result: FindResult) -> list[CheckLine]:
         lines.append(
             CheckLine(name="a tenth more misses", outcome=bounded, figure=f"{result.above.cameras}", rest=rest)
         )
+    if result.confirmation is not None and (found := result.confirmation.probe.step.decoded):
+        is_all = found.get("gpu", 0) >= record.goal.get("min_gpu_decode", 0.0) * result.confirmation.cameras
+        decoded: Outcome = "met" if is_all else "missed"
+        lines.append(CheckLine(name="decode", outcome=decoded, figure=decoded_words(found)))
     if result.wall is not None:
         figure = f"{result.wall.name}, at {counted(result.wall_cameras)}"
         lines.append(CheckLine(name="first wall", outcome="met", figure=figure, rest=result.wall.why))
@@ -214,11 +221,14 @@ def _worst(item: JudgedProbe) -> str:
 
 def steps_table(result: FindResult) -> Table:
     """A row for each step, in the order they were run."""
-    head = ["step", "cameras", "seconds", "outcome", "worst P99 (ms)", "worst drops (%)", "late P99 (ms)", "why"]
+    ways = [way for way in WAYS if any(item.probe.step.decoded for item in result.judged)]
+    figures_head = ["worst P99 (ms)", "worst drops (%)", "late P99 (ms)"]
+    head = ["step", "cameras", "seconds", "outcome", *figures_head, *(HEADS[way] for way in ways), "why"]
     rows = []
     for item in result.judged:
         step, verdict = item.probe.step, item.verdict
         figures = [number(verdict.slowest_p99_ms), f"{100 * verdict.dropped_share:.2f}", number(step.late_p99_ms)]
+        figures += [str(step.decoded.get(way, 0)) if step.decoded else "–" for way in ways]
         why = "; ".join(verdict.reasons)
         rows.append(
             [PURPOSES[item.probe.purpose], str(item.cameras), f"{step.window_s:.0f}", verdict.outcome, *figures, why]

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from photofinish.client.cameras.streams.process import is_cut, stream_name
+from photofinish.client.cameras.values.camera import DecodeChoice
 from photofinish.errors import ConfigError, VerdictError
 from photofinish.flows import tell
 from photofinish.flows.bench import repeat_command
@@ -48,6 +49,7 @@ def find_cameras(
     seconds: float,
     confirm_seconds: float,
     minutes: float | None,
+    decode: DecodeChoice,
     hard_runs: bool,
     anew: bool,
     out: Path,
@@ -55,11 +57,11 @@ def find_cameras(
     """The check list on stdout, the record in `out`. Raises VerdictError when nothing was found, or it is not over."""
     began_s = time.monotonic()
     size_wh = required_stream(stream_size, codec, stream_fps, frames_per_s)
-    goal = CameraGoal(p99_ms=p99_ms, max_drops=max_drop_percent / 100)
+    goal = CameraGoal(p99_ms=p99_ms, max_drops=max_drop_percent / 100, min_gpu_decode=float(decode == "gpu"))
     search = SearchPlan(start=start, most=most, has_hard_runs=hard_runs)
     _require_time(goal, confirm_seconds, frames_per_s, minutes)
     require_writable(out)
-    decoding = planned_decoding(gpus)
+    decoding = planned_decoding(gpus, decode)
     with (
         opened_nvml() as nvml,
         served_for_cameras(urls, http_urls, variant, repository, decoding, nvml) as (at, card, server),
@@ -78,6 +80,7 @@ def find_cameras(
             confirm_seconds=confirm_seconds,
             accuracy=dict(card.accuracy),
             gpus=gpus_of(at),
+            decode=decode,
         )
         record = record if anew else _gone_on(record, out)
 

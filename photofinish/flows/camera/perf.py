@@ -15,6 +15,7 @@ import click
 from photofinish.client.cameras.streams.clip import BIT_RATE, keyframe_every
 from photofinish.client.cameras.streams.process import DIFFERENT_CLIPS
 from photofinish.client.cameras.supervise.gpus import DecodePlan, decode_plan
+from photofinish.client.cameras.values.camera import DecodeChoice
 from photofinish.client.pipeline.opening import choose_model
 from photofinish.client.triton.served import TritonClient
 from photofinish.errors import ConfigError, VerdictError
@@ -25,7 +26,7 @@ from photofinish.flows.camera_run import size_from_text
 from photofinish.machine.addresses import is_loopback
 from photofinish.machine.gpu import bytes_in_use, count_as_nvidia_smi, driver_numbers, opened_nvml
 from photofinish.model_card import ModelCard
-from photofinish.perf.cameras.checks import DEFAULT_LIMITS
+from photofinish.perf.cameras.checks import DEFAULT_LIMITS, MIN_GPU_DECODE
 from photofinish.perf.cameras.lists import faults_of, head_line, lines_from_step
 from photofinish.perf.cameras.measuring import StepPlan, measure_step
 from photofinish.perf.record.cameras import CamerasRecord, write_cameras_record
@@ -49,6 +50,7 @@ def measure_cameras(
     stream_size: str,
     codec: str,
     frames_per_s: float,
+    decode: DecodeChoice,
     limits: dict[str, float],
     out: Path,
 ) -> None:
@@ -57,7 +59,7 @@ def measure_cameras(
     require_writable(out)
     if not counts:
         raise ConfigError("--streams needs a number of cameras, such as 1,10,30")
-    decoding = planned_decoding(gpus)
+    decoding = planned_decoding(gpus, decode)
     with (
         opened_nvml() as nvml,
         served_for_cameras(urls, http_urls, variant, repository, decoding, nvml) as (at, card, server),
@@ -78,9 +80,10 @@ def measure_cameras(
             variant=plan.variant,
             stream=stream_facts(size_wh, stream_fps, codec, source),
             wanted_fps=frames_per_s,
-            limits={**DEFAULT_LIMITS, **limits},
+            limits={**DEFAULT_LIMITS, **({MIN_GPU_DECODE: 100.0} if decode == "gpu" else {}), **limits},
             accuracy=dict(card.accuracy),
             gpus=gpus_of(at),
+            decode=decode,
         )
         click.echo(head_line(record))
         for place, count in enumerate(counts, 1):
@@ -166,7 +169,7 @@ def served_for_cameras(
         yield plan, found[name], {"kind": at[0].kind, "version": at[0].version, "count": len(at)}
 
 
-def planned_decoding(gpus: str) -> DecodePlan:
+def planned_decoding(gpus: str, decode: DecodeChoice) -> DecodePlan:
     """What infers and decodes, with GPUs numbered as the driver does. Raises ConfigError for one that is not there."""
     count_as_nvidia_smi(os.environ)
-    return decode_plan("auto", gpus)
+    return decode_plan(decode, gpus)

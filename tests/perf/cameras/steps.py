@@ -10,7 +10,13 @@ MS = 1_000_000
 
 
 def window(
-    camera: str, *, frames: int = 1000, dropped: int = 0, ms: float = 40, cause: str = "superseded"
+    camera: str,
+    *,
+    frames: int = 1000,
+    dropped: int = 0,
+    ms: float = 40,
+    cause: str = "superseded",
+    decode: str = "",
 ) -> CameraWindow:
     return CameraWindow(
         camera=camera,
@@ -19,6 +25,7 @@ def window(
         dropped={cause: dropped} if dropped else {},
         latencies_ns=(round(ms * MS),) * (frames - dropped),
         clock="rtcp",
+        decode=decode,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from photofinish.errors import ConfigError
-from photofinish.perf.cameras.checks import DEFAULT_LIMITS, checks_from_step, is_void
+from photofinish.perf.cameras.checks import DEFAULT_LIMITS, MIN_GPU_DECODE, checks_from_step, is_void
 from photofinish.perf.cameras.lists import faults_of, lines_from_file, lines_from_step
 from photofinish.perf.record.cameras import (
     CamerasRecord,
@@ -176,3 +176,19 @@ def test_a_record_comes_back_and_is_drawn_again(tmp_path: Path) -> None:
     assert not is_cameras_file(path)
     with pytest.raises(ConfigError, match="no record that this version"):
         read_cameras_record(path)
+
+
+def test_how_cameras_were_decoded_is_counted_and_judged_where_all_were_asked_of_the_gpu() -> None:
+    ways = ("gpu", "gpu", "cpu", "pool")
+    found = step(*(replace(window(str(n)), decode=way) for n, way in enumerate(ways)), session_limit=2)
+    assert found.decoded == {"gpu": 2, "cpu": 1, "pool": 1}
+    line = next(line for line in lines_from_step(found, record(found)) if "decode" in line)
+    words = "2 by a GPU, 1 by the CPU, 1 by a GPU's pool for keyframes"
+    assert line == f"✓ decode                     {words} (the GPU opened 2 sessions and no more)"
+    asked = record(found, limits={**DEFAULT_LIMITS, MIN_GPU_DECODE: 100.0}, decode="gpu")
+    line = next(line for line in lines_from_step(found, asked) if "decode" in line)
+    assert line.startswith(f"✗ decode                     {words} (at least 100 % by sessions of a GPU; ")
+    assert faults_of(asked) == ["4 cameras: decode"]
+    whole = step(replace(window("a"), decode="gpu"))
+    assert faults_of(record(whole, limits=asked.limits)) == []
+    assert "decode" not in outcomes(step()), "an older record does not tell"

@@ -86,3 +86,7 @@ def test_records_of_other_kinds_are_refused(tmp_path: Path) -> None:
 def test_settings_that_differ_are_seen(whole: FindRecord) -> None:
     before, other = whole.settings(), find_record(goal={"p99_ms": 100.0, "max_drops": 0.01}).settings()
     assert [key for key in before if before[key] != other[key]] == ["goal"]
+    other = find_record(decode="gpu").settings()
+    assert [key for key in before if before[key] != other[key]] == ["decode"]
+    newer = find_record(goal={"p99_ms": 150.0, "max_drops": 0.01, "min_gpu_decode": 0.0}).settings()
+    assert newer == before, "a search that an older release began goes on"

@@ -76,3 +76,16 @@ def test_a_power_cap_and_few_pictures_in_time_void_nothing() -> None:
 def test_what_else_misses() -> None:
     assert "not every camera" in verdict_on_step(replace(HELD, is_warm=False), GOAL, is_sure=True).reasons[0]
     assert "ended by themselves" in verdict_on_step(replace(HELD, restarts=1), GOAL, is_sure=True).reasons[0]
+
+
+def test_where_all_were_asked_of_the_gpu_one_on_the_cpu_misses() -> None:
+    goal = CameraGoal(min_gpu_decode=1.0)
+    rows = tuple(replace(row, decode="gpu") for row in HELD.rows)
+    assert verdict_on_step(replace(HELD, rows=rows), goal, is_sure=True).outcome == "held"
+    other = replace(HELD, rows=(*rows[1:], replace(rows[0], decode="cpu")))
+    found = verdict_on_step(other, goal, is_sure=True)
+    assert found.reasons == ("2 by a GPU, 1 by the CPU: not all by sessions of a GPU",)
+    assert verdict_on_step(other, GOAL, is_sure=True).outcome == "held"
+    assert verdict_on_step(other, goal, is_sure=True, apart=(rows[0].camera,)).outcome == "held"
+    found = verdict_on_step(HELD, goal, is_sure=True)
+    assert found.reasons == ("nothing is known of decoding: not all by sessions of a GPU",)

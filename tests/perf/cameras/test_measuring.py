@@ -40,9 +40,11 @@ def test_a_step_its_list_and_its_record(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "cameras.json"
     with FakeTriton(FakeModel()) as triton:
-        ran = run("cameras", "--streams", "2", "--url", triton.url, *SMALL, "--mean-ms", "0", "--out", str(out))
+        words = ("--mean-ms", "0", "--decode", "gpu", "--out", str(out))
+        ran = run("cameras", "--streams", "2", "--url", triton.url, *SMALL, *words)
     assert exit_code_of(ran) == 3, (ran.output, ran.exception)
-    assert re.search(r": 2 cameras: .*mean latency", str(ran.exception))  # what else was missed is a busy machine's
+    missed = r": 2 cameras: .*mean latency.*decode"  # what else was missed is a busy machine's
+    assert re.search(missed, str(ran.exception)), "there is no GPU here"
     record = read_cameras_record(out)
     assert record.is_complete
     assert [step.cameras for step in record.steps] == [2]
@@ -52,6 +54,7 @@ def test_a_step_its_list_and_its_record(tmp_path: Path, monkeypatch: pytest.Monk
         assert {row.camera for row in step.rows} == {f"test-{number:03d}" for number in range(1, step.cameras + 1)}
         assert all(row.inferred == len(row.latencies_ns) > 0 for row in step.rows)
         assert all(row.clock == "rtcp" for row in step.rows)
+        assert step.decoded == {"cpu": 2}
         assert set(step.cores) == {"owner", "ingest", "decode", "generator"}
         assert step.memory_bytes["decode"] > 5 << 20
         assert step.late_max_ms is not None

@@ -15,15 +15,22 @@ from photofinish.perf.report.cameras.find import find_html, find_markdown, find_
 from tests.perf.cameras.steps import find_record, machine_step
 
 
-def searched(capacity: float, **fields: float) -> FindRecord:
+def searched(capacity: float, sessions: int = 0, **fields: float) -> FindRecord:
+    """sessions: so many cameras are decoded by a GPU, the others by the CPU, and the GPU was asked for all."""
+
     def run(step: NextStep) -> FindProbe:
         frames = 3000 if step.purpose == "confirm" else 300
         made = machine_step(step.cameras, capacity, frames=frames)
         is_late = step.cameras > fields.get("late_above", 1e9)
         apart = ("test-005",) if step.purpose == "reconnects" else ()
+        if sessions:
+            rows = [replace(row, decode="gpu" if at < sessions else "cpu") for at, row in enumerate(made.rows)]
+            limit = sessions if step.cameras > sessions else None
+            made = replace(made, rows=tuple(rows), session_limit=limit)
         return FindProbe(purpose=step.purpose, step=replace(made, late_p99_ms=9.0 if is_late else 1.0), apart=apart)
 
-    return search_on(find_record(), run, seconds_left=lambda: 1e9, on_probe=lambda found, item: None)
+    goal = {"p99_ms": 150.0, "max_drops": 0.01, "min_gpu_decode": float(bool(sessions))}
+    return search_on(find_record(goal=goal), run, seconds_left=lambda: 1e9, on_probe=lambda found, item: None)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +59,21 @@ def test_markdown_and_page_say_the_same(found: FindRecord) -> None:
     assert "<title>37 cameras, and 41 are too many</title>" in page
     assert "<script" not in page
     assert page.count("<tr>") == 6 + 1 + len(found.probes)
+
+
+def test_sessions_end_a_search_that_wants_all_on_the_gpu(found: FindRecord) -> None:
+    record = searched(37, sessions=20)
+    text = find_text(record)
+    lines = text.splitlines()
+    assert lines[0] == "20 cameras, and 22 are too many"
+    assert lines[1].endswith("at most 1 % dropped, all decoded by sessions of a GPU.")
+    assert "✓ decode                     20 by a GPU" in lines
+    assert "first wall                 sessions, at 22 cameras (the GPU opened 20 decoders and no more)" in text
+    assert "20 by a GPU, 2 by the CPU: not all by sessions of a GPU" in text
+    assert "| GPU | CPU | keyframes | why |" in find_markdown(record)
+    row = next(line for line in find_markdown(record).splitlines() if line.startswith("| a tenth more | 22 |"))
+    assert "| 20 | 2 | 0 | 20 by a GPU, 2 by the CPU" in row
+    assert "keyframes | why" not in find_markdown(found), "an older record does not tell"
 
 
 def test_a_generator_that_is_late_leaves_at_least(found: FindRecord) -> None:
