@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from photofinish.client.cameras.decode.nv12.job import Colours, LetterboxJob
-from photofinish.errors import SourceError
+from photofinish.errors import PhotofinishError, SourceError
 
 
 class SessionLimitError(SourceError):
@@ -16,6 +16,10 @@ class SessionLimitError(SourceError):
 
 class LackingError(SourceError):
     """The GPU cannot decode this stream, now and later."""
+
+
+class DeviceLostError(PhotofinishError):
+    """Nothing works on the GPU any more before this process has ended: no camera's fault, and nobody may catch it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

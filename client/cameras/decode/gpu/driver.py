@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Callable
 from typing import Any
 
+from photofinish.client.cameras.decode.gpu.device import DeviceLostError
 from photofinish.client.cameras.decode.nv12.job import LetterboxJob
 from photofinish.errors import SourceError
 
@@ -16,6 +17,8 @@ ON_DEVICE = 2
 KERNEL = "letterbox_nv12"
 BLOCK = (32, 8)
 HANDLE_BYTES = 64
+LOST = frozenset({214, 700, 702, 709, *range(714, 720), 999})
+"""CUDA's errors after which a process gets the same one for every call, until it is started again."""
 
 
 class CopyPlane(ctypes.Structure):
@@ -73,13 +76,14 @@ class Driver:
         self._function = function
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Raise SourceError with CUDA's own words when the call fails."""
+        """Raise SourceError with CUDA's own words when the call fails, DeviceLostError when all others will."""
         call: Callable[..., int] = getattr(self._library, name)
         code = call(*arguments)
         if code != 0:
             words = ctypes.c_char_p()
             self._library.cuGetErrorString(code, ctypes.byref(words))
-            raise SourceError(f"the GPU failed: {name}: {(words.value or b'unknown error').decode()} ({code})")
+            message = f"the GPU failed: {name}: {(words.value or b'unknown error').decode()} ({code})"
+            raise DeviceLostError(message) if code in LOST else SourceError(message)
 
     def make_current(self) -> None:
         """Make the context the calling thread's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,9 +17,10 @@ from photofinish.client.triton.cuda_region import cuda_region_from_text
 from photofinish.errors import ConfigError, SourceError, reason_from_error
 
 REMEDY = "pip install 'photofinish[nvdec]'"
+LIBRARIES = "in a container start with NVIDIA_DRIVER_CAPABILITIES=compute,utility,video"
 _CODECS = {"h264": "H264", "hevc": "HEVC", "av1": "AV1", "vp9": "VP9"}
-_LIMIT_WORDS = ("cuvidcreatedecoder", "out of memory", "out_of_memory")
-"""What PyNvVideoCodec says when a GPU opens no more sessions: measured as error 2 of cuvidCreateDecoder."""
+_LIMIT_WORDS = re.compile(r"cuvidCreateDecoder\b.*\berror 2\b|out[ _]of[ _]memory", re.IGNORECASE | re.DOTALL)
+"""What PyNvVideoCodec says when a GPU opens no more sessions. Its other errors are one stream's, such as 801."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,8 +29,11 @@ def load_library() -> Any:
     """PyNvVideoCodec. Raises ConfigError that says how to get it."""
     try:
         import PyNvVideoCodec
-    except ImportError as exc:  # also when libnvcuvid or libnvidia-encode of the driver is missing
+    except ImportError as exc:
         raise ConfigError(f"decoding on the GPU needs PyNvVideoCodec: {REMEDY} ({exc})") from exc
+    except (RuntimeError, OSError) as exc:  # the package is there, and libnvidia-encode or the driver is not
+        reason = str(exc).strip().partition("\n")[0]
+        raise ConfigError(f"PyNvVideoCodec does not find the driver's video libraries ({reason}); {LIBRARIES}") from exc
     return PyNvVideoCodec
 
 
@@ -62,7 +67,7 @@ class NvdecSession:
             frames = self._decoder.Decode(packet)
         except Exception as exc:  # the library raises several kinds, of its own and of pybind
             words = reason_from_error(exc)
-            if not self._has_decoded and any(limit in words.lower() for limit in _LIMIT_WORDS):
+            if not self._has_decoded and _LIMIT_WORDS.search(words):
                 raise SessionLimitError(f"the GPU opens no more decoding sessions ({words})") from exc
             raise SourceError(f"the GPU's decoder failed: {words}") from exc
         if frames:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from photofinish.client.cameras.decode.gpu.device import GpuDevice
-from photofinish.client.cameras.decode.gpu.sessions import SessionDecoder, SessionOpener, Trial
-from photofinish.client.cameras.decode.gpu.worker import GpuWorker, TellReports
+from photofinish.client.cameras.decode.gpu.sessions import SessionDecoder, SessionOpener
+from photofinish.client.cameras.decode.gpu.trial import Trial
+from photofinish.client.cameras.decode.gpu.worker import GpuWorker
 from photofinish.client.cameras.values.access_unit import AccessUnit
 from photofinish.client.cameras.wire.child import decoder_socket, greet_owner, run_child
 from photofinish.client.cameras.wire.link import Link, listen
@@ -33,6 +34,8 @@ from photofinish.client.cameras.wire.messages import (
 
 REPORT_EVERY_S = 1.0
 JOIN_S = 2.0
+STUCK_S = 15.0
+"""A thread that answers nothing for so long hangs in the driver, and the process begins anew."""
 MAX_EARLY = 4096
 """Streams that ingest opens before the owner has said what is wanted of their camera."""
 THREADS = 8
@@ -53,7 +56,7 @@ class GpuDecodeProcess:
         self._opened: dict[str, OpenStream] = {}
         self._places: dict[str, int] = {}
         self._loop = asyncio.get_running_loop()
-        self._opener = SessionOpener(device, self._session_done)
+        self._opener = SessionOpener(device, self._session_done, self._crash)
         self._number = 0
         self._threads = threads
         self._workers = [
@@ -75,7 +78,8 @@ class GpuDecodeProcess:
                 while True:
                     await asyncio.sleep(REPORT_EVERY_S)
                     for worker in self._workers:
-                        worker.post(TellReports())
+                        worker.ask_for_reports()
+                    self._require_progress()
         finally:
             self._opener.close()
             for worker in self._workers:
@@ -143,6 +147,12 @@ class GpuDecodeProcess:
     def _send(self, value: Any) -> None:
         if self._owner is not None:
             self._owner.send(value)
+
+    def _require_progress(self) -> None:
+        """A thread that hangs in the driver never comes back, and the others would hide it from the owner."""
+        stuck_s = max(self._opener.busy_s, REPORT_EVERY_S * max(worker.unanswered for worker in self._workers))
+        if stuck_s > STUCK_S:
+            self._crash(TimeoutError(f"a thread has answered nothing for {stuck_s:.0f} s"))
 
     def _crash(self, exc: BaseException) -> None:
         """A thread failed by mistake: the owner starts the process again, and ingest has the last keyframes."""

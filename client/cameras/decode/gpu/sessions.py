@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import queue
 import threading
 import time
@@ -22,11 +21,13 @@ from photofinish.client.cameras.decode.gpu.device import (
     StreamFacts,
     Surface,
 )
+from photofinish.client.cameras.decode.gpu.order import CaptureOrder
 from photofinish.client.cameras.decode.gpu.probing import (
     facts_from_keyframe,
     parameter_sets,
     with_parameter_sets,
 )
+from photofinish.client.cameras.decode.gpu.trial import Sample, Trial, sessions_that_open
 from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
 from photofinish.client.cameras.wire.messages import Refusal
 from photofinish.errors import SourceError
@@ -37,7 +38,6 @@ MAX_FAILURES = 3
 """Decoders that fail in a row without a picture, until the GPU is left to others."""
 MAX_WAITING_UNITS = 32
 OpenState = Literal["closed", "opening", "open"]
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +48,9 @@ class Opening:
     unit: AccessUnit
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """Sessions that are opened to see whether they can be. on_tried hears how many could."""
-
-    count: int
-    on_tried: Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A keyframe that the device has taken or could take: what a trial opens sessions with."""
-
-    lane: GpuLane
-    facts: StreamFacts
-    data: bytes
+def raise_again(exc: BaseException) -> None:
+    """What a thread does with a mistake that nobody wants to hear of."""
+    raise exc
 
 
 class SessionOpener:
@@ -72,10 +60,22 @@ class SessionOpener:
     threads that decode from doing so. open_count: sessions that are open now. sample: the newest stream's.
     """
 
-    def __init__(self, device: GpuDevice, on_done: Callable[[SessionDecoder], None]) -> None:
-        """on_done(decoder) hears, in the opener's thread, that a decoder is open or has failed."""
+    def __init__(
+        self,
+        device: GpuDevice,
+        on_done: Callable[[SessionDecoder], None],
+        on_crash: Callable[[BaseException], None] = raise_again,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """on_done(decoder) hears, in the opener's thread, that a decoder is open or has failed.
+
+        on_crash(exception) hears of what ended the thread by mistake.
+        """
         self.device = device
         self._on_done = on_done
+        self._on_crash = on_crash
+        self._clock = clock
+        self._began_s: float | None = None
         self.sample: Sample | None = None
         self._waiting: queue.PriorityQueue[tuple[int, int, Opening | Trial | None]] = queue.PriorityQueue()
         self._numbers = itertools.count()
@@ -97,31 +97,28 @@ class SessionOpener:
         with self._lock:
             self.open_count += change
 
+    @property
+    def busy_s(self) -> float:
+        """For how long it has been opening what it opens now."""
+        began_s = self._began_s
+        return 0.0 if began_s is None else self._clock() - began_s
+
     def close(self) -> None:
         """End the thread when all that was asked for before is done."""
         self._waiting.put((1 << 62, next(self._numbers), None))
 
     def _run(self) -> None:
-        while (opening := self._waiting.get()[2]) is not None:
-            if isinstance(opening, Trial):
-                opening.on_tried(self._tried(opening.count))
-            else:
-                opening.decoder.open_now(opening.unit)
-                self._on_done(opening.decoder)
-
-    def _tried(self, count: int) -> int:
-        """How many sessions more could be open, of so many; fewer when somebody comes who needs one."""
-        sample, sessions, opened = self.sample, list[DecodeSession](), 0
         try:
-            while sample is not None and opened < count and self._waiting.empty():
-                sessions.append(sample.lane.open_session(sample.facts))
-                sessions[-1].decode(sample.data, 0)
-                opened += 1
-        except SourceError as exc:
-            _log.info("of %d sessions more %d could be opened: %s", count, opened, exc)
-        for session in sessions:
-            session.close()
-        return opened
+            while (opening := self._waiting.get()[2]) is not None:
+                self._began_s = self._clock()
+                if isinstance(opening, Trial):
+                    opening.on_tried(sessions_that_open(self.sample, opening.count, self._waiting.empty))
+                else:
+                    opening.decoder.open_now(opening.unit)
+                    self._on_done(opening.decoder)
+                self._began_s = None
+        except BaseException as exc:  # the process is its owner, and ends
+            self._on_crash(exc)
 
 
 class SessionDecoder:
@@ -153,7 +150,7 @@ class SessionDecoder:
         self._why = ""
         self._units: OrderedDict[int, AccessUnit] = OrderedDict()
         self._number = 0
-        self._newest_ns = 0
+        self._order = CaptureOrder()
         self._is_reordered = False
         self._is_closed = False
         self._sets: tuple[bytes, ...] = ()
@@ -206,7 +203,7 @@ class SessionDecoder:
         if self.refusal is not None or (info.codec, info.extradata) != (self.info.codec, self.info.extradata):
             return False
         self._units.clear()
-        self._newest_ns = 0
+        self._order.begin_anew()
         return True
 
     def open_now(self, unit: AccessUnit) -> None:
@@ -218,9 +215,11 @@ class SessionDecoder:
             if lack := self._opener.device.lacks(facts):
                 raise LackingError(lack)
             data = with_parameter_sets(self.info, unit.data)
-            self._opener.sample = Sample(self._lane, facts, data)
+            sample = Sample(self._lane, facts, data)
+            self._opener.sample = self._opener.sample or sample
             session = self._lane.open_session(facts)
             session.decode(data, 0)
+            self._opener.sample = sample
         except LackingError as exc:
             self.refusal = Refusal(reason=str(exc))
         except SessionLimitError as exc:
@@ -264,12 +263,8 @@ class SessionDecoder:
         return bool(sets) and sets != self._sets
 
     def _note_order(self, unit: AccessUnit) -> None:
-        """A picture that was captured before the one ahead of it: they are reordered, whatever the stream says."""
-        if unit.captured_ns < self._newest_ns - 10**9:  # another clock
-            self._newest_ns = unit.captured_ns
-        is_late = unit.captured_ns < self._newest_ns
-        self._newest_ns = max(self._newest_ns, unit.captured_ns)
-        if is_late and not self._is_reordered:
+        """Pictures that are captured before those ahead of them are reordered, whatever the stream says."""
+        if self._order.is_reordered_by(unit.captured_ns) and not self._is_reordered:
             self._is_reordered = True
             if self.facts is not None and not self.facts.is_reordered:
                 self._fail("its pictures are shown in another order than they come")

@@ -36,6 +36,7 @@ class TellReports:
 class GpuWorker:
     """Everything of its cameras happens in its thread. tell(value) brings a value to the owner, from any thread.
 
+    unanswered: how often it was asked for reports since it told some.
     Posted values: DecodeCamera, ForgetCamera, OpenStream, AccessUnit, WriteFrame, TellReports, and a SessionDecoder
     that the opener is done with.
     """
@@ -51,6 +52,7 @@ class GpuWorker:
         is_pool: bool = False,
     ) -> None:
         """on_crash(exception) hears of what ended the thread by mistake. is_pool: its cameras share sessions."""
+        self.unanswered = 0
         self._device = device
         self._opener = opener
         self._tell = tell
@@ -71,6 +73,11 @@ class GpuWorker:
     def post(self, value: Any) -> None:
         """Hand a value in, from any thread; None ends the worker."""
         self._inbox.put(value)
+
+    def ask_for_reports(self) -> None:
+        """Have it tell the owner how its cameras are."""
+        self.unanswered += 1
+        self.post(TellReports())
 
     def join(self, timeout_s: float) -> None:
         """Wait for its end."""
@@ -136,6 +143,7 @@ class GpuWorker:
         elif isinstance(value, ForgetCamera):
             self._forget(value.camera)
         elif isinstance(value, TellReports):
+            self.unanswered = 0
             self._tell(tuple(self._report(name) for name in self._cameras))
 
     def _step(self) -> None:

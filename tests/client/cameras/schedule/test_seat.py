@@ -204,6 +204,38 @@ def test_degraded_steps_leave_out_what_they_say() -> None:
     assert seat.waiting is None
 
 
+def test_a_camera_that_shares_decoders_is_left_out_on_purpose_between_keyframes() -> None:
+    seat = seat_at_5_fps()
+    seat.way, seat.pool_sessions = "pool", 4
+    assert (seat.wish().keyframes_only, seat.wish().pool_sessions) == (True, 4)
+    seat.advance(1999 * MS)
+    seat.take(frame(1, 1999), 1999 * MS)
+    assert seat.waiting is not None
+    assert set(drops(seat)) == {"degraded"}
+    assert seat.take_load().overloaded == 0
+    seat = seat_at_5_fps()
+    seat.way, seat.decode = "pool", DecodeReport(camera="door", state="not_decodable")
+    seat.advance(1999 * MS)
+    assert set(drops(seat)) == {"not_decodable"}, "what is wrong is not hidden"
+    seat.way = "gpu"
+    assert (seat.wish().keyframes_only, seat.wish().pool_sessions) == (False, 0)
+
+
+def test_what_decoding_was_too_slow_for_is_told_apart_from_what_the_server_was() -> None:
+    seat = seat_at_5_fps()
+    seat.decode = DecodeReport(camera="door", state="behind")
+    seat.advance(1999 * MS)
+    load = seat.take_load()
+    assert load.behind == load.overloaded > 3
+    seat = seat_at_5_fps()
+    seat.advance(0)
+    seat.take(frame(1, 0), 0)
+    seat.advance(100 * MS)
+    seat.take(frame(2, 200), 200 * MS)
+    load = seat.take_load()
+    assert (load.behind, load.overloaded) == (0, 1)
+
+
 def test_many_cameras_are_not_due_in_one_moment() -> None:
     cameras = [Camera(name=f"test-{number:03d}", url="rtsp://cam", frames_per_s=0.1) for number in range(70)]
     phases = sorted(phase_ns(camera) / 1e9 for camera in cameras)

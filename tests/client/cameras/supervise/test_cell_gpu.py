@@ -14,12 +14,14 @@ from photofinish.client.cameras.account.account import require_sum
 from photofinish.client.cameras.decode.gpu.process import SESSION_LIMIT, STAND_IN
 from photofinish.client.cameras.streams.server import StreamServer
 from photofinish.client.cameras.streams.stream import TestStream
+from photofinish.client.cameras.supervise import decoders
 from photofinish.client.cameras.supervise.cell import CameraCell
 from photofinish.client.cameras.supervise.crew import MAX_ENDS, CellCrew
 from photofinish.client.cameras.supervise.gpus import DEVICE_VARIABLE, DecodePlan, decode_plan
 from photofinish.client.cameras.supervise.model_service import ServerAddress
 from photofinish.client.cameras.supervise.tables import status_table
 from photofinish.client.cameras.values.camera import Camera
+from photofinish.client.cameras.values.outcome import CameraDropCause
 from photofinish.errors import ConfigError
 from tests.client.cameras.ingest.watching import until
 from tests.client.cameras.supervise.test_cell import CLIP, camera, one_box, row
@@ -31,7 +33,11 @@ REHEARSAL = {DEVICE_VARIABLE: STAND_IN}
 def test_sessions_go_by_priority_and_the_process_comes_back_without_new_connections(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(SESSION_LIMIT, "2")
+    """And who has no session shares one for keyframes where the CPU has no room, until the GPU opens more."""
+    limit = tmp_path / "sessions"
+    limit.write_text("2")
+    monkeypatch.setenv(SESSION_LIMIT, str(limit))
+    monkeypatch.setattr(decoders, "TRY_EVERY_S", 0.5)
     notices: list[str] = []
     paths = {"low": 0, "high": 2, "middle": 1}
 
@@ -76,6 +82,9 @@ def test_sessions_go_by_priority_and_the_process_comes_back_without_new_connecti
                     before = row(cell, "low").count.inferred
                     await until(lambda: row(cell, "low").count.inferred > before + 3, 20)
                     assert row(cell, "low").ingest.connections == connections["low"]
+                    cell.add(camera(server, "middle", priority=1))
+                    await until(lambda: row(cell, "low").decode == "cpu", 5)
+                    await shared_then_healed(cell, limit)
         return cell
 
     cell = asyncio.run(main())
@@ -117,6 +126,28 @@ def test_two_gpus_have_a_server_each_and_half_of_the_cameras(tmp_path: Path) -> 
                     assert row(cell, "b").count.inferred == lost, "another GPU's server is not asked for its cameras"
 
     asyncio.run(main())
+
+
+async def shared_then_healed(cell: CameraCell, limit: Path) -> None:
+    """Two sessions: the important camera's, and one for two cameras; then the limit rises, as another program ends."""
+    shared = ("low", "middle")
+    cell._decoders.move(cell._crew.placement.leave_room_for(0))
+    assert [row(cell, name).decode for name in ("high", *shared, "by wish")] == ["gpu", "pool", "pool", "cpu"]
+    before = {name: row(cell, name).count for name in shared}
+    await until(lambda: all(row(cell, name).count.inferred >= before[name].inferred + 2 for name in shared), 20)
+    degraded = CameraDropCause.DEGRADED
+    for name in shared:
+        assert row(cell, name).sampling == "keyframes"
+        assert row(cell, name).count.dropped[degraded] > before[name].dropped.get(degraded, 0)
+        assert row(cell, name).decode_reason.endswith("2 decoding sessions, and the CPU has no room")
+    assert cell.status().notes == ("cameras that share decoders of a GPU, by keyframes only: 2",)
+    assert cell.session_limits == {0: 2}
+    limit.write_text("4")
+    await until(lambda: all(row(cell, name).decode == "gpu" for name in shared), 10)
+    before = {name: row(cell, name).count for name in shared}
+    await until(lambda: all(row(cell, name).count.inferred > before[name].inferred + 5 for name in shared), 20)
+    assert all(row(cell, name).sampling != "keyframes" for name in shared)
+    assert cell.status().notes == ()
 
 
 def test_a_process_that_does_not_stay_leaves_its_cameras_to_the_cpu(tmp_path: Path) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from photofinish.client.cameras.decode.gpu.device import SessionLimitError, StreamFacts
+from photofinish.client.cameras.decode.gpu.device import DeviceLostError, SessionLimitError, StreamFacts
 from photofinish.client.cameras.decode.gpu.driver import CopyPlane, Driver
-from photofinish.client.cameras.decode.gpu.nvdec import NvdecDevice
+from photofinish.client.cameras.decode.gpu.nvdec import NvdecDevice, load_library
 from photofinish.client.cameras.decode.nv12.job import Colours, LetterboxJob, job_from_picture
 from photofinish.client.triton.cuda_region import CudaRegionName
 from photofinish.errors import ConfigError, SourceError
@@ -32,6 +33,7 @@ class FakeCuda:
     """libcuda's functions. calls: their names; fails: those that do not succeed."""
 
     def __init__(self) -> None:
+        self.code = 2
         self.calls: list[str] = []
         self.fails: set[str] = set()
         self.launched: list[LetterboxJob] = []
@@ -41,7 +43,7 @@ class FakeCuda:
         def call(*arguments: Any) -> int:
             self.calls.append(name)
             if name in self.fails:
-                return 2
+                return self.code
             if name == "cuDeviceGetName":
                 arguments[0].value = b"NVIDIA Test"
             elif name == "cuLaunchKernel":
@@ -113,6 +115,63 @@ def test_a_session_is_made_in_the_lanes_context_and_stream(is_reordered: bool, l
     assert (surface.size_wh, surface.number) == ((1280, 720), 17)
     session.flush()
     assert library.decoders[0].packets[1:] == [(b"", 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("words", "is_limit"),
+    [
+        ("m_api.cuvidCreateDecoder(&m_hDecoder, &videoDecodeCreateInfo) returned error 2 at NvDecoder.cpp:512", True),
+        ("CUDA error: CUDA_ERROR_OUT_OF_MEMORY", True),
+        ("m_api.cuvidCreateDecoder(&m_hDecoder, &videoDecodeCreateInfo) returned error 801", False),
+        ("m_api.cuvidCreateDecoder(&m_hDecoder, &videoDecodeCreateInfo) returned error 201", False),
+        ("Codec not supported on this GPU", False),
+    ],
+)
+def test_a_stream_that_the_gpu_does_not_take_is_no_end_of_sessions(words: str, is_limit: bool) -> None:
+    """Otherwise one odd camera would send all others to the CPU."""
+    library = FakeLibrary()
+    session = device(library=library).lane().open_session(FACTS)
+    library.decoders[0].failure = RuntimeError(words)
+    with pytest.raises(SourceError) as failure:
+        session.decode(b"x", 0)
+    assert isinstance(failure.value, SessionLimitError) == is_limit
+
+
+def test_a_gpu_that_is_lost_is_nothing_that_a_camera_may_catch() -> None:
+    cuda = FakeCuda()
+    gpu = device(cuda)
+    lane = gpu.lane()
+    cuda.fails.add("cuStreamSynchronize")
+    with pytest.raises(SourceError):
+        lane.finish()
+    cuda.code = 700
+    with pytest.raises(DeviceLostError, match=r"cuStreamSynchronize: out of memory \(700\)"):
+        lane.finish()
+    assert not issubclass(DeviceLostError, SourceError)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ImportError("No module named 'PyNvVideoCodec'"), r"pip install 'photofinish\[nvdec\]'"),
+        (RuntimeError("libnvidia-encode.so.1: cannot open\n\n=== TROUBLESHOOTING"), "NVIDIA_DRIVER_CAPABILITIES="),
+    ],
+)
+def test_a_library_that_cannot_be_loaded_says_what_to_do(
+    error: Exception, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package itself raises RuntimeError where the driver's video libraries are not there, as in a container."""
+
+    class Finder:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if name == "PyNvVideoCodec":
+                raise error
+
+    monkeypatch.setattr("sys.meta_path", [Finder(), *sys.meta_path])
+    monkeypatch.delitem(sys.modules, "PyNvVideoCodec", raising=False)
+    with pytest.raises(ConfigError, match=words) as failure:
+        load_library()
+    assert "TROUBLESHOOTING" not in str(failure.value)
 
 
 def test_the_last_session_shows_at_its_first_picture_and_later_failures_are_others() -> None:

@@ -256,3 +256,24 @@ def wish(region: str, position: int, camera: str) -> WriteFrame:
         contract="frames",
         input_wh=(64, 48),
     )
+
+
+def test_a_thread_that_answers_nothing_ends_the_process(tmp_path: Path) -> None:
+    """The others would go on reporting, and its cameras would be dark for ever."""
+    crashes: list[BaseException] = []
+
+    class Watched(GpuDecodeProcess):
+        def _crash(self, exc: BaseException) -> None:
+            crashes.append(exc)
+
+    async def main() -> None:
+        process = Watched(tmp_path, StandIn(), threads=2)
+        for _ in range(15):
+            process._workers[1].ask_for_reports()  # it was never started
+            process._require_progress()
+        assert not crashes
+        process._workers[1].ask_for_reports()
+        process._require_progress()
+
+    asyncio.run(main())
+    assert "answered nothing for 16 s" in str(crashes[0])

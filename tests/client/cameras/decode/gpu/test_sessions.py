@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from photofinish.client.cameras.decode.gpu.device import SessionLimitError, StreamFacts, Surface
-from photofinish.client.cameras.decode.gpu.sessions import Opening, SessionDecoder, SessionOpener, Trial
+from photofinish.client.cameras.decode.gpu.sessions import Opening, SessionDecoder, SessionOpener
+from photofinish.client.cameras.decode.gpu.trial import Trial
 from photofinish.client.cameras.rtsp.nal import annex_b_from_units, h264_kind, nal_units
 from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
 from photofinish.errors import SourceError
@@ -132,9 +133,10 @@ def test_reordered_pictures_keep_their_own_units(bench: Bench) -> None:
 
 def test_pictures_captured_out_of_order_have_it_opened_for_reordering(bench: Bench) -> None:
     bench.open()
-    bench.decoder.decode(replace(UNITS[1], captured_ns=UNITS[3].captured_ns))
+    for shown in (2, 1, 4, 3, 6):
+        bench.decoder.decode(replace(UNITS[1], captured_ns=UNITS[shown].captured_ns))
     with pytest.raises(SourceError, match="another order"):
-        bench.decoder.decode(UNITS[2])
+        bench.decoder.decode(replace(UNITS[1], captured_ns=UNITS[5].captured_ns))
     assert bench.lane.sessions[0].is_closed
     bench.now_s += 1.1
     bench.open(UNITS[KEYFRAMES[1]])
@@ -227,6 +229,28 @@ def test_more_sessions_are_tried_without_a_camera(bench: Bench) -> None:
     assert [session.is_closed for session in bench.lane.sessions] == [False, True, True, True]
     assert bench.opener.open_count == 1
     assert bench.decoder.decode(UNITS[1]) is not None
+
+
+def test_what_ends_the_opener_by_mistake_is_told_and_how_long_it_takes() -> None:
+    crashes: list[BaseException] = []
+    begun, go = threading.Event(), threading.Event()
+
+    class Broken(FakeLane):
+        def open_session(self, facts: StreamFacts) -> FakeSession:
+            begun.set()
+            go.wait(5)
+            raise KeyError("width_min")
+
+    now_s = [100.0]
+    opener = SessionOpener(FakeDevice(), print, crashes.append, lambda: now_s[0])  # type: ignore[arg-type]
+    assert opener.busy_s == 0
+    SessionDecoder(INFO, Broken(), opener).decode(UNITS[0])  # type: ignore[arg-type]
+    assert begun.wait(5)
+    now_s[0] += 20
+    assert opener.busy_s == 20
+    go.set()
+    wait_for(lambda: bool(crashes))
+    assert isinstance(crashes[0], KeyError)
 
 
 def test_the_last_session_is_found_by_the_gpu_refusing_one_more(bench: Bench) -> None:
