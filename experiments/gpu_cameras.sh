@@ -95,13 +95,14 @@ for step in "$@"; do
       limited 240 sessions experiments.gpu.decode_sessions --device "$device" --sessions "$sessions" \
         --threads "$threads" --seconds "$least" --out "$out/gpu_cameras_sessions.json"
       ;;
-    latency) watched latency "${latency[@]}" --mean-ms 25 --p99-ms 60 ;;
-    cameras) watched cameras "${cameras[@]}" --p99-ms 150 --max-drop-percent 1 ;;
+    latency) watched latency "${latency[@]}" --mean-ms 25 --p99-ms 60 --decode gpu ;;
+    cameras) watched cameras "${cameras[@]}" --p99-ms 150 --max-drop-percent 1 --decode gpu ;;
     substreams) watched substreams "${substreams[@]}" --p99-ms 150 --max-drop-percent 1 ;;
     find)
       limited "$(awk "BEGIN {print int(60 * $minutes) + 40}")" find photofinish.cli perf cameras --find \
         --codec h264 --size "${cameras[1]}" --send-fps "${cameras[2]}" --infer-fps 5 --p99-ms 150 --max-drops 0.01 \
-        --start 2 --most "$most" --minutes "$minutes" --confirm-seconds "$confirm" --repository "$repository" --variant "$variant" \
+        --decode gpu --start 2 --most "$most" --minutes "$minutes" --confirm-seconds "$confirm" \
+        --repository "$repository" --variant "$variant" \
         ${source:+--source "$source"} --out "$out/gpu_cameras_find.json"
       ;;
     two)
