@@ -47,6 +47,10 @@ class Decoded(Generic[PictureT]):
 class PictureDecoder(Protocol[PictureT]):
     """Decodes one connection's units in their order."""
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether it is not ready yet, so that its units wait and nobody is too slow."""
+
     def decode(self, unit: AccessUnit) -> Decoded[PictureT] | None:
         """The picture that is there now, if one is. Raises SourceError when the unit cannot be decoded."""
 
@@ -76,6 +80,8 @@ class DecodedCamera(Generic[PictureT]):
         self._connection = 0
         self._sequence = 0
         self._behind_until_ns = 0
+        self._excused_ns = 0
+        """What came before this waited for a decoder, or was kept by ingest for one: that is nobody's slowness."""
         self._needs_keyframe = True
         self.state: DecodeState = "waiting"
         self._message = ""
@@ -97,6 +103,7 @@ class DecodedCamera(Generic[PictureT]):
     def open_stream(self, opened: OpenStream) -> None:
         """A connection begins."""
         self._units.clear()
+        self._excused_ns = self._clock_ns()
         self._connection = opened.connection
         self._needs_keyframe = True
         self._sampler = self._sampler_for(opened.info.codec)
@@ -111,13 +118,20 @@ class DecodedCamera(Generic[PictureT]):
         """A unit came."""
         if unit.connection != self._connection or self._decoder is None:
             return
-        if self._units:
-            waited_s = (self._clock_ns() - self._units[0].arrived_ns) / 1e9
+        now_ns = self._clock_ns()
+        if self._decoder.is_opening:
+            self._excused_ns = now_ns
+            if unit.is_keyframe and self._units:
+                self._late += len(self._units)
+                self._units.clear()
+                self._needs_keyframe = True
+        elif self._units:
+            waited_s = (now_ns - max(self._units[0].arrived_ns, self._excused_ns)) / 1e9
             if (unit.is_keyframe and waited_s > LATE_S) or waited_s > HOPELESS_S:
                 self._late += len(self._units)
                 self._units.clear()
                 self._needs_keyframe, self.state = True, "behind"
-                self._behind_until_ns = self._clock_ns() + BEHIND_NS
+                self._behind_until_ns = now_ns + BEHIND_NS
         self._units.append(unit)
 
     def step(self) -> DueFrame | None:
@@ -156,8 +170,9 @@ class DecodedCamera(Generic[PictureT]):
         self._decoded += 1
         now_ns = self._clock_ns()
         if now_ns - unit.arrived_ns > STALE_S * 1e9:
-            self._behind_until_ns = now_ns + BEHIND_NS
             is_wanted = False
+            if unit.arrived_ns > self._excused_ns:
+                self._behind_until_ns = now_ns + BEHIND_NS
         self.state = "behind" if now_ns < self._behind_until_ns else "ok"
         self._message = "more pictures come than this machine can decode" if self.state == "behind" else ""
         if not is_wanted:

@@ -71,6 +71,8 @@ class CpuPicture:
 class CpuDecoder:
     """A UnitDecoder whose pictures come with their unit: on the CPU always the one that was handed over."""
 
+    is_opening = False
+
     def __init__(self, info: StreamInfo) -> None:
         """Raises SourceError for a coding that this FFmpeg has no decoder for."""
         self._units = UnitDecoder(info)

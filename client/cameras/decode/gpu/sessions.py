@@ -209,6 +209,8 @@ class SessionDecoder:
     def open_now(self, unit: AccessUnit) -> None:
         """Open the session by decoding a keyframe. In the opener's thread; the lane's thread waits meanwhile."""
         session: DecodeSession | None = None
+        if self._is_closed:  # the camera left while it waited
+            return
         try:
             found = facts_from_keyframe(self.info, unit.data)
             facts = replace(found, is_reordered=found.is_reordered or self._is_reordered)
