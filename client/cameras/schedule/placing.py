@@ -191,7 +191,9 @@ class DecoderPlacement:
                 without.append((item, "pool", f"{why}, and the CPU has no room"))
         self._count(without)
         names = {item.camera.name for item in over}
-        own = [(item, "gpu", "") for item in wanting if item.camera.name not in names]
+        own: list[tuple[_Placed, DecodeWay, str]] = [
+            (item, "gpu", "") for item in wanting if item.camera.name not in names
+        ]
         return [*found, *reversed(without), *own]
 
     def _count(self, without: list[tuple[_Placed, DecodeWay, str]]) -> None:

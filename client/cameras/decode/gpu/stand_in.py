@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -45,7 +45,7 @@ class StandInSession:
         self._context.flush_buffers()
         return surfaces
 
-    def _shown(self, packet: Packet | None, number: int) -> Sequence[Surface]:
+    def _shown(self, packet: Packet[Any] | None, number: int) -> Sequence[Surface]:
         try:
             frames = self._context.decode(packet)
         except (av.FFmpegError, ValueError, MemoryError) as exc:
