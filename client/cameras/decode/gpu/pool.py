@@ -17,12 +17,13 @@ from photofinish.client.cameras.decode.gpu.device import (
     StreamFacts,
     Surface,
 )
+from photofinish.client.cameras.decode.gpu.opening import SessionOpener
 from photofinish.client.cameras.decode.gpu.probing import (
     facts_from_keyframe,
     parameter_sets,
     with_parameter_sets,
 )
-from photofinish.client.cameras.decode.gpu.sessions import MAX_FAILURES, REOPEN_S, SessionOpener
+from photofinish.client.cameras.decode.gpu.sessions import MAX_FAILURES, REOPEN_S
 from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
 from photofinish.client.cameras.wire.messages import Refusal
 from photofinish.errors import SourceError

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from photofinish.client.cameras.decode.gpu.device import GpuDevice
-from photofinish.client.cameras.decode.gpu.sessions import SessionDecoder, SessionOpener
-from photofinish.client.cameras.decode.gpu.trial import Trial
+from photofinish.client.cameras.decode.gpu.opening import Openable, SessionOpener, SessionTrial
 from photofinish.client.cameras.decode.gpu.worker import GpuWorker
 from photofinish.client.cameras.values.access_unit import AccessUnit
 from photofinish.client.cameras.wire.child import decoder_socket, greet_owner, run_child
@@ -107,7 +106,7 @@ class GpuDecodeProcess:
         elif isinstance(value, ForgetCamera):
             self._forget(value.camera)
         elif isinstance(value, TrySessions):
-            self._opener.try_more(Trial(value.count, self._tried))
+            self._opener.try_more(SessionTrial(value.count, self._tried))
 
     def on_ingest(self, link: Link, value: Any) -> None:
         """What the cameras send."""
@@ -137,7 +136,7 @@ class GpuDecodeProcess:
         if place is not None:
             self._workers[place].post(value)
 
-    def _session_done(self, decoder: SessionDecoder) -> None:
+    def _session_done(self, decoder: Openable) -> None:
         for worker in self._workers:
             worker.post(decoder)
 

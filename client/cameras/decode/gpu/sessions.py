@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
-import queue
-import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from photofinish.client.cameras.decode.camera import Decoded
 from photofinish.client.cameras.decode.gpu.device import (
     DecodeSession,
-    GpuDevice,
     GpuLane,
     LackingError,
     SessionLimitError,
     StreamFacts,
     Surface,
 )
-from photofinish.client.cameras.decode.gpu.order import CaptureOrder
+from photofinish.client.cameras.decode.gpu.opening import Opening, Sample, SessionOpener
 from photofinish.client.cameras.decode.gpu.probing import (
     facts_from_keyframe,
     parameter_sets,
     with_parameter_sets,
 )
-from photofinish.client.cameras.decode.gpu.trial import Sample, Trial, sessions_that_open
 from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
 from photofinish.client.cameras.wire.messages import Refusal
 from photofinish.errors import SourceError
@@ -37,88 +32,33 @@ REOPEN_S = 1.0
 MAX_FAILURES = 3
 """Decoders that fail in a row without a picture, until the GPU is left to others."""
 MAX_WAITING_UNITS = 32
+STEPS_BACK = 3
+"""So many times a picture was captured before the one ahead of it. A clock that is set steps back once."""
+AMONG = 32
+"""Among so many pictures: with B frames it is every second or third one."""
 OpenState = Literal["closed", "opening", "open"]
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """A decoder that is to be opened with a stream's keyframe."""
+class CaptureOrder:
+    """Told of every picture's capture time, in the order of coming."""
 
-    decoder: SessionDecoder
-    unit: AccessUnit
+    def __init__(self) -> None:
+        self._last_ns = 0
+        self._count = 0
+        self._back: deque[int] = deque(maxlen=STEPS_BACK)
 
+    def is_reordered_by(self, captured_ns: int) -> bool:
+        """Whether this picture leaves no doubt."""
+        self._count += 1
+        if captured_ns < self._last_ns:
+            self._back.append(self._count)
+        self._last_ns = captured_ns
+        return len(self._back) == STEPS_BACK and self._count - self._back[0] < AMONG
 
-def raise_again(exc: BaseException) -> None:
-    """What a thread does with a mistake that nobody wants to hear of."""
-    raise exc
-
-
-class SessionOpener:
-    """Opens decoders one after the other in a thread of its own, those of important cameras first.
-
-    A GPU opens one at a time, for some 55 ms, whoever asks: neither a start nor a storm of reconnections may keep the
-    threads that decode from doing so. open_count: sessions that are open now. sample: the newest stream's.
-    """
-
-    def __init__(
-        self,
-        device: GpuDevice,
-        on_done: Callable[[SessionDecoder], None],
-        on_crash: Callable[[BaseException], None] = raise_again,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """on_done(decoder) hears, in the opener's thread, that a decoder is open or has failed.
-
-        on_crash(exception) hears of what ended the thread by mistake.
-        """
-        self.device = device
-        self._on_done = on_done
-        self._on_crash = on_crash
-        self._clock = clock
-        self._began_s: float | None = None
-        self.sample: Sample | None = None
-        self._waiting: queue.PriorityQueue[tuple[int, int, Opening | Trial | None]] = queue.PriorityQueue()
-        self._numbers = itertools.count()
-        self._lock = threading.Lock()
-        self.open_count = 0
-        self._thread = threading.Thread(target=self._run, name="session-opener", daemon=True)
-        self._thread.start()
-
-    def ask(self, opening: Opening, priority: int) -> None:
-        """Open it when its turn comes."""
-        self._waiting.put((-priority, next(self._numbers), opening))
-
-    def try_more(self, trial: Trial) -> None:
-        """Open its sessions when nobody waits for one, and give them back."""
-        self._waiting.put((1 << 61, next(self._numbers), trial))
-
-    def count(self, change: int) -> None:
-        """A session was opened or closed."""
-        with self._lock:
-            self.open_count += change
-
-    @property
-    def busy_s(self) -> float:
-        """For how long it has been opening what it opens now."""
-        began_s = self._began_s
-        return 0.0 if began_s is None else self._clock() - began_s
-
-    def close(self) -> None:
-        """End the thread when all that was asked for before is done."""
-        self._waiting.put((1 << 62, next(self._numbers), None))
-
-    def _run(self) -> None:
-        try:
-            while (opening := self._waiting.get()[2]) is not None:
-                self._began_s = self._clock()
-                if isinstance(opening, Trial):
-                    opening.on_tried(sessions_that_open(self.sample, opening.count, self._waiting.empty))
-                else:
-                    opening.decoder.open_now(opening.unit)
-                    self._on_done(opening.decoder)
-                self._began_s = None
-        except BaseException as exc:  # the process is its owner, and ends
-            self._on_crash(exc)
+    def begin_anew(self) -> None:
+        """Another connection, and with it another clock."""
+        self._last_ns = 0
+        self._back.clear()
 
 
 class SessionDecoder:

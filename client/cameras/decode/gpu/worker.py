@@ -11,9 +11,10 @@ from typing import Any
 
 from photofinish.client.cameras.decode.camera import DecodedCamera
 from photofinish.client.cameras.decode.gpu.device import GpuDevice, Surface
+from photofinish.client.cameras.decode.gpu.opening import SessionOpener
 from photofinish.client.cameras.decode.gpu.pictures import Asked, KeptPictures, LetterboxWriter
 from photofinish.client.cameras.decode.gpu.pool import KeyframePool, PooledDecoder
-from photofinish.client.cameras.decode.gpu.sessions import SessionDecoder, SessionOpener
+from photofinish.client.cameras.decode.gpu.sessions import SessionDecoder
 from photofinish.client.cameras.decode.nv12.job import Colours
 from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
 from photofinish.client.cameras.wire.messages import (

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from photofinish.client.cameras.decode.gpu.order import CaptureOrder
+from photofinish.client.cameras.decode.gpu.sessions import CaptureOrder
 
 STEP_NS = 40_000_000
 

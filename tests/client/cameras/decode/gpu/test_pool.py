@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from photofinish.client.cameras.decode.gpu.device import SessionLimitError, StreamFacts
+from photofinish.client.cameras.decode.gpu.opening import SessionOpener
 from photofinish.client.cameras.decode.gpu.pool import KeyframePool, PooledDecoder
-from photofinish.client.cameras.decode.gpu.sessions import SessionOpener
 from photofinish.client.cameras.values.access_unit import StreamInfo
 from photofinish.errors import SourceError
 from tests.client.cameras.decode.gpu.test_sessions import INFO, KEYFRAMES, UNITS, FakeDevice, FakeLane, parts_of

@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from photofinish.client.cameras.decode.gpu.device import SessionLimitError, StreamFacts, Surface
-from photofinish.client.cameras.decode.gpu.sessions import Opening, SessionDecoder, SessionOpener
-from photofinish.client.cameras.decode.gpu.trial import Trial
+from photofinish.client.cameras.decode.gpu.opening import Opening, SessionOpener, SessionTrial
+from photofinish.client.cameras.decode.gpu.sessions import SessionDecoder
 from photofinish.client.cameras.rtsp.nal import annex_b_from_units, h264_kind, nal_units
 from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
 from photofinish.errors import SourceError
@@ -77,7 +78,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.lane = FakeLane()
-        self.done: list[SessionDecoder] = []
+        self.done: list[Any] = []
         self.opener = SessionOpener(FakeDevice(), self.done.append)  # type: ignore[arg-type]
         self.now_s = 100.0
         self.decoder = self.decoder_with(0)
@@ -217,13 +218,13 @@ def parts_of(data: bytes) -> tuple[bytes, bytes]:
 
 def test_more_sessions_are_tried_without_a_camera(bench: Bench) -> None:
     tried: list[int] = []
-    bench.opener.try_more(Trial(2, tried.append))
+    bench.opener.try_more(SessionTrial(2, tried.append))
     wait_for(lambda: len(tried) == 1)
     bench.open()
-    bench.opener.try_more(Trial(2, tried.append))
+    bench.opener.try_more(SessionTrial(2, tried.append))
     wait_for(lambda: len(tried) == 2)
     bench.lane.failures = [SessionLimitError("no more")]
-    bench.opener.try_more(Trial(2, tried.append))
+    bench.opener.try_more(SessionTrial(2, tried.append))
     wait_for(lambda: len(tried) == 3)
     assert tried == [0, 2, 0], "without a keyframe none; then all; then what the GPU refuses"
     assert [session.is_closed for session in bench.lane.sessions] == [False, True, True, True]
