@@ -104,13 +104,16 @@ def _spread(step: CamerasStep) -> list[CheckLine]:
     counts = Counter(row.gpu for row in step.rows if row.gpu is not None)
     if len(counts) < 2:
         return []
-    by_cpu = sum(row.decode != "gpu" for row in step.rows)
+    pooled = sum(row.decode == "pool" for row in step.rows)
+    by_cpu = sum(row.decode != "gpu" for row in step.rows) - pooled
+    shared = f"{pooled} share sessions" if pooled else ""
     return [
         CheckLine(
             name="cameras of each GPU",
             outcome="met" if max(counts.values()) - min(counts.values()) <= 1 else "missed",
             figure=", ".join(f"GPU {gpu}: {count}" for gpu, count in sorted(counts.items())),
-            rest=f"the CPU decodes {by_cpu} of them" if by_cpu else "each decodes its own",
+            rest="; ".join(filter(None, [f"the CPU decodes {by_cpu} of them" if by_cpu else "", shared]))
+            or "each decodes its own",
         )
     ]
 

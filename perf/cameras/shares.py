@@ -13,20 +13,30 @@ from photofinish.perf.record.cameras import CamerasStep
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuShare:
-    """One GPU's part. on_gpu: how many of its cameras it decoded too. wall: None where its cameras held the goal."""
+    """One GPU's part. by_cpu, pooled: how many of its cameras the CPU decoded, and how many shared sessions.
+
+    wall: None where its cameras held the goal.
+    """
 
     gpu: int
     cameras: int
-    on_gpu: int
+    by_cpu: int
+    pooled: int
     verdict: ProbeVerdict
     wall: Wall | None
 
     @property
+    def on_gpu(self) -> int:
+        """How many of its cameras its own sessions decoded."""
+        return self.cameras - self.by_cpu - self.pooled
+
+    @property
     def figure(self) -> str:
-        """`143 cameras`, with how many of them the CPU decoded."""
-        by_cpu = self.cameras - self.on_gpu
+        """`143 cameras`, with how many of them had no session."""
         counted = f"{self.cameras} camera{'' if self.cameras == 1 else 's'}"
-        return counted if not by_cpu else f"{counted}, {by_cpu} of them decoded by the CPU"
+        by_cpu = f"{self.by_cpu} of them decoded by the CPU" if self.by_cpu else ""
+        pooled = f"{self.pooled} of them by keyframes" if self.pooled else ""
+        return ", ".join(filter(None, [counted, by_cpu, pooled]))
 
     def words(self) -> str:
         """How its cameras fared, and its wall."""
@@ -66,6 +76,8 @@ def shares_of_step(
         verdict = verdict_on_step(part, goal, is_sure=is_sure, apart=apart)
         is_late = verdict.outcome == "void" and any(reason.startswith("generator") for reason in verdict.reasons)
         wall = None if verdict.outcome == "held" else wall_of_step(part, cpu_cores, is_void_by_generator=is_late)
-        on_gpu = sum(row.decode == "gpu" for row in part.rows)
-        shares.append(GpuShare(gpu=gpu, cameras=part.cameras, on_gpu=on_gpu, verdict=verdict, wall=wall))
+        pooled = sum(row.decode == "pool" for row in part.rows)
+        by_cpu = sum(row.decode != "gpu" for row in part.rows) - pooled
+        share = GpuShare(gpu=gpu, cameras=part.cameras, by_cpu=by_cpu, pooled=pooled, verdict=verdict, wall=wall)
+        shares.append(share)
     return tuple(shares)

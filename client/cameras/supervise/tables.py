@@ -133,10 +133,11 @@ def _status_cells(row: CameraStatus, *, has_several_gpus: bool) -> tuple[str, ..
 
 
 def decoded_by(row: CameraStatus, *, has_several_gpus: bool) -> str:
-    """What decodes a camera, with the GPU where there are several: `gpu 1`, or `cpu for gpu 1`, which infers."""
+    """What decodes a camera, with the GPU where there are several: `gpu 1`, `pool of gpu 1`, or `cpu for gpu 1`."""
     if not has_several_gpus or row.gpu is None:
         return row.decode
-    return f"gpu {row.gpu}" if row.decode == "gpu" else f"cpu for gpu {row.gpu}"
+    how = {"gpu": "gpu", "cpu": "cpu for gpu", "pool": "pool of gpu"}[row.decode]
+    return f"{how} {row.gpu}"
 
 
 def decoded_so(row: CameraStatus) -> str:

@@ -60,6 +60,10 @@ def test_what_the_cpu_decoded_of_a_gpus_cameras_is_said() -> None:
     step = replace(step, rows=(replace(step.rows[0], decode="cpu"), *step.rows[1:]))
     first, second = shares_of_step(step, CameraGoal(), 8, is_sure=True)
     assert (first.figure, second.figure) == ("3 cameras, 1 of them decoded by the CPU", "2 cameras")
+    pooled = replace(step, rows=(*step.rows[:3], replace(step.rows[3], decode="pool"), *step.rows[4:]))
+    assert shares_of_step(pooled, CameraGoal(), 8, is_sure=True)[1].figure == "2 cameras, 1 of them by keyframes"
+    (line,) = (item for item in checks_from_step(pooled, cameras_record(pooled)) if item.name == "cameras of each GPU")
+    assert line.rest == "the CPU decodes 1 of them; 1 share sessions"
 
 
 def test_the_report_says_cameras_and_wall_of_each_gpu(tmp_path: Path) -> None:

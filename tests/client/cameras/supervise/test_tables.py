@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from photofinish.client.cameras.supervise.tables import aligned, status_table, summary_line
 from tests.client.cameras.endpoint.statuses import camera_status, cell_status, dead_camera
 
@@ -31,4 +33,8 @@ def test_the_way_that_each_camera_is_decoded_is_in_its_row() -> None:
     assert door.endswith(f"on the CPU: {why}")
     assert "pool, keyframes" in yard
     assert yard.endswith(f"keyframes by shared decoders: {why}, and the CPU has no room")
+    gpus = {"gate": 0, "door": 1, "yard": 1}
+    spread = cell_status(*(replace(row, gpu=gpus[row.camera]) for row in status.cameras))
+    ways = ("gpu 0", "cpu for gpu 1", "pool of gpu 1, keyframes")
+    assert all(way in line for way, line in zip(ways, status_table(spread)[1:], strict=True))
     assert "decoded: 1 by a GPU, 1 by the CPU, 1 by a GPU's pool for keyframes" in summary_line(status)
