@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import threading
@@ -14,19 +13,22 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.client.api.found import Found
+from photofinish.client.api.found import Found, found_from_parts
 from photofinish.client.api.inputs import GivenPicture, picture_from_input
+from photofinish.client.choosing.crops import CROP_LIMIT, CROP_SIDE, CropChoice, choose_crops, crop_choice_from_text
 from photofinish.client.detect.telling import picture_name
 from photofinish.client.native.library import native_client
-from photofinish.client.pipeline.joint import require_an_answer
+from photofinish.client.pipeline.joint import part_from_answer, require_an_answer
 from photofinish.client.pipeline.opening import choose_models
+from photofinish.client.pipeline.part import FramePart
 from photofinish.client.pipeline.reader import FrameReader
+from photofinish.client.pipeline.second_look import SecondLook
 from photofinish.client.pipeline.workers import OrderedWorkers
 from photofinish.client.sources.opening import open_source
 from photofinish.client.triton.joint import JointSession
 from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.transport import choice_from_text
-from photofinish.detections import SHOWN_CONFIDENCE, Detections, empty_detections
+from photofinish.detections import SHOWN_CONFIDENCE, Detections
 from photofinish.errors import ConfigError, InferenceError
 from photofinish.frame import Frame
 from photofinish.heads import detections_from_output
@@ -61,6 +63,9 @@ class Detector:
         transport: str = "auto",
         timeout_s: float = 10.0,
         with_models: Sequence[str] = (),
+        crops: Sequence[str] = (),
+        crop_limit: int = CROP_LIMIT,
+        crop_side: int = CROP_SIDE,
         on_notice: Callable[[str], None] = _log.warning,
     ) -> None:
         """Connect and choose. url: host:port of gRPC.
@@ -69,8 +74,9 @@ class Detector:
         variant of the network that was exported last, and on_notice is told when there are others. confidence: the
         least score of a box that is given. batch_size: pictures of a list in one request, as many as the model takes
         at most. timeout_s: for each request. with_models: further models, or variants of them, that look at the same
-        pictures at the same time; what each found is in `Found.parts`. on_notice: hears what else is to know; by
-        default a warning of `logging`.
+        pictures at the same time; what each found is in `Found.parts`. crops: models that look at the first one's
+        boxes, each `MODEL` or `MODEL:class,class`, at crop_limit boxes of a picture at most and at none with a side
+        under crop_side pixels. on_notice: hears what else is to know; by default a warning of `logging`.
 
         Raises ServerUnavailableError, ModelNotFoundError or ConfigError.
         """
@@ -84,9 +90,12 @@ class Detector:
         with TritonClient(url, timeout_s=timeout_s) as client:
             models = {item.name: item for item in client.models()}
         cards = {name: item.card for name, item in models.items()}
-        if isinstance(with_models, str):
-            raise ConfigError(f"with_models must be a list of names, got {with_models!r}; give [{with_models!r}]")
-        names = choose_models(cards, variant, with_models, where=url, model=model, on_notice=on_notice)
+        for option, given in (("with_models", with_models), ("crops", crops)):
+            if isinstance(given, str):
+                raise ConfigError(f"{option} must be a list of names, got {given!r}; give [{given!r}]")
+        wanted = [crop_choice_from_text(text, limit=crop_limit, min_side=crop_side) for text in crops]
+        names = choose_models(cards, variant, with_models, where=url, model=model, crops=wanted, on_notice=on_notice)
+        choices = choose_crops(cards, names, wanted, where=url)
         self._models = tuple(models[name] for name in names)
         self._cards = tuple(item.require_card() for item in self._models)
         for item, card in zip(self._models, self._cards, strict=True):
@@ -102,6 +111,7 @@ class Detector:
             timeout_s=timeout_s,
             on_notice=on_notice,
         )
+        self._second = self._second_look(url, choices, timeout_s) if choices else None
         self._seats = threading.Semaphore(SLOTS)
         self._closing = threading.Lock()
         self._is_closed = False
@@ -125,6 +135,8 @@ class Detector:
             for _ in range(SLOTS):
                 self._seats.acquire()
             self._session.close()
+            if self._second:
+                self._second.close()
             self._seats.release(SLOTS)  # who waits now is told that it is closed
 
     @property
@@ -139,8 +151,8 @@ class Detector:
 
     @property
     def models(self) -> tuple[ServedModel, ...]:
-        """All that look at each picture; `model` is the first."""
-        return self._models
+        """All that look at each picture, or at its crops; `model` is the first."""
+        return self._models + (self._second.models if self._second else ())
 
     @property
     def card(self) -> ModelCard:
@@ -224,25 +236,52 @@ class Detector:
                 answers = self._session.infer(slot, decode, len(pictures))
             finally:
                 self._session.release(slot)
-        require_an_answer(answers)
+            require_an_answer(answers)
+            seconds = self._second_parts(pictures, answers[0].result)
         given = []
         for row, item in enumerate(pictures):
-            shares = [
-                Found(
+            parts = [
+                part_from_answer(model, answer, answer.result[row] if answer.result else None)
+                for model, answer in zip(self._models, answers, strict=True)
+            ]
+            given.append(
+                found_from_parts(
+                    (*parts, *seconds[row]),
                     picture=item.name,
-                    detections=answer.result[row] if answer.result is not None else empty_detections(),
-                    class_names=card.class_names,
                     size_wh=letterboxes[row][0].source_wh,
                     source=item.path if item.path is not None and not keep else item.image_hwc_bgr,
                     index=index,
                     presented_s=presented_s,
-                    problem="" if answer.error is None else str(answer.error),
                 )
-                for card, answer in zip(self._cards, answers, strict=True)
-            ]
-            parts = dict(zip((card.model for card in self._cards), shares, strict=True)) if len(shares) > 1 else {}
-            given.append(dataclasses.replace(shares[0], parts=parts))
+            )
         return given
+
+    def _second_parts(
+        self, pictures: Sequence[GivenPicture], found: list[Detections] | None
+    ) -> list[tuple[FramePart, ...]]:
+        """What models that look at crops say of each picture."""
+        if self._second is None:
+            return [()] * len(pictures)
+        if found is None:
+            return [self._second.parts_without_look(self.card.model)] * len(pictures)
+        return self._second.look([(item.image_hwc_bgr, boxes) for item, boxes in zip(pictures, found, strict=True)])
+
+    def _second_look(self, url: str, choices: Sequence[CropChoice], timeout_s: float) -> SecondLook:
+        try:
+            return SecondLook(
+                url,
+                choices,
+                self.card,
+                native=self._native,
+                transport=self._session.transport,
+                slots=SLOTS,
+                min_confidence=self.confidence,
+                timeout_s=timeout_s,
+                on_notice=self._on_notice,
+            )
+        except BaseException:
+            self._session.close()
+            raise
 
     @contextmanager
     def _seat(self) -> Iterator[None]:

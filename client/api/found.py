@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from photofinish.client.detect.drawing import class_name, draw_parts
+from photofinish.client.detect.telling import Share, text_from_shares
+from photofinish.client.pipeline.part import Crops, FramePart
 from photofinish.client.sources.pictures import picture_from_file
 from photofinish.detections import Detections
 from photofinish.errors import ConfigError
@@ -23,7 +25,8 @@ class Found:
     picture: the file's name, or which one it was of those that were given. index: which frame of its source it is, 0
     for a picture. presented_s: when its recording shows it, in seconds; None where it has no such time.
     parts: of several models, what each found, by the model's name, the first one's too; this value is then the first
-    one's itself. problem: why its model gave no answer while another did; it has no boxes then.
+    one's itself. problem: why its model gave no answer while another did; it has no boxes then. crops: of a model that
+    looks at the first one's boxes, at which.
     """
 
     picture: str
@@ -35,6 +38,7 @@ class Found:
     presented_s: float | None = None
     problem: str = ""
     parts: Mapping[str, Found] = field(default_factory=dict, repr=False)
+    crops: Crops | None = field(default=None, repr=False)
 
     @property
     def boxes(self) -> npt.NDArray[np.float32]:
@@ -79,23 +83,37 @@ class Found:
         for box, score, name in zip(self.boxes.tolist(), self.scores.tolist(), self.names, strict=True):
             yield (box[0], box[1], box[2], box[3]), score, name
 
-    def __str__(self) -> str:
-        """`bus.jpg: bus 0.93, person 0.92`; of several models `bus.jpg: street: bus 0.93; pose: person 0.89`."""
-        if not self.parts:
-            return f"{self.picture}: {self._listed()}"
-        return f"{self.picture}: {'; '.join(f'{name}: {part._listed()}' for name, part in self.parts.items())}"
+    @property
+    def of(self) -> npt.NDArray[np.intp] | None:
+        """(n,): in which of the first model's boxes each was found; None for a model that sees the whole picture."""
+        return None if self.crops is None else self.crops.of
 
-    def _listed(self) -> str:
-        boxes = (f"{name} {score:.2f}" for score, name in zip(self.scores, self.names, strict=True))
-        return self.problem or ", ".join(boxes) or "nothing found"
+    def __str__(self) -> str:
+        """`bus.jpg: bus 0.93, person 0.92`, and what other models found, as `photofinish detect` prints it."""
+        shares = self.parts or {"": self}
+        return text_from_shares(
+            self.picture,
+            [
+                Share(
+                    name=name,
+                    detections=share.detections,
+                    class_names=share.class_names,
+                    problem=share.problem,
+                    crops=share.crops if self.parts else None,
+                )
+                for name, share in shares.items()
+            ],
+        )
 
     def drawn(self) -> npt.NDArray[np.uint8]:
         """A new picture (height, width, 3) uint8, blue first, with every box, its name and its score.
 
         Of several models with what all of them found.
         """
-        shares = self.parts.values() if self.parts else (self,)
-        return draw_parts(self.image_hwc_bgr, [(share.detections, share.class_names) for share in shares])
+        shares = tuple(self.parts.values()) or (self,)
+        naming = [number for number, share in enumerate(shares) if share.crops and share.crops.names_boxes]
+        drawn = [(share.detections, share.class_names) for share in shares]
+        return draw_parts(self.image_hwc_bgr, drawn, labels_only=naming)
 
     def to_supervision(self) -> Any:
         """The same as `supervision.Detections`, names under `data["class_name"]`, arrays of their own.
@@ -112,3 +130,31 @@ class Found:
             class_id=self.class_ids.astype(int),
             data={"class_name": np.array(self.names, dtype=str)},
         )
+
+
+def found_from_parts(
+    parts: Sequence[FramePart],
+    *,
+    picture: str,
+    size_wh: tuple[int, int],
+    source: npt.NDArray[np.uint8] | Path,
+    index: int,
+    presented_s: float | None,
+) -> Found:
+    """What the first model found, with the share of each where there are several."""
+    shares = {
+        part.name: Found(
+            picture=picture,
+            detections=part.detections,
+            class_names=part.class_names,
+            size_wh=size_wh,
+            source=source,
+            index=index,
+            presented_s=presented_s,
+            problem=part.problem,
+            crops=part.crops,
+        )
+        for part in parts
+    }
+    first = shares[parts[0].name]
+    return replace(first, parts=shares) if len(shares) > 1 else first

@@ -33,7 +33,7 @@ def choose_beside(
         return ()
     names = [first]
     for item in wanted:
-        names.append(_variant_meant(cards, first, item, where, frame_wh))
+        names.append(variant_meant(cards, first, item, where, frame_wh))
     told: dict[str, str] = {}
     for name, said in zip(names, (first, *wanted), strict=True):
         if (card := cards[name]) is None:
@@ -42,12 +42,13 @@ def choose_beside(
             raise ConfigError(
                 f"{name} is a classifier (task {card.task}): it tells a class of the whole picture and no boxes; "
                 f"several models on one picture must be detectors or models with keypoints, such as "
-                f"{_listed(cards, boxes_only=True)}"
+                f"{listed_models(cards, boxes_only=True)}"
             )
         if card.model in told:
             raise ConfigError(
                 f"{card.model} looks at the picture already (as {told[card.model]}), so {said} cannot be added; name "
-                f"another model, or compare two variants of one with `photofinish ui`; {where} has {_listed(cards)}"
+                "another model, or compare two variants of one with `photofinish ui`; "
+                f"{where} has {listed_models(cards)}"
             )
         told[card.model] = name
     return tuple(names[1:])
@@ -55,13 +56,23 @@ def choose_beside(
 
 def models_meant(cards: Mapping[str, ModelCard | None], wanted: Sequence[str], *, where: str) -> tuple[str, ...]:
     """Which models these are variants, names or weights of. Raises as `choose_beside` does for what is not there."""
-    cards_meant = (cards[_variant_meant(cards, "", item, where, None)] for item in wanted)
+    cards_meant = (cards[variant_meant(cards, "", item, where, None)] for item in wanted)
     return tuple(dict.fromkeys(card.model for card in cards_meant if card is not None))
 
 
-def _variant_meant(
-    cards: Mapping[str, ModelCard | None], first: str, item: str, where: str, frame_wh: tuple[int, int] | None
+def variant_meant(
+    cards: Mapping[str, ModelCard | None],
+    first: str,
+    item: str,
+    where: str,
+    frame_wh: tuple[int, int] | None = None,
+    *,
+    like_first: bool = True,
 ) -> str:
+    """The variant that `item` means beside `first`, "" for none; like_first: one that reads the same memory, if any.
+
+    Raises ModelNotFoundError, and ConfigError where it fits several.
+    """
     if item in cards:
         return item
     usable = {name: card for name, card in cards.items() if card is not None}
@@ -70,7 +81,7 @@ def _variant_meant(
     if of_model:
         newest = max(of_model.values(), key=lambda card: card.published_ns).model
         same = {name: card for name, card in of_model.items() if card.model == newest}
-        lead = usable.get(first)
+        lead = usable.get(first) if like_first else None
         ranked = candidates(same, frame_wh=frame_wh)
         return sorted(ranked, key=lambda name: lead is None or _layout(same[name]) != _layout(lead))[0]
     others = [name for name, card in cards.items() if card is None or first not in usable
@@ -82,12 +93,12 @@ def _variant_meant(
     if item.lower().endswith(WEIGHTS_SUFFIXES):
         raise ModelNotFoundError(
             f"no model of {where} was exported from {file}; `photofinish export --weights {item}` does that, or says "
-            f"why its kind cannot be served; {where} has {_listed(cards)}",
+            f"why its kind cannot be served; {where} has {listed_models(cards)}",
             model=item,
             url=where,
         )
     raise ModelNotFoundError(
-        f"unknown model or variant {item}; {where} has {_listed(cards)}; give one of these, or export it with "
+        f"unknown model or variant {item}; {where} has {listed_models(cards)}; give one of these, or export it with "
         "`photofinish export --weights FILE`",
         model=item,
         url=where,
@@ -98,8 +109,8 @@ def _layout(card: ModelCard) -> tuple[str, tuple[int, int]]:
     return card.contract, card.input_wh
 
 
-def _listed(cards: Mapping[str, ModelCard | None], *, boxes_only: bool = False) -> str:
-    """The models there are with their tasks: `demo_traffic (detect), yolov8n_pose (pose)`."""
+def listed_models(cards: Mapping[str, ModelCard | None], *, boxes_only: bool = False) -> str:
+    """For a message, the models there are with their tasks: `demo_traffic (detect), yolov8n_pose (pose)`."""
     models = {
         f"{card.model} ({card.task})": None
         for card in cards.values()

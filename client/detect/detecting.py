@@ -34,7 +34,9 @@ DROP_WORDS: Mapping[DropCause, str] = {
 class PartSummary:
     """Figures of one of several models over a run. p50_ns: from sending its request to its boxes, where it answered.
 
-    problem: why it gave no answer the first time, "" where it always did.
+    problem: why it gave no answer the first time, "" where it always did. is_beside: others saw the whole picture too.
+    frames_with_crops: of a model that looks at the first one's boxes, the frames in which there were some; None for
+    others.
     """
 
     name: str
@@ -42,14 +44,25 @@ class PartSummary:
     p50_ns: int
     counts: PartCount
     problem: str = ""
+    is_beside: bool = True
+    frames_with_crops: int | None = None
 
     def sentence(self) -> str:
         """The figures for a reader."""
+        counts = self.counts
         text = f"{self.name}: {self.box_count} boxes"
-        if self.counts.answered:
+        if self.frames_with_crops is not None:
+            text += f" in {counts.crops} crops of {self.frames_with_crops} frames"
+        if counts.answered and self.p50_ns:
             text += f", P50 {self.p50_ns / 1e6:.3g} ms"
-        text += f", came last in {self.counts.last}"
-        for count, word in ((self.counts.late, "no answer in time"), (self.counts.failed, "failed")):
+        if self.is_beside:
+            text += f", came last in {counts.last}"
+        for count, word in (
+            (counts.too_small, "too small"),
+            (counts.over_limit, "over the limit"),
+            (counts.late, "no answer in time"),
+            (counts.failed, "failed"),
+        ):
             text += f", {count} {word}" if count else ""
         return text
 
@@ -61,7 +74,8 @@ class DetectSummary:
     drops: frames that were due and not inferred, by cause. Both P50 are those of a DurationHistogram.
     p50_service_ns: from taking a frame up to its boxes, None for several sources together. p50_latency_ns: from its
     capture, for live sources only; frames of a recording are read ahead, so that their wait says nothing. skipped:
-    pictures that could not be read. parts: of several models, each one's own figures.
+    pictures that could not be read. parts: of several models, each one's own figures. p50_crops_ns: of a frame's time
+    what models took that look at the first one's boxes, None where none does.
     """
 
     frame_count: int
@@ -73,6 +87,7 @@ class DetectSummary:
     saved_to: Path | None
     skipped: int = 0
     parts: tuple[PartSummary, ...] = ()
+    p50_crops_ns: int | None = None
 
     @property
     def dropped(self) -> int:
@@ -86,6 +101,8 @@ class DetectSummary:
             text += f", {self.frame_count / self.seconds:.3g} frames/s"
         if self.frame_count and self.p50_service_ns is not None:
             text += f", P50 {self.p50_service_ns / 1e6:.3g} ms a frame"
+        if self.frame_count and self.p50_crops_ns is not None:
+            text += f", P50 {self.p50_crops_ns / 1e6:.3g} ms of it for crops"
         if self.frame_count and self.p50_latency_ns is not None:
             text += f", P50 latency {self.p50_latency_ns / 1e6:.3g} ms"
         if self.dropped:
@@ -145,7 +162,7 @@ def detect_in_source(
     every: only each so many-th frame is looked at and saved; a folder of pictures is thinned by `open_source`.
     on_end: gets the summary however the run ends, by an error or Ctrl-C too; what was saved is complete by then.
     """
-    latencies, services = DurationHistogram(), DurationHistogram()
+    latencies, services, second_looks = DurationHistogram(), DurationHistogram(), DurationHistogram()
     parts = _PartFigures(on_notice)
     box_count = 0
     begun = time.perf_counter()
@@ -161,6 +178,8 @@ def detect_in_source(
                 result = in_source(done, every)
                 latencies.add(result.latency_ns)
                 services.add(result.service_ns)
+                if result.has_crops:
+                    second_looks.add(result.crops_ns)
                 box_count += result.box_count
                 parts.add(result)
                 if keeper:
@@ -181,6 +200,7 @@ def detect_in_source(
             saved_to=keeper.path if keeper and keeper.has_saved else None,
             skipped=len(source.skipped),
             parts=parts.summaries(pipeline.counts.parts),
+            p50_crops_ns=_median_ns(second_looks) if second_looks.count else None,
         )
         on_end(summary)
     return summary
@@ -194,18 +214,25 @@ class _PartFigures:
         self._boxes: Counter[str] = Counter()
         self._times: dict[str, DurationHistogram] = {}
         self._problems: dict[str, str] = {}
+        self._with_crops: Counter[str] = Counter()
+        self._looks_at_crops: set[str] = set()
 
     def add(self, result: FrameResult) -> None:
         for part in result.parts:
             times = self._times.setdefault(part.name, DurationHistogram())
             self._boxes[part.name] += len(part.detections)
+            if part.crops is not None:
+                self._looks_at_crops.add(part.name)
+                self._with_crops[part.name] += part.was_asked
             if not part.problem:
-                times.add(part.took_ns)
+                if part.was_asked:
+                    times.add(part.took_ns)
             elif part.name not in self._problems:
                 self._problems[part.name] = part.problem
                 self._on_notice(f"{part.name} gave no answer, the others' boxes stay: {part.problem}")
 
     def summaries(self, counts: Mapping[str, PartCount]) -> tuple[PartSummary, ...]:
+        beside = len(self._times) - len(self._looks_at_crops) > 1
         return tuple(
             PartSummary(
                 name=name,
@@ -213,6 +240,8 @@ class _PartFigures:
                 p50_ns=_median_ns(times),
                 counts=counts[name],
                 problem=self._problems.get(name, ""),
+                is_beside=beside and name not in self._looks_at_crops,
+                frames_with_crops=self._with_crops[name] if name in self._looks_at_crops else None,
             )
             for name, times in self._times.items()
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 
 import cv2
@@ -46,12 +46,14 @@ def draw_detections(
     scale: float | None = None,
     first_colour: int = 0,
     labels_below: bool = False,
+    labels_only: bool = False,
 ) -> npt.NDArray[np.uint8]:
     """A new picture with every box, its class name and its confidence, and its visible keypoints with their skeleton;
     the best box lies on top.
 
     scale: size of lines and text, 1.0 is made for 720p; None takes it from the picture's size. first_colour: which
     colour class 0 has. labels_below: names stand at the foot of their boxes, where another model's stand above.
+    labels_only: without the boxes, which are another model's and drawn already.
     """
     picture = image_hwc_bgr.copy()
     if scale is None:
@@ -63,24 +65,36 @@ def draw_detections(
             "ascii", "replace"
         ).decode()
         colour_bgr = class_colour_bgr(first_colour + class_id)
-        _draw_box(picture, detections.boxes_xyxy[index], label, colour_bgr, scale, labels_below)
+        box_xyxy = detections.boxes_xyxy[index]
+        if not labels_only:
+            x1, y1, x2, y2 = (round(float(side)) for side in box_xyxy)
+            cv2.rectangle(picture, (x1, y1), (x2, y2), colour_bgr, max(round(2 * scale), 1), cv2.LINE_AA)
+        _draw_label(picture, box_xyxy, label, colour_bgr, scale, labels_below)
     if detections.keypoints:
         draw_keypoints(picture, detections.keypoints, detections.boxes_xyxy, scale=scale)
     return picture
 
 
 def draw_parts(
-    image_hwc_bgr: npt.NDArray[np.uint8], parts: Iterable[tuple[Detections, Sequence[str]]]
+    image_hwc_bgr: npt.NDArray[np.uint8],
+    parts: Iterable[tuple[Detections, Sequence[str]]],
+    *,
+    labels_only: Collection[int] = (),
 ) -> npt.NDArray[np.uint8]:
     """A new picture with what several models found, each given with its class names; the last one's lies on top.
 
     Every model has colours of its own, and every second one its names at the foot of the boxes: two models that find
-    the same object would write over each other.
+    the same object would write over each other. labels_only: numbers of the parts that name another one's boxes.
     """
     picture, first_colour = image_hwc_bgr, 0
     for number, (detections, class_names) in enumerate(parts):
         picture = draw_detections(
-            picture, detections, class_names, first_colour=first_colour, labels_below=number % 2 == 1
+            picture,
+            detections,
+            class_names,
+            first_colour=first_colour,
+            labels_below=number % 2 == 1 or number in labels_only,
+            labels_only=number in labels_only,
         )
         first_colour += len(class_names)
     return picture
@@ -124,7 +138,7 @@ def _side_colour(name: str) -> tuple[int, int, int]:
     return RIGHT_BGR if "right" in words else MIDDLE_BGR
 
 
-def _draw_box(
+def _draw_label(
     picture: npt.NDArray[np.uint8],
     box_xyxy: npt.NDArray[np.float32],
     label: str,
@@ -134,8 +148,7 @@ def _draw_box(
 ) -> None:
     thickness = max(round(2 * scale), 1)
     font_scale = 0.55 * scale
-    x1, y1, x2, y2 = (round(float(side)) for side in box_xyxy)
-    cv2.rectangle(picture, (x1, y1), (x2, y2), colour_bgr, thickness, cv2.LINE_AA)
+    x1, y1, _, y2 = (round(float(side)) for side in box_xyxy)
     text_thickness = max(round(1.2 * scale), 1)
     (text_w, text_h), descent = cv2.getTextSize(label, FONT, font_scale, text_thickness)
     margin = max(round(3 * scale), 2)

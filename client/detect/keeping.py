@@ -64,7 +64,8 @@ class Keeper:
 
     def keep(self, result: FrameResult) -> None:
         """Draw and save one result. Raises ConfigError when it cannot be written."""
-        drawn = draw_parts(result.frame.image_hwc_bgr, _parts(result, self._class_names))
+        naming = [number for number, part in enumerate(result.parts) if part.crops and part.crops.names_boxes]
+        drawn = draw_parts(result.frame.image_hwc_bgr, _parts(result, self._class_names), labels_only=naming)
         if isinstance(self._source, PictureSource):
             original = self._source.path_of(result.frame.index)
             save_picture(drawn, claim(self.path / picture_name_to_save(original), self._on_notice))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from photofinish.client.detect.drawing import class_name
 from photofinish.client.pipeline.frame_result import FrameResult
-from photofinish.client.pipeline.part import FramePart
+from photofinish.client.pipeline.part import Crops, FramePart
 from photofinish.client.sources.pictures import PictureSource
 from photofinish.client.sources.source import Source
 from photofinish.detections import Detections, points_by_name
@@ -20,32 +22,74 @@ def picture_name(source: Source, index: int) -> str:
     return f"{source.name} #{index}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one model found, as a line tells it. crops: of a model that looks at the first one's boxes."""
+
+    name: str
+    detections: Detections
+    class_names: tuple[str, ...]
+    problem: str = ""
+    crops: Crops | None = None
+
+    def labels(self) -> list[str]:
+        """`person 0.92` for each detection."""
+        columns = zip(self.detections.class_id.tolist(), self.detections.confidence, strict=True)
+        return [f"{class_name(self.class_names, class_id)} {confidence:.2f}" for class_id, confidence in columns]
+
+
 def text_from_result(result: FrameResult, name: str, class_names: tuple[str, ...]) -> str:
-    """One line for a reader: `bus.jpg: bus 0.93, person 0.92`.
+    """One line for a reader, as `text_from_shares` has it."""
+    alone = Share(name="", detections=result.detections, class_names=class_names)
+    shares = [
+        Share(
+            name=part.name,
+            detections=part.detections,
+            class_names=part.class_names,
+            problem=part.problem,
+            crops=part.crops,
+        )
+        for part in result.parts
+    ]
+    return text_from_shares(name, shares or [alone])
 
-    Of several models each is named: `bus.jpg: street: bus 0.93; pose: person 0.89`, or why it gave no answer.
+
+def text_from_shares(picture: str, shares: Sequence[Share]) -> str:
+    """`bus.jpg: bus 0.93, person 0.92`.
+
+    Where several models see the whole picture each is named: `bus.jpg: street: bus 0.93; pose: person 0.89`, or why it
+    gave no answer. What was found in a box stands behind it: `person 0.92 (yunet: face 0.84)`.
     """
-    if not result.parts:
-        return f"{name}: {_listed(result.detections, class_names)}"
-    parts = (f"{part.name}: {part.problem or _listed(part.detections, part.class_names)}" for part in result.parts)
-    return f"{name}: {'; '.join(parts)}"
+    looking = [share for share in shares if share.crops and not share.problem]
+    whole = [share for share in shares if not share.crops]
+    texts = []
+    for number, share in enumerate(whole):
+        labels = _with_crops(share.labels(), looking) if number == 0 else share.labels()
+        told = share.problem or ", ".join(labels) or "nothing found"
+        texts.append(f"{share.name}: {told}" if len(whole) > 1 else told)
+    texts += [f"{share.name}: {share.problem}" for share in shares if share.crops and share.problem]
+    return f"{picture}: {'; '.join(texts)}"
 
 
-def _listed(found: Detections, class_names: tuple[str, ...]) -> str:
-    boxes = (
-        f"{class_name(class_names, class_id)} {confidence:.2f}"
-        for class_id, confidence in zip(found.class_id, found.confidence, strict=True)
-    )
-    return ", ".join(boxes) or "nothing found"
+def _with_crops(labels: list[str], looking: Sequence[Share]) -> list[str]:
+    """The first model's boxes, each with what was found in it; nothing behind those that were not cut out."""
+    inside: list[list[str]] = [[] for _ in labels]
+    for share in looking:
+        crops, found = share.crops, share.labels()
+        for number in crops.looked_at.tolist() if crops else ():
+            told = [label for label, of in zip(found, crops.of.tolist() if crops else (), strict=True) if of == number]
+            inside[number].append(f"{share.name}: {', '.join(told) or 'nothing'}")
+    return [f"{label} ({'; '.join(told)})" if told else label for label, told in zip(labels, inside, strict=True)]
 
 
 def json_from_result(result: FrameResult, name: str, class_names: tuple[str, ...], *, ascii_only: bool = False) -> str:
     """One JSON line for a program; boxes and keypoints in pixels of the picture.
 
     Of several models every box names its part, and `parts` says of each which variant it was, how long it took and,
-    where it gave no answer, why. ascii_only: other characters as JSON's escapes.
+    where it gave no answer, why. What was found in a crop has `of`: the place in this list of the box that it was cut
+    out by. ascii_only: other characters as JSON's escapes.
     """
-    boxes = [{"part": part.name, **box} for part in result.parts for box in _boxes(part.detections, part.class_names)]
+    boxes = [box for part in result.parts for box in _boxes_of(part)]
     document = {
         "picture": name,
         "stream_id": result.frame.stream_id,
@@ -53,6 +97,7 @@ def json_from_result(result: FrameResult, name: str, class_names: tuple[str, ...
         "size_wh": list(result.frame.size_wh),
         **({} if result.frame.presented_ns is None else {"presented_s": round(result.frame.presented_ns / 1e9, 6)}),
         "service_ms": round(result.service_ns / 1e6, 3),
+        **({"crops_ms": round(result.crops_ns / 1e6, 3)} if result.has_crops else {}),
         **({"parts": {part.name: _account(part) for part in result.parts}} if result.parts else {}),
         "detections": boxes if result.parts else _boxes(result.detections, class_names),
     }
@@ -74,8 +119,23 @@ def _boxes(found: Detections, class_names: tuple[str, ...]) -> list[dict[str, An
     ]
 
 
+def _boxes_of(part: FramePart) -> list[dict[str, Any]]:
+    boxes = _boxes(part.detections, part.class_names)
+    if part.crops is None:
+        return [{"part": part.name, **box} for box in boxes]
+    return [{"part": part.name, "of": of, **box} for of, box in zip(part.crops.of.tolist(), boxes, strict=True)]
+
+
 def _account(part: FramePart) -> dict[str, Any]:
-    told = {"variant": part.variant, "outcome": part.outcome, "took_ms": round(part.took_ns / 1e6, 3)}
+    told: dict[str, Any] = {
+        "variant": part.variant,
+        "outcome": part.outcome,
+        "took_ms": round(part.took_ns / 1e6, 3),
+    }
+    if part.crops:
+        told["cutting_ms"] = round(part.crops.prepare_ns / 1e6, 3)
+        told["looked_at"] = part.crops.looked_at.tolist()
+        told["left_out"] = {"too_small": part.crops.too_small, "over_limit": part.crops.over_limit}
     return {**told, "problem": part.problem} if part.problem else told
 
 

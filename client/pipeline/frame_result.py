@@ -29,7 +29,7 @@ class FrameResult:
     begun_ns: the pipeline took the frame up; finished_ns: its detections were there.
     prepare_ns: letterbox and layout; wire_ns: from sending to the answer; decode_ns: output to detections.
     parts: where several models looked at the frame, the share of each; `detections` are then those of the first, and
-    wire_ns ends with the last answer.
+    wire_ns ends with the last answer. crops_ns: what models that look at the first one's boxes took after that.
     """
 
     frame: Frame
@@ -40,11 +40,17 @@ class FrameResult:
     wire_ns: int
     decode_ns: int
     parts: tuple[FramePart, ...] = ()
+    crops_ns: int = 0
 
     @property
     def box_count(self) -> int:
-        """Boxes of all models."""
-        return sum(len(part.detections) for part in self.parts) if self.parts else len(self.detections)
+        """Boxes of all models; one that a classifier names counts once."""
+        return sum(part.new_boxes for part in self.parts) if self.parts else len(self.detections)
+
+    @property
+    def has_crops(self) -> bool:
+        """Whether a model looks at crops of the first one's boxes."""
+        return any(part.crops for part in self.parts)
 
     @property
     def latency_ns(self) -> int:

@@ -87,7 +87,10 @@ class JointPipeline(InFlightPipeline[JointSlot]):
         answers = self._session.infer(slot, decode)
         require_an_answer(answers)
         finished_ns = time.perf_counter_ns()
-        parts = tuple(part_from_answer(model, answer) for model, answer in zip(self.models, answers, strict=True))
+        parts = tuple(
+            part_from_answer(model, answer, answer.result)
+            for model, answer in zip(self._session.models, answers, strict=True)
+        )
         received_ns = max(answer.received_ns for answer in answers)
         return FrameResult(
             frame=frame,
@@ -108,15 +111,15 @@ def require_an_answer(answers: Sequence[Answer[Any]]) -> None:
         raise errors[0]
 
 
-def part_from_answer(model: ServedModel, answer: Answer[Detections]) -> FramePart:
-    """The model's part of a frame. Without an answer it has no boxes, and says why."""
+def part_from_answer(model: ServedModel, answer: Answer[Any], found: Detections | None) -> FramePart:
+    """The model's part of a frame, in which its answer found this. Without an answer it has no boxes, and says why."""
     card = model.require_card()
     error = answer.error
     return FramePart(
         name=card.model,
         variant=model.name,
         class_names=card.class_names,
-        detections=empty_detections() if answer.result is None else answer.result,
+        detections=empty_detections() if found is None else found,
         wire_ns=answer.received_ns - answer.sent_ns,
         decode_ns=answer.finished_ns - answer.received_ns,
         outcome="answered" if error is None else "late" if isinstance(error, RequestTimeoutError) else "failed",

@@ -7,6 +7,7 @@ from types import TracebackType
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 
 from photofinish.client.pipeline.frame_result import LATENCY_BUCKETS_S, DropCause, FrameResult
+from photofinish.client.pipeline.part import Crops
 from photofinish.errors import ConfigError
 from photofinish.machine.addresses import LOOPBACK
 
@@ -39,6 +40,12 @@ class ClientMetrics:
             ("variant", "stream", "outcome"),
             registry=self.registry,
         )
+        self.crops = Counter(
+            "photofinish_part_crops",
+            "Boxes of the first model for one that looks at crops, by fate: looked_at, too_small, over_limit",
+            ("variant", "stream", "fate"),
+            registry=self.registry,
+        )
 
     def observer(self, *, side: str, variant: str) -> VariantMetrics:
         """What a pipeline of that variant reports to."""
@@ -59,10 +66,17 @@ class VariantMetrics:
         self._metrics.latency.labels(*labels).observe(result.latency_ns / 1e9)
         for part in result.parts:
             self._metrics.parts.labels(part.variant, result.frame.stream_id, part.outcome).inc()
+            if part.crops:
+                self._count_crops(part.variant, result.frame.stream_id, part.crops)
 
     def on_drop(self, stream_id: str, cause: DropCause, count: int) -> None:
         """Count the drops."""
         self._metrics.dropped.labels(*self._labels, stream_id, cause).inc(count)
+
+    def _count_crops(self, variant: str, stream_id: str, crops: Crops) -> None:
+        fates = (("looked_at", len(crops.looked_at)), ("too_small", crops.too_small), ("over_limit", crops.over_limit))
+        for fate, count in fates:
+            self._metrics.crops.labels(variant, stream_id, fate).inc(count)
 
 
 class MetricsEndpoint:

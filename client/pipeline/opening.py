@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Protocol
 
 from photofinish.client.choosing.beside import choose_beside, models_meant
+from photofinish.client.choosing.crops import CropChoice, choose_crops
 from photofinish.client.choosing.networks import choose_network
 from photofinish.client.choosing.preference import candidates
 from photofinish.client.pipeline.baseline import BaselinePipeline
@@ -14,6 +15,7 @@ from photofinish.client.pipeline.frame_result import DropCause, FrameCount, Fram
 from photofinish.client.pipeline.joint import JointPipeline
 from photofinish.client.pipeline.metrics import ClientMetrics
 from photofinish.client.pipeline.optimised import OptimisedPipeline
+from photofinish.client.pipeline.staged import StagedPipeline
 from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.session import ignore_notice
 from photofinish.client.triton.transport import Transport, TransportChoice
@@ -31,6 +33,7 @@ __all__ = [
     "OptimisedPipeline",
     "Pipeline",
     "PipelineObserver",
+    "StagedPipeline",
     "choose_model",
     "choose_models",
     "open_pipeline",
@@ -91,11 +94,13 @@ def open_pipeline(
     model: str | None = None,
     frame_wh: tuple[int, int] | None = None,
     with_models: Sequence[str] = (),
+    crops: Sequence[CropChoice] = (),
 ) -> Pipeline:
     """The pipeline that fits the role of a served variant: the textbook one for a baseline, else the optimised one.
 
     with_models: further models that look at each picture, as `choose_beside` takes them; then the pipeline is the
-    joint one, whatever the role.
+    joint one, whatever the role. crops: models that look at the first one's boxes, as `choose_crops` takes them; then
+    it is the staged one.
 
     variant, model, frame_wh: which one, as `choose_model` says. transport, drop_late and http_url, the server's HTTP
     endpoint where it is known, concern the optimised only. metrics: where its frames are counted for Prometheus.
@@ -104,11 +109,26 @@ def open_pipeline(
         models = client.models()
     cards = {item.name: item.card for item in models}
     name, *beside = choose_models(
-        cards, variant, with_models, where=url, model=model, frame_wh=frame_wh, on_notice=on_notice
+        cards, variant, with_models, where=url, model=model, frame_wh=frame_wh, crops=crops, on_notice=on_notice
     )
+    chosen = choose_crops(cards, (name, *beside), crops, where=url)
     card = cards[name]
     role = card.role if card else ""
-    observer = metrics.observer(side=role or "optimised", variant="+".join((name, *beside))) if metrics else None
+    all_names = "+".join((name, *beside, *(choice.model for choice in chosen)))
+    observer = metrics.observer(side=role or "optimised", variant=all_names) if metrics else None
+    if chosen:
+        return StagedPipeline(
+            url,
+            (name, *beside),
+            chosen,
+            http_url=http_url,
+            transport=transport,
+            drop_late=drop_late,
+            min_confidence=min_confidence,
+            timeout_s=timeout_s,
+            on_notice=on_notice,
+            observer=observer,
+        )
     if beside:
         return JointPipeline(
             url,
@@ -177,20 +197,22 @@ def choose_models(
     where: str,
     model: str | None = None,
     frame_wh: tuple[int, int] | None = None,
+    crops: Sequence[CropChoice] = (),
     on_notice: Callable[[str], None] = ignore_notice,
 ) -> tuple[str, ...]:
     """What `choose_model` gives, then a variant for each of `with_models`, as `choose_beside` says.
 
-    Where the first is left to choose, it is of another model than those that are named to look beside it.
+    Where the first is left to choose, it is of another model than those that are named to look beside it, or at crops
+    of its boxes.
     """
     rest = cards
-    if with_models and wanted is None and model is None:
-        named = models_meant(cards, with_models, where=where)
+    if (with_models or crops) and wanted is None and model is None:
+        named = models_meant(cards, (*with_models, *(choice.model for choice in crops)), where=where)
         rest = {name: card for name, card in cards.items() if card is None or card.model not in named}
         if all(card is None for card in rest.values()):
             raise ConfigError(
                 f"{where} has no model beside {', '.join(named)}; export another one with `photofinish export`, or "
-                "leave out what was named to look at the same picture"
+                "leave out what was named to look at the same picture or its crops"
             )
     first = choose_model(rest, wanted, where=where, model=model, frame_wh=frame_wh, on_notice=on_notice)
     return first, *choose_beside(cards, first, with_models, where=where, frame_wh=frame_wh)

@@ -24,6 +24,26 @@ from photofinish.errors import ConfigError
     metavar="MODEL",
     help="A further model, or one of its variants, that looks at the same picture; may be repeated.",
 )
+@click.option(
+    "--crops",
+    multiple=True,
+    metavar="MODEL[:CLASS,CLASS…]",
+    help="A model that looks at the first one's boxes, cut out of the picture; may be repeated.",
+)
+@click.option(
+    "--crop-limit",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Most boxes of a picture for --crops.",
+)
+@click.option(
+    "--crop-side",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Smallest side of them, in pixels.",
+)
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
 @click.option("--confidence", type=click.FloatRange(0, 1), default=0.25, show_default=True)
 @click.option("--save", "save_folder", type=click.Path(path_type=Path), metavar="DIR", help="Keep annotated copies.")

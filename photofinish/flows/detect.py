@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from photofinish.client.choosing.crops import CROP_LIMIT, CROP_SIDE, CropChoice, choose_crops, crop_choice_from_text
 from photofinish.client.detect.detecting import DetectSummary, detect_in_source, summary_of_all
 from photofinish.client.detect.parts import SourcePart, frames_to_look_at, looked_over, specs_in
 from photofinish.client.detect.telling import json_from_result, text_from_result
@@ -40,19 +41,24 @@ def run_detect(
     with_text: bool = False,
     every: int = 1,
     with_models: tuple[str, ...] = (),
+    crops: tuple[str, ...] = (),
+    crop_limit: int = CROP_LIMIT,
+    crop_side: int = CROP_SIDE,
 ) -> None:
     """Detect in a source: lines on stdout, progress and a summary on stderr. Without url a server is started.
 
     A folder's videos are looked at one after the other behind its pictures. The summary comes however the run ends,
     Ctrl-C and errors included; of several sources each has one, and all together.
     with_text, every: as in `detect_in_source`. with_models: further models that look at each picture, as
-    `choose_beside` takes them.
+    `choose_beside` takes them. crops: models that look at the first one's boxes, each `MODEL[:CLASS,CLASS…]`, at most
+    crop_limit of a picture and none with a side under crop_side pixels.
     Raises SourceError at the end when pictures or videos had to be skipped, and at the first of them when `strict`; at
     the end, too, InferenceError when one of several models left frames without an answer.
     """
     metrics = ClientMetrics()
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     line_from_result = functools.partial(json_from_result, ascii_only=not is_utf8) if as_json else text_from_result
+    choices = tuple(crop_choice_from_text(text, limit=crop_limit, min_side=crop_side) for text in crops)
     bad: list[str] = []
 
     def note_bad(exc: SourceError, what: str = "") -> None:
@@ -71,7 +77,9 @@ def run_detect(
         else:
             parts = looked_over(specs, every=every, strict=strict, on_bad=lambda exc: note_bad(exc, "skipped: "))
         size_wh = parts[0].size_wh if len({part.size_wh for part in parts}) == 1 else None
-        address, http_url, names = stack.enter_context(_server(url, repository, variant, model, size_wh, with_models))
+        address, http_url, names, choices = stack.enter_context(
+            _server(url, repository, variant, model, size_wh, with_models, choices)
+        )
         total = _sum_of([part.frame_count for part in parts], frame_limit)
         progress = stack.enter_context(tqdm(total=total, unit="frame", disable=None, file=sys.stderr))
         summaries: list[DetectSummary] = []
@@ -90,6 +98,7 @@ def run_detect(
                 address,
                 names[0] if names else variant,
                 with_models=names[1:] if names else with_models,
+                crops=choices,
                 model=model,
                 frame_wh=size_wh,
                 http_url=http_url,
@@ -180,13 +189,15 @@ def _server(
     model: str | None,
     frame_wh: tuple[int, int] | None,
     with_models: tuple[str, ...],
-) -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
+    crops: tuple[CropChoice, ...],
+) -> Iterator[tuple[str, str | None, tuple[str, ...], tuple[CropChoice, ...]]]:
     """The gRPC and HTTP addresses of the server given, else of one of our own that serves just what was chosen.
 
-    Then the full names of what was chosen, the first one first; () with a server that was given.
+    Then the full names of what was chosen, the first one first, and `crops` with full names; () and as they were given
+    with a server that was given.
     """
     if url is not None:
-        yield url, None, ()
+        yield url, None, (), crops
         return
     from photofinish.export.publishing.cards import card_from_directory
     from photofinish.server.triton.embedded import EmbeddedServer
@@ -194,6 +205,10 @@ def _server(
 
     cards = {name: card_from_directory(repository / name) for name in models_in(repository)}
     where = str(repository)
-    names = choose_models(cards, variant, with_models, where=where, model=model, frame_wh=frame_wh, on_notice=tell)
-    with EmbeddedServer(repository, models=names, on_progress=tell) as server:
-        yield server.endpoint.grpc_url, server.endpoint.http_url, names
+    names = choose_models(
+        cards, variant, with_models, where=where, model=model, frame_wh=frame_wh, crops=crops, on_notice=tell
+    )
+    chosen = choose_crops(cards, names, crops, where=where)
+    served = (*names, *(choice.model for choice in chosen))
+    with EmbeddedServer(repository, models=served, on_progress=tell) as server:
+        yield server.endpoint.grpc_url, server.endpoint.http_url, names, chosen
