@@ -58,7 +58,7 @@ class Detections:
             boxes_xyxy=self.boxes_xyxy[chosen],
             confidence=self.confidence[chosen],
             class_id=self.class_id[chosen],
-            keypoints=self.keypoints.select(chosen) if self.keypoints else None,
+            keypoints=None if self.keypoints is None else self.keypoints.select(chosen),
         )
 
 

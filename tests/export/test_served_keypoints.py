@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from photofinish.client.choosing.crops import CropChoice
 from photofinish.client.detect.telling import json_from_result
 from photofinish.client.pipeline.opening import open_pipeline
 from photofinish.detections import Detections, diagonals, iou_matrix
 from photofinish.export.build import stage_variants
 from photofinish.export.graph.parity import reference_picture_paths
+from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.publishing.publish import publish_variants
 from photofinish.frame import Frame
+from photofinish.letterbox import letterboxed_from_image
 from photofinish.server.triton.embedded import EmbeddedServer
 from tests.conftest import CHECKOUT
 
@@ -60,6 +65,50 @@ def assert_same(
         assert (found.keypoints.xyv[partner, seen, 2] >= 0.4).all()
 
 
+def crop_of(frame: Frame, box_xyxy: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], Frame]:
+    """Left and top of the whole pixels that a box touches, and these as a frame of their own."""
+    left, top, right, bottom = (*np.floor(box_xyxy[:2]).astype(int), *np.ceil(box_xyxy[2:]).astype(int))
+    pixels = np.ascontiguousarray(frame.image_hwc_bgr[top:bottom, left:right])
+    return np.array([left, top], np.float32), dataclasses.replace(frame, image_hwc_bgr=pixels)
+
+
+def assert_crops_are_looked_at_like_pictures(
+    url: str, persons: str, faces: str, kinds: str, kinds_onnx: Path, photos: dict[str, Frame]
+) -> None:
+    """Faces within persons are those that the face model finds in the crop alone, and the classes of persons those that
+    ONNX Runtime gives for it."""
+    choices = [CropChoice(model=faces, classes=("person",)), CropChoice(model=kinds)]
+    with (
+        open_pipeline(url, persons, crops=choices, timeout_s=60) as staged,
+        open_pipeline(url, faces) as alone,
+    ):
+        for frame in photos.values():
+            first, found, named = staged.process(frame).parts
+            assert (found.problem, named.problem) == ("", "")
+            assert found.crops is not None
+            assert found.crops.looked_at.tolist() == list(range(len(first.detections)))
+            assert set(found.crops.of.tolist()) >= {0, 1}, "both photos show the faces of their two best persons"
+            for number, box in enumerate(first.detections.boxes_xyxy):
+                corner, crop = crop_of(frame, box)
+                direct = alone.process(crop).detections
+                mine = found.detections.select(np.flatnonzero(found.crops.of == number))
+                assert len(mine) <= len(direct), "a face in two boxes is told once"
+                assert mine.keypoints is not None
+                for place, score in enumerate(mine.confidence):
+                    partner = int(np.abs(direct.confidence - score).argmin())
+                    assert direct.confidence[partner] == pytest.approx(score, abs=1e-3)
+                    np.testing.assert_allclose(
+                        mine.boxes_xyxy[place], direct.boxes_xyxy[partner] + np.tile(corner, 2), atol=0.05
+                    )
+                    assert direct.keypoints is not None
+                    points = direct.keypoints.xyv[partner, :, :2] + corner
+                    np.testing.assert_allclose(mine.keypoints.xyv[place, :, :2], points, atol=0.05)
+                pixels, _ = letterboxed_from_image(crop.image_hwc_bgr, (64, 64), swap_channels=True)
+                scores = output_from_onnx(kinds_onnx, pixels[None])[0]
+                assert named.detections.class_id[number] == scores.argmax()
+                assert named.detections.confidence[number] == pytest.approx(scores.max(), abs=1e-5)
+
+
 def test_every_variant_finds_what_the_original_runtime_finds(test_data: Path, tmp_path: Path) -> None:
     references = json.loads((test_data / "weights" / "reference_points.json").read_text())["models"]
     staged = {}
@@ -73,6 +122,16 @@ def test_every_variant_finds_what_the_original_runtime_finds(test_data: Path, tm
             on_progress=print,
         )
         publish_variants(staged[weights], tmp_path / "repository")
+    (kinds,) = stage_variants(
+        "torchvision:resnet18",
+        variants_path=CHECKOUT / "variants.toml",
+        names=("onnx_fp32",),
+        device="cpu",
+        input_size=64,
+        staging=tmp_path / "staging",
+        on_progress=print,
+    )
+    publish_variants([kinds], tmp_path / "repository")
     photos = {path.name: frame_of(path) for path in reference_picture_paths()}
     with EmbeddedServer(tmp_path / "repository", on_progress=print) as server:
         for weights, items in staged.items():
@@ -93,6 +152,9 @@ def test_every_variant_finds_what_the_original_runtime_finds(test_data: Path, tm
                 assert_same(joint.detections, references["yolov8n_pose_coco_rebuilt.pt"][name], "", 0.01, frame.size_wh)
                 found = joint.parts[1].detections.at_least(0.36)
                 assert_same(found, references["yunet_n_640_640.onnx"][name], "yunet", 0.01, frame.size_wh)
+        assert_crops_are_looked_at_like_pictures(
+            server.endpoint.grpc_url, poses, faces, kinds.variant.name, kinds.directory / "1" / "model.onnx", photos
+        )
     line = json.loads(json_from_result(results["zidane.jpg"], "zidane.jpg", ("person",)))
     x, y, visibility = line["detections"][0]["keypoints"]["nose"]
     assert (x, y) == (pytest.approx(998.8, abs=4), pytest.approx(197.6, abs=4))

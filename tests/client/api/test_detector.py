@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -279,10 +280,17 @@ def test_supervision_gets_arrays_of_its_own(detector: Detector, monkeypatch: pyt
     assert found.boxes.any()
 
 
-def test_several_models_look_at_the_same_pictures() -> None:
-    def broken(inputs: object) -> dict[str, np.ndarray]:
-        raise RuntimeError("broken on purpose")
+def broken(inputs: object) -> dict[str, np.ndarray]:
+    raise RuntimeError("broken on purpose")
 
+
+def share_of_white(inputs: Any) -> dict[str, np.ndarray]:
+    """Two classes, of which the second has the mean of the middle of the picture."""
+    mean = inputs["frames"][:, 24:40, 24:40].mean(axis=(1, 2, 3)) / 255
+    return {"scores": np.stack([1 - mean, mean], axis=1).astype(np.float32)}
+
+
+def test_several_models_look_at_the_same_pictures() -> None:
     pose, face = (
         build_card(variant=f"{name}_onnx_fp32", model=name, class_names=("a", name)) for name in ("pose", "face")
     )
@@ -304,3 +312,39 @@ def test_several_models_look_at_the_same_pictures() -> None:
         assert "broken on purpose" in given.parts["face"].problem
         assert str(given).startswith(f"{given.picture}: toy: bus {score:.2f}; pose: pose {score:.2f}; face: face_onnx")
         assert (given.drawn() != given.image_hwc_bgr).any()
+
+
+def test_further_models_look_at_the_boxes_of_a_list_of_pictures() -> None:
+    scores = FakeModel(
+        name="kinds_onnx_fp32",
+        card=build_card(
+            variant="kinds_onnx_fp32", model="kinds", task="classify", head="scores", class_names=("x", "y")
+        ),
+        infer=share_of_white,
+        outputs=(("scores", "FP32", (2,)),),
+    )
+    said: list[str] = []
+    with FakeTriton(FakeModel(infer=one_box), scores) as server:
+        with Detector(server.url, crops=["kinds:bus"], crop_side=8, confidence=0.1, on_notice=said.append) as detector:
+            assert [model.name for model in detector.models] == ["toy_onnx_fp32", "kinds_onnx_fp32"]
+            found = detector([grey(value) for value in (51, 0, 204)])
+            sizes = [request.inputs[0].shape[0] for request in server.requests]
+            scores.infer = broken
+            (failed,) = detector([grey(204)])
+        with pytest.raises(ConfigError, match=r"crops must be a list of names.*give \['kinds'\]"):
+            Detector(server.url, crops="kinds")
+        with pytest.raises(ConfigError, match="toy has no class 'dog'"):
+            Detector(server.url, crops=["kinds:dog"])
+    assert sizes == [3, 2], "crops of several pictures share a request"
+    assert [item.parts["kinds"].names for item in found] == [("x",), (), ("y",)]
+    assert [item.parts["kinds"].scores.tolist() for item in found] == [[pytest.approx(0.8)], [], [pytest.approx(0.8)]]
+    of = found[2].parts["kinds"].of
+    assert of is not None
+    assert (of.tolist(), found[2].of, found[2].parts["toy"].of) == ([0], None, None)
+    np.testing.assert_array_equal(found[2].parts["kinds"].boxes, found[2].boxes)
+    assert str(found[2]).endswith(": bus 0.80 (kinds: y 0.80)")
+    assert str(found[2].parts["kinds"]).endswith(": y 0.80")
+    assert (found[2].drawn() != found[2].parts["toy"].drawn()).any()
+    assert "broken on purpose" in failed.parts["kinds"].problem
+    assert failed.names == ("bus",)
+    assert any("kinds_onnx_fp32 looks at the boxes of toy (bus)" in line for line in said)

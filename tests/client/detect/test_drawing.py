@@ -97,3 +97,12 @@ def test_two_models_on_one_object_have_colours_and_labels_of_their_own():
         GREY, [(empty_detections(), ("car",)), (build_detections([(9, 9, 90, GREY.shape[0] - 1, 1, 0)]), ("a",))]
     )
     assert (at_the_edge[-18:, 10:14] == class_colour_bgr(1)).all(axis=-1).any(), "inside, where below is no room"
+
+
+def test_a_box_that_a_classifier_names_is_drawn_once():
+    """Its name stands at the foot, in colours of its own, and the box keeps the first model's."""
+    found, named = build_detections([(200, 200, 500, 400, 0.9, 0)]), build_detections([(200, 200, 500, 400, 0.6, 1)])
+    drawn = draw_parts(GREY, [(found, ("car",)), (named, ("van", "taxi"))], labels_only=[1])
+    assert (drawn[300, 200] == class_colour_bgr(0)).all()
+    assert (drawn[408:418, 201:206] == class_colour_bgr(2)).all(axis=-1).any()
+    assert not (drawn[250:350, 150:550] == class_colour_bgr(2)).all(axis=-1).any()

@@ -172,6 +172,62 @@ def test_several_models_are_kept_told_and_summed_up(tmp_path: Path) -> None:
     assert ", 2 failed; saved to " in done.stderr
 
 
+def test_crops_are_kept_told_and_summed_up(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    write_picture(folder / "a.png")
+    write_picture(folder / "b.png", 0)
+    kinds = build_card(variant="kinds_onnx_fp32", model="kinds", task="classify", head="scores", class_names=("x", "y"))
+    face, bad = (
+        build_card(variant=f"{name}_onnx_fp32", model=name, class_names=("a", name)) for name in ("face", "bad")
+    )
+    models = [
+        FakeModel(infer=one_box),
+        FakeModel(
+            name="kinds_onnx_fp32",
+            card=kinds,
+            infer=lambda inputs: {"scores": np.tile(np.array([0.3, 0.7], np.float32), (len(inputs["frames"]), 1))},
+            outputs=(("scores", "FP32", (2,)),),
+        ),
+        FakeModel(name="face_onnx_fp32", card=face, infer=one_box),
+        FakeModel(name="bad_onnx_fp32", card=bad, infer=broken),
+    ]
+    with FakeTriton(*models) as fake:
+        call = [str(folder), "--url", fake.url, "--variant", "toy_onnx_fp32", "--crops", "kinds:bus", "--crops", "face"]
+        plain = CliRunner().invoke(detect, call)
+        done = CliRunner().invoke(detect, [*call, "--crops", "bad", "--save", str(out), "--text", "--json"])
+        small = CliRunner().invoke(detect, [*call[:-2], "--crop-side", "900"])
+        wrong = [CliRunner().invoke(detect, [*call[:-4], "--crops", given]) for given in ("kinds:dog", "toy", "walk")]
+    assert plain.stdout == "a.png: bus 0.41 (kinds: y 0.70; face: face 0.39)\nb.png: nothing found\n"
+    assert "toy: 1 boxes, P50 " in plain.stderr
+    assert "came last" not in plain.stderr, "one model alone saw the whole picture"
+    assert "; kinds: 1 boxes in 1 crops of 1 frames, P50 " in plain.stderr
+    assert " ms of it for crops" in plain.stderr
+    assert "2 frames, 2 boxes in" in plain.stderr, "a box that a classifier names is no box more"
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert [(box["part"], box["class"], box.get("of")) for box in first["detections"]] == [
+        ("toy", "bus", None),
+        ("kinds", "y", 0),
+        ("face", "face", 0),
+    ]
+    assert first["detections"][1]["box_xyxy"] == first["detections"][0]["box_xyxy"]
+    told = first["parts"]["kinds"]
+    assert (told["looked_at"], told["left_out"]) == ([0], {"too_small": 0, "over_limit": 0})
+    assert 0 < told["cutting_ms"] < told["took_ms"] <= first["crops_ms"] < first["service_ms"]
+    assert first["parts"]["bad"]["outcome"] == "failed"
+    assert (second["detections"], second["parts"]["bad"]["outcome"]) == ([], "answered"), "nothing to look at"
+    assert isinstance(done.exception, InferenceError)
+    assert "bad gave no answer in 1 of 2 frames, at first because bad_onnx_fp32 failed" in str(done.exception)
+    labels = [f"labels{name}/{stem}.txt" for name in ("-bad", "-face", "-kinds", "") for stem in "ab"]
+    assert set(files_in(out)) == {"a.png", "b.png", "json/a.json", "json/b.json", *labels[1:]}
+    assert (out / "labels-kinds" / "a.txt").read_bytes() == (out / "labels" / "a.txt").read_bytes()
+    assert small.stdout.startswith("a.png: bus 0.41\n")
+    assert ", 1 too small" in small.stderr
+    assert "none with a side under 900 pixels" in small.stderr
+    for result, said in zip(wrong, ("toy has no class 'dog'", "toy looks already", "unknown model"), strict=True):
+        assert said in str(result.exception)
+
+
 class _Counted:
     """As much of a source as the progress bar needs."""
 
