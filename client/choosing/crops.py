@@ -34,8 +34,8 @@ class CropChoice:
         """Raise ConfigError unless it names a model and lets some box through."""
         if not self.model or not all(self.classes):
             raise ConfigError(
-                f"crops must name a model, and classes behind a colon where they are few: yunet or yunet:person,rider, "
-                f"got {':'.join((self.model, ','.join(self.classes)))!r}"
+                "crops must name a model, and classes behind a colon where not all boxes are meant, as in "
+                f"yunet or yunet:person,rider; got {':'.join((self.model, ','.join(self.classes)))!r}"
             )
         if self.limit < 1 or self.min_side < 1:
             raise ConfigError(f"crops: limit and smallest side must be at least 1, got {self.limit}, {self.min_side}")

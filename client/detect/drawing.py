@@ -79,12 +79,13 @@ def draw_parts(
     image_hwc_bgr: npt.NDArray[np.uint8],
     parts: Iterable[tuple[Detections, Sequence[str]]],
     *,
+    scale: float | None = None,
     labels_only: Collection[int] = (),
 ) -> npt.NDArray[np.uint8]:
     """A new picture with what several models found, each given with its class names; the last one's lies on top.
 
     Every model has colours of its own, and every second one its names at the foot of the boxes: two models that find
-    the same object would write over each other. labels_only: numbers of the parts that name another one's boxes.
+    the same object would write over each other. scale: as `draw_detections` has it. labels_only: numbers of the parts that name another one's boxes.
     """
     picture, first_colour = image_hwc_bgr, 0
     for number, (detections, class_names) in enumerate(parts):
@@ -92,6 +93,7 @@ def draw_parts(
             picture,
             detections,
             class_names,
+            scale=scale,
             first_colour=first_colour,
             labels_below=number % 2 == 1 or number in labels_only,
             labels_only=number in labels_only,

@@ -18,7 +18,6 @@ Backs: docs/faces.md, "Above each side's name stand five pictures as it sees the
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,16 +48,16 @@ MARGIN = 0.08
 """Of the person's box, around it."""
 MIN_CONFIDENCE = 0.36
 """YuNet's own usual threshold of 0.6, by its training code's score; persons lie far above."""
-JPEG_QUALITY = 88
+SCALE = 0.75
+"""Of lines and letters, as `draw_detections` has it."""
+JPEG_QUALITY = 84
 
 
 def frame_of(spec: str) -> Frame:
     """The picture of a file, or `film.mp4#690`, a frame of a film."""
     path, _, number = spec.partition("#")
     with open_source(path) as source:
-        frames = source.frames()
-        with contextlib.closing(frames):
-            found = next(itertools.islice(frames, int(number or 0), None), None)
+        found = next(itertools.islice(source.frames(), int(number or 0), None), None)
     if found is None:
         raise SystemExit(f"{spec} has no such frame")
     return found
@@ -80,13 +79,15 @@ def cut_around(size_wh: tuple[int, int], box_xyxy: npt.NDArray[np.float32]) -> t
 def tile_of(result: FrameResult, cut: tuple[int, int, int, int]) -> npt.NDArray[np.uint8]:
     """That part of the picture in a tile's size, with what lies in it."""
     left, top, right, bottom = cut
-    tile = cv2.resize(result.frame.image_hwc_bgr[top:bottom, left:right], TILE_WH, interpolation=cv2.INTER_AREA)
+    way = cv2.INTER_AREA if bottom - top > TILE_WH[1] else cv2.INTER_CUBIC
+    tile = cv2.resize(result.frame.image_hwc_bgr[top:bottom, left:right], TILE_WH, interpolation=way)
     scale = Letterbox(source_wh=(right - left, bottom - top), target_wh=TILE_WH)
 
     def shown(found: Detections) -> Detections:
         return detections_to_target(moved(found, (-left, -top)), scale)
 
-    return draw_parts(np.asarray(tile, np.uint8), [(shown(part.detections), part.class_names) for part in result.parts])
+    parts = [(shown(part.detections), part.class_names) for part in result.parts]
+    return draw_parts(np.asarray(tile, np.uint8), parts, scale=SCALE)
 
 
 def row_of(title: str, tiles: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
