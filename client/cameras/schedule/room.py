@@ -5,7 +5,9 @@ from __future__ import annotations
 from photofinish.client.cameras.schedule.overload import SLOT_S, SLOTS, OverloadGauge
 
 CALM_S = 30.0
-"""After so long without overload the CPU is given some more."""
+"""After so long without overload the CPU is given some more, if it lost next to nothing of late."""
+SPARE_SHARE = 0.01
+"""More than this is next to overload: a CPU that loses some has nothing to spare."""
 LONGEST_CALM_S = 480.0
 SOON_S = 2.0 * SLOTS * SLOT_S
 """Overload so soon after that says that it was too much: the next time is waited for longer."""
@@ -41,7 +43,8 @@ class CpuRoom:
             if now_s - self._grown_s <= SOON_S:
                 self._calm_s = min(2 * self._calm_s, LONGEST_CALM_S)
             return True
-        if pooled and now_s - self._calm_since_s >= self._calm_s:
+        is_calm = now_s - self._calm_since_s >= self._calm_s and self._gauge.lost_share <= SPARE_SHARE
+        if pooled and is_calm:
             self._change(spilled + max(spilled // GROWTH, 1), now_s)
             self._grown_s = now_s
             return True

@@ -10,8 +10,8 @@ from photofinish.client.cameras.schedule.room import CALM_S, CpuRoom
 class Cpu:
     """Decodes in time what so many cameras send; of the others all frames are lost. Sixteen want a session."""
 
-    def __init__(self, carries: int, *, wanting: int = 16) -> None:
-        self.carries, self.wanting = carries, wanting
+    def __init__(self, carries: int, *, wanting: int = 16, always_lost: float = 0.0) -> None:
+        self.carries, self.wanting, self.always_lost = carries, wanting, always_lost
         self.room = CpuRoom()
         self.now_s = 0.0
         self.sizes: list[tuple[float, int | None]] = []
@@ -26,8 +26,8 @@ class Cpu:
             self.now_s += 1.0
             spilled = self.spilled
             if self.room.note(
-                5 * spilled,
-                5 * max(spilled - self.carries, 0),
+                500 * spilled,
+                round(500 * max(spilled - self.carries, self.always_lost * spilled)),
                 self.now_s,
                 spilled=spilled,
                 poolable=spilled if poolable else 0,
@@ -62,6 +62,15 @@ def test_what_was_given_is_taken_back_and_tried_less_and_less_often() -> None:
     assert waits == sorted(waits)
     assert waits[-1] > 4 * CALM_S
     assert {size for _, size in cpu.sizes} == {10, 11}
+
+
+def test_a_cpu_that_loses_a_little_has_nothing_to_spare() -> None:
+    cpu = Cpu(10, always_lost=0.03)
+    cpu.run(300)
+    assert [size for _, size in cpu.sizes] == [10]
+    cpu.always_lost, cpu.carries = 0.005, 16
+    cpu.run(20)
+    assert cpu.room.size == 11
 
 
 def test_when_the_machine_has_room_again_the_cpu_gets_its_cameras_back() -> None:
