@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Protocol
 
@@ -98,12 +99,11 @@ def open_pipeline(
 ) -> Pipeline:
     """The pipeline that fits the role of a served variant: the textbook one for a baseline, else the optimised one.
 
-    with_models: further models that look at each picture, as `choose_beside` takes them; then the pipeline is the
-    joint one, whatever the role. crops: models that look at the first one's boxes, as `choose_crops` takes them; then
-    it is the staged one.
-
-    variant, model, frame_wh: which one, as `choose_model` says. transport, drop_late and http_url, the server's HTTP
-    endpoint where it is known, concern the optimised only. metrics: where its frames are counted for Prometheus.
+    variant, model, frame_wh: which one, as `choose_model` says. with_models: further models that look at each picture,
+    as `choose_beside` takes them; then the pipeline is the joint one, whatever the role. crops: models that look at the
+    first one's boxes, as `choose_crops` takes them; then it is the staged one. transport, drop_late and http_url, the
+    server's HTTP endpoint where it is known, do not concern the baseline. metrics: where its frames are counted for
+    Prometheus.
     """
     with TritonClient(url, timeout_s=timeout_s) as client:
         models = client.models()
@@ -116,36 +116,14 @@ def open_pipeline(
     role = card.role if card else ""
     all_names = "+".join((name, *beside, *(choice.model for choice in chosen)))
     observer = metrics.observer(side=role or "optimised", variant=all_names) if metrics else None
-    if chosen:
-        return StagedPipeline(
-            url,
-            (name, *beside),
-            chosen,
-            http_url=http_url,
-            transport=transport,
-            drop_late=drop_late,
-            min_confidence=min_confidence,
-            timeout_s=timeout_s,
-            on_notice=on_notice,
-            observer=observer,
-        )
-    if beside:
-        return JointPipeline(
-            url,
-            (name, *beside),
-            http_url=http_url,
-            transport=transport,
-            drop_late=drop_late,
-            min_confidence=min_confidence,
-            timeout_s=timeout_s,
-            on_notice=on_notice,
-            observer=observer,
-        )
-    if role == "baseline":
+    if role == "baseline" and not beside and not chosen:
         return BaselinePipeline(url, name, min_confidence=min_confidence, timeout_s=timeout_s, observer=observer)
-    return OptimisedPipeline(
-        url,
-        name,
+    pipeline: Callable[..., Pipeline] = partial(OptimisedPipeline, url, name)
+    if chosen:
+        pipeline = partial(StagedPipeline, url, (name, *beside), chosen)
+    elif beside:
+        pipeline = partial(JointPipeline, url, (name, *beside))
+    return pipeline(
         http_url=http_url,
         transport=transport,
         drop_late=drop_late,
