@@ -23,7 +23,8 @@ FELL_SHORT = 3
 """Exit status of a run that was measured and is not valid: its report says why, and is shown."""
 QUICK_S = 100.0
 """About how long it takes: what the bar runs along; it waits near its end where it takes longer."""
-Phase = Literal["idle", "measuring", "reporting", "done", "failed", "stopped"]
+Phase = Literal["idle", "waiting", "measuring", "reporting", "done", "failed", "stopped"]
+"""waiting: for the machine, which the view and what others began there leave first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,7 @@ class Measurement:
             if self._thread and self._thread.is_alive():
                 return False
             self._stop.clear()
-            self._phase, self._line, self._message, self._began = "measuring", "", "", self._clock()
+            self._phase, self._line, self._message, self._began = "waiting", "", "", self._clock()
             self._reason = None
             self._thread = threading.Thread(target=self._run, name="measurement", daemon=True)
             self._thread.start()
@@ -122,7 +123,7 @@ class Measurement:
         message: why it failed, as a command told it; reason: the same as a word, where it has one. source: what would
         be measured now, measured: what runs or ran last, as `shown_source` has it.
         """
-        runs = self._phase in ("measuring", "reporting")
+        runs = self._phase in ("waiting", "measuring", "reporting")
         spent = self._clock() - self._began if runs else 0.0
         share = min(spent / QUICK_S, 0.95) if runs else None
         name = self.made[-1] if self._phase == "done" and self.made else None
@@ -144,8 +145,8 @@ class Measurement:
 
     def _measure(self, name: str, out: Path) -> None:
         subject = self._subject()
-        self._source = subject.shown_source
-        status = self._step(comparison_words(subject, str(out)))
+        self._source, self._phase = subject.shown_source, "measuring"
+        status = None if self._stop.is_set() else self._step(comparison_words(subject, str(out)))
         if status in (0, FELL_SHORT) and out.is_file():
             self._phase = "reporting"
             for words in (("--lang", "zh"), ("--pdf",)):

@@ -1,15 +1,17 @@
-"""Who uses the machine beside the live view: one measurement alone, or any number of small works."""
+"""Who uses the machine beside the live view: one measurement alone, or any number of other works."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from photofinish.client.ui.words import WordedError
 
 SMALL_WORK_S = 20.0
 """How long a measurement waits for what was begun before it: a picture, a replay that is being drawn."""
+GiveWay = Callable[[], None]
+"""Ends a work that may be ended, and returns when it has been asked to; its own block of `beside` ends then."""
 
 
 class MachineUse:
@@ -19,25 +21,28 @@ class MachineUse:
         self._changed = threading.Condition()
         self._is_reserved = False
         self._works = 0
+        self._yielding: list[GiveWay] = []
         self._wait_s = wait_s
 
     @property
     def is_reserved(self) -> bool:
-        """Whether something is measured, or waits for small works to end."""
+        """Whether something is measured, or waits for other works to end."""
         return self._is_reserved
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Nothing else that asks is let in while the block runs.
 
-        Raises WordedError at once where something is measured, and after a while where small works do not end.
+        It waits for what was begun before, then for what had to give way: `wait_s` each. Raises WordedError at once
+        where something is measured, and behind that where works do not end.
         """
         with self._changed:
             self.require_free()
             self._is_reserved = True
         try:
-            with self._changed:
-                if not self._changed.wait_for(lambda: not self._works, self._wait_s):
+            if not self._is_alone_in_time():
+                self._ask_to_give_way()
+                if not self._is_alone_in_time():
                     raise WordedError("page.reserved.working")
             yield
         finally:
@@ -45,17 +50,34 @@ class MachineUse:
                 self._is_reserved = False
 
     @contextmanager
-    def beside(self) -> Iterator[None]:
-        """A small work beside the live view. Raises WordedError while something is measured."""
+    def beside(self, give_way: GiveWay | None = None) -> Iterator[None]:
+        """A work beside the live view. Raises WordedError while something is measured.
+
+        give_way: ends it where it still runs some time after a measurement was asked for; None for what may go on.
+        """
         with self._changed:
             self.require_free()
             self._works += 1
+            if give_way:
+                self._yielding.append(give_way)
         try:
             yield
         finally:
             with self._changed:
                 self._works -= 1
+                if give_way:
+                    self._yielding.remove(give_way)
                 self._changed.notify_all()
+
+    def _is_alone_in_time(self) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._works, self._wait_s)
+
+    def _ask_to_give_way(self) -> None:
+        with self._changed:
+            asked = tuple(self._yielding)
+        for give_way in asked:
+            give_way()
 
     def require_free(self) -> None:
         """Raise WordedError while something is measured: for who asks early, and takes a place later."""

@@ -25,7 +25,7 @@ class PanelContext:
     """What a panel is built from.
 
     view: the running split view; `with view.paused():` keeps all else from the machine for a while,
-    `with view.machine_use.beside():` is for small works beside the live view, and refused meanwhile.
+    `with view.machine_use.beside():` is for works beside the live view, and refused meanwhile.
     is_public: others can reach the page, so they may name no file or camera of this machine. app: takes a panel's own
     routes, below /KEY/, of which no address on the page may be absolute. stop: set when the page closes.
     asked: the language of --lang, None where the browser's is followed. resources: what a panel enters here is closed

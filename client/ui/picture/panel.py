@@ -28,7 +28,7 @@ def build_video_panel(context: PanelContext) -> None:
     """The tab; the variant of the optimised side looks at a video."""
     view = context.view
     desk = context.resources.enter_context(VideoDesk(lambda: (view.url, view.choice.optimised), view.machine_use))
-    add_video_routes(context.app, desk)
+    add_video_routes(context.app, desk, context.owner)
     gr.HTML((ASSETS / "videos.html").read_text(encoding="utf-8"), padding=False)
 
 

@@ -7,6 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.requests import Request
 
+from photofinish.client.ui.owner import Owner
 from photofinish.client.ui.picture.bounds import RefusedError, bounded_chunks
 from photofinish.client.ui.picture.routes import NO_STORE, refusal
 from photofinish.client.ui.picture.videos import MAX_VIDEO_BYTES, VideoDesk
@@ -15,13 +16,13 @@ VIDEOS_PATH = "/videos"
 MEDIA_TYPES = {".mp4": "video/mp4", ".jsonl": "application/x-ndjson"}
 
 
-def add_video_routes(app: FastAPI, desk: VideoDesk) -> None:
-    """Serve them. A job is known to who was given its token, and to nobody else."""
+def add_video_routes(app: FastAPI, desk: VideoDesk, owner: Owner) -> None:
+    """Serve them. A job is known to who was given its token, and to nobody else; a visitor's gives way to the owner."""
 
     @app.post(VIDEOS_PATH)
     async def upload(request: Request, every: int = 1) -> Response:
         try:
-            job = desk.open(every)
+            job = desk.open(every, yields=not owner.is_owner(request))
             try:
                 with job.video_path.open("wb") as file:
                     async for piece in bounded_chunks(request, MAX_VIDEO_BYTES):

@@ -39,11 +39,16 @@ _TOTAL = re.compile(r", (\d+) frames to look at$")
 
 
 class VideoJob:
-    """One video: its private folder, how far it is. Only who knows the token can ask for it."""
+    """One video: its private folder, how far it is. Only who knows the token can ask for it.
 
-    def __init__(self, every: int, clock: Callable[[], float]) -> None:
+    yields: it ends where the page's owner wants the machine for a measurement; has_yielded: it did.
+    """
+
+    def __init__(self, every: int, clock: Callable[[], float], *, yields: bool = False) -> None:
         self.token = secrets.token_urlsafe(24)
         self.every = every
+        self.yields = yields
+        self.has_yielded = False
         self.state: State = "receiving"
         self.message = ""
         self.reason: WordedError | None = None
@@ -65,6 +70,12 @@ class VideoJob:
             self.boxes += len(json.loads(line).get("detections", ()))
         elif found := _TOTAL.search(line):
             self.total = min(int(found[1]), MAX_FRAMES)
+
+    def give_way(self) -> None:
+        """End it for a measurement; its page says so."""
+        self.has_yielded = True
+        if self.run is not None:
+            self.run.stop()
 
     def document(self, now: float) -> dict[str, Any]:
         """What the page shows, JSON-able. left_s: None while nothing is known of it.
@@ -117,8 +128,11 @@ class VideoDesk:
         for job in self._forget(lambda job: True):
             self._remove(job)
 
-    def open(self, every: int) -> VideoJob:
-        """A place for an upload. RefusedError while another one is received or looked at, or something is measured."""
+    def open(self, every: int, *, yields: bool = False) -> VideoJob:
+        """A place for an upload. RefusedError while another one is received or looked at, or something is measured.
+
+        yields: a visitor's, which gives way to a measurement after a short while; the owner stops their own.
+        """
         if self._use.is_reserved:
             raise RefusedError(503, "page.reserved.measuring")
         if every not in EVERY:
@@ -126,7 +140,7 @@ class VideoDesk:
         with self._lock:
             if self._stop.is_set() or any(job.state in ("receiving", "running") for job in self._jobs.values()):
                 raise RefusedError(503, "picture.problem.video_busy")
-            job = VideoJob(every, self._clock)
+            job = VideoJob(every, self._clock, yields=yields)
             self._jobs[job.token] = job
         while len(self._jobs) > MOST_JOBS:
             oldest = min((item for item in self._jobs.values() if item is not job), key=lambda item: item.ended)
@@ -142,7 +156,7 @@ class VideoDesk:
             raise RefusedError(415, "picture.problem.no_video")
         place = ExitStack()
         try:
-            place.enter_context(self._use.beside())
+            place.enter_context(self._use.beside(job.give_way if job.yields else None))
         except WordedError as exc:
             raise refused_for_now(exc) from exc
         with place:
@@ -214,8 +228,11 @@ class VideoDesk:
         job.ended = self._clock()
         job.video_path.unlink(missing_ok=True)
         if job.state == "running":
-            job.message = job.run.why_it_failed().replace(f"{job.folder}/", "") if status and job.run else ""
-            if status is None:
+            if status and job.run and not job.has_yielded:
+                job.message = job.run.why_it_failed().replace(f"{job.folder}/", "")
+            if job.has_yielded:
+                job.reason = WordedError("picture.problem.video_gave_way")
+            elif status is None:
                 job.reason = WordedError("picture.problem.video_too_long", minutes=round(RUN_LIMIT_S / 60))
             elif status and not job.message:
                 job.reason = WordedError("picture.problem.video_silent", status=status)

@@ -19,7 +19,7 @@ from photofinish.client.ui.race.replay import Race
 from photofinish.client.ui.words import Language, PageWords, said
 from photofinish.errors import PhotofinishError
 
-RaceStage = Literal["warming", "round", "looking", "drawing"]
+RaceStage = Literal["waiting", "warming", "round", "looking", "drawing"]
 HEIGHTS: dict[RaceLayout, int] = {"wide": 720, "tall": 1120}
 """Of a replay on the page: a browser's window, a phone."""
 PRESET = "ultrafast"
@@ -65,7 +65,7 @@ class RaceDesk:
         self._lock = threading.Lock()
         self._drawing = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._progress = RaceProgress(stage="warming")
+        self._progress = RaceProgress(stage="waiting")
         self._failure: Exception | None = None
         self._last: tuple[int, Race] | None = None
         self._resources = contextlib.ExitStack()
@@ -98,7 +98,7 @@ class RaceDesk:
         with self._lock:
             if self.is_running or self._stop.is_set():
                 return False
-            self._failure, self._progress = None, RaceProgress(stage="warming")
+            self._failure, self._progress = None, RaceProgress(stage="waiting")
             self._thread = threading.Thread(target=self._run, args=[seconds], name="race", daemon=True)
             self._thread.start()
             return True

@@ -4,7 +4,7 @@
   const PERIOD_MS = 1000, IDLE_MS = 4000, KEY = "photofinish-owner";
   const word = (path, values) => window.photofinish.word(path, values);
   const FILES = { report: "measuring.file.report", csv: "measuring.file.csv", pdf: "measuring.file.pdf", json: "measuring.file.json" };
-  const PHASES = { measuring: "measuring.phase.measuring", reporting: "measuring.phase.reporting", done: "measuring.phase.done", failed: "measuring.phase.failed", stopped: "measuring.phase.stopped" };
+  const PHASES = { waiting: "measuring.phase.waiting", measuring: "measuring.phase.measuring", reporting: "measuring.phase.reporting", done: "measuring.phase.done", failed: "measuring.phase.failed", stopped: "measuring.phase.stopped" };
 
   // The owner's link brings the key once; it stays with this tab, and leaves the address, which may be shown or shared.
   const shelf = () => { try { return window.sessionStorage; } catch { return null; } };
@@ -61,7 +61,7 @@
     }
 
     function apply(state) {
-      const runs = state.phase === "measuring" || state.phase === "reporting";
+      const runs = ["waiting", "measuring", "reporting"].includes(state.phase);
       const finished = root.dataset.phase !== state.phase && state.phase === "done" && root.dataset.phase !== "idle";
       root.dataset.phase = state.phase;
       get("mea-start").hidden = !state.may_start || runs; get("mea-stop").hidden = !state.may_start || !runs;

@@ -6,7 +6,7 @@ from typing import Any
 
 from photofinish.address.hiding import public_address
 from photofinish.client.ui.page.other_work import SHARE as OTHER_SHARE
-from photofinish.client.ui.page.screen.figures import EARLY_FRAMES, TIMES, machine, times
+from photofinish.client.ui.page.screen.figures import DASH, EARLY_FRAMES, TIMES, machine, times
 from photofinish.client.ui.page.screen.sides import cards_of, side_texts
 from photofinish.client.ui.page.split_view import ViewState, is_synthetic
 from photofinish.client.ui.processes.board import WINDOW_FRAMES
@@ -38,23 +38,25 @@ def _ratio_texts(state: ViewState, words: PageWords) -> dict[str, Any]:
     is_mixed, is_disturbed = _is_mixed(state), _is_disturbed(state)
     leading = p50_ratio if state.choice.is_paced else fps_ratio
     latency = p50_ratio and max(p50_ratio, 1 / p50_ratio)
+    is_longer = p50_ratio is not None and p50_ratio < 1
+    told = times(latency, words, "page.ratio.times" if is_longer else "page.ratio.shorter_times")
     texts = [
-        (fps_ratio, words("page.ratio.fewer_fps" if fps_ratio and fps_ratio < 1 else "page.ratio.more_fps")),
-        (latency, words("page.ratio.longer" if p50_ratio and p50_ratio < 1 else "page.ratio.shorter")),
+        (times(fps_ratio, words), words(f"page.ratio.{'fewer' if fps_ratio and fps_ratio < 1 else 'more'}_fps")),
+        (told, words("page.ratio.longer" if is_longer else "page.ratio.shorter")),
     ]
     first, second = texts[::-1] if state.choice.is_paced else texts
     note = ""
     if is_mixed or is_disturbed:
-        first, second = (None, words("page.ratio.mixed" if is_mixed else "page.ratio.void")), (None, "")
+        first, second = (DASH, words("page.ratio.mixed" if is_mixed else "page.ratio.void")), ("", "")
     elif leading and min(baseline.rate_frames, optimised.rate_frames) < EARLY_FRAMES:
         note = words("page.ratio.early", baseline=baseline.rate_frames, optimised=optimised.rate_frames)
     is_void = is_mixed or is_disturbed
     is_won = leading is not None and leading > 1 and not is_void
     numbers = {"fps_ratio": None if is_void else fps_ratio, "p50_ratio": None if is_void else p50_ratio}
     ratio = {
-        "first": times(first[0], words),
+        "first": first[0],
         "first_words": first[1],
-        "second": times(second[0], words) if second[1] else "",
+        "second": second[0],
         "second_words": second[1],
         "note": note,
         **_plain(state, words, is_void),

@@ -21,11 +21,11 @@ def significant(value: float | None) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def times(ratio: float | None, words: PageWords) -> str:
-    """A ratio with its sign, as 4.4×; a dash for None."""
+def times(ratio: float | None, words: PageWords, word: str = "page.ratio.times") -> str:
+    """A ratio with its sign, as 4.4×; a dash for None. word: what the page's language makes of it."""
     if ratio is None:
         return DASH
-    return words("page.ratio.times", number=f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}")
+    return words(word, number=f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}")
 
 
 def basis(numbers: SideNumbers, words: PageWords) -> str:

@@ -3,6 +3,7 @@
   "use strict";
   const MAX_BYTES = 200_000_000, PERIOD_MS = 700;
   const word = (path, values) => window.photofinish.word(path, values);
+  const owner = () => { try { return sessionStorage.getItem("photofinish-owner"); } catch { return null; } };
   const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.round(seconds) % 60).padStart(2, "0")}`;
 
   function begin(root) {
@@ -36,6 +37,7 @@
       upload.onerror = () => { settle("idle"); say(word("picture.problem.lost"), true); };
       upload.onabort = () => { settle("idle"); say(word("picture.videos.stopped")); };
       upload.open("POST", `videos?every=${get("vid-every").value}`);
+      if (owner()) upload.setRequestHeader("X-Photofinish-Owner", owner()); // a visitor's video gives way to a measurement
       upload.send(file);
     }
 

@@ -173,6 +173,20 @@ def test_where_the_machine_is_reserved_nothing_is_measured_and_the_page_says_why
     assert bench.words == []
 
 
+def test_while_it_waits_for_the_machine_the_page_says_so_and_it_can_be_stopped(bench: Bench, tmp_path: Path) -> None:
+    use = MachineUse()
+    measurement = Measurement(KeptRuns(tmp_path), lambda: SUBJECT, use.alone, start=bench.start)
+    with measurement:
+        with use.beside():
+            assert measurement.begin()
+            wait_for(lambda: use.is_reserved)
+            assert measurement.document()["phase"] == "waiting"
+            assert measurement.document()["share"] is not None
+            measurement.stop()
+        wait_for(lambda: measurement.document()["phase"] == "stopped")
+    assert bench.words == []
+
+
 def test_stopping_throws_away_what_was_measured(bench: Bench) -> None:
     bench.measurement.begin()
     wait_for(lambda: bool(bench.words))

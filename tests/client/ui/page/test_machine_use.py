@@ -41,7 +41,7 @@ def test_while_something_is_measured_small_works_are_refused_in_either_language(
     use = MachineUse()
     with use.alone(), pytest.raises(WordedError, match="A measurement or a race runs") as refused, use.beside():
         pass
-    assert said(refused.value, PageWords("zh")) == "正在测量或竞速，其间不能有别的负载。请在结束后重试。"
+    assert said(refused.value, PageWords("zh")) == "正在测量或竞速，期间这台机器不能有其他负载。请等它结束后再试。"
     with use.beside():
         pass
 
@@ -64,6 +64,25 @@ def test_a_measurement_waits_for_what_was_begun_before_it_and_lets_nothing_else_
     assert measured.wait(10)
     go_on.set()
     measuring.join(10)
+
+
+def test_what_may_be_ended_gives_way_after_a_while_and_nothing_else_does() -> None:
+    use, begun, ended = MachineUse(wait_s=0.2), threading.Event(), threading.Event()
+
+    def look() -> None:
+        with use.beside(ended.set):
+            begun.set()
+            ended.wait(10)
+
+    visitor = threading.Thread(target=look)
+    visitor.start()
+    assert begun.wait(10)
+    with use.alone():
+        assert ended.is_set()
+        assert use.is_reserved
+    visitor.join(10)
+    with use.beside(), pytest.raises(WordedError, match="still being looked at"), use.alone():
+        pass
 
 
 def test_what_does_not_end_keeps_the_measurement_away_and_later_ones_may_come() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from photofinish.client.ui.owner import HEADER, Owner
 from photofinish.client.ui.page.machine_use import MachineUse
 from photofinish.client.ui.page.server import WebServer, open_listener
 from photofinish.client.ui.picture import videos
@@ -60,6 +61,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.now = 100.0
+        self.owner = Owner(is_public=True)
         self.runs: list[FakeRun] = []
         self.use = MachineUse(wait_s=0.01)
         self.desk = VideoDesk(lambda: ("127.0.0.1:1", "toy"), self.use, start=self._start, clock=lambda: self.now)
@@ -88,15 +90,15 @@ def at() -> Iterator[Desk]:
 @pytest.fixture
 def page(at: Desk) -> Iterator[tuple[Desk, int]]:
     stop, app = threading.Event(), FastAPI(openapi_url=None)
-    add_video_routes(app, at.desk)
+    add_video_routes(app, at.desk, at.owner)
     with WebServer(app, open_listener("127.0.0.1", 0), stop) as web:
         yield at, web.address.port
 
 
-def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
+def ask(port: int, method: str, path: str, body: bytes | None = None, key: str = "") -> tuple[int, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request(method, path, body)
+        connection.request(method, path, body, {HEADER: key} if key else {})
         answer = connection.getresponse()
         content = answer.read()
         is_json = answer.headers.get("content-type") == "application/json"
@@ -188,6 +190,22 @@ def test_a_video_and_a_measurement_keep_each_other_out(page: tuple[Desk, int]) -
     at.runs[0].finish()
     wait_for(lambda: at.state(token) == "done")
     wait_for(lambda: is_free(at.use))
+
+
+def test_a_visitors_video_gives_way_to_the_owners_measurement_and_the_owners_own_does_not(
+    page: tuple[Desk, int],
+) -> None:
+    at, port = page
+    token = ask(port, "POST", VIDEOS_PATH, MP4)[1]["token"]
+    with at.use.alone():
+        wait_for(lambda: at.state(token) == "failed")
+        assert ask(port, "GET", f"{VIDEOS_PATH}/{token}")[1]["word"] == "picture.problem.video_gave_way"
+        assert at.desk.document(token)["message"] == ""
+    assert at.runs[0].status == 143
+    mine = ask(port, "POST", VIDEOS_PATH, MP4, key=at.owner.key)[1]["token"]
+    with pytest.raises(WordedError, match="still being looked at"), at.use.alone():
+        pass
+    assert at.state(mine) == "running"
 
 
 def is_free(use: MachineUse) -> bool:

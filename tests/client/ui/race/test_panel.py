@@ -66,7 +66,7 @@ def test_a_race_is_run_once_and_its_files_are_given_in_parts(asked: TestClient, 
     go_on.set()
     wait_for(lambda: not asked.get("/race/state").json()["is_running"], 10)
     said = asked.get("/race/state?language=zh").json()["said"]
-    assert said[0] == "优化侧以 0.10 秒、5 帧领先获胜"
+    assert said[0] == "优化侧胜出，领先 0.10 秒、5 帧"
     whole = asked.get("/race/replay.mp4?language=zh&layout=tall")
     assert (whole.status_code, whole.headers["content-type"]) == (200, "video/mp4")
     part = asked.get("/race/replay.mp4?language=zh&layout=tall", headers={"Range": "bytes=4-11"})

@@ -186,7 +186,8 @@ def test_the_page_speaks_chinese() -> None:
     assert screen["warnings"][0].startswith("其他程序占用了")
     assert "（python 1.2）" in screen["warnings"][0]
     screen = shown("zh")
-    assert (screen["ratio"]["first"], screen["ratio"]["first_words"]) == ("4.0 倍", "每秒帧数更多")
+    assert (screen["ratio"]["first"], screen["ratio"]["first_words"]) == ("4.0 倍", "帧率是基线的")
+    assert (screen["ratio"]["second"], screen["ratio"]["second_words"]) == ("1/4.0", "P50 延迟降到基线的")
     assert screen["machine"] == "a machine · 2 核 · 无 GPU"
     assert screen["sides"]["optimised"]["how"].endswith("共享内存")
     assert screen["footnote"] == "两侧在同一服务器上同时运行。延迟从取帧算起，到得出检测框为止，取最近至少 30 帧。"
