@@ -161,14 +161,14 @@ def load_source(
 ) -> ModelSource:
     """The model itself. Imports torch and what the kind of weights needs.
 
-    told: what the user says about the weights.
-
-    aspect: of the input, see Variant; ExportError where it is no square and the weights know only one shape.
+    aspect: of the input, see Variant; ExportError where it is no square and the weights know only one shape. told: what
+    the user says about the weights.
     """
     path = Path(found.spec)
     boxes_only = told is not None and told.boxes_only
     if aspect != SQUARE and found.kind not in RESHAPED:
-        raise ExportError(f"{found.spec} has an input of its own shape; {aspect} is for weights of {RESHAPED}")
+        kinds = " and ".join(f".{kind}" for kind in RESHAPED)
+        raise ExportError(f"{found.spec} has an input of its own shape; an input of {aspect} is for {kinds} weights")
     if found.kind == "onnx":
         from photofinish.export.loading.onnx import source_from_onnx
 

@@ -20,7 +20,7 @@ from photofinish.export.loading.weights import WeightsFile
 from photofinish.export.pruning.distil import TeachingFigures, TeachingPlan, teach
 from photofinish.export.pruning.request import PruneRequest, check_prunable
 from photofinish.export.pruning.structure import PruningFigures, keep_served_head, prune_channels
-from photofinish.source_hash import ROOT, source_files, source_hash
+from photofinish.source_hash import ROOT, sha256_from_file, source_files, source_hash
 
 _CODE = ("export/pruning",)
 
@@ -38,8 +38,7 @@ def pruned_weights(request: PruneRequest, folder: Path, *, on_progress: Callable
         network, taught = _pruned_network(request, on_progress)
         _write(network, taught, request, path)
         on_progress(f"wrote {path}")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return WeightsFile(kind="pt", spec=str(path), model=request.model, sha256=digest)
+    return WeightsFile(kind="pt", spec=str(path), model=request.model, sha256=sha256_from_file(path))
 
 
 def _pruned_network(
@@ -72,7 +71,14 @@ def _pruned_network(
         minutes=request.minutes,
         device=request.device,
     )
-    return student, (figures, teach(student, teacher, kept, plan, on_progress=on_progress))
+    try:
+        taught = teach(student, teacher, kept, plan, on_progress=on_progress)
+    except torch.OutOfMemoryError as exc:
+        raise ExportError(
+            f"the GPU has too little free memory to teach the pruned {weights} at {plan.input_size} pixels; end what "
+            "else runs on it, pass a smaller --input-size, or --device cpu"
+        ) from exc
+    return student, (figures, taught)
 
 
 def _write(network: Any, taught: tuple[PruningFigures, TeachingFigures], request: PruneRequest, path: Path) -> None:

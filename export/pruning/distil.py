@@ -54,8 +54,10 @@ class TeachingPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeachingFigures:
-    """What the teaching did. distance: of the answers from the unpruned network's, before and after, on the same
-    pictures without augmentation; 0 would be the same answers."""
+    """What the teaching did. distance: of the answers from the unpruned network's, 0 for the same answers.
+
+    Before and after, on the same pictures, as they are.
+    """
 
     pictures: int
     steps: int
@@ -89,7 +91,7 @@ def teach(
     kept = {position: index.to(device) for position, index in kept.items()}
     student.requires_grad_(True)
     optimizer = torch.optim.AdamW(_groups(student), lr=plan.learning_rate)
-    steps = plan.epochs * math.ceil(len(plan.pictures) / size)
+    steps = math.ceil(plan.epochs * len(plan.pictures) / size)
     began, told, done = clock(), clock(), 0
     fixed = list(_fixed_batches(plan, min(size, 16)))
     before = _mean_distance(student, teacher, kept, fixed, device)
@@ -116,7 +118,7 @@ def teach(
         if clock() - told >= TOLD_EVERY_S:
             told = clock()
             on_progress(
-                f"pruning: epoch {done * size / len(plan.pictures):.1f} of {plan.epochs}, "
+                f"pruning: epoch {_epochs_of(done, size, plan):.1f} of {plan.epochs}, "
                 f"{(told - began) / 60:.1f} of {plan.minutes:g} min, loss {float(loss.detach()):.3g}"
             )
     student.eval()
@@ -125,7 +127,7 @@ def teach(
     figures = TeachingFigures(
         pictures=len(plan.pictures),
         steps=done,
-        epochs=round(done * size / len(plan.pictures), 2),
+        epochs=round(_epochs_of(done, size, plan), 2),
         minutes=round((clock() - began) / 60, 2),
         distance_before=before,
         distance=after,
@@ -185,6 +187,11 @@ def _mean_distance(
             for batch in (images.to(device) for images in batches)
         ]
     return float(torch.stack(found).mean())
+
+
+def _epochs_of(steps: int, batch_size: int, plan: TeachingPlan) -> float:
+    """How often each picture was shown after so many steps; the last batch may hold more than is left of an epoch."""
+    return min(steps * batch_size / len(plan.pictures), plan.epochs)
 
 
 def _rate(spent: float) -> float:

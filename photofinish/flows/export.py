@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photofinish.errors import ExportError
+from photofinish.errors import ConfigError, ExportError
 from photofinish.flows import tell
 from photofinish.flows.exporting.best import (
     check_best_options,
@@ -26,7 +26,7 @@ from photofinish.flows.gate import (
     gate_and_publish,
     tell_places,
 )
-from photofinish.variant import default_variants_path, variants_from_toml
+from photofinish.variant import default_variants_path, select_variants, variants_from_toml
 
 if TYPE_CHECKING:
     from photofinish.export.loading.weights import WeightsFile
@@ -111,12 +111,17 @@ def run_export(request: ExportRequest) -> None:
 
     check_best_options(request.best, request.p95_ms, request.gate)
     options, unpruned = request.prune_options, request
-    found = check_prune_options(options, request.weights, request.data, gate=request.gate) if options else None
+    found = _checked_for_pruning(request, options) if options else None
+    if request.prune_pictures and not options:
+        raise ConfigError("--prune-pictures is what --prune learns from; pass --prune 0.3 too, or leave it out")
     if request.gate:
         check_gate_frames(request.gate_options)
     tell_places(request.staging, request.repository, tell)
     with alone_in(request.staging, tell):
+        unpruned_staged: tuple[StagedVariant, ...] = ()
         if options and found and request.data:
+            # First, as it refuses at once what could not be exported after minutes of learning either.
+            unpruned_staged = stage(request, (baseline_suffix(request),))
             request = _with_pruned_weights(request, options, found, request.data)
         staged = stage(request, request.names)
         if not request.gate:
@@ -124,13 +129,24 @@ def run_export(request: ExportRequest) -> None:
             tell(f"published to {request.repository}, accuracy not measured")
             click.echo(table_from_staged(staged))
             return
-        baseline = baseline_of(stage(unpruned, (baseline_suffix(request),)) if options else staged, unpruned)
+        baseline = baseline_of(unpruned_staged or staged, unpruned)
         outcome = gate_and_publish(staged, baseline, request.repository, request.gate_options, on_progress=tell)
     tell(f"published to {request.repository}")
     click.echo(table_from_staged(staged))
     if options:
-        tell(pruned_line(staged[0].card, unpruned.weights))
+        tell(pruned_line(staged[0].card, unpruned.weights, unpruned.model_name))
     finish_export(request, staged, outcome)
+
+
+def _checked_for_pruning(request: ExportRequest, options: PruneOptions) -> WeightsFile:
+    """The weights to prune, once options and names of variants are right."""
+    from photofinish.export.pruning.request import pruned_name
+
+    words = bool(request.classes or request.class_embeddings or request.text_encoder)
+    found = check_prune_options(options, request.weights, request.data, gate=request.gate, words=words)
+    model = pruned_name(request.model_name.lower() if request.model_name else found.model, options.ratio)
+    select_variants(variants_from_toml(request.variants_file, model=model), request.names)
+    return found
 
 
 def _with_pruned_weights(
@@ -154,10 +170,11 @@ def stage(request: ExportRequest, names: tuple[str, ...]) -> tuple[StagedVariant
     """These variants, made where they are stale."""
     from photofinish.export.build import stage_variants
     from photofinish.export.loading.told import told_from_options
-    from photofinish.export.loading.vocabulary.words import words_from_options
+    from photofinish.export.loading.vocabulary.words import check_word_options, words_from_options
     from photofinish.export.loading.weights import find_text_encoder
     from photofinish.export.publishing.summary import gpus_from_text
 
+    check_word_options(request.weights, request.classes, request.class_embeddings, request.text_encoder)
     encoder = find_text_encoder(request.text_encoder, on_progress=tell)
     words = words_from_options(request.weights, request.classes, request.class_embeddings, encoder)
     return stage_variants(

@@ -91,11 +91,12 @@ def _embeddings(
                 f"--class-embeddings {words.embeddings_file} has embeddings of {words.vectors.shape[1]} values, "
                 f"{weights} takes {width}: make them with these weights"
             )
-        name = Path(weights).stem.removesuffix("-seg")
-        if words.made_for and words.made_for != name:
+        # Ultralytics leaves out what says that the weights find masks too.
+        name, made_for = (text.removesuffix("-seg") for text in (Path(weights).stem, words.made_for))
+        if made_for and made_for != name:
             raise ExportError(
-                f"--class-embeddings {words.embeddings_file} was made with {words.made_for}, not with {name}; "
-                "embeddings fit the weights that made them: make them again with these"
+                f"--class-embeddings {words.embeddings_file} was made with {made_for}, not with {name}; embeddings fit "
+                "the weights that made them: make them again with these, or give these the name that they had"
             )
         return list(words.class_names), torch.from_numpy(words.vectors)[None], words.embeddings_file.name
     if words is not None and words.text_encoder is not None:

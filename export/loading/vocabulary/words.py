@@ -69,8 +69,25 @@ def words_from_options(
 ) -> GivenWords | None:
     """What the three options say, None where none is given. ConfigError, in one line, where they say nothing usable.
 
-    classes: names between commas; without them those of embeddings_file.
+    classes: names between commas; without them those of embeddings_file. text_encoder: a file that is here.
     """
+    chosen = check_word_options(weights, classes, embeddings_file, text_encoder)
+    if embeddings_file:
+        return _words_from_file(embeddings_file, chosen, classes or "")
+    if chosen is None:
+        return None
+    if text_encoder and not text_encoder.is_file():
+        raise ConfigError(f"--text-encoder {text_encoder} does not exist; pass the path of the file")
+    made_of = sha256_from_file(text_encoder) if text_encoder else "the weights"
+    return GivenWords(
+        class_names=chosen, sha256=_hash(chosen, made_of), text_encoder=text_encoder, given_classes=classes or ""
+    )
+
+
+def check_word_options(
+    weights: str, classes: str | None, embeddings_file: Path | None, text_encoder: Path | None
+) -> tuple[str, ...] | None:
+    """The names of `--classes`, None without it. ConfigError where the options do not go together; reads no file."""
     if classes is None and embeddings_file is None and text_encoder is None:
         return None
     flag = "--classes" if classes is not None else "--class-embeddings" if embeddings_file else "--text-encoder"
@@ -81,19 +98,11 @@ def words_from_options(
         )
     if embeddings_file and text_encoder:
         raise ConfigError("--class-embeddings and --text-encoder both make the embeddings: pass one of them")
-    chosen = None if classes is None else class_names_from_text(classes)
-    if embeddings_file:
-        return _words_from_file(embeddings_file, chosen, classes or "")
-    if chosen is None:
+    if text_encoder and classes is None:
         raise ConfigError(
             '--text-encoder makes embeddings of words, and none are given: add --classes "helmet, forklift"'
         )
-    if text_encoder and not text_encoder.is_file():
-        raise ConfigError(f"--text-encoder {text_encoder} does not exist; pass the path of the file")
-    made_of = sha256_from_file(text_encoder) if text_encoder else "the weights"
-    return GivenWords(
-        class_names=chosen, sha256=_hash(chosen, made_of), text_encoder=text_encoder, given_classes=classes or ""
-    )
+    return None if classes is None else class_names_from_text(classes)
 
 
 def class_names_from_text(text: str) -> tuple[str, ...]:

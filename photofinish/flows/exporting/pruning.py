@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +30,12 @@ class PruneOptions:
     floor: float
 
 
-def check_prune_options(options: PruneOptions, weights: str, data: Path | None, *, gate: bool) -> WeightsFile:
+def check_prune_options(
+    options: PruneOptions, weights: str, data: Path | None, *, gate: bool, words: bool = False
+) -> WeightsFile:
     """The weights to prune, once everything that can be known before any work is right.
 
-    Raises ConfigError or ExportError, in one line.
+    words: whether there are some for open-vocabulary weights. Raises ConfigError or ExportError, in one line.
     """
     from photofinish.export.loading.weights import find_weights
     from photofinish.export.pruning.request import check_prunable
@@ -43,6 +46,11 @@ def check_prune_options(options: PruneOptions, weights: str, data: Path | None, 
         raise ConfigError(
             "--prune needs --data with a data.yaml of your pictures: it learns from those under train, and the gate "
             "compares with the unpruned weights on the labels of those under val"
+        )
+    if words:
+        raise ConfigError(
+            "--prune takes detectors with classes of their own, and no words: leave --classes and its embeddings out, "
+            "or export without --prune"
         )
     if not gate:
         raise ConfigError("--prune and --no-gate were both given; pruned weights are published by the gate alone")
@@ -100,12 +108,17 @@ def prune_weights(
     return pruned_weights(request, staging / FOLDER, on_progress=on_progress)
 
 
-def pruned_line(card: ModelCard, weights: str) -> str:
-    """What went, and how to compare: the last line of an export with `--prune`."""
+def pruned_line(card: ModelCard, weights: str, model_name: str | None) -> str:
+    """What went, and how to compare: the last line of an export with `--prune`.
+
+    weights, model_name: as the user gave them.
+    """
     changed = card.weights_changed
+    named = ("--model-name", model_name) if model_name else ()
+    unpruned = shlex.join(("photofinish", "export", "--weights", weights, *named))
     return (
         f"{card.model}: weights changed: {changed['parameters_share']:.1%} of the parameters and "
         f"{changed['operations_share']:.1%} of the multiply-adds of {changed['from_weights']} are left; "
-        f"export that too (`photofinish export --weights {weights}`), then "
+        f"export that too (`{unpruned}`), then "
         f"`photofinish perf ladder --model {changed['from_model']} --weights-changed` compares them"
     )

@@ -142,5 +142,20 @@ def test_heads_and_networks_that_are_not_followed_are_refused(network: Any, monk
         prune_channels(network, 0.3, weights="small.pt")
 
 
+def test_a_gpu_without_room_is_told_in_one_line(
+    small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def teach_nothing(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("photofinish.export.pruning.checkpoint.teach", teach_nothing)
+    request = PruneRequest(
+        found=find_weights(str(small_weights)), ratio=0.5, pictures=(), epochs=1, minutes=1, device="cpu"
+    )
+    with pytest.raises(ExportError, match=r"too little free memory .* at 64 pixels; .* smaller --input-size"):
+        pruned_weights(request, tmp_path / FOLDER, on_progress=print)
+    assert not (tmp_path / FOLDER).exists()
+
+
 def test_the_name_says_how_much() -> None:
     assert [pruned_name("m", ratio) for ratio in (0.3, 0.05, 0.295)] == ["m-pruned30", "m-pruned05", "m-pruned30"]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from photofinish.errors import ConfigError
+from photofinish.errors import ConfigError, ExportError
 from photofinish.export.publishing.staging import StagedVariant
 from photofinish.flows import export as flow
 from photofinish.flows.export import ExportRequest, run_export
-from photofinish.flows.exporting.pruning import PruneOptions, check_prune_options, pictures_to_learn_from
+from photofinish.flows.exporting.pruning import (
+    PruneOptions,
+    check_prune_options,
+    pictures_to_learn_from,
+    pruned_line,
+)
 from photofinish.flows.gate import GateOptions, GateOutcome
 from photofinish.perf.accuracy.gate import GateCandidate, confidence_limit, point_limit
 from photofinish.variant import default_variants_path
@@ -28,6 +34,27 @@ def test_it_needs_pictures_and_the_gate(small_weights: Path, small_data: Path) -
         check_prune_options(OPTIONS, str(small_weights), None, gate=True)
     with pytest.raises(ConfigError, match="--prune and --no-gate were both given"):
         check_prune_options(OPTIONS, str(small_weights), small_data, gate=False)
+    with pytest.raises(ConfigError, match="--prune takes detectors with classes of their own, and no words"):
+        check_prune_options(OPTIONS, str(small_weights), small_data, gate=True, words=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"names": ("onnx_fp23",)}, "unknown variant onnx_fp23"),
+        ({"classes": "helmet"}, "leave --classes and its embeddings out"),
+        ({"head": "yolox"}, "is for .onnx files"),
+        ({"input_size": 100}, "must be a multiple of its stride"),
+        ({"prune": None, "prune_pictures": Path("pictures")}, "--prune-pictures is what --prune learns from"),
+    ],
+)
+def test_what_could_not_be_exported_is_refused_before_anything_learns(
+    small_weights: Path, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: Any, said: str
+) -> None:
+    monkeypatch.setattr(flow, "prune_weights", lambda *_, **__: pytest.fail("it learnt first"))
+    with pytest.raises((ConfigError, ExportError)) as caught:
+        run_export(replace(_request(small_weights, small_data, tmp_path), **changes))
+    assert said in str(caught.value)
 
 
 def test_the_gate_judges_by_no_picture_that_taught(small_data: Path, tmp_path: Path) -> None:
@@ -69,6 +96,25 @@ def test_the_gate_compares_the_pruned_family_with_the_unpruned_baseline(
     told = capsys.readouterr().err
     assert "small-pruned30: weights changed: " in told
     assert "`photofinish perf ladder --model small --weights-changed` compares them" in told
+
+
+def test_options_that_do_not_go_together_are_refused_before_a_text_encoder_is_fetched(
+    small_weights: Path, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = "photofinish.export.loading.weights.downloaded_weights"
+    monkeypatch.setattr(fetched, lambda *_, **__: pytest.fail("it fetched first"))
+    request = replace(_request(small_weights, small_data, tmp_path), prune=None, text_encoder=Path("mobileclip2_b.ts"))
+    with pytest.raises(ConfigError, match="both make the embeddings"):
+        flow.stage(replace(request, class_embeddings=Path("a.npz")), request.names)
+    with pytest.raises(ConfigError, match='add --classes "helmet, forklift"'):
+        flow.stage(request, request.names)
+
+
+def test_the_last_line_names_the_model_as_the_user_did() -> None:
+    changed = {"parameters_share": 0.5, "operations_share": 0.4, "from_weights": "my best.pt", "from_model": "mine"}
+    line = pruned_line(build_card(weights_changed=changed), "my best.pt", "mine")
+    assert "(`photofinish export --weights 'my best.pt' --model-name mine`), then" in line
+    assert "`photofinish perf ladder --model mine --weights-changed`" in line
 
 
 def test_of_another_network_map_alone_decides(tmp_path: Path) -> None:
