@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.synthetic.ground import ground_texture, paint_ground
+from photofinish.synthetic.ground import GroundTexture, paint_ground
 from photofinish.synthetic.palette import bgr
 from photofinish.synthetic.pieces import Blob, Item, Panel, Signal
 from photofinish.synthetic.scenery import scenery_items
 from photofinish.synthetic.streets import GREEN_S, SIGNAL_CYCLE_S, Town
-from photofinish.synthetic.viewpoint import SHIFT, Floats, Pixels, View, drawing_points, fill_polygon
+from photofinish.synthetic.viewpoint import SHIFT, Pixels, View, drawing_points, fill_polygon
 
 SKY_TOP, SKY_LOW = bgr("#8fbbe0"), bgr("#e6eef2")
 HILLS = (bgr("#a9c0b0"), bgr("#8fae8f"), bgr("#7d9f78"))
 SUPERSAMPLING = 2
 STATIC_SHADOW = 0.62
+BAND_ROWS = 16
+"""Rows that are computed at once: their floats stay in the processor's cache, where a whole picture's would not."""
 AMBER_S = 1.5
 
 
@@ -82,10 +85,12 @@ def backdrop_from_town(town: Town) -> Backdrop:
     paint_ground(image, town, large)
     items, signals = scenery_items(town)
     shadow = _shadow_mask(items, town, large)
-    texture = ground_texture(large, town.seed) * (1 - (1 - STATIC_SHADOW) * shadow)
+    grain = GroundTexture(large, town.seed)
     first_row = int(np.clip(np.ceil(large.horizon_px), 0, height))
-    ground = image[first_row:] * texture[first_row:, :, None]
-    image[first_row:] = np.clip(ground, 0, 255).astype(np.uint8)
+    for band in _bands(first_row, height):
+        texture = grain.rows(band) * (1 - (1 - STATIC_SHADOW) * (shadow[band] / 255.0))
+        ground = image[band] * texture[:, :, None]
+        image[band] = np.clip(ground, 0, 255, out=ground).astype(np.uint8)
     image[:first_row] = sky[:first_row]
     glow = np.zeros_like(image)
     depth = np.full((town.view.size_wh[1], town.view.size_wh[0]), np.inf, dtype=np.float32)
@@ -108,8 +113,13 @@ def backdrop_from_town(town: Town) -> Backdrop:
     )
 
 
-def _shadow_mask(items: list[Item], town: Town, view: View) -> Floats:
-    """How much of the sun each pixel of the ground loses to the scenery, 0..1."""
+def _bands(first_row: int, end_row: int) -> Iterator[slice]:
+    """These rows of a picture, a few at a time."""
+    return (slice(row, min(row + BAND_ROWS, end_row)) for row in range(first_row, end_row, BAND_ROWS))
+
+
+def _shadow_mask(items: list[Item], town: Town, view: View) -> Pixels:
+    """How much of the sun each pixel (h, w) of the ground loses to the scenery, 0..255."""
     mask = np.zeros((view.size_wh[1], view.size_wh[0]), dtype=np.uint8)
     sun = town.sun_xyz
     for item in items:
@@ -122,7 +132,7 @@ def _shadow_mask(items: list[Item], town: Town, view: View) -> Floats:
         corners = np.column_stack([hull, np.zeros(len(hull))]).astype(np.float64)
         fill_polygon(mask, view.project_polygon(corners), (255,))
     size = 2 * (view.size_wh[1] // 300) + 1
-    return np.asarray(cv2.blur(mask, (size, size)) / 255.0, dtype=np.float64)
+    return np.asarray(cv2.blur(mask, (size, size)), dtype=np.uint8)
 
 
 def _draw_piece(image: Pixels, glow: Pixels, piece: Panel | Blob, view: View) -> None:
@@ -219,9 +229,11 @@ def paint_sky(image: Pixels, view: View, seed: int) -> None:
             at = (int(centre[0] + rng.normal(0, width * 0.03)), int(centre[1] + rng.normal(0, height * 0.006)))
             size = (int(width * rng.uniform(0.02, 0.05)), int(height * rng.uniform(0.006, 0.016)) + 1)
             cv2.ellipse(clouds, at, size, 0, 0, 360, 170, -1, cv2.LINE_AA)
-    cover = (cv2.blur(clouds, (height // 80 + 1, height // 80 + 1)) / 255.0)[..., None]
+    clouds = np.asarray(cv2.blur(clouds, (height // 80 + 1, height // 80 + 1)), dtype=np.uint8)
     sky = np.array(SKY_TOP) * (1 - share) + np.array(SKY_LOW) * share
-    image[:rows] = (sky * (1 - cover) + 250 * cover).astype(np.uint8)
+    for band in _bands(0, rows):
+        cover = (clouds[band] / 255.0)[..., None]
+        image[band] = (sky[band] * (1 - cover) + 250 * cover).astype(np.uint8)
     columns = np.arange(0, width + 8, 8)
     bearing = view.yaw_rad + np.arctan((columns - width / 2) / view.focal_px)
     for row, colour in enumerate(HILLS):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from photofinish.synthetic.palette import Colour, bgr
 from photofinish.synthetic.streets import CROSSING_GAP_M, LANE_M, Street, Town
@@ -100,25 +103,39 @@ def _paint_markings(painter: _Painter, street: Street, other: Street, span: tupl
             painter.strip((middle - half, middle + half), (at, at + 0.5), MARKING, upright)
 
 
-def ground_texture(view: View, seed: int) -> Floats:
-    """Brightness factors (h, w) around 1: fine grain and large stains lying on the ground plane."""
+class GroundTexture:
+    """Brightness factors around 1: fine grain and large stains lying on the ground plane."""
+
+    def __init__(self, view: View, seed: int) -> None:
+        self._height = view.size_wh[1]
+        self._horizon_px = view.horizon_px
+        self._layers = list(_texture_layers(view, seed))
+
+    def rows(self, band: slice) -> Floats:
+        """The factors (rows, w) of some rows of the picture."""
+        total = np.ones(self._layers[0][band].shape)
+        for layer in self._layers:
+            total += layer[band]
+        # Towards the horizon one pixel covers many tiles: fade the grain out there.
+        rows = np.arange(band.start, band.stop)[:, None] - self._horizon_px
+        fade = np.clip(rows / (self._height * 0.35), 0.0, 1.0)
+        faded: Floats = 1.0 + (total - 1.0) * fade
+        return faded
+
+
+def _texture_layers(view: View, seed: int) -> Iterator[npt.NDArray[np.float32]]:
     rng = np.random.default_rng([seed, 4])
-    width, height = view.size_wh
     to_picture = view.ground_homography()
-    total = np.ones((height, width))
+    middle = slice(TILE_PX // 2, TILE_PX // 2 + TILE_PX)
     for metres, strength, sigma in ((10.0, 0.03, 1.2), (40.0, 0.05, 14.0)):
         noise = rng.normal(0, 1, (TILE_PX, TILE_PX)).astype(np.float32)
-        wrapped = np.tile(noise, (3, 3))
-        smooth = cv2.GaussianBlur(wrapped, (0, 0), sigma)[TILE_PX : 2 * TILE_PX, TILE_PX : 2 * TILE_PX]
+        wrapped = np.tile(noise, (2, 2))  # half a tile on each side is more than the blur reaches
+        wrapped = np.roll(wrapped, (TILE_PX // 2, TILE_PX // 2), (0, 1))
+        smooth = cv2.GaussianBlur(wrapped, (0, 0), sigma)[middle, middle]
         smooth = strength * smooth / float(np.std(smooth))
         scale = metres / TILE_PX
         to_ground = np.diag([scale, scale, 1.0])
         warped = cv2.warpPerspective(
-            smooth, to_picture @ to_ground, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
+            smooth, to_picture @ to_ground, view.size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
         )
-        total += warped
-    # Towards the horizon one pixel covers many tiles: fade the grain out there.
-    rows = np.arange(height)[:, None] - view.horizon_px
-    fade = np.clip(rows / (height * 0.35), 0.0, 1.0)
-    faded: Floats = 1.0 + (total - 1.0) * fade
-    return faded
+        yield np.asarray(warped, dtype=np.float32)
