@@ -6,7 +6,9 @@ import fcntl
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +18,16 @@ import pytest
 if TYPE_CHECKING:
     import torch
 
+    from photofinish.export.publishing.staging import StagedVariant
     from photofinish.server.triton.embedded import ServerEndpoint
 
 pytest_plugins = ["tests.export.tensorrt.fixtures"]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
+# Where a machine wants no bytecode, each of the hundreds of processes below would compile all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts background jobs with Ctrl-C ignored, and children inherit it; the tests of Ctrl-C need it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -93,29 +99,36 @@ class ServedCoco:
         return self.endpoint.grpc_url
 
 
-@pytest.fixture(scope="session")
-def coco_repository(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """A published repository of the COCO detector on the CPU, and suffix to model name.
+@contextmanager
+def staged_coco(test_data: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[StagedVariant, ...]]:
+    """Variants of the COCO detector for the CPU, which nobody changes while the block runs. Do not change them.
 
-    The staged artifacts are kept between runs; the export remakes what is stale.
+    They are kept between runs; the export remakes what is stale.
     """
     pytest.importorskip("ultralytics")
     from photofinish.export.build import stage_variants
-    from photofinish.export.publishing.publish import publish_variants
 
-    repository = tmp_path_factory.mktemp("coco") / "model_repository"
     kept = CHECKOUT / ".photofinish" / "tests"
     kept.mkdir(parents=True, exist_ok=True)
     with (kept / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        staged = stage_variants(
+        yield stage_variants(
             str(test_data / "weights" / "yolo26n_coco_rebuilt.pt"),
             variants_path=CHECKOUT / "variants.toml",
-            names=COCO_SUFFIXES,
+            names=suffixes,
             device="cpu",
             staging=kept / "staging",
             on_progress=print,
         )
+
+
+@pytest.fixture(scope="session")
+def coco_repository(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A published repository of the COCO detector on the CPU, and suffix to model name."""
+    from photofinish.export.publishing.publish import publish_variants
+
+    repository = tmp_path_factory.mktemp("coco") / "model_repository"
+    with staged_coco(test_data, COCO_SUFFIXES) as staged:
         publish_variants(staged, repository)
     return repository, {item.variant.suffix: item.variant.name for item in staged}
 

@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from photofinish.errors import PhotofinishError
 from photofinish.machine.lock import locked
+from photofinish.machine.processor import usable_cores
 
 COMPILE_TIMEOUT_S = 120
 
@@ -74,11 +76,25 @@ def _compile(compiler: str, flags: Sequence[str], sources: Sequence[Path], libra
     """Write the library whole or not at all."""
     with tempfile.TemporaryDirectory(dir=library.parent) as name:
         built = Path(name) / library.name
-        subprocess.run(
-            [*shlex.split(compiler), *flags, *map(str, sources), "-o", str(built), "-ldl"],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=COMPILE_TIMEOUT_S,
-        )
+        built_from_sources(compiler, flags, sources, built)
         built.replace(library)
+
+
+def built_from_sources(compiler: str, flags: Sequence[str], sources: Sequence[Path], built: Path) -> None:
+    """Compile each source, as many side by side as there are cores, and link them into `built`.
+
+    Objects lie beside it. Raises what subprocess.run raises.
+    """
+    if len(sources) == 1:
+        _run(compiler, flags, (str(sources[0]), "-o", str(built), "-ldl"))
+        return
+    objects = [built.with_name(f"{built.name}.{number}.o") for number in range(len(sources))]
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        lines = [("-c", str(source), "-o", str(made)) for source, made in zip(sources, objects, strict=True)]
+        list(pool.map(lambda line: _run(compiler, flags, line), lines))
+    _run(compiler, flags, (*map(str, objects), "-o", str(built), "-ldl"))
+
+
+def _run(compiler: str, flags: Sequence[str], words: Sequence[str]) -> None:
+    line = [*shlex.split(compiler), *flags, *words]
+    subprocess.run(line, check=True, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S)

@@ -300,7 +300,7 @@ def test_the_standard_set_on_the_real_server(tmp_path: Path, source: str) -> Non
     repository = write_toy_repository(tmp_path / "repository")
     out = tmp_path / "s.json"
     words = ["--repository", str(repository), "--out", str(out), "--source", source, "--rates", "20"]
-    words += ["--concurrency", "2", "--batch", "1,4", "--minutes", "1.2"]
+    words += ["--concurrency", "2", "--batch", "1,4", "--minutes", "0.7"]
     result = _invoke("standard", *words)
     assert isinstance(result.exception, (VerdictError, type(None))), (result.output, result.exception)
     record = read_record(out)

@@ -13,9 +13,8 @@ from click.testing import CliRunner
 
 from photofinish.cli import cli
 from photofinish.errors import ExportError
-from photofinish.export.build import stage_variants
 from photofinish.flows.gate import GateOptions, gate_and_publish
-from tests.conftest import CHECKOUT
+from tests.conftest import CHECKOUT, staged_coco
 from tests.perf.accuracy.wrecks import with_swapped_channels
 from tests.photofinish.flows.test_gate import stage
 
@@ -25,22 +24,14 @@ LENIENT = 0.5
 
 
 def test_swapped_channels_behind_a_rectangular_input_are_found_by_the_probe(test_data: Path, tmp_path: Path) -> None:
-    staged = stage_variants(
-        str(test_data / "weights" / "yolo26n_coco_rebuilt.pt"),
-        variants_path=CHECKOUT / "variants.toml",
-        names=("onnx_fp32", "onnx_fp32_rect"),
-        device="cpu",
-        staging=tmp_path / "made",
-        on_progress=print,
-    )
-    (square, rect) = staged
-    model = onnx.load(rect.directory / "1" / "model.onnx")
-    baseline = stage(
-        tmp_path, square.directory, replace(square.variant, suffix="baseline", role="baseline"), square.directory
-    )
-    good = stage(tmp_path, rect.directory, replace(rect.variant, min_map_share=LENIENT), rect.directory)
-    wrecked = replace(rect.variant, suffix="wrecked_rect", min_map_share=LENIENT)
-    swapped = stage(tmp_path, rect.directory, wrecked, with_swapped_channels(model))
+    with staged_coco(test_data, ("onnx_fp32", "onnx_fp32_rect")) as (square, rect):
+        model = onnx.load(rect.directory / "1" / "model.onnx")
+        baseline = stage(
+            tmp_path, square.directory, replace(square.variant, suffix="baseline", role="baseline"), square.directory
+        )
+        good = stage(tmp_path, rect.directory, replace(rect.variant, min_map_share=LENIENT), rect.directory)
+        wrecked = replace(rect.variant, suffix="wrecked_rect", min_map_share=LENIENT)
+        swapped = stage(tmp_path, rect.directory, wrecked, with_swapped_channels(model))
     options = GateOptions(
         frames=str(test_data / "videos" / "highway_cars_720p.mp4"), size=FRAMES, work=tmp_path / "work"
     )

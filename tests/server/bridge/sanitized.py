@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from photofinish.machine.compiler import find_compiler
+from photofinish.machine.compiler import built_from_sources, find_compiler
 from photofinish.server.bridge.build import SOURCES
 
 HERE = Path(__file__).resolve().parent
@@ -32,9 +30,8 @@ def compile_program(folder: Path, program: str, sources: Sequence[str], beside: 
     """
     if (compiler := find_compiler()) is None:
         pytest.skip("no C++ compiler here")
-    own = [str(path) for pattern in sources for path in sorted(SOURCES.glob(pattern))]
-    paths = [*(str(HERE / name) for name in (program, *beside)), *own]
+    own = [path for pattern in sources for path in sorted(SOURCES.glob(pattern))]
+    paths = [*(HERE / name for name in (program, *beside)), *own]
     built = folder / Path(program).stem
-    line = [*shlex.split(compiler), "-std=c++17", "-O0", "-g1", *SANITIZE, f"-I{SOURCES}", *paths, "-pthread", "-ldl"]
-    subprocess.run([*line, "-o", str(built)], check=True, timeout=300)
+    built_from_sources(compiler, ("-std=c++17", "-O0", "-g1", *SANITIZE, f"-I{SOURCES}", "-pthread"), paths, built)
     return built
