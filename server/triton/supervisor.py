@@ -31,6 +31,8 @@ PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.2
 STOPPED_S = 3.0
 """A server that is stopped (SIGSTOP) for so long is ended: to its clients it is one that hangs."""
+LAST_WORDS_S = 0.2
+"""What a server that stops may still send once its model processes have ended. By itself it looks again after 1 s."""
 SHARED_MEMORY = Path("/dev/shm")
 MAX_LOG_BYTES = 32 << 20
 """A log that grows beyond it loses its middle: its first and its last KEPT_LOG_BYTES stay."""
@@ -144,13 +146,12 @@ def shorten_log(path: Path) -> None:
 
 
 def _stop_group(server: subprocess.Popen[bytes], timeout_s: float) -> None:
-    """Ask the server to stop, then end whatever is left of its process group and reap it."""
+    """Ask the server to stop and wait until its models have, then end what is left of its process group and reap it."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     server.terminate()
     server.send_signal(signal.SIGCONT)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        server.wait(timeout_s)
+    _wait_until_unloaded(server, timeout_s)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGKILL)
     server.wait()
@@ -161,6 +162,25 @@ def _stop_group(server: subprocess.Popen[bytes], timeout_s: float) -> None:
                 time.sleep(0.01)
         except ChildProcessError:
             return
+
+
+def _wait_until_unloaded(server: subprocess.Popen[bytes], timeout_s: float) -> None:
+    """Return when the server has ended, or has had no process below it for LAST_WORDS_S; after `timeout_s` anyway."""
+    deadline = time.monotonic() + timeout_s
+    busy = time.monotonic()
+    while server.poll() is None and time.monotonic() < min(deadline, busy + LAST_WORDS_S):
+        if _has_children(server.pid):
+            busy = time.monotonic()
+        time.sleep(0.01)
+
+
+def _has_children(pid: int) -> bool:
+    """Whether processes run below it; True where the kernel does not tell."""
+    try:
+        told = [path.read_bytes() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:  # a thread ended meanwhile
+        return True
+    return not told or any(told)
 
 
 def remove_shared_memory(prefix: str) -> None:

@@ -111,7 +111,7 @@ def test_ready_alive_and_gone(repository: Path, tmp_path: Path, shared_before: s
     assert shared_memory_of(os.getpid()) == shared_before
     assert any("is loading toy" in line for line in said)
     assert "loaded toy (1 of 1)" in said
-    assert server.log_path.is_file()
+    assert "successfully unloaded 'toy'" in server.log_path.read_text(), "it is not ended before its models are"
     server.stop()
     with server:
         assert server.is_alive()
