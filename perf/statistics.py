@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ class Interval:
         return self.low <= value <= self.high
 
 
+@lru_cache(maxsize=256)
 def student_t_quantile(probability: float, degrees: int) -> float:
     """The quantile of Student's t with whole degrees of freedom, for a probability within (0.5, 1)."""
     low, high = 0.0, 1e6
@@ -74,7 +76,8 @@ def resampled_nearest_rank(blocks: Sequence[Values], counts: Counts, *, share: f
     high = np.full(len(counts), len(pooled) - 1)
     while np.any(low < high):
         middle = (low + high) // 2
-        places = np.stack([np.searchsorted(block, pooled[middle], side="right") for block in ordered], axis=1)
+        asked, which = np.unique(middle, return_inverse=True)  # at first all resamples ask the same
+        places = np.stack([np.searchsorted(block, pooled[asked], side="right") for block in ordered], axis=1)[which]
         reached = (counts * places).sum(axis=1) >= np.maximum(ranks, 1)
         high = np.where(reached, middle, high)
         low = np.where(reached, low, middle + 1)
