@@ -28,6 +28,10 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 # Where a machine wants no bytecode, each of the hundreds of processes below would compile all that it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# AOTInductor asks the C++ compiler which vector units there are, some seconds each, and optimises code that runs once.
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
+os.environ.setdefault("AOT_INDUCTOR_COMPILE_WRAPPER_OPT_LEVEL", "O0")
+os.environ.setdefault("AOT_INDUCTOR_ENABLE_LINE_TABLES", "0")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts background jobs with Ctrl-C ignored, and children inherit it; the tests of Ctrl-C need it.
     signal.signal(signal.SIGINT, signal.default_int_handler)

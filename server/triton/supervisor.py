@@ -124,10 +124,15 @@ def _wait(server: subprocess.Popen[bytes], parent_pid: int, log_path: Path) -> s
 
 def is_stopped(pid: int) -> bool:
     """Whether a signal has stopped the process."""
+    return _state_of(pid) == b"T"
+
+
+def _state_of(pid: int) -> bytes:
+    """The kernel's letter for the process's state; b"" where there is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1] == b"T"
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1]
     except OSError:
-        return False
+        return b""
 
 
 def shorten_log(path: Path) -> None:
@@ -175,12 +180,12 @@ def _wait_until_unloaded(server: subprocess.Popen[bytes], timeout_s: float) -> N
 
 
 def _has_children(pid: int) -> bool:
-    """Whether processes run below it; True where the kernel does not tell."""
+    """Whether processes run below it, ended ones left aside; True where the kernel does not tell."""
     try:
-        told = [path.read_bytes() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+        told = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
     except OSError:  # a thread ended meanwhile
         return True
-    return not told or any(told)
+    return not told or any(_state_of(int(child)) not in (b"Z", b"") for child in " ".join(told).split())
 
 
 def remove_shared_memory(prefix: str) -> None:

@@ -78,8 +78,8 @@ def save_doubling_torchscript(path: Path) -> None:
     torch.jit.trace(Doubling(), torch.zeros(1, 8, 8, 3, dtype=torch.uint8)).save(str(path))
 
 
-def save_mean(repository: Path, name: str, instances: int = 1) -> None:
-    """Pictures of 64 × 64 → six numbers, the mean of each channel twice."""
+def save_mean(repository: Path, name: str, instances: int = 1, *, waits_us: int = 20_000) -> None:
+    """Pictures of 64 × 64 → six numbers, the mean of each channel twice. waits_us: for others to join a request."""
     frames = helper.make_tensor_value_info("frames", TensorProto.UINT8, ["n", 64, 64, 3])
     means = helper.make_tensor_value_info("detections", TensorProto.FLOAT, ["n", 1, 6])
     nodes = [
@@ -93,7 +93,8 @@ def save_mean(repository: Path, name: str, instances: int = 1) -> None:
         "onnxruntime",
         inputs='{name: "frames" data_type: TYPE_UINT8 dims: [64, 64, 3]}',
         outputs='{name: "detections" data_type: TYPE_FP32 dims: [1, 6]}',
-    ).replace("count: 1", f"count: {instances}")
+    )
+    config = config.replace("count: 1", f"count: {instances}").replace("20000", str(waits_us))
     path = write_model(repository, name, config)
     save_graph(path, nodes, [frames], [means], [helper.make_tensor("axis", TensorProto.INT64, [1], [1])])
 

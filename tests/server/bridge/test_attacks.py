@@ -37,8 +37,8 @@ SECONDS = 6.0
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     folder = tmp_path_factory.mktemp("attacked")
-    save_mean(folder / "models", "mean")
-    save_mean(folder / "models", "other")
+    for model in ("mean", "other"):
+        save_mean(folder / "models", model, waits_us=500)  # hundreds of requests, one after the other
     with EmbeddedServer(folder / "models", log_path=folder / "log") as server:
         yield server
 

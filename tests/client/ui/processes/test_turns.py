@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import grpc
 import numpy as np
@@ -251,7 +252,10 @@ def test_without_turns_both_work_at_once(turns: str, device: str, expected: str)
     assert screen["sides"]["baseline"]["drops_label"] == "Done / late"
 
 
-def test_a_side_whose_process_was_killed_lets_the_other_go_on(served: FakeTriton) -> None:
+def test_a_side_whose_process_was_killed_lets_the_other_go_on(
+    served: FakeTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("photofinish.client.ui.page.split_view.TurnKeeper", partial(TurnKeeper, limit_ns=SECOND))
     with SplitView(served.url, choice()) as view:
         wait_for(lambda: min(done(view).values()) >= 5, START_S)
         pid = view.state().sides["baseline"].child.pid
