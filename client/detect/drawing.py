@@ -85,7 +85,8 @@ def draw_parts(
     """A new picture with what several models found, each given with its class names; the last one's lies on top.
 
     Every model has colours of its own, and every second one its names at the foot of the boxes: two models that find
-    the same object would write over each other. scale: as `draw_detections` has it. labels_only: numbers of the parts that name another one's boxes.
+    the same object would write over each other. scale: as `draw_detections` has it. labels_only: numbers of the parts
+    that name another one's boxes.
     """
     picture, first_colour = image_hwc_bgr, 0
     for number, (detections, class_names) in enumerate(parts):
