@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from .batches import ArrayInput, Arrays, Part, bucket_for, zeros_for
 from .cuda.buffers import DeviceBatch, DeviceOutputs
@@ -16,6 +17,13 @@ WARM_RUNS = 3
 Execution = Callable[[], DeviceOutputs | None]
 """Starts one batch size on what lies in the buffers; where its outputs come to lie, if not in the batch's own."""
 _UNRECORDED = "cannot be recorded as a CUDA graph"
+
+
+class Begun(NamedTuple):
+    """An execution that was started: the rows of its parts, and what keeps its outputs on the GPU."""
+
+    sizes: list[int]
+    outputs: DeviceOutputs | None
 
 
 class GpuEngine(ABC):
@@ -41,20 +49,37 @@ class GpuEngine(ABC):
             self._prepare_sizes()
             self.gpu_bytes = cuda.used_bytes() - used_before
 
-    def run(self, parts: Sequence[Part]) -> list[Arrays]:
-        """The outputs of each part, valid until the next run."""
+    def run(self, parts: Sequence[Part], slot: int = 0) -> list[Arrays]:
+        """The outputs of each part, valid until the next run in this slot."""
         is_timed = self.times.begin()
-        sizes = self.batch.load(parts)
+        sizes = self.batch.load(parts, slot)
         if is_timed:
             self.times.mark("input")
         started = self.start(sum(sizes) if self._model.max_batch_size else 0)
         if is_timed:
             self.times.mark("engine")
-        outputs = self.batch.fetch(sizes, started)
+        outputs = self.batch.fetch(sizes, started, slot)
         if is_timed:
             self.times.mark("output")
             self.times.end()
         return outputs
+
+    def prepare_slots(self, count: int) -> None:
+        """Make room for so many executions at once. Raises RefusedModelError."""
+        with refuse_on_error():
+            used_before = self._cuda.used_bytes()
+            self.batch.prepare_slots(count)
+            self.gpu_bytes += self._cuda.used_bytes() - used_before
+
+    def begin(self, parts: Sequence[Part], slot: int, *, is_alone: bool) -> Begun:
+        """Start the parts together behind whatever runs, and return at once.
+
+        is_alone: nothing runs, so its inputs need not wait beside the buffers that the engine reads.
+        """
+        sizes = self.batch.load(parts, slot) if is_alone else self.batch.load_ahead(parts, slot)
+        started = self.start(sum(sizes) if self._model.max_batch_size else 0)
+        self.batch.fetch_later(sizes, started, slot)
+        return Begun(sizes, started)
 
     def start(self, rows: int) -> DeviceOutputs | None:
         """Start one batch that lies in the buffers: so many rows, 0 without a batch dimension.

@@ -27,6 +27,10 @@ DTYPES = {
 """Triton's config datatypes that these backends carry."""
 
 
+LANES = "PHOTOFINISH_LANES"
+"""Environment variable: how many executions of a model may stand ready at once, 1 (the usual) or 2."""
+
+
 class RefusedModelError(Exception):
     """A model that cannot be served as configured: found, expected, remedy."""
 
@@ -146,6 +150,11 @@ def _ios(config: dict[str, Any], kind: str) -> tuple[Io, ...]:
         dims = reshape.get("shape", item["dims"]) if reshape else item["dims"]
         found.append(Io(item["name"], DTYPES[item["data_type"]], tuple(int(dim) for dim in dims)))
     return tuple(found)
+
+
+def lane_count() -> int:
+    """How many executions may stand ready at once: while one runs, the next one is copied. 2 is an experiment."""
+    return 2 if os.environ.get(LANES) == "2" else 1
 
 
 def thread_count(model: ConfiguredModel) -> int:

@@ -31,10 +31,14 @@ class StageTimes:
         self._runs = 0
         self._spent_ns: dict[str, int] = {}
 
+    def is_next_timed(self) -> bool:
+        """Whether the next execution is one of those that are timed."""
+        return self._writes or self._runs % SAMPLED == 0
+
     def begin(self) -> bool:
         """An execution begins; whether it is timed, so that nobody need call for the others."""
+        self._is_timed = self.is_next_timed()
         self._runs += 1
-        self._is_timed = self._writes or self._runs % SAMPLED == 1
         if self._is_timed:
             self._begun_ns = time.perf_counter_ns()
         return self._is_timed

@@ -5,13 +5,21 @@
 // there is one hop each way. What runs a model is the same Python as there, a process for each instance: its memory on
 // the GPU can be told apart, and a crash takes no other model along.
 
+#include <signal.h>
+
 #include <algorithm>
+#include <array>
+#include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "blame.h"
@@ -36,6 +44,7 @@ constexpr char kNoRegion[] =
     ": a client's shared memory cannot be read where it is (another user's or container's, or an odd offset in it?); "
     "its pictures are copied once";
 constexpr uint64_t kAlignment = 256;
+constexpr uint64_t kMaxLeadNs = 1'000'000;  // how long before the end of what runs the next execution is made up
 
 // An error on its way to Triton.
 struct Failure : std::runtime_error {
@@ -76,6 +85,20 @@ uint64_t bytes_of_shape(const std::string& name, int datatype, const int64_t* di
     if (dims[i] < 0 || __builtin_mul_overflow(bytes, static_cast<uint64_t>(dims[i]), &bytes))
       throw Failure(kErrorInvalidArgument, name + " has an impossible shape");
   return bytes;
+}
+
+// What a request asks for, as far as its shapes tell.
+std::string shape_of(const ModelLayout& layout, const Request& slot) {
+  std::string text;
+  for (size_t index = 0; index < layout.inputs.size(); ++index) {
+    const Tensor& tensor = slot.inputs[index];
+    text += (index > 0 ? ", " : "") + layout.inputs[index].name + " [";
+    // Its model process may have written there before it ended.
+    const uint32_t count = std::min(tensor.dims_count, kMaxDims);
+    for (uint32_t i = 0; i < count; ++i) text += (i > 0 ? ", " : "") + std::to_string(tensor.dims[i]);
+    text += "]";
+  }
+  return text;
 }
 
 // The memory figures of one instance as Prometheus gauges, for as long as it lives.
@@ -122,38 +145,79 @@ struct Job {
   std::string error;
   int code = kErrorInternal;
   TRITONBACKEND_Response* response = nullptr;
+
+  void fail(int with_code, std::string text) {
+    has_failed = true;
+    code = with_code;
+    error = std::move(text);
+  }
 };
 
+// Requests that are executed together.
+struct Round {
+  std::vector<Job> jobs;
+  std::shared_ptr<ModelProcess> process;  // that was asked; null where none serves
+  uint32_t number = 0;                    // of the execution there
+  uint32_t placed = 0;                    // how many of the jobs stand in its slot; 0 where all have failed
+  uint32_t rows = 0;                      // pictures of those
+  uint64_t executed_ns = 0, asked_ns = 0;
+};
+
+// One model instance. Where its process has one slot, Triton's thread does all of it. Where it has two, Triton's thread
+// puts requests into the free slot and returns when the next ones can be made up; a thread of this class waits for the
+// answers, in order, and sends them.
 class Instance {
  public:
   explicit Instance(TRITONBACKEND_ModelInstance* instance);
+  ~Instance();
+  Instance(const Instance&) = delete;
+  Instance& operator=(const Instance&) = delete;
   void execute(TRITONBACKEND_Request** requests, uint32_t count);
 
  private:
   void adopt(ModelProcess* process);
-  uint32_t place_requests(std::vector<Job>& jobs, uint32_t first);
-  void place(Job& job, Request& slot, uint64_t& used, uint32_t rows_before);
-  void place_input(const Job& job, size_t index, Tensor& tensor, uint64_t& used, uint32_t rows_before);
+  void wait_for_slot(bool is_for_more);
+  void ask(Round& round, std::vector<Job>* left);
+  void place_requests(Round& round, std::vector<Job>* left);
+  void place(Job& job, const Round& round, Request& slot, uint64_t& used);
+  void place_input(const Job& job, const Round& round, size_t index, Tensor& tensor, uint64_t& used);
   bool read_in_place(const Job& job, const void* source, Tensor& tensor);
-  void run(std::vector<Job>& jobs, uint32_t first, uint32_t count, bool is_served);
-  void check_answer(const Tensor& tensor, const TensorSpec& spec);
-  std::string shape_of(const Request& slot) const;
-  void blame(uint32_t slots, bool has_ended);
-  void fill_response(Job& job, const Request& slot);
+  void queue(Round round);
+  void answer_in_order();
+  bool wait(Round& round, uint64_t since_ns);
+  void fill_responses(Round& round);
+  void fill_response(Job& job, ModelProcess* process, const Request& slot);
+  void check_answer(const ModelProcess& process, const Tensor& tensor, const TensorSpec& spec) const;
+  void send(Round& round, uint64_t since_ns, uint64_t computed_ns);
   void send(Job& job);
-  GpuCopies& gpu();
+  void blame(const Round& round, bool has_ended);
+  bool has_ended(const Round& round) const;
+  GpuCopies& gpu(const ModelProcess& process);
+  uint64_t batch_address(const Round& round, size_t index) const {
+    return batch_addresses_[round.process->slot(round.number)][index];
+  }
 
   TRITONBACKEND_ModelInstance* instance_;
   std::string model_name_;
   int device_ = 0;
-  ModelProcess* process_ = nullptr;
   std::unique_ptr<Gauges> gauges_;
+  // For inputs, under the keeper's lock; with them the addresses of the process's buffers, once opened.
   std::unique_ptr<GpuCopies> gpu_;
+  std::array<std::array<uint64_t, kMaxTensors>, kMaxSlots> batch_addresses_{};
+  std::unique_ptr<GpuCopies> answer_gpu_;  // for answers, which one thread fills in
   std::shared_ptr<Regions> regions_ = shared_regions();
-  std::vector<uint64_t> batch_addresses_;  // of the model process's input buffers on the GPU, once opened
   bool has_told_of_regions_ = false;
-  uint64_t executed_ns_ = 0;  // this round of requests
   std::shared_ptr<Blame> blame_;
+
+  std::mutex queue_mutex_;  // for all of these
+  std::condition_variable queue_changed_;
+  std::deque<Round> queue_;             // asked, not yet answered; the first one belongs to the thread that answers
+  uint64_t running_since_ns_ = 0;       // since when the first one runs
+  std::weak_ptr<ModelProcess> ended_;   // the last one that ended at its work
+  bool is_mending_ = false;             // a round that it left is to be asked again before any other
+  bool is_ending_ = false;
+  std::thread answers_;                 // begun when there is something for it
+
   std::unique_ptr<Keeper> keeper_;  // ends before what it calls
 };
 
@@ -203,93 +267,141 @@ Instance::Instance(TRITONBACKEND_ModelInstance* instance) : instance_(instance) 
                     [](bool is_bad, const std::string& news) { say(is_bad ? kLogError : kLogWarning, news); }});
 }
 
+// Triton lets go of an instance when all its requests are answered; the thread may have a step left.
+Instance::~Instance() {
+  {
+    const std::lock_guard<std::mutex> lock(queue_mutex_);
+    is_ending_ = true;
+  }
+  queue_changed_.notify_all();
+  if (answers_.joinable()) answers_.join();
+}
+
 // From now on this process serves; nullptr: none does.
 void Instance::adopt(ModelProcess* process) {
   gauges_.reset();
-  batch_addresses_.clear();
+  batch_addresses_ = {};
   gpu_.reset();
-  process_ = process;
   if (process != nullptr) gauges_ = std::make_unique<Gauges>(model_name_, *process);
 }
 
-GpuCopies& Instance::gpu() {
+GpuCopies& Instance::gpu(const ModelProcess& process) {
   if (!gpu_) {
-    gpu_ = std::make_unique<GpuCopies>(device_);
-    for (const SharedBuffer& buffer : process_->layout().input_buffers)
-      batch_addresses_.push_back(buffer.handle.empty() ? 0 : gpu_->open(buffer.handle) + buffer.offset);
+    auto copies = std::make_unique<GpuCopies>(device_);
+    for (size_t slot = 0; slot < kMaxSlots; ++slot)
+      for (size_t index = 0; index < kMaxTensors; ++index)
+        if (const SharedBuffer& buffer = process.layout().input_buffers[slot][index]; !buffer.handle.empty())
+          batch_addresses_[slot][index] = copies->open(buffer.handle) + buffer.offset;
+    gpu_ = std::move(copies);
   }
   return *gpu_;
 }
 
 void Instance::execute(TRITONBACKEND_Request** requests, uint32_t count) {
-  std::vector<Job> jobs(count);
-  for (uint32_t i = 0; i < count; ++i) jobs[i].request = requests[i];
+  std::vector<Job> left(count);
+  for (uint32_t i = 0; i < count; ++i) left[i].request = requests[i];
+  while (!left.empty()) {
+    wait_for_slot(false);
+    Round round;
+    round.jobs.swap(left);
+    ask(round, &left);
+    if (round.placed > 0 && round.process->layout().slots > 1) {
+      queue(std::move(round));
+      continue;
+    }
+    wait(round, round.asked_ns);
+    const uint64_t computed_ns = now_ns();
+    fill_responses(round);
+    send(round, round.asked_ns, computed_ns);
+  }
+  wait_for_slot(true);
+}
+
+// Wait until another round can be asked. `is_for_more`: also until shortly before the end of the one that runs, since
+// whoever sends a request until then is executed with the others; but a full batch says that enough of them wait.
+void Instance::wait_for_slot(bool is_for_more) {
+  std::unique_lock<std::mutex> lock(queue_mutex_);
+  while (!queue_.empty()) {
+    if (is_mending_ || queue_.size() >= kMaxSlots) {
+      queue_changed_.wait(lock);
+      continue;
+    }
+    const Round& running = queue_.front();
+    if (!is_for_more || !running.process || running.rows >= running.process->layout().largest_batch) return;
+    const uint64_t usual_ns = running.process->usual_ns(running.rows), now = now_ns();
+    const uint64_t due_ns = running_since_ns_ + usual_ns - std::min(usual_ns / 2, kMaxLeadNs);
+    if (now >= due_ns) return;
+    queue_changed_.wait_for(lock, std::chrono::nanoseconds(due_ns - now));
+  }
+}
+
+// Have those of the round's jobs executed that have not failed, by the process that serves now. Jobs for which there is
+// no room go to `left`.
+void Instance::ask(Round& round, std::vector<Job>* left) {
   auto lock = keeper_->lock();
-  for (uint32_t first = 0; first < count;) {
-    uint32_t taken = count - first;
-    std::string why;
-    const bool is_served = keeper_->process(lock, why) != nullptr;
-    executed_ns_ = now_ns();
-    if (is_served) {
-      taken = place_requests(jobs, first);
-    } else {
-      for (uint32_t i = first; i < count; ++i) {
-        jobs[i].has_failed = true;
-        jobs[i].code = kErrorUnavailable;
-        jobs[i].error = why;
-      }
-    }
-    run(jobs, first, taken, is_served);
-    first += taken;
+  std::string why;
+  round.process = keeper_->process(lock, why);
+  round.executed_ns = round.asked_ns = now_ns();
+  round.placed = round.rows = 0;
+  if (!round.process) {
+    for (Job& job : round.jobs)
+      if (!job.has_failed) job.fail(kErrorUnavailable, why);
+    return;
   }
+  round.number = round.process->next();
+  place_requests(round, left);
+  round.asked_ns = now_ns();
+  if (round.placed > 0) round.process->ask(round.placed);
 }
 
-// Write as many requests as there is room for into the lane; how many they are.
-uint32_t Instance::place_requests(std::vector<Job>& jobs, uint32_t first) {
-  Lane& lane = process_->lane();
+// Write as many requests as there is room for into the slot of the next execution.
+void Instance::place_requests(Round& round, std::vector<Job>* left) {
+  Request* slots = round.process->requests(round.number);
   uint64_t used = 0;
-  uint32_t rows = 0, placed = 0, seen = first;
-  for (; seen < jobs.size() && placed < kMaxRequests; ++seen) {
-    Job& job = jobs[seen];
+  size_t seen = 0;
+  for (; seen < round.jobs.size() && round.placed < kMaxRequests; ++seen) {
+    Job& job = round.jobs[seen];
+    if (job.has_failed) continue;
     try {
-      place(job, lane.requests[placed], used, rows);
-      rows += job.rows;
-      ++placed;
+      place(job, round, slots[round.placed], used);
+      round.rows += job.rows;
+      ++round.placed;
     } catch (const NoRoom&) {
-      if (placed > 0) break;
-      job.has_failed = true;
-      job.code = kErrorInvalidArgument;
-      job.error = model_name_ + ": a request of this size does not fit into the memory for requests";
+      if (round.placed > 0) break;
+      job.fail(kErrorInvalidArgument, model_name_ + ": a request of this size does not fit into the memory for requests");
     } catch (const Failure& failure) {
-      job.has_failed = true;
-      job.code = failure.code;
-      job.error = failure.what();
+      job.fail(failure.code, failure.what());
     } catch (const std::runtime_error& error) {
-      job.has_failed = true;
-      job.error = model_name_ + " failed on this request: " + error.what();
+      job.fail(kErrorInternal, model_name_ + " failed on this request: " + error.what());
     }
   }
-  lane.request_count = placed;
-  return seen - first;
+  if (left != nullptr) {
+    left->assign(round.jobs.begin() + static_cast<std::ptrdiff_t>(seen), round.jobs.end());
+    round.jobs.resize(seen);
+  }
+  // Asked for the second time they had room the first time.
+  for (; seen < round.jobs.size(); ++seen)
+    if (!round.jobs[seen].has_failed)
+      round.jobs[seen].fail(kErrorUnavailable, model_name_ + ": a model process ended; try again");
 }
 
-void Instance::place(Job& job, Request& slot, uint64_t& used, uint32_t rows_before) {
+void Instance::place(Job& job, const Round& round, Request& slot, uint64_t& used) {
   slot.failed = 0;
   slot.error[0] = '\0';
-  const size_t count = process_->layout().inputs.size();
-  for (size_t index = 0; index < count; ++index) place_input(job, index, slot.inputs[index], used, rows_before);
+  const ModelLayout& layout = round.process->layout();
+  for (size_t index = 0; index < layout.inputs.size(); ++index) place_input(job, round, index, slot.inputs[index], used);
   if (!blame_->is_empty())
-    if (const std::string shape = shape_of(slot); blame_->refuses(shape))
+    if (const std::string shape = shape_of(layout, slot); blame_->refuses(shape))
       throw Failure(kErrorInvalidArgument, model_name_ + " ended twice on requests of the shape " + shape +
                                                ", which are refused for a minute; the server's log has the cause");
-  const bool is_batched = process_->layout().is_batched && slot.inputs[0].dims_count > 0;
+  const bool is_batched = layout.is_batched && slot.inputs[0].dims_count > 0;
   if (is_batched && slot.inputs[0].dims[0] == 0)
     throw Failure(kErrorInvalidArgument, model_name_ + ": a request holds at least one picture, this one holds none");
   job.rows = is_batched ? static_cast<uint32_t>(slot.inputs[0].dims[0]) : 1;
 }
 
-void Instance::place_input(const Job& job, size_t index, Tensor& tensor, uint64_t& used, uint32_t rows_before) {
-  const ModelLayout& layout = process_->layout();
+void Instance::place_input(const Job& job, const Round& round, size_t index, Tensor& tensor, uint64_t& used) {
+  const ModelLayout& layout = round.process->layout();
   const TensorSpec& spec = layout.inputs[index];
   TRITONBACKEND_Input* input = nullptr;
   const int64_t* shape = nullptr;
@@ -307,10 +419,10 @@ void Instance::place_input(const Job& job, size_t index, Tensor& tensor, uint64_
                                              std::to_string(expected));
 
   const uint64_t row_bytes = dims_count > 0 && shape[0] > 0 ? expected / static_cast<uint64_t>(shape[0]) : expected;
-  const uint64_t batch_offset = layout.is_batched ? rows_before * row_bytes : 0;
+  const uint64_t batch_offset = layout.is_batched ? round.rows * row_bytes : 0;
   tensor.place = kInLane;
-  tensor.offset = layout.staging_offset + used;
-  uint8_t* target = process_->memory() + tensor.offset;
+  tensor.offset = round.process->staging_offset(round.number) + used;
+  uint8_t* target = round.process->memory() + tensor.offset;
   uint64_t filled = 0;
   bool is_copying = false;
   for (uint32_t i = 0; i < buffer_count; ++i) {
@@ -326,8 +438,8 @@ void Instance::place_input(const Job& job, size_t index, Tensor& tensor, uint64_
     if (memory_type != kMemoryGpu) {
       if (!copy_guarded(target + filled, source, size))
         throw Failure(kErrorInvalidArgument, "input '" + spec.name + "' of " + model_name_ + kShrunk);
-    } else if (GpuCopies& copies = gpu(); batch_addresses_[index] != 0 && buffer_count == 1) {
-      copies.to_gpu(batch_addresses_[index] + batch_offset, source, size);
+    } else if (GpuCopies& copies = gpu(*round.process); batch_address(round, index) != 0 && buffer_count == 1) {
+      copies.to_gpu(batch_address(round, index) + batch_offset, source, size);
       tensor.place = kInBatch;
       tensor.offset = batch_offset;
       is_copying = true;
@@ -368,90 +480,144 @@ bool Instance::read_in_place(const Job& job, const void* source, Tensor& tensor)
   return false;
 }
 
-// Run what stands in the lane, answer every request of this round, and let go of them.
-void Instance::run(std::vector<Job>& jobs, uint32_t first, uint32_t count, bool is_served) {
-  uint64_t begun = now_ns(), computed = begun;
-  uint32_t rows = 0;
-  for (uint32_t i = first; i < first + count; ++i) rows += jobs[i].has_failed ? 0 : jobs[i].rows;
-  if (const uint32_t slots = is_served ? std::min(process_->lane().request_count, kMaxRequests) : 0; slots > 0) {
-    try {
-      process_->run(rows);
-      computed = now_ns();
-      keeper_->worked();
-      if (!blame_->is_empty()) blame(slots, false);
-      // What the copies took belongs to Triton's input and output times.
-      const uint64_t spent = computed - begun, input = process_->lane().input_ns, output = process_->lane().output_ns;
-      if (input + output < spent) begun += input, computed -= output;
-    } catch (const ProcessError& error) {
-      blame(slots, true);
-      for (uint32_t i = first; i < first + count; ++i) {
-        if (jobs[i].has_failed) continue;
-        jobs[i].has_failed = true;
-        // Not "unavailable", which is sent again by itself here and there: it may have been this request.
-        jobs[i].code = kErrorInternal;
-        jobs[i].error = model_name_ + ": a model process ended; it is starting again (" + error.what() + ")";
-      }
-      keeper_->lost(error.what());
+// The round was asked: hand it to the thread that answers.
+void Instance::queue(Round round) {
+  {
+    const std::lock_guard<std::mutex> lock(queue_mutex_);
+    if (queue_.empty()) running_since_ns_ = round.asked_ns;
+    is_mending_ = is_mending_ || has_ended(round);
+    queue_.push_back(std::move(round));
+    if (!answers_.joinable()) {
+      // Triton's signals are for its own threads.
+      sigset_t all, before;
+      sigfillset(&all);
+      pthread_sigmask(SIG_SETMASK, &all, &before);
+      answers_ = std::thread([this] { answer_in_order(); });
+      pthread_sigmask(SIG_SETMASK, &before, nullptr);
     }
   }
-  uint32_t slot = 0;
-  rows = 0;
-  for (uint32_t i = first; i < first + count; ++i) {
-    static const Request none{};
-    const bool has_slot = !jobs[i].has_failed;
-    fill_response(jobs[i], has_slot ? process_->lane().requests[slot] : none);
-    slot += has_slot;
-    rows += jobs[i].has_failed ? 0 : jobs[i].rows;
+  queue_changed_.notify_all();
+}
+
+// Wait for one round after the other and send its answers. A process that ends does so by the oldest round, as far as
+// anybody can know; what stood behind it is asked again.
+void Instance::answer_in_order() {
+  std::unique_lock<std::mutex> lock(queue_mutex_);
+  while (true) {
+    queue_changed_.wait(lock, [this] { return is_ending_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    Round& round = queue_.front();  // it stays where it is while others come
+    const bool is_left_behind = has_ended(round);
+    lock.unlock();
+    if (is_left_behind) ask(round, nullptr);
+    lock.lock();
+    if (is_left_behind) running_since_ns_ = round.asked_ns;
+    is_mending_ = false;
+    const uint64_t since_ns = running_since_ns_;
+    lock.unlock();
+    queue_changed_.notify_all();
+
+    const bool is_answered = wait(round, since_ns);
+    const uint64_t computed_ns = now_ns();
+    fill_responses(round);
+    lock.lock();
+    Round done = std::move(round);
+    queue_.pop_front();
+    if (!is_answered) {
+      ended_ = done.process;
+      is_mending_ = !queue_.empty();
+    }
+    if (!queue_.empty()) running_since_ns_ = std::max(queue_.front().asked_ns, computed_ns);
+    lock.unlock();
+    queue_changed_.notify_all();
+    send(done, since_ns, computed_ns);
+    done = Round();  // a process that has ended goes with it
+    lock.lock();
   }
-  const uint64_t ended = now_ns();
-  for (uint32_t i = first; i < first + count; ++i) send(jobs[i]);
-  for (uint32_t i = first; i < first + count; ++i) {
-    ignore(TRITONBACKEND_ModelInstanceReportStatistics(instance_, jobs[i].request, !jobs[i].has_failed, executed_ns_,
-                                                       begun, computed, ended));
-    ignore(TRITONBACKEND_RequestRelease(jobs[i].request, kReleaseAll));
+}
+
+// Whether a round before this one ended its process.
+bool Instance::has_ended(const Round& round) const {
+  return round.process && !ended_.owner_before(round.process) && !round.process.owner_before(ended_);
+}
+
+// Wait for the outputs of a round, which could begin at `since_ns`. False when its process ended: its jobs have failed.
+bool Instance::wait(Round& round, uint64_t since_ns) {
+  if (round.placed == 0) return true;
+  try {
+    round.process->wait(round.number, round.rows, since_ns);
+    keeper_->worked();
+    if (!blame_->is_empty()) blame(round, false);
+    return true;
+  } catch (const ProcessError& error) {
+    blame(round, true);
+    // Not "unavailable", which is sent again by itself here and there: it may have been this request.
+    for (Job& job : round.jobs)
+      if (!job.has_failed)
+        job.fail(kErrorInternal,
+                 model_name_ + ": a model process ended; it is starting again (" + error.what() + ")");
+    const auto lock = keeper_->lock();
+    keeper_->lost(*round.process, error.what());
+    return false;
+  }
+}
+
+void Instance::fill_responses(Round& round) {
+  static const Request none{};
+  const Request* slot = round.placed > 0 ? round.process->requests(round.number) : &none;
+  for (Job& job : round.jobs) fill_response(job, round.process.get(), job.has_failed ? none : *slot++);
+}
+
+// Send the answers of a round that could begin at `since_ns`, and let go of its requests.
+void Instance::send(Round& round, uint64_t since_ns, uint64_t computed_ns) {
+  uint64_t begun_ns = since_ns;
+  if (round.placed > 0) {
+    // What the copies took belongs to Triton's input and output times.
+    const Slot& figures = round.process->figures(round.number);
+    const uint64_t spent = computed_ns - begun_ns, input = figures.input_ns, output = figures.output_ns;
+    if (input < spent && output < spent - input) begun_ns += input, computed_ns -= output;
+  }
+  // To wait while another round runs is to queue.
+  const uint64_t executed_ns = round.executed_ns + (since_ns - round.asked_ns), ended_ns = now_ns();
+  uint32_t rows = 0;
+  for (Job& job : round.jobs) {
+    rows += job.has_failed ? 0 : job.rows;
+    send(job);
   }
   if (rows > 0)
-    ignore(TRITONBACKEND_ModelInstanceReportBatchStatistics(instance_, rows, executed_ns_, begun, computed, ended));
+    ignore(TRITONBACKEND_ModelInstanceReportBatchStatistics(instance_, rows, executed_ns, begun_ns, computed_ns,
+                                                            ended_ns));
+  for (Job& job : round.jobs) {
+    ignore(TRITONBACKEND_ModelInstanceReportStatistics(instance_, job.request, !job.has_failed, executed_ns, begun_ns,
+                                                       computed_ns, ended_ns));
+    ignore(TRITONBACKEND_RequestRelease(job.request, kReleaseAll));
+  }
 }
 
 // What a model process wrote of its answer is believed only where the lane can hold it.
-void Instance::check_answer(const Tensor& tensor, const TensorSpec& spec) {
-  const uint64_t room = process_->layout().byte_size;
+void Instance::check_answer(const ModelProcess& process, const Tensor& tensor, const TensorSpec& spec) const {
+  const uint64_t room = process.layout().byte_size;
   if (tensor.place != kInLane || tensor.dims_count > kMaxDims || tensor.offset > room ||
       tensor.byte_size > room - tensor.offset ||
       bytes_of_shape("output '" + spec.name + "'", spec.datatype, tensor.dims, tensor.dims_count) != tensor.byte_size)
     throw Failure(kErrorInternal, model_name_ + ": its model process gave no answer that can be read");
 }
 
-// What a request of this model asks for, as far as its shapes tell.
-std::string Instance::shape_of(const Request& slot) const {
-  std::string text;
-  const auto& inputs = process_->layout().inputs;
-  for (size_t index = 0; index < inputs.size(); ++index) {
-    const Tensor& tensor = slot.inputs[index];
-    text += (index > 0 ? ", " : "") + inputs[index].name + " [";
-    // Its model process may have written there before it ended.
-    const uint32_t count = std::min(tensor.dims_count, kMaxDims);
-    for (uint32_t i = 0; i < count; ++i) text += (i > 0 ? ", " : "") + std::to_string(tensor.dims[i]);
-    text += "]";
-  }
-  return text;
-}
-
-// The shapes of this execution ended their process, or did not. However many requests have one, it did so once.
-void Instance::blame(uint32_t slots, bool has_ended) {
+// The shapes of this round ended their process, or did not. However many requests have one, it did so once.
+void Instance::blame(const Round& round, bool has_ended) {
   std::set<std::string> shapes;
-  for (uint32_t i = 0; i < slots; ++i) shapes.insert(shape_of(process_->lane().requests[i]));
+  const Request* requests = round.process->requests(round.number);
+  for (uint32_t i = 0; i < round.placed; ++i) shapes.insert(shape_of(round.process->layout(), requests[i]));
   for (const std::string& shape : shapes) has_ended ? blame_->ended(shape) : blame_->answered(shape);
 }
 
 // Make the response of one request and copy its outputs into it; the error that it gets instead stays in the job.
-void Instance::fill_response(Job& job, const Request& slot) {
+void Instance::fill_response(Job& job, ModelProcess* process, const Request& slot) {
   try {
     check(TRITONBACKEND_ResponseNew(&job.response, job.request));
     if (job.has_failed) return;
     if (slot.failed) throw Failure(kErrorInternal, std::string(slot.error, strnlen(slot.error, kErrorBytes)));
-    const auto& outputs = process_->layout().outputs;
+    const auto& outputs = process->layout().outputs;
     uint32_t wanted = 0;
     check(TRITONBACKEND_RequestOutputCount(job.request, &wanted));
     for (uint32_t i = 0; i < wanted; ++i) {
@@ -460,7 +626,7 @@ void Instance::fill_response(Job& job, const Request& slot) {
       for (size_t index = 0; index < outputs.size(); ++index) {
         if (outputs[index].name != name) continue;
         const Tensor tensor = slot.outputs[index];
-        check_answer(tensor, outputs[index]);
+        check_answer(*process, tensor, outputs[index]);
         TRITONBACKEND_Output* output = nullptr;
         void* buffer = nullptr;
         int memory_type = kMemoryCpu;
@@ -468,23 +634,21 @@ void Instance::fill_response(Job& job, const Request& slot) {
         check(TRITONBACKEND_ResponseOutput(job.response, &output, name, outputs[index].datatype, tensor.dims,
                                            tensor.dims_count));
         check(TRITONBACKEND_OutputBuffer(output, &buffer, tensor.byte_size, &memory_type, &memory_id));
-        const uint8_t* source = process_->memory() + tensor.offset;
+        const uint8_t* source = process->memory() + tensor.offset;
         if (memory_type != kMemoryGpu) {
           if (!copy_guarded(buffer, source, tensor.byte_size))
             throw Failure(kErrorInvalidArgument, "output '" + outputs[index].name + "' of " + model_name_ + kShrunk);
         } else {
-          gpu().from_host(buffer, source, tensor.byte_size);
-          gpu().finish();
+          if (!answer_gpu_) answer_gpu_ = std::make_unique<GpuCopies>(device_);
+          answer_gpu_->from_host(buffer, source, tensor.byte_size);
+          answer_gpu_->finish();
         }
       }
     }
   } catch (const Failure& failure) {
-    job.has_failed = true;
-    job.code = failure.code;
-    job.error = failure.what();
+    job.fail(failure.code, failure.what());
   } catch (const std::runtime_error& failure) {
-    job.has_failed = true;
-    job.error = failure.what();
+    job.fail(kErrorInternal, failure.what());
   }
 }
 

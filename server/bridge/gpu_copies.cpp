@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
+#include <vector>
 
 namespace photofinish {
 namespace {
@@ -23,6 +24,7 @@ struct GpuCopies::Driver {
   void* context = nullptr;
   void* stream = nullptr;
   int device = 0;
+  std::vector<Pointer> opened;
 
   template <typename... Values>
   void call(const char* name, Values... values) {
@@ -44,15 +46,19 @@ GpuCopies::GpuCopies(int device) : driver_(std::make_unique<Driver>()) {
   driver.call("cuStreamCreate", &driver.stream, kNonBlocking);
 }
 
-// Memory that was opened goes with the context's last user.
 GpuCopies::~GpuCopies() {
-  try {
-    driver_->call("cuCtxSetCurrent", driver_->context);
-    driver_->call("cuStreamDestroy_v2", driver_->stream);
-    driver_->call("cuDevicePrimaryCtxRelease_v2", driver_->device);
-  } catch (const std::runtime_error&) {
-    // the driver is shutting down with the server
-  }
+  const auto attempt = [this](const char* name, auto value) {
+    try {
+      driver_->call(name, value);
+    } catch (const std::runtime_error&) {
+      // the driver is shutting down with the server
+    }
+  };
+  attempt("cuCtxSetCurrent", driver_->context);
+  // The memory of a process that has ended stays for as long as it is open here.
+  for (const Pointer address : driver_->opened) attempt("cuIpcCloseMemHandle", address);
+  attempt("cuStreamDestroy_v2", driver_->stream);
+  attempt("cuDevicePrimaryCtxRelease_v2", driver_->device);
 }
 
 uint64_t GpuCopies::open(const std::string& handle) {
@@ -61,6 +67,7 @@ uint64_t GpuCopies::open(const std::string& handle) {
   Pointer address = 0;
   driver_->call("cuCtxSetCurrent", driver_->context);
   driver_->call("cuIpcOpenMemHandle_v2", &address, raw, kLazyPeerAccess);
+  driver_->opened.push_back(address);
   return address;
 }
 

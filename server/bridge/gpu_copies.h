@@ -16,7 +16,8 @@ class GpuCopies {
   GpuCopies(const GpuCopies&) = delete;
   GpuCopies& operator=(const GpuCopies&) = delete;
 
-  // The address here of memory that another process exported with this handle. Throws std::runtime_error.
+  // The address here of memory that another process exported with this handle, for as long as this object lives.
+  // Throws std::runtime_error.
   uint64_t open(const std::string& handle);
   // Start a copy; `finish` waits for all. Throw std::runtime_error.
   void to_gpu(uint64_t target, const void* source, size_t size);

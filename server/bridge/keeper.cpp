@@ -54,11 +54,11 @@ Keeper::~Keeper() {
   close(stop_event_);
 }
 
-ModelProcess* Keeper::process(std::unique_lock<std::mutex>& lock, std::string& why) {
+std::shared_ptr<ModelProcess> Keeper::process(std::unique_lock<std::mutex>& lock, std::string& why) {
   const auto is_there = [this] { return process_ && !is_lost_; };
   for (uint64_t now = now_ns(); !is_there() && now < lost_ns_ + kWaitNs; now = now_ns())
     changed_.wait_for(lock, std::chrono::nanoseconds(lost_ns_ + kWaitNs - now), is_there);
-  if (is_there()) return process_.get();
+  if (is_there()) return process_;
   const uint64_t now = now_ns();
   const uint64_t pause_s = next_ns_ > now ? (next_ns_ - now) / 1'000'000'000 + 1 : 1;
   why = model_ + ": a model process ended; it is starting again (" + reason_ + "); try again in " +
@@ -66,8 +66,8 @@ ModelProcess* Keeper::process(std::unique_lock<std::mutex>& lock, std::string& w
   return nullptr;
 }
 
-void Keeper::lost(const std::string& how) {
-  if (!process_ || is_lost_) return;
+void Keeper::lost(const ModelProcess& process, const std::string& how) {
+  if (process_.get() != &process || is_lost_) return;
   is_lost_ = true;
   reason_ = how;
   lost_ns_ = now_ns();
@@ -87,7 +87,7 @@ uint64_t Keeper::pause_ns() const {
 void Keeper::start() {
   auto started = [&] {
     try {
-      return std::make_unique<ModelProcess>(spares_->take(instance_), arguments_, kLoadLimitNs, stop_event_);
+      return std::make_shared<ModelProcess>(spares_->take(instance_), arguments_, kLoadLimitNs, stop_event_);
     } catch (const ProcessError&) {
       throw;
     } catch (const std::runtime_error& error) {
@@ -97,7 +97,8 @@ void Keeper::start() {
   const std::lock_guard<std::mutex> lock(mutex_);
   hooks_.adopt(started.get());
   process_ = std::move(started);
-  is_lost_ = has_worked_ = false;
+  is_lost_ = false;
+  has_worked_ = false;
   report_serving(model_, 1);
   changed_.notify_all();
 }
@@ -115,7 +116,7 @@ void Keeper::keep() {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (process_ && !is_lost_) {
-        if (const std::string how = process_->look(); !how.empty()) lost(how);
+        if (const std::string how = process_->look(); !how.empty()) lost(*process_, how);
       }
       is_there = process_ && !is_lost_;
       next_ns = next_ns_;
@@ -133,7 +134,7 @@ void Keeper::keep() {
 
 // Let go of a process that is of no use.
 void Keeper::drop() {
-  std::unique_ptr<ModelProcess> gone;
+  std::shared_ptr<ModelProcess> gone;
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!process_) return;
   hooks_.adopt(nullptr);

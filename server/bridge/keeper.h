@@ -1,6 +1,7 @@
 // Keeps one model process at work: notices its end, also while nobody asks, and starts the next one.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -27,13 +28,15 @@ class Keeper {
   Keeper(const Keeper&) = delete;
   Keeper& operator=(const Keeper&) = delete;
 
-  // Hold it for as long as the process is used.
+  // Hold it while a process is asked for, and used without waiting.
   std::unique_lock<std::mutex> lock() { return std::unique_lock<std::mutex>(mutex_); }
   // The process, once there is one. Waits for it for a few seconds from the last one's end; then nullptr, and `why`.
-  ModelProcess* process(std::unique_lock<std::mutex>& lock, std::string& why);
-  // Under the lock: the process did its work, or is of no use any more.
+  // Whoever keeps it beyond the lock finds out by itself that it has ended.
+  std::shared_ptr<ModelProcess> process(std::unique_lock<std::mutex>& lock, std::string& why);
+  // A process did its work.
   void worked() { has_worked_ = true; }
-  void lost(const std::string& how);
+  // Under the lock: this process is of no use any more. Another one may be at work by now.
+  void lost(const ModelProcess& process, const std::string& how);
 
  private:
   void start();
@@ -49,9 +52,9 @@ class Keeper {
   const Hooks hooks_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::unique_ptr<ModelProcess> process_;
-  bool is_lost_ = false;          // the process is there and of no use
-  bool has_worked_ = false;       // since it was started
+  std::shared_ptr<ModelProcess> process_;
+  bool is_lost_ = false;                   // the process is there and of no use
+  std::atomic<bool> has_worked_{false};    // since it was started
   int failures_ = 0;              // ends and failed starts since one worked
   uint64_t lost_ns_ = 0;          // when the last one ended
   uint64_t next_ns_ = 0;          // when the next one is started

@@ -6,6 +6,7 @@
 
 namespace photofinish {
 
+constexpr uint32_t kMaxSlots = 2;
 constexpr uint32_t kMaxRequests = 256;
 constexpr uint32_t kMaxTensors = 8;
 constexpr uint32_t kMaxDims = 8;
@@ -37,19 +38,29 @@ struct Request {
   char error[kErrorBytes];
 };
 
-// `asked` and `answered` are futexes: the bridge counts an execution in `asked` when its requests stand here, the model
-// process sets `answered` to the same number when the outputs do, and wakes the bridge if `bridge_sleeps`.
+// One execution, beside its requests.
+struct Slot {
+  uint32_t request_count;
+  uint32_t reserved;
+  uint64_t input_ns;   // what the copies to the GPU took of its time, as last measured; 0 without a GPU
+  uint64_t output_ns;  // the same of the copies back
+};
+
+// `asked` and `answered` are futexes: the bridge sets an execution's number in `asked` when its requests stand here, the
+// model process sets `answered` to the same number when the outputs do, and wakes the bridge if `bridge_sleeps`.
+// Executions are numbered one after the other and answered in that order. Number n stands in slot n modulo the slots
+// that the model process has; so many may be asked and not yet answered.
 struct Lane {
   uint32_t asked;
   uint32_t answered;
-  uint32_t request_count;
   uint32_t bridge_sleeps;
-  uint64_t input_ns;   // what the copies to the GPU took of its time, as it last measured; 0 without a GPU
-  uint64_t output_ns;  // the same of the copies back
-  uint8_t reserved[4096 - 4 * 4 - 2 * 8];
-  Request requests[kMaxRequests];
+  uint32_t reserved;
+  Slot slots[kMaxSlots];
+  uint8_t unused[4096 - 4 * 4 - kMaxSlots * 24];
+  Request requests[kMaxSlots * kMaxRequests];
 };
 
-static_assert(sizeof(Tensor) == 104 && sizeof(Request) == 2048 && sizeof(Lane) == 4096 + 256 * 2048);
+static_assert(sizeof(Tensor) == 104 && sizeof(Request) == 2048 && sizeof(Slot) == 24);
+static_assert(sizeof(Lane) == 4096 + kMaxSlots * kMaxRequests * 2048);
 
 }  // namespace photofinish

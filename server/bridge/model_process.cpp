@@ -34,6 +34,9 @@ constexpr int kCoresToLook = 4;            // with fewer cores the model needs t
 
 void wake(uint32_t* futex) { syscall(SYS_futex, futex, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
 
+// Whether so many are at least as many; the numbers begin again after 2^32.
+bool has_reached(uint32_t answered, uint32_t number) { return static_cast<int32_t>(answered - number) >= 0; }
+
 void sleep_while(uint32_t* futex, uint32_t value, long limit_ns) {
   const timespec timeout{0, limit_ns};
   syscall(SYS_futex, futex, FUTEX_WAIT, value, &timeout, nullptr, 0);
@@ -119,9 +122,15 @@ void ModelProcess::receive_layout(uint64_t limit_ns, int stop_event) {
     const auto words = split(line, '\t');
     if (words.empty()) continue;
     if (words[0] == "refused" && words.size() == 2) throw ProcessError(words[1]);
-    if (words[0] == "input" && words.size() == 5) {
+    if (words[0] == "input" && words.size() == 3) {
       layout_.inputs.push_back({words[1], std::stoi(words[2])});
-      layout_.input_buffers.push_back({from_hex(words[3]), std::stoull(words[4])});
+    } else if (words[0] == "buffer" && words.size() == 5) {
+      layout_.input_buffers.at(std::stoul(words[1])).at(std::stoul(words[2])) = {from_hex(words[3]),
+                                                                                 std::stoull(words[4])};
+    } else if (words[0] == "slots" && words.size() == 4) {
+      layout_.slots = static_cast<uint32_t>(std::stoul(words[1]));
+      layout_.stride = std::stoull(words[2]);
+      layout_.largest_batch = static_cast<uint32_t>(std::stoul(words[3]));
     } else if (words[0] == "output" && words.size() == 3) {
       layout_.outputs.push_back({words[1], std::stoi(words[2])});
     } else if (words[0] == "gauge" && words.size() == 5) {
@@ -138,47 +147,63 @@ void ModelProcess::receive_layout(uint64_t limit_ns, int stop_event) {
   struct stat status {};
   const bool is_sealed = fcntl(child_->memory_file(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
   if (!is_sealed || fstat(child_->memory_file(), &status) != 0) fail("the model process's memory cannot be sealed");
+  uint64_t end = 0;  // of the last slot's staging area
   if (layout_.byte_size < sizeof(Lane) || layout_.byte_size > static_cast<uint64_t>(status.st_size) ||
-      layout_.staging_offset > layout_.byte_size || layout_.staging_size > layout_.byte_size - layout_.staging_offset)
+      layout_.inputs.size() > kMaxTensors || layout_.outputs.size() > kMaxTensors || layout_.slots < 1 ||
+      layout_.slots > kMaxSlots || __builtin_mul_overflow(layout_.stride, layout_.slots - 1, &end) ||
+      __builtin_add_overflow(end, layout_.staging_offset, &end) ||
+      __builtin_add_overflow(end, layout_.staging_size, &end) || end > layout_.byte_size)
     throw ProcessError("the model process describes memory that it does not have");
   void* memory = mmap(nullptr, layout_.byte_size, PROT_READ | PROT_WRITE, MAP_SHARED, child_->memory_file(), 0);
   if (memory == MAP_FAILED) fail("the model process's memory cannot be mapped");
   lane_ = static_cast<Lane*>(memory);
 }
 
-void ModelProcess::run(uint32_t rows) {
-  const size_t digits = std::min<size_t>(std::numeric_limits<uint32_t>::digits - __builtin_clz(rows | 1),
-                                         usual_ns_.size() - 1);
-  uint64_t& usual_ns = usual_ns_[digits];
-  const uint64_t begun_ns = now_ns();
-  const uint32_t number = __atomic_add_fetch(&lane_->asked, 1, __ATOMIC_RELEASE);
+size_t ModelProcess::digits_of(uint32_t rows) {
+  return std::min<size_t>(std::numeric_limits<uint32_t>::digits - __builtin_clz(rows | 1), kDigits - 1);
+}
+
+void ModelProcess::ask(uint32_t count) {
+  lane_->slots[slot(++asked_)].request_count = count;
+  __atomic_store_n(&lane_->asked, asked_, __ATOMIC_RELEASE);
   wake(&lane_->asked);
+}
+
+void ModelProcess::wait(uint32_t number, uint32_t rows, uint64_t since_ns) {
+  const size_t digits = digits_of(rows);
+  const uint64_t usual_ns = usual_ns_[digits], end_ns = since_ns + usual_ns;
+  const uint64_t rest_ns = end_ns - std::min(end_ns, now_ns());
   // To wake from sleep takes tens of microseconds on a virtual machine, so the last stretch of the usual time is spent
   // looking.
-  const bool is_done = may_look_ && ((usual_ns > kEarlyNs && sleep(number, usual_ns - kEarlyNs)) ||
-                                     look(number, std::max(begun_ns + usual_ns, now_ns()) + kEarlyNs));
+  const bool is_done = may_look_ && ((rest_ns > kEarlyNs && sleep(number, rest_ns - kEarlyNs)) ||
+                                     look(number, std::max(end_ns, now_ns()) + kEarlyNs));
   // Looks are counted, not the time between them: a machine that stood still for a while is no fault of the process.
   for (uint64_t waited_ns = 0; !is_done && !sleep(number, kLookNs); waited_ns += kLookNs) {
     if (const std::string end = look(); !end.empty()) throw ProcessError(end);
     if (waited_ns < limit_ns(digits)) continue;
+    const std::lock_guard<std::mutex> lock(child_mutex_);
+    end_ = "gave no answer within " + in_seconds(limit_ns(digits)) + " and was ended";
     child_->kill();
-    throw ProcessError("gave no answer within " + in_seconds(limit_ns(digits)) + " and was ended");
+    throw ProcessError(end_);
   }
-  const uint64_t taken_ns = now_ns() - begun_ns;
-  usual_ns = (usual_ns * 7 + taken_ns) / 8;
+  const uint64_t taken_ns = now_ns() - since_ns;
+  usual_ns_[digits] = usual_ns == 0 ? taken_ns : (usual_ns * 7 + taken_ns) / 8;
   slowest_ns_[digits] = std::max(slowest_ns_[digits], taken_ns);
 }
 
 std::string ModelProcess::look() {
+  const std::lock_guard<std::mutex> lock(child_mutex_);
+  if (!end_.empty()) return end_;
   pollfd end{child_->socket(), POLLIN, 0};  // the process never speaks again: what can be read is its end
   const bool is_closed = poll(&end, 1, 0) > 0;
   if (!is_closed && child_->look() == Child::State::kRuns) return "";
-  const std::string how = child_->how_it_ended();
+  end_ = child_->how_it_ended();
   child_->kill();  // where it only stands still
-  return how;
+  return end_;
 }
 
 void ModelProcess::hang_up() {
+  const std::lock_guard<std::mutex> lock(child_mutex_);
   child_->kill();
   shutdown(child_->socket(), SHUT_RDWR);
 }
@@ -191,15 +216,18 @@ uint64_t ModelProcess::limit_ns(size_t digits) const {
 }
 
 bool ModelProcess::has_answered(uint32_t number) const {
-  return __atomic_load_n(&lane_->answered, __ATOMIC_SEQ_CST) == number;
+  return has_reached(__atomic_load_n(&lane_->answered, __ATOMIC_SEQ_CST), number);
 }
 
 // Sleep until the answer is there, but no longer than this; whether it is.
 bool ModelProcess::sleep(uint32_t number, uint64_t limit_ns) {
   __atomic_store_n(&lane_->bridge_sleeps, 1, __ATOMIC_SEQ_CST);
   const uint64_t until_ns = now_ns() + limit_ns;
-  for (uint64_t now = now_ns(); !has_answered(number) && now < until_ns; now = now_ns())
-    sleep_while(&lane_->answered, number - 1, static_cast<long>(std::min(until_ns - now, kLookNs)));
+  for (uint64_t now = now_ns(); now < until_ns; now = now_ns()) {
+    const uint32_t answered = __atomic_load_n(&lane_->answered, __ATOMIC_SEQ_CST);
+    if (has_reached(answered, number)) break;
+    sleep_while(&lane_->answered, answered, static_cast<long>(std::min(until_ns - now, kLookNs)));
+  }
   __atomic_store_n(&lane_->bridge_sleeps, 0, __ATOMIC_SEQ_CST);
   return has_answered(number);
 }

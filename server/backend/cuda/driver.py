@@ -12,8 +12,10 @@ import numpy.typing as npt
 from ..model import RefusedModelError
 
 _SUCCESS = 0
+_NOT_READY = 600
 _NON_BLOCKING = 1
 _PORTABLE = 1
+_NO_TIMING = 2
 
 
 class CudaError(Exception):
@@ -36,18 +38,18 @@ class Cuda:
             context = ctypes.c_void_p()
             self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
             self._call("cuCtxSetCurrent", context)
-            stream = ctypes.c_void_p()
-            self._call("cuStreamCreate", ctypes.byref(stream), _NON_BLOCKING)
+            self.stream = self.new_stream()
         except CudaError as exc:
             raise RefusedModelError(f"GPU {device_id} cannot be used: {exc}; run `photofinish doctor`") from exc
-        self.stream = int(stream.value or 0)
-        self._stream = stream
+        self._stream = ctypes.c_void_p(self.stream)
         self._context = context
         self._synchronize = self._driver.cuStreamSynchronize
         self._set_current = self._driver.cuCtxSetCurrent
         self._to_device = self._copier("cuMemcpyHtoDAsync_v2")
         self._from_device = self._copier("cuMemcpyDtoHAsync_v2")
         self._on_device = self._copier("cuMemcpyDtoDAsync_v2")
+        self._query = self._driver.cuEventQuery
+        self._query.argtypes = (ctypes.c_void_p,)
 
     def _copier(self, name: str) -> Callable[..., int]:
         function = self._driver[name]
@@ -97,17 +99,44 @@ class Cuda:
         self._call("cuIpcGetMemHandle", ctypes.byref(handle), base)
         return handle.raw, address - int(base.value)
 
-    def copy_to_device(self, target: int, source: int, size: int) -> None:
-        """Host to GPU on the stream."""
-        self._check(self._to_device(target, source, size, self._stream), "cuMemcpyHtoDAsync")
+    def new_stream(self) -> int:
+        """Another stream, for work beside what runs on the first one."""
+        stream = ctypes.c_void_p()
+        self._call("cuStreamCreate", ctypes.byref(stream), _NON_BLOCKING)
+        return int(stream.value or 0)
+
+    def new_event(self) -> int:
+        """An event, which counts as reached until it is set."""
+        event = ctypes.c_void_p()
+        self._call("cuEventCreate", ctypes.byref(event), _NO_TIMING)
+        return int(event.value or 0)
+
+    def set_event(self, event: int, stream: int) -> None:
+        """Let the event be reached when the stream has done what it was given until now."""
+        self._call("cuEventRecord", ctypes.c_void_p(event), ctypes.c_void_p(stream))
+
+    def hold_until(self, event: int, stream: int) -> None:
+        """Let the stream do nothing further before the event."""
+        self._call("cuStreamWaitEvent", ctypes.c_void_p(stream), ctypes.c_void_p(event), ctypes.c_uint(0))
+
+    def is_reached(self, event: int) -> bool:
+        """Whether the event is reached, without waiting. Raises CudaError when what runs before it has failed."""
+        code = self._query(event)
+        if code != _NOT_READY:
+            self._check(code, "cuEventQuery")
+        return code == _SUCCESS
+
+    def copy_to_device(self, target: int, source: int, size: int, stream: int = 0) -> None:
+        """Host to GPU on the first stream, or another."""
+        self._check(self._to_device(target, source, size, stream or self.stream), "cuMemcpyHtoDAsync")
 
     def copy_from_device(self, target: int, source: int, size: int) -> None:
         """GPU to host on the stream."""
         self._check(self._from_device(target, source, size, self._stream), "cuMemcpyDtoHAsync")
 
-    def copy_on_device(self, target: int, source: int, size: int) -> None:
-        """GPU to GPU on the stream."""
-        self._check(self._on_device(target, source, size, self._stream), "cuMemcpyDtoDAsync")
+    def copy_on_device(self, target: int, source: int, size: int, stream: int = 0) -> None:
+        """GPU to GPU on the first stream, or another."""
+        self._check(self._on_device(target, source, size, stream or self.stream), "cuMemcpyDtoDAsync")
 
     def synchronize(self) -> None:
         """Wait until the stream has done everything."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..model import ConfiguredModel, Io, RefusedModelError
 
+MAX_SLOTS = 2
 MAX_REQUESTS = 256
 MAX_TENSORS = 8
 MAX_DIMS = 8
@@ -45,33 +46,50 @@ class Request(ctypes.Structure):
     )
 
 
+class Slot(ctypes.Structure):
+    """lane.h: Slot."""
+
+    _fields_ = (
+        ("request_count", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+        ("input_ns", ctypes.c_uint64),
+        ("output_ns", ctypes.c_uint64),
+    )
+
+
 class LaneHead(ctypes.Structure):
     """lane.h: Lane."""
 
     _fields_ = (
         ("asked", ctypes.c_uint32),
         ("answered", ctypes.c_uint32),
-        ("request_count", ctypes.c_uint32),
         ("bridge_sleeps", ctypes.c_uint32),
-        ("input_ns", ctypes.c_uint64),
-        ("output_ns", ctypes.c_uint64),
-        ("reserved", ctypes.c_uint8 * (4096 - 32)),
-        ("requests", Request * MAX_REQUESTS),
+        ("reserved", ctypes.c_uint32),
+        ("slots", Slot * MAX_SLOTS),
+        ("unused", ctypes.c_uint8 * (4096 - 16 - MAX_SLOTS * ctypes.sizeof(Slot))),
+        ("requests", Request * (MAX_SLOTS * MAX_REQUESTS)),
     )
 
 
 @dataclass(frozen=True)
 class LaneSizes:
-    """Where inputs and outputs lie behind the lane's head, in bytes."""
+    """Where the first slot's inputs and outputs lie behind the lane's head, in bytes.
+
+    stride: how far behind them the next slot's lie.
+    """
 
     staging_offset: int
     staging: int
     output_offset: int
+    stride: int
     total: int
 
 
-def lane_sizes(model: ConfiguredModel) -> LaneSizes:
-    """Room for the largest batch of the model. Raises RefusedModelError for more tensors than the lane has."""
+def lane_sizes(model: ConfiguredModel, slots: int = 1) -> LaneSizes:
+    """Room for the largest batch of the model in each slot.
+
+    Raises RefusedModelError for more tensors than the lane has.
+    """
     if max(len(model.inputs), len(model.outputs)) > MAX_TENSORS:
         raise RefusedModelError(
             f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; {MAX_TENSORS} are possible"
@@ -87,7 +105,8 @@ def lane_sizes(model: ConfiguredModel) -> LaneSizes:
     staging_offset = _aligned(ctypes.sizeof(LaneHead))
     staging = _aligned(room(model.inputs))
     outputs = _aligned(room(model.outputs))
-    return LaneSizes(staging_offset, staging, staging_offset + staging, staging_offset + staging + outputs)
+    stride = staging + outputs
+    return LaneSizes(staging_offset, staging, staging_offset + staging, stride, staging_offset + slots * stride)
 
 
 def _aligned(size: int) -> int:

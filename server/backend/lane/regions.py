@@ -96,11 +96,15 @@ class Regions:
         """Let go of regions that have lost a part; whether there were any."""
         return self._drop(lambda region: bool(self._guard and self._guard.photofinish_is_lost(region.address)))
 
+    def is_due(self) -> bool:
+        """Whether it is time to look who still holds what is mapped."""
+        return bool(self.known) and time.monotonic() - self._looked_s >= LOOK_S
+
     def drop_abandoned_at_times(self) -> bool:
         """Let go of regions that no client holds any more, if it is time to look; whether there were any."""
-        if (now_s := time.monotonic()) - self._looked_s < LOOK_S:
+        if not self.is_due():
             return False
-        self._looked_s = now_s
+        self._looked_s = time.monotonic()
         return self._drop(is_abandoned)
 
     def _map(self, descriptor: int, inode: int) -> MappedRegion:

@@ -6,9 +6,11 @@ from typing import NoReturn
 
 from ..batches import check_outputs, run_each
 from ..engine import Engine, open_model
+from ..gpu_engine import GpuEngine
 from ..memory import memory_figures
-from ..model import DTYPES, ConfiguredModel
-from .end import LaneEnd
+from ..model import DTYPES, ConfiguredModel, lane_count
+from .ahead import serve_ahead
+from .end import LaneEnd, beside_refused, good_parts
 from .regions import open_guard
 
 
@@ -16,13 +18,16 @@ def open_lane(arguments: dict[str, str], memory_file: int) -> tuple[LaneEnd, Con
     """The lane, the model and its engine, loaded and checked. Raises RefusedModelError."""
     model, engine = open_model(arguments)
     check_outputs(model, engine.run_arrays)
+    slots = lane_count()
+    if isinstance(engine, GpuEngine):
+        engine.prepare_slots(slots)
     batch = engine.batch
     # Last, so that no library takes its place as the handler of SIGBUS.
     guard = open_guard(arguments["guard_library"])
     if batch is None:
-        return LaneEnd(memory_file, model, guard=guard), model, engine
-    addresses = batch.input_addresses
-    lane = LaneEnd(memory_file, model, batch_addresses=addresses, on_unmap=batch.forget_pages, guard=guard)
+        return LaneEnd(memory_file, model, slots=slots, guard=guard), model, engine
+    addresses, unmap = batch.slot_addresses(), batch.forget_pages
+    lane = LaneEnd(memory_file, model, slots=slots, batch_addresses=addresses, on_unmap=unmap, guard=guard)
     batch.lock_pages(lane.address, lane.sizes.total)
     return lane, model, engine
 
@@ -30,12 +35,15 @@ def open_lane(arguments: dict[str, str], memory_file: int) -> tuple[LaneEnd, Con
 def describe(lane: LaneEnd, model: ConfiguredModel, engine: Engine, *, reads_regions: bool) -> list[str]:
     """The lines that tell the bridge about tensors, memory and figures."""
     numbers = {dtype: number for number, dtype in enumerate(DTYPES.values(), start=1)}
-    shared = engine.batch.shared_inputs() if engine.batch is not None else [("", 0)] * len(model.inputs)
     sizes = lane.sizes
     flags = f"{int(model.max_batch_size > 0)}\t{int(reads_regions and lane.is_guarded)}"
     lines = [f"memory\t{sizes.total}\t{sizes.staging_offset}\t{sizes.staging}\t{flags}"]
-    for io, (handle, offset) in zip(model.inputs, shared, strict=True):
-        lines.append(f"input\t{io.name}\t{numbers[io.dtype]}\t{handle}\t{offset}")
+    lines.append(f"slots\t{lane.slots}\t{sizes.stride}\t{max(model.max_batch_size, 1)}")
+    lines += [f"input\t{io.name}\t{numbers[io.dtype]}" for io in model.inputs]
+    if engine.batch is not None:
+        for slot in range(lane.slots):
+            for index, (handle, offset) in enumerate(engine.batch.shared_inputs(slot)):
+                lines.append(f"buffer\t{slot}\t{index}\t{handle}\t{offset}")
     lines += [f"output\t{io.name}\t{numbers[io.dtype]}" for io in model.outputs]
     for figure in memory_figures(model, engine.gpu_bytes):
         lines.append(f"gauge\t{figure.metric}\t{figure.text}\t{figure.device}\t{figure.byte_size}")
@@ -44,14 +52,13 @@ def describe(lane: LaneEnd, model: ConfiguredModel, engine: Engine, *, reads_reg
 
 def serve(lane: LaneEnd, model: ConfiguredModel, engine: Engine) -> NoReturn:
     """Answer one execution after the other, for as long as the process lives."""
+    if lane.slots > 1 and isinstance(engine, GpuEngine):
+        serve_ahead(lane, model, engine)
     run, times = engine.run, engine.times
     while True:
         parts = lane.wait()
-        good = [part for part in parts if not isinstance(part, Exception)]
-        outcomes = run_each(good, model, run)
-        if times is not None:
-            lane.report_copies(times.latest_ns.get("input", 0), times.latest_ns.get("output", 0))
-        if len(good) < len(parts):
-            following = iter(outcomes)
-            outcomes = [part if isinstance(part, Exception) else next(following) for part in parts]
-        lane.answer(outcomes)
+        outcomes = beside_refused(parts, run_each(good_parts(parts), model, run))
+        if times is None:
+            lane.answer(outcomes)
+        else:
+            lane.answer(outcomes, times.latest_ns.get("input", 0), times.latest_ns.get("output", 0))

@@ -55,6 +55,8 @@ class HostInput:
 class HostCuda:
     """The calls of Cuda on host memory; copies are delayed until they are waited for, as on a stream."""
 
+    stream = 1
+
     def __init__(self) -> None:
         self.blocks: list[np.ndarray] = []
         self.waiting: list[tuple[int, int, int]] = []
@@ -73,13 +75,15 @@ class HostCuda:
     def register(self, address: int, size: int) -> None:
         raise AssertionError("no shared memory of a server is mapped here")
 
-    def copy_to_device(self, target: int, source: int, size: int) -> None:
+    def copy_to_device(self, target: int, source: int, size: int, stream: int) -> None:
+        assert stream == 0, "the first one"
         self._later("in", target, source, size)
 
     def copy_from_device(self, target: int, source: int, size: int) -> None:
         self._later("out", target, source, size)
 
-    def copy_on_device(self, target: int, source: int, size: int) -> None:
+    def copy_on_device(self, target: int, source: int, size: int, stream: int) -> None:
+        assert stream == 0, "the first one"
         self._later("on", target, source, size)
 
     def _later(self, kind: str, target: int, source: int, size: int) -> None:

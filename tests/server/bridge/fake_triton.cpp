@@ -1,19 +1,36 @@
 #include "fake_triton.h"
 
+#include <condition_variable>
 #include <cstdio>
 #include <map>
+#include <mutex>
 
 namespace {
 
 struct Sent {
   TRITONBACKEND_Request* request;
 };
+std::mutex mutex;  // for all that follows, and for what becomes of requests
+std::condition_variable released;
+int disordered = 0;
+uint64_t computed_until_ns = 0;
+
 std::map<TRITONBACKEND_Response*, Sent>& open_responses() {
   static std::map<TRITONBACKEND_Response*, Sent> all;
   return all;
 }
 
 }  // namespace
+
+void wait_until_released(const TRITONBACKEND_Request& request) {
+  std::unique_lock<std::mutex> lock(mutex);
+  released.wait(lock, [&request] { return request.releases > 0; });
+}
+
+int disordered_reports() {
+  const std::lock_guard<std::mutex> lock(mutex);
+  return disordered;
+}
 
 extern "C" {
 
@@ -125,8 +142,12 @@ TRITONSERVER_Error* TRITONBACKEND_ModelInstanceReportStatistics(TRITONBACKEND_Mo
                                                                 bool, uint64_t, uint64_t, uint64_t, uint64_t) {
   return nullptr;
 }
-TRITONSERVER_Error* TRITONBACKEND_ModelInstanceReportBatchStatistics(TRITONBACKEND_ModelInstance*, uint64_t, uint64_t,
-                                                                     uint64_t, uint64_t, uint64_t) {
+TRITONSERVER_Error* TRITONBACKEND_ModelInstanceReportBatchStatistics(TRITONBACKEND_ModelInstance*, uint64_t,
+                                                                     uint64_t executed, uint64_t begun,
+                                                                     uint64_t computed, uint64_t ended) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  disordered += executed > begun || begun > computed || computed > ended || begun < computed_until_ns;
+  computed_until_ns = computed;
   return nullptr;
 }
 
@@ -156,7 +177,9 @@ TRITONSERVER_Error* TRITONBACKEND_RequestParameter(TRITONBACKEND_Request* reques
   return nullptr;
 }
 TRITONSERVER_Error* TRITONBACKEND_RequestRelease(TRITONBACKEND_Request* request, uint32_t) {
+  const std::lock_guard<std::mutex> lock(mutex);
   ++request->releases;
+  released.notify_all();
   return nullptr;
 }
 TRITONSERVER_Error* TRITONBACKEND_InputProperties(TRITONBACKEND_Input* input, const char** name, int* datatype,
@@ -181,6 +204,7 @@ TRITONSERVER_Error* TRITONBACKEND_InputBuffer(TRITONBACKEND_Input* input, uint32
 
 TRITONSERVER_Error* TRITONBACKEND_ResponseNew(TRITONBACKEND_Response** response, TRITONBACKEND_Request* request) {
   *response = new TRITONBACKEND_Response;
+  const std::lock_guard<std::mutex> lock(mutex);
   open_responses()[*response] = {request};
   return nullptr;
 }
@@ -199,6 +223,7 @@ TRITONSERVER_Error* TRITONBACKEND_OutputBuffer(TRITONBACKEND_Output* output, voi
   return nullptr;
 }
 TRITONSERVER_Error* TRITONBACKEND_ResponseSend(TRITONBACKEND_Response* response, uint32_t, TRITONSERVER_Error* error) {
+  const std::lock_guard<std::mutex> lock(mutex);
   TRITONBACKEND_Request* request = open_responses().at(response).request;
   ++request->answers;
   if (error) {

@@ -1,4 +1,5 @@
 // Triton's side of the bridge, as far as the bridge calls it: enough to run the bridge without Triton, under sanitizers.
+// Requests may be answered by another thread than the one that has them executed.
 #pragma once
 
 #include <cstdint>
@@ -57,6 +58,11 @@ struct TRITONBACKEND_Request {
   std::string error;
   std::map<std::string, TRITONBACKEND_Output> answer;
 };
+
+// Waits until the bridge has let go of the request.
+void wait_until_released(const TRITONBACKEND_Request& request);
+// How many reports of the bridge's had times that do not follow each other, or began before the last one's end.
+int disordered_reports();
 
 extern "C" {
 TRITONSERVER_Error* TRITONBACKEND_Initialize(TRITONBACKEND_Backend* backend);

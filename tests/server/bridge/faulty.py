@@ -22,11 +22,14 @@ from photofinish.server.triton.embedded import EmbeddedServer
 from tests.server.asking import asking
 from tests.server.models import config_text, save_doubling_onnx, write_model
 
-CRASH, EXIT, HANG, STOP = 1, 2, 3, 4
+CRASH, EXIT, HANG, STOP, SLOW, SLOW_EXIT, GAP = range(1, 8)
+"""SLOW is answered and SLOW_EXIT ends after SLOW_S; GAP is answered after GAP_S, by how long the engine had rested."""
+SLOW_S, GAP_S = 0.4, 0.01
+SLOW_BEGUN = "the engine begins a slow one"
 LIMIT_S = 1.0
 DEADLINE_S = 20.0
-ENGINE = """
-import os, signal, time
+ENGINE = f"""
+import os, signal, sys, time
 import numpy as np
 from ..engine import CpuEngine
 
@@ -34,12 +37,24 @@ def open_engine(model):
     return Faulty()
 
 class Faulty(CpuEngine):
+    ended = time.perf_counter()
+
     def run_arrays(self, arrays):
         match arrays[0].flat[0] if arrays[0].size else 0:
             case 1: os.kill(os.getpid(), signal.SIGSEGV)
             case 2: os._exit(7)
             case 3: time.sleep(1000)
             case 4: os.kill(os.getpid(), signal.SIGSTOP)
+            case 5 | 6:
+                sys.stderr.write("{SLOW_BEGUN}\\n")
+                sys.stderr.flush()
+                time.sleep({SLOW_S})
+                if arrays[0].flat[0] == 6: os._exit(7)
+            case 7:
+                rested = time.perf_counter() - self.ended
+                time.sleep({GAP_S})
+                self.ended = time.perf_counter()
+                return [np.full(arrays[0].shape, rested, np.float32)]
         return [arrays[0].astype(np.float32) * 2]
 """
 

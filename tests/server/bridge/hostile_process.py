@@ -13,6 +13,8 @@ import threading
 import time
 
 HEAD, REQUEST, TENSOR, OUTPUTS, ROOM = 4096, 2048, 104, 8 + 8 * 104, 1 << 20
+SLOTS = 2 if os.environ.get("PHOTOFINISH_LANES") == "2" else 1
+SLOT_REQUESTS = 256
 NUMBERS = (0, 1, 7, 8, 9, 255, 2**31, 2**32 - 1, 2**40, 2**62, 2**63, 2**64 - 1, ROOM, ROOM - 1, ROOM + 4096 * 200)
 
 
@@ -22,11 +24,12 @@ def main() -> None:
     (size,) = struct.unpack("I", bridge.recv(4))
     while size > 0:
         size -= len(bridge.recv(size))
-    head = HEAD + 256 * REQUEST
-    total = head + 2 * ROOM
+    head = HEAD + 2 * SLOT_REQUESTS * REQUEST
+    total = head + SLOTS * 2 * ROOM
     os.ftruncate(3, total)
     memory = mmap.mmap(3, total)
-    lines = [f"memory\t{total}\t{head}\t{ROOM}\t1\t0", "input\tframes\t2\t\t0", "output\tdetections\t11", "end", ""]
+    lines = [f"memory\t{total}\t{head}\t{ROOM}\t1\t0", f"slots\t{SLOTS}\t{2 * ROOM}\t8"]
+    lines += ["input\tframes\t2", "output\tdetections\t11", "end", ""]
     bridge.sendall("\n".join(lines).encode())
 
     def end_with_bridge() -> None:
@@ -43,7 +46,8 @@ def main() -> None:
         while asked.value == seen:
             time.sleep(0)
         seen = asked.value
-        for index in range(8):
+        first = seen % SLOTS * SLOT_REQUESTS
+        for index in range(first, first + 8):
             at = HEAD + index * REQUEST
             if chance.random() < 0.2:
                 memory[at : at + REQUEST] = chance.randbytes(REQUEST)
@@ -59,12 +63,13 @@ def main() -> None:
             shape = [chance.choice((rows, 1, 6, *(number & 2**63 - 1 for number in NUMBERS), -1)) for _ in range(8)]
             struct.pack_into("=8q", memory, output + 40, *(shape if chance.random() < 0.7 else [rows, 1, 6, *[1] * 5]))
         if seen % 300 == 299:  # it ends when the requests of its execution are no longer what they were
-            for index in range(8):
+            for index in range(first, first + 8):
                 begin = HEAD + index * REQUEST
                 memory[begin : begin + REQUEST] = chance.randbytes(REQUEST)
             os._exit(1)
-        memory[8:12] = struct.pack("=I", chance.choice(NUMBERS) & 2**32 - 1)
-        memory[16:32] = chance.randbytes(16)
+        memory[16:64] = chance.randbytes(48)  # its counts and times
+        if chance.random() < 0.1:
+            memory[8:12] = struct.pack("=I", chance.choice(NUMBERS) & 2**32 - 1)
         answered.value = seen
         wake(202, ctypes.c_void_p(address + 4), 1, 1, None, None, 0)
 

@@ -32,8 +32,11 @@ def test_both_ends_of_the_lane_see_the_same_bytes() -> None:
     sizes = dict(re.findall(r"sizeof\((\w+)\) == (\d+)", HEADER))
     assert ctypes.sizeof(lane.Tensor) == int(sizes["Tensor"])
     assert ctypes.sizeof(lane.Request) == int(sizes["Request"])
-    assert ctypes.sizeof(lane.LaneHead) == 4096 + 256 * 2048
-    for name, structure in (("Tensor", lane.Tensor), ("Request", lane.Request), ("Lane", lane.LaneHead)):
+    assert ctypes.sizeof(lane.Slot) == int(sizes["Slot"])
+    assert ctypes.sizeof(lane.LaneHead) == 4096 + 2 * 256 * 2048
+    assert f"kMaxSlots = {lane.MAX_SLOTS};" in HEADER
+    structures = {"Tensor": lane.Tensor, "Request": lane.Request, "Slot": lane.Slot, "Lane": lane.LaneHead}
+    for name, structure in structures.items():
         body = re.search(rf"struct {name} {{(.*?)}};", HEADER, re.DOTALL)
         assert body is not None
         fields = re.findall(r"^  \w+ (\w+)(?:\[[^]]+\])?;", body[1], re.MULTILINE)
@@ -45,6 +48,8 @@ def test_a_models_lane_has_room_for_its_largest_batch() -> None:
     assert sizes.staging >= 8 * 6
     assert sizes.output_offset == sizes.staging_offset + sizes.staging
     assert sizes.total - sizes.output_offset >= 8 * 16
+    two = lane.lane_sizes(build_model(), 2)
+    assert (two.stride, two.total) == (sizes.total - sizes.staging_offset, sizes.total + sizes.stride)
     many = build_model(inputs=build_model().inputs * 9)
     with pytest.raises(RefusedModelError, match="9 inputs"):
         lane.lane_sizes(many)

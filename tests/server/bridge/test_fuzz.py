@@ -35,13 +35,13 @@ def program(compile_sanitized: Compile) -> Path:
     return compile_sanitized("bridge_fuzz.cpp", "*.cpp", beside=["fake_triton.cpp"])
 
 
-def fuzz(program: Path, folder: Path, mode: str) -> dict[str, int]:
+def fuzz(program: Path, folder: Path, mode: str, lanes: int) -> dict[str, int]:
     """The counts that the program ends with; a fault that a sanitizer finds ends it before."""
     save_mean(folder / "models", "mean")
     (folder / "config.json").write_text(json.dumps(CONFIG))
     repository = folder / "models" / "mean"
-    words = [program, folder / "backend", repository, folder / "config.json", SEED, REQUESTS, mode]
-    environment = {**os.environ, "PHOTOFINISH_PYTHON": sys.executable}
+    words = [program, folder / "backend", repository, folder / "config.json", SEED + lanes, REQUESTS, mode]
+    environment = {**os.environ, "PHOTOFINISH_PYTHON": sys.executable, "PHOTOFINISH_LANES": str(lanes)}
     done = subprocess.run(
         [*map(str, words)], capture_output=True, text=True, timeout=SANITIZED_SECONDS + REQUESTS / 10, env=environment
     )
@@ -50,23 +50,26 @@ def fuzz(program: Path, folder: Path, mode: str) -> dict[str, int]:
     return {name: int(number) for name, number in re.findall(r"(\w+) (\d+)", done.stdout.splitlines()[-1])}
 
 
-def test_honest_requests_beside_hostile_ones_are_answered_rightly(program: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_honest_requests_beside_hostile_ones_are_answered_rightly(program: Path, tmp_path: Path, lanes: int) -> None:
     shutil.copytree(BACKEND, tmp_path / "backend" / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
     library = bridge_library(lambda line: None)
     assert library is not None
     shutil.copy2(library.with_name(GUARD), tmp_path / "backend" / GUARD)
-    counts = fuzz(program, tmp_path, "clients")
+    counts = fuzz(program, tmp_path, "clients", lanes)
     assert counts["asked"] >= REQUESTS
     assert counts["honest"] == counts["right"] > REQUESTS // 2
     assert counts["refused"] > REQUESTS // 10
     assert counts["strange"] == 0, "a request was answered, or let go of, not once"
+    assert counts["disordered"] == 0, "the time of two executions overlaps"
 
 
-def test_a_model_process_is_not_believed(program: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_model_process_is_not_believed(program: Path, tmp_path: Path, lanes: int) -> None:
     script = tmp_path / "backend" / PACKAGE / "lane" / "process.py"
     script.parent.mkdir(parents=True)
     shutil.copy2(Path(__file__).with_name("hostile_process.py"), script)
-    counts = fuzz(program, tmp_path, "process")
+    counts = fuzz(program, tmp_path, "process", lanes)
     assert counts["asked"] >= REQUESTS
     assert counts["refused"] > REQUESTS // 2
     assert counts["strange"] == 0

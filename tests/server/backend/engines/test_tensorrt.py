@@ -144,7 +144,7 @@ class HostCuda:
     def allocate(self, size: int) -> int:
         return int(self.pinned_array(size).__array_interface__["data"][0])
 
-    def copy(self, target: int, source: int, size: int) -> None:
+    def copy(self, target: int, source: int, size: int, stream: int = 0) -> None:
         ctypes.memmove(target, source, size)
 
     copy_to_device = copy_from_device = copy_on_device = copy

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from photofinish.server.backend.lane.end import LaneEnd
-from photofinish.server.backend.lane.layout import LaneHead, Request, Tensor
+from photofinish.server.backend.lane.layout import MAX_REQUESTS, LaneHead, Request, Tensor
 from photofinish.server.backend.model import ConfiguredModel, Io
 
 SIDE = 16
@@ -40,12 +40,13 @@ def model() -> ConfiguredModel:
     )
 
 
-def tensor_bytes(chance: random.Random, end: LaneEnd) -> bytes:
+def tensor_bytes(chance: random.Random, end: LaneEnd, slot: int) -> bytes:
     """A tensor that is right but for some of its fields."""
     rows = chance.randrange(1, 9)
     size = rows * SIDE * SIDE * 3
     room = end.sizes.staging - size
-    fields = [0, 4, end.sizes.staging_offset + chance.randrange(room), size, 0, 0, rows, SIDE, SIDE, 3, 0, 0, 0, 0]
+    offset = end.sizes.staging_offset + slot * end.sizes.stride + chance.randrange(room)
+    fields = [0, 4, offset, size, 0, 0, rows, SIDE, SIDE, 3, 0, 0, 0, 0]
     for _ in range(chance.randrange(3)):
         at = chance.randrange(10)
         value = chance.choice(NUMBERS) if chance.random() < 0.7 else fields[at] + chance.randrange(-3, 4)
@@ -58,18 +59,22 @@ def main(seed: int, count: int) -> None:
     faulthandler.enable()
     chance = random.Random(seed)
     file = os.memfd_create("lane")
-    end = LaneEnd(file, model())
+    end = LaneEnd(file, model(), slots=2)
     memory = mmap.mmap(file, end.sizes.total)
     head = LaneHead.from_buffer(memory)
     read = refused = 0
     while read + refused < count:
         used = chance.randrange(1, 5)
+        slot = (head.asked + 1) % 2
         for index in range(used):
-            at = LaneHead.requests.offset + index * ctypes.sizeof(Request) + Request.inputs.offset
+            number = slot * MAX_REQUESTS + index
+            at = LaneHead.requests.offset + number * ctypes.sizeof(Request) + Request.inputs.offset
             is_random = chance.random() < 0.1
             size = ctypes.sizeof(Tensor)
-            memory[at : at + size] = chance.randbytes(size) if is_random else tensor_bytes(chance, end)
-        head.request_count = used if chance.random() < 0.95 else chance.choice((0, 255, 256, 257, 2**32 - 1))
+            memory[at : at + size] = chance.randbytes(size) if is_random else tensor_bytes(chance, end, slot)
+        head.slots[slot].request_count = (
+            used if chance.random() < 0.95 else chance.choice((0, 255, 256, 257, 2**32 - 1))
+        )
         head.asked += 1
         parts = end.wait()
         for part in parts[:used]:
