@@ -43,8 +43,8 @@ _PACKAGES = (
 )
 
 
-WAITING = ("OMP_", "GOMP_", "KMP_")
-"""How the variables begin that tell a library's threads how to wait, and how many there are."""
+WAITING = ("OMP_", "GOMP_", "KMP_", "PHOTOFINISH_LANES")
+"""How the variables begin that tell a library's threads, and the embedded server's, how to wait and how many there are."""
 
 
 def environment_fingerprint(nvml: Any | None, *, server: dict[str, Any]) -> dict[str, Any]:

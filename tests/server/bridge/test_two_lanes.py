@@ -19,6 +19,7 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from photofinish.server.triton.embedded import EmbeddedServer
+from tests.server.bridge.attacker import PICTURE_BYTES, HonestClient, OwnFile, infer, registered, shrinking
 from tests.server.bridge.faulty import (
     EXIT,
     GAP,
@@ -37,7 +38,7 @@ from tests.server.bridge.faulty import (
     seconds_until,
     status,
 )
-from tests.server.models import config_text, write_model
+from tests.server.models import config_text, save_mean, write_model
 
 ENDED = "a model process ended"
 TRIES = 3
@@ -45,7 +46,7 @@ TRIES = 3
 
 @contextmanager
 def serving(folder: Path, lanes: int) -> Iterator[EmbeddedServer]:
-    """The models of `faulty_repository`, and `joined`, whose requests are executed together."""
+    """`faulty` of `faulty_repository`, `joined`, whose requests are executed together, and `mean`."""
     folder.mkdir()
     with pytest.MonkeyPatch.context() as monkeypatch:
         repository = faulty_repository(folder, monkeypatch)
@@ -57,7 +58,8 @@ def serving(folder: Path, lanes: int) -> Iterator[EmbeddedServer]:
         )
         write_model(repository, "joined", config.replace("20000", "0"), "model.pt").touch()
         monkeypatch.setenv("PHOTOFINISH_LANES", str(lanes))
-        models = ("faulty", "joined")
+        save_mean(repository, "mean")
+        models = ("faulty", "joined", "mean")
         with EmbeddedServer(repository, models=models, log_path=folder / "log") as running:
             yield running
 
@@ -221,6 +223,30 @@ def test_requests_that_come_while_one_runs_are_joined(server: EmbeddedServer, ur
         return said[-1]["executions"] == 2
 
     assert best(are_joined), said
+
+
+def test_clients_memory_that_goes_takes_nobody_along(server: EmbeddedServer, url: str) -> None:
+    """One shrinks what it sends from and is answered into; an honest client beside it notices nothing."""
+    before = processes_of(server, "mean")
+    whole = 8 * PICTURE_BYTES
+    is_over = threading.Event()
+    outcomes: list[int] = []
+    with OwnFile(whole) as file, registered(server, file, whole) as region, HonestClient(server) as honest:
+
+        def attack() -> None:
+            while not is_over.is_set():
+                outcomes.append(infer(server, region, direct=file.direct, rows=8, output_region=region)[0])
+
+        attackers = [threading.Thread(target=attack) for _ in range(2)]
+        with shrinking(file, whole):
+            for thread in attackers:
+                thread.start()
+            assert all(honest.is_answered_rightly() for _ in range(150))
+            seconds_until(lambda: len(set(outcomes)) > 1, "the attack has met its aim")
+            is_over.set()
+            for thread in attackers:
+                thread.join()
+    assert processes_of(server, "mean") == before
 
 
 def test_a_model_is_one_process(server: EmbeddedServer, url: str) -> None:
