@@ -44,7 +44,7 @@ _PACKAGES = (
 
 
 WAITING = ("OMP_", "GOMP_", "KMP_", "PHOTOFINISH_LANES")
-"""How the variables begin that tell a library's threads, and the embedded server's, how to wait and how many there are."""
+"""How the variables begin that say how threads wait and how many there are: a library's, and the embedded server's."""
 
 
 def environment_fingerprint(nvml: Any | None, *, server: dict[str, Any]) -> dict[str, Any]:
