@@ -213,6 +213,7 @@ class Instance {
   std::condition_variable queue_changed_;
   std::deque<Round> queue_;             // asked, not yet answered; the first one belongs to the thread that answers
   uint64_t running_since_ns_ = 0;       // since when the first one runs
+  uint64_t computed_ns_ = 0;            // when the last one had run
   std::weak_ptr<ModelProcess> ended_;   // the last one that ended at its work
   bool is_mending_ = false;             // a round that it left is to be asked again before any other
   bool is_ending_ = false;
@@ -484,7 +485,7 @@ bool Instance::read_in_place(const Job& job, const void* source, Tensor& tensor)
 void Instance::queue(Round round) {
   {
     const std::lock_guard<std::mutex> lock(queue_mutex_);
-    if (queue_.empty()) running_since_ns_ = round.asked_ns;
+    if (queue_.empty()) running_since_ns_ = std::max(round.asked_ns, computed_ns_);
     is_mending_ = is_mending_ || has_ended(round);
     queue_.push_back(std::move(round));
     if (!answers_.joinable()) {
@@ -527,6 +528,7 @@ void Instance::answer_in_order() {
       ended_ = done.process;
       is_mending_ = !queue_.empty();
     }
+    computed_ns_ = computed_ns;
     if (!queue_.empty()) running_since_ns_ = std::max(queue_.front().asked_ns, computed_ns);
     lock.unlock();
     queue_changed_.notify_all();

@@ -265,4 +265,4 @@ def test_a_server_that_ends_answers_what_it_has(tmp_path: Path) -> None:
         assert sent[0].result() is not None
         assert sent[1].result()
         assert sent[2].result()
-    assert not re.search(r"terminate called|Signal \(\d+\)", ending.log_path.read_text())
+    assert not re.search(r"terminate called|Signal \((6|7|11)\)", ending.log_path.read_text())
