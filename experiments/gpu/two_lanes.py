@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def images_per_s(url: str, model: str, batch: int, clients: int, seconds: float,
     finally:
         for child in children:
             child.kill()
-    return {"images_per_s": round(len(taken) * batch / seconds, 1), **percentiles_ms([ns / 1e6 for ns in taken])}
+    return {"images_per_s": round(len(taken) * batch / seconds, 1), **percentiles_ms(np.array(taken) / 1e6)}
 
 
 @contextmanager
@@ -202,7 +202,7 @@ def measure(
     with TritonClient(urls[1]) as client:
         largest = client.model(model).max_batch_size
     loads = [load for load in LOADS if load[0] <= max(largest, 1)]
-    rows: dict[tuple[int, int], dict[str, Any]] = {load: {1: [], 2: [], "bare": []} for load in loads}
+    rows: dict[tuple[int, int], dict[int | str, list[Any]]] = {load: {1: [], 2: [], "bare": []} for load in loads}
     for turn in range(args.rounds):
         for batch in dict.fromkeys(batch for batch, _ in loads):
             found = bare(batch, args.seconds)
@@ -217,7 +217,7 @@ def measure(
     return [row_from_rounds(load, found) for load, found in rows.items()]
 
 
-def row_from_rounds(load: tuple[int, int], found: dict[Any, Sequence[Any]]) -> dict[str, Any]:
+def row_from_rounds(load: tuple[int, int], found: Mapping[int | str, Sequence[Any]]) -> dict[str, Any]:
     """Medians over the rounds, and the share of the bare loop that each way of serving reaches."""
     bare = statistics.median(found["bare"])
     row: dict[str, Any] = {

@@ -121,7 +121,7 @@ class Cuda:
 
     def is_reached(self, event: int) -> bool:
         """Whether the event is reached, without waiting. Raises CudaError when what runs before it has failed."""
-        code = self._query(event)
+        code: int = self._query(event)
         if code != _NOT_READY:
             self._check(code, "cuEventQuery")
         return code == _SUCCESS
