@@ -18,7 +18,6 @@ import itertools
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -37,6 +36,7 @@ from photofinish.client.triton.session import Session
 from photofinish.client.triton.transport import SYSTEM_SHM_HTTP
 from photofinish.errors import InferenceError
 from photofinish.flows.bench import artifacts_in
+from photofinish.percentiles import nearest_rank
 from photofinish.perf.engine.measuring import measure_engines
 from photofinish.server.backend.model import LANES
 from photofinish.server.triton import run_folder
@@ -219,7 +219,7 @@ def measure(
 
 def row_from_rounds(load: tuple[int, int], found: Mapping[int | str, Sequence[Any]]) -> dict[str, Any]:
     """Medians over the rounds, and the share of the bare loop that each way of serving reaches."""
-    bare = statistics.median(found["bare"])
+    bare = nearest_rank(np.array(found["bare"]), 0.5)
     row: dict[str, Any] = {
         "batch": load[0],
         "clients": load[1],
@@ -227,7 +227,7 @@ def row_from_rounds(load: tuple[int, int], found: Mapping[int | str, Sequence[An
         "rounds": len(found["bare"]),
     }
     for lanes in (1, 2):
-        carried = statistics.median(result["images_per_s"] for result in found[lanes])
+        carried = nearest_rank(np.array([result["images_per_s"] for result in found[lanes]]), 0.5)
         name = f"lanes_{lanes}"
         row[name] = {
             "images_per_s": carried,

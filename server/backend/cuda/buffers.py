@@ -22,7 +22,7 @@ class DeviceOutputs(NamedTuple):
     owner: Any
 
 
-class Slot:
+class SlotBuffers:
     """What one execution needs beside the buffers that all share: page-locked host memory, and where the bridge writes.
 
     inputs: addresses on the GPU; the shared buffers themselves where there is one slot. copied, done: events; 0 there.
@@ -57,7 +57,7 @@ class DeviceBatch:
         self._output_row_bytes = [_row_bytes(io) for io in model.outputs]
         self.input_addresses = [cuda.allocate(size * rows) for size in self._input_row_bytes]
         self.output_addresses = [cuda.allocate(size * rows) for size in self._output_row_bytes]
-        self._slots = [Slot(cuda, model, rows, self.input_addresses)]
+        self._slots = [SlotBuffers(cuda, model, rows, self.input_addresses)]
         self._second_stream = 0
 
     def prepare_slots(self, count: int) -> None:
@@ -65,7 +65,7 @@ class DeviceBatch:
         if count == 1:
             return
         self._second_stream = self._cuda.new_stream()
-        self._slots += [Slot(self._cuda, self._model, self._rows, []) for _ in range(count - len(self._slots))]
+        self._slots += [SlotBuffers(self._cuda, self._model, self._rows, []) for _ in range(count - len(self._slots))]
         for slot in self._slots:
             # Of its own: what the execution that runs reads must stay as it is.
             slot.inputs = [self._cuda.allocate(size * self._rows) for size in self._input_row_bytes]
@@ -89,7 +89,7 @@ class DeviceBatch:
             self._cuda.copy_on_device(target, source, sum(sizes) * row_bytes)
         return sizes
 
-    def _gather(self, parts: Sequence[Part], slot: Slot, targets: Sequence[int], stream: int) -> list[int]:
+    def _gather(self, parts: Sequence[Part], slot: SlotBuffers, targets: Sequence[int], stream: int) -> list[int]:
         self._cuda.make_current()
         sizes = [part[0].shape[0] if self._model.max_batch_size else 1 for part in parts]
         if sum(sizes) > self._rows:

@@ -46,7 +46,7 @@ class Request(ctypes.Structure):
     )
 
 
-class Slot(ctypes.Structure):
+class SlotHead(ctypes.Structure):
     """lane.h: Slot."""
 
     _fields_ = (
@@ -65,8 +65,8 @@ class LaneHead(ctypes.Structure):
         ("answered", ctypes.c_uint32),
         ("bridge_sleeps", ctypes.c_uint32),
         ("reserved", ctypes.c_uint32),
-        ("slots", Slot * MAX_SLOTS),
-        ("unused", ctypes.c_uint8 * (4096 - 16 - MAX_SLOTS * ctypes.sizeof(Slot))),
+        ("slots", SlotHead * MAX_SLOTS),
+        ("unused", ctypes.c_uint8 * (4096 - 16 - MAX_SLOTS * ctypes.sizeof(SlotHead))),
         ("requests", Request * (MAX_SLOTS * MAX_REQUESTS)),
     )
 

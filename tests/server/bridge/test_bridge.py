@@ -32,10 +32,10 @@ def test_both_ends_of_the_lane_see_the_same_bytes() -> None:
     sizes = dict(re.findall(r"sizeof\((\w+)\) == (\d+)", HEADER))
     assert ctypes.sizeof(lane.Tensor) == int(sizes["Tensor"])
     assert ctypes.sizeof(lane.Request) == int(sizes["Request"])
-    assert ctypes.sizeof(lane.Slot) == int(sizes["Slot"])
+    assert ctypes.sizeof(lane.SlotHead) == int(sizes["Slot"])
     assert ctypes.sizeof(lane.LaneHead) == 4096 + 2 * 256 * 2048
     assert f"kMaxSlots = {lane.MAX_SLOTS};" in HEADER
-    structures = {"Tensor": lane.Tensor, "Request": lane.Request, "Slot": lane.Slot, "Lane": lane.LaneHead}
+    structures = {"Tensor": lane.Tensor, "Request": lane.Request, "Slot": lane.SlotHead, "Lane": lane.LaneHead}
     for name, structure in structures.items():
         body = re.search(rf"struct {name} {{(.*?)}};", HEADER, re.DOTALL)
         assert body is not None
