@@ -24,6 +24,7 @@ POLL_S = 0.1
 HANGS_S = 15.0
 """Processes report once a second; one that says nothing for so long hangs in a library."""
 STOP_S = 0.7
+TAIL_BYTES, MAX_WORDS = 4096, 300
 
 
 class CellProcess:
@@ -51,6 +52,7 @@ class CellProcess:
         self._on_end = on_end
         self._silence_s = silence_s
         self._gpu = gpu
+        self._log_size = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -98,9 +100,20 @@ class CellProcess:
             *([self._gpu] if self._gpu else []),
         ]
         with self._log_path.open("ab") as log:
+            self._log_size = log.tell()
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
+
+    def _last_words(self) -> str:
+        """The last line that it wrote since it was started, such as an error that says what to do; "" for none."""
+        try:
+            with self._log_path.open("rb") as log:
+                log.seek(max(self._log_size, self._log_path.stat().st_size - TAIL_BYTES))
+                lines = log.read().decode("utf-8", "replace").strip().splitlines()
+        except OSError:
+            return ""
+        return lines[-1].strip()[:MAX_WORDS] if lines else ""
 
     async def _watch(self) -> None:
         delay_s = FIRST_DELAY_S
@@ -112,7 +125,8 @@ class CellProcess:
                 await asyncio.sleep(POLL_S)
                 continue
             ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            self._on_end(f"{self.name} {ended} and is started again; see {self._log_path}")
+            why = f" ({words})" if code > 0 and (words := self._last_words()) else ""
+            self._on_end(f"{self.name} {ended}{why} and is started again; see {self._log_path}")
             if time.monotonic() - began_s > HEALTHY_S:
                 delay_s = FIRST_DELAY_S
             await asyncio.sleep(delay_s)

@@ -43,3 +43,27 @@ def test_a_start_that_the_system_refuses_is_told_and_tried_again(
 
     asyncio.run(main())
     assert not refusals
+
+
+def test_what_a_process_said_last_is_told_with_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU's decode process that cannot begin says why, and what to do; of an earlier one nothing is told."""
+    real, told = subprocess.Popen, []
+    scripts = ["echo pip install nvdec >&2; exit 1", "exit 1", "sleep 60"]
+
+    def popen(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        return real(["sh", "-c", scripts.pop(0)], **options)
+
+    monkeypatch.setattr(processes.subprocess, "Popen", popen)
+
+    async def main() -> None:
+        process = CellProcess("decode", 1, tmp_path, tmp_path, on_end=told.append, gpu="0")
+        process.start()
+        await until(lambda: not scripts)
+        await process.stop()
+
+    asyncio.run(main())
+    log = tmp_path / "cameras-decode-1.log"
+    assert told == [
+        f"decode process 1 (GPU 0) ended with exit code 1 (pip install nvdec) and is started again; see {log}",
+        f"decode process 1 (GPU 0) ended with exit code 1 and is started again; see {log}",
+    ]
