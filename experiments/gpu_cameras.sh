@@ -12,8 +12,8 @@
 # `find` and `two` end in time; the same step goes on in its next call until it is over.
 # Each writes its JSON and a log into OUT. Settings by the environment: DEVICE (a GPU's number; stand-in rehearses
 # everything on the CPU, with FEW=1 at sizes for two cores), TWO (the GPUs of `two`, such as 0,1), OUT, REPOSITORY,
-# VARIANT, SOURCE (a video), MINUTES (of `find` and `two`), CONFIRM_SECONDS (of `find`), START (of `two`: the first
-# number on one GPU), SECONDS_EACH, PYTHON.
+# VARIANT, SOURCE (a video), MINUTES (of `find` and `two`), CONFIRM_SECONDS (of `find`), START and MOST (of
+# `two`: the first number on one GPU, and the largest), SECONDS_EACH, PYTHON.
 set -uo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$root" || exit 1
@@ -39,7 +39,7 @@ else
   sessions=8,64,200,400 repeats=2000 least=10 threads=8
   latency=(70 1920x1080 25) cameras=(250 1280x720 25) substreams=(500 640x360 5) most=400
   pair=(--size 1920x1080 --send-fps 25 --infer-fps 5 --p99-ms 150 --max-drops 0.01 --seconds 10 --confirm-seconds 136)
-  pair_start="${START:-160}" pair_most=400 pair_flags=()
+  pair_start="${START:-160}" pair_most="${MOST:-400}" pair_flags=()
 fi
 mkdir -p "$out"
 export YOLO_OFFLINE=true YOLO_AUTOINSTALL=false
@@ -74,7 +74,7 @@ searched() {
     return
   fi
   limited "$(awk "BEGIN {print int(60 * $left) + 40}")" "$1" photofinish.cli perf cameras --find --gpus "$2" \
-    --codec h264 "${pair[@]}" --start "$3" --most "$4" --no-hard-runs --minutes "$left" \
+    --codec h264 --decode gpu "${pair[@]}" --start "$3" --most "$4" --no-hard-runs --minutes "$left" \
     --repository "$repository" --variant "$variant" ${source:+--source "$source"} --out "$out/gpu_cameras_$1.json"
 }
 # compared ARGUMENTS…: of one GPU's record, and of two GPUs', what they say together.
