@@ -2,7 +2,8 @@
 # Backs: docs/benchmarking-gpu.md, "measures two networks on one GPU with nothing left out"
 # The standard set for a small and a middle network with one committed command, in two steps of at most ten minutes:
 #   experiments/gpu_standard_set.sh export      both repositories side by side, the trained one through the accuracy gate
-#   experiments/gpu_standard_set.sh measure     standard set of both, and twenty comparisons of a variant with itself
+#   experiments/gpu_standard_set.sh measure     standard set of both, and twenty comparisons of a variant with itself;
+#                                               by their own names: small, same, middle
 # Settings by the environment: SMALL and MIDDLE (weights), DATA (data.yaml of labelled photos), SOURCE (a video),
 # OUT (where records go), WORK (where variants lie), MINUTES_SMALL, MINUTES_MIDDLE, RUNS, DEVICE, PYTHON.
 # KERNELS=on searches kernels for the small network's compiled variants, each in a process of its own beside the rest.
@@ -82,7 +83,11 @@ measured() {
 }
 
 if (($# == 0)); then set -- export measure; fi
+steps=()
 for step in "$@"; do
+  if [[ "$step" == measure ]]; then steps+=(small same middle); else steps+=("$step"); fi
+done
+for step in "${steps[@]}"; do
   case "$step" in
     export)
       small_exported & first=$!
@@ -90,15 +95,15 @@ for step in "$@"; do
       wait "$first" || failed=1
       wait "$second" || failed=1
       ;;
-    measure)
-      measured small "$small" "$minutes_small"
+    small) measured small "$small" "$minutes_small" ;;
+    same)
       limited 180 "$out/same.log" experiments.check_discrimination --repository "$work/small" \
         --variant "${small_variants[-1]}" --source "$source" --only same --runs "$runs" --rounds 16 --seconds 0.1 \
         --out "$out/gpu_same.json"
-      measured middle "$middle" "$minutes_middle"
       ;;
+    middle) measured middle "$middle" "$minutes_middle" ;;
     *)
-      echo "gpu_standard_set.sh: unknown step $step; there are export and measure" >&2
+      echo "gpu_standard_set.sh: unknown step $step; there are export, measure (all of small, same, middle), small, same, middle" >&2
       exit 2
       ;;
   esac

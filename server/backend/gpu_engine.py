@@ -42,6 +42,8 @@ class GpuEngine(ABC):
         self._executions: dict[int, Execution] = {}
         self.times = StageTimes(model.name, cuda.synchronize)
         with refuse_on_error():
+            if self._cuda_graphs:  # without them it serves as the tutorials' backends do
+                cuda.shrink_stacks()
             used_before = cuda.used_bytes()
             self._load()
             self.batch = DeviceBatch(cuda, model)

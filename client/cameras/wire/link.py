@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import pickle
 import struct
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+CHUNK_BYTES = 256 << 10
+"""What is handed to the transport at once. What waits behind it waits here: asyncio's own queue of many small values
+is added up anew for each that is sent."""
 _SIZE = struct.Struct("!I")
 Handler = Callable[["Link", Any], None]
 
@@ -24,6 +28,10 @@ class Link(asyncio.Protocol):
         self._on_lost = on_lost
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._is_paused = self._is_planned = False
 
     @property
     def is_open(self) -> bool:
@@ -32,24 +40,40 @@ class Link(asyncio.Protocol):
 
     @property
     def unsent_bytes(self) -> int:
-        """What the other end has not taken yet."""
-        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+        """What the other end has not taken yet, but for a chunk or two."""
+        return self._waiting_bytes
 
     def send(self, value: object) -> None:
-        """Send a value; nothing happens when the other end has gone."""
-        if self._transport is not None and not self._transport.is_closing():
-            data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-            self._transport.write(_SIZE.pack(len(data)) + data)
+        """Send a value; nothing happens when the other end has gone. Values of one turn of the loop go together."""
+        if self._loop is None or not self.is_open:
+            return
+        data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+        self._waiting += (_SIZE.pack(len(data)), data)
+        self._waiting_bytes += _SIZE.size + len(data)
+        if not self._is_planned and not self._is_paused:
+            self._is_planned = True
+            self._loop.call_soon(self._flush)
 
     def close(self) -> None:
-        """End the connection at once."""
+        """End the connection at once; what was sent just now is still tried."""
+        self._flush()
         if self._transport is not None:
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The other end is there."""
         if isinstance(transport, asyncio.Transport):
-            self._transport = transport
+            transport.set_write_buffer_limits(high=CHUNK_BYTES)
+            self._transport, self._loop = transport, asyncio.get_running_loop()
+
+    def pause_writing(self) -> None:
+        """The other end does not keep up."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._is_paused = False
+        self._flush()
 
     def data_received(self, data: bytes) -> None:
         """Hand over what is whole."""
@@ -69,7 +93,21 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The other end has gone."""
         self._transport = None
+        self._waiting.clear()
+        self._waiting_bytes = 0
         self._on_lost(self)
+
+    def _flush(self) -> None:
+        """Hand over what waits, as long as the other end takes it."""
+        self._is_planned = False
+        while self._waiting and not self._is_paused and self._transport is not None:
+            chunk: list[bytes] = []
+            size = 0
+            while self._waiting and size < CHUNK_BYTES:
+                chunk.append(self._waiting.popleft())
+                size += len(chunk[-1])
+            self._waiting_bytes -= size
+            self._transport.write(b"".join(chunk))
 
 
 async def listen(path: Path, on_value: Handler, on_lost: Callable[[Link], None]) -> asyncio.AbstractServer:

@@ -16,6 +16,8 @@ _NOT_READY = 600
 _NON_BLOCKING = 1
 _PORTABLE = 1
 _NO_TIMING = 2
+_STACK_SIZE_LIMIT = 0
+_STACK_BYTES = 256
 
 
 class CudaError(Exception):
@@ -68,6 +70,13 @@ class Cuda:
     def make_current(self) -> None:
         """Make the context this thread's; Triton may call from another one than at load."""
         self._check(self._set_current(self._context), "cuCtxSetCurrent")
+
+    def shrink_stacks(self) -> None:
+        """Have CUDA set less aside for the threads' stacks; a kernel that needs more is given what it needs, once.
+
+        198 MiB less on an H200, where CUDA's own 1024 bytes a thread are 264.
+        """
+        self._call("cuCtxSetLimit", _STACK_SIZE_LIMIT, ctypes.c_size_t(_STACK_BYTES))
 
     def allocate(self, size: int) -> int:
         """The address of `size` bytes of zeros on the GPU."""

@@ -67,7 +67,8 @@ class NvdecSession:
             frames = self._decoder.Decode(packet)
         except Exception as exc:  # the library raises several kinds, of its own and of pybind
             words = reason_from_error(exc)
-            if not self._has_decoded and _LIMIT_WORDS.search(words):
+            # The reason stands on a later line than the function's name.
+            if not self._has_decoded and _LIMIT_WORDS.search(str(exc)):
                 raise SessionLimitError(f"the GPU opens no more decoding sessions ({words})") from exc
             raise SourceError(f"the GPU's decoder failed: {words}") from exc
         if frames:

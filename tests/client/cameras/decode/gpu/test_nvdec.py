@@ -177,7 +177,9 @@ def test_a_library_that_cannot_be_loaded_says_what_to_do(
 def test_the_last_session_shows_at_its_first_picture_and_later_failures_are_others() -> None:
     library = FakeLibrary()
     lane = device(library=library).lane()
-    words = "m_api.cuvidCreateDecoder(&m_hDecoder, &videoDecodeCreateInfo) returned error 2"
+    words = (
+        "HandleVideoSequence : \nError code : 2\nError Type : m_api.cuvidCreateDecoder(&m_hDecoder, …) returned error 2"
+    )
     first, second = lane.open_session(FACTS), lane.open_session(FACTS)
     first.decode(b"x", 1)
     for decoder in library.decoders:
@@ -229,6 +231,13 @@ def test_memory_of_another_gpu_is_refused() -> None:
         gpu.open_region(str(other))
     with pytest.raises(SourceError, match="device/size/name/handle"):
         gpu.open_region("1/2/3")
+
+
+def test_waiting_threads_sleep_and_stacks_are_small() -> None:
+    cuda = FakeCuda()
+    device(cuda=cuda)
+    assert cuda.calls.index("cuDevicePrimaryCtxSetFlags_v2") < cuda.calls.index("cuDevicePrimaryCtxRetain")
+    assert cuda.calls.index("cuCtxSetLimit") > cuda.calls.index("cuCtxSetCurrent")
 
 
 def test_a_failure_of_cuda_says_what_failed() -> None:
