@@ -187,7 +187,10 @@ def test_many_cameras_share_one_session_for_keyframes_and_each_has_its_own_pictu
             owner.tell(DecodeCamera(camera=camera, frames_per_s=25))
         assert await owner.tried(0) == 0, "the process knows both cameras"
         for camera in ("own", "moves"):
-            owner.hand_over(opened(camera), *units(camera))
+            first, second, *others = units(camera)
+            owner.hand_over(opened(camera), first, second)
+            await until(lambda camera=camera: len(owner.due(camera)) == 1, 20)  # while it opens, keyframes begin anew
+            owner.hand_over(*others)
         await until(lambda: len(owner.due("own")) == 39 and len(owner.due("moves")) == 39, 20)
         shared = ["moves", "dark", "a", "b", "c"]
         for camera in shared:
