@@ -136,6 +136,10 @@ class HostCuda:
         self.kept: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
         self.recorded: list[Callable[[], None]] = []
         self.replays = 0
+        self.has_small_stacks = False
+
+    def shrink_stacks(self) -> None:
+        self.has_small_stacks = True
 
     def pinned_array(self, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
         self.kept.append(np.zeros(size, np.uint8))
@@ -239,6 +243,7 @@ def test_requests_share_one_launch_and_get_their_own_rows(engine: Path, sizes: t
     library, cuda = SummingLibrary(), HostCuda()
     instance = opened(engine, library, cuda, card={"batch_buckets": [1, 2, 4, 8], "cuda_graphs": True})
     assert len(cuda.recorded) == 4
+    assert cuda.has_small_stacks
     # An earlier, larger batch leaves rows behind; they must not leak into later answers.
     instance.run_arrays([frames(8, 100)])
     batches = [frames(size, 10 * (index + 1)) for index, size in enumerate(sizes)]
@@ -254,6 +259,7 @@ def test_without_cuda_graphs_batches_are_launched_plainly(engine: Path) -> None:
     instance = opened(engine, library, cuda)
     np.testing.assert_array_equal(instance.run_arrays([frames(3, 1)])[0], sums(frames(3, 1)))
     assert (cuda.recorded, cuda.replays, library.batches[-1]) == ([], 0, 4)
+    assert not cuda.has_small_stacks, "it is served as the tutorials' backends serve it"
 
 
 def test_every_bucket_is_warmed_up_before_the_first_request(engine: Path) -> None:
