@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -125,7 +126,8 @@ async def _measured(
     notes.clear()
     with GpuWatch(
         plan.nvml,
-        server=ProcessTree(*plan.server_pids) if plan.server_pids else None,
+        # The decode processes are ours too.
+        server=ProcessTree(*plan.server_pids, os.getpid()) if plan.server_pids else None,
         idle_bytes=plan.idle_gpu_bytes,
         has_media=True,
     ) as gpus:
