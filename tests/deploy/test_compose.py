@@ -99,6 +99,7 @@ def test_gpu_is_reserved_where_it_is_used() -> None:
 def test_cameras_may_use_the_decoder_and_cudas_memory() -> None:
     service = compose_document()["services"]["cameras"]
     assert set(service["environment"]["NVIDIA_DRIVER_CAPABILITIES"].split(",")) == {"compute", "utility", "video"}
+    assert service["ulimits"] == compose_document()["services"]["triton"]["ulimits"], "pages are locked for the GPU"
     assert service["init"] is True, "process 1 of one container cannot open the memory of process 1 of another"
     assert "--gpus" not in " ".join(service["command"]), "the one GPU that a container sees is its first"
     dockerfile = (CHECKOUT / "server" / "container" / "Dockerfile").read_text(encoding="utf-8")

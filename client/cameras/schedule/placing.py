@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,7 +62,12 @@ class DecoderPlacement:
     def add(self, camera: Camera) -> list[str]:
         """Place a camera; the others that have another place now."""
         homes = Counter(item.home for item in self._placed.values())
-        home = min(range(self._homes), key=lambda gpu: homes[gpu]) if self._homes else None
+
+        def crowd(gpu: int) -> tuple[bool, int]:
+            is_full = gpu in self._given_up or homes[gpu] >= self._limits.get(gpu, sys.maxsize)
+            return is_full, homes[gpu]
+
+        home = min(range(self._homes), key=crowd) if self._homes else None
         is_decoded = home is not None and self._gpus > 0
         self.numbers[camera.name] = self.number_of_gpu(home) if home is not None and is_decoded else -1
         self._placed[camera.name] = _Placed(camera, next(self._orders), home, way="gpu" if is_decoded else "cpu")

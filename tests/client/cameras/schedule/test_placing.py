@@ -78,6 +78,18 @@ def test_gpus_that_infer_have_their_cameras_where_the_cpu_decodes_too() -> None:
     assert placed(DecoderPlacement(1), camera("a")).home_of("a") is None
 
 
+def test_a_camera_that_comes_goes_to_a_gpu_with_room() -> None:
+    placement = placed(DecoderPlacement(1, 2), *(camera(name) for name in "abc"))
+    full(placement, 2, "c")
+    placement.remove("b")
+    for name in "defg":
+        placement.add(camera(name))
+    assert [placement.home_of(name) for name in "defg"] == [1, 1, 1, 1], "GPU 0 has its two"
+    placement.give_up(2, "its decode process does not stay")
+    placement.add(camera("h"))
+    assert placement.home_of("h") == 0, "none has room: the one with fewer cameras"
+
+
 def test_cameras_are_spread_over_gpus_and_keep_theirs() -> None:
     placement = placed(DecoderPlacement(1, 2), *(camera(name) for name in "abcd"))
     assert [placement.home_of(name) for name in "abcd"] == [0, 1, 0, 1]
