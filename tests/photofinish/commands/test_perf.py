@@ -72,6 +72,7 @@ def _on(server: FakeTriton, out: Path, source: str) -> list[str]:
 def test_comparison_writes_its_evidence_and_keeps_limits(triton: FakeTriton, source: str, tmp_path: Path) -> None:
     out = tmp_path / "c.json"
     words = ["--rounds", "5", "--seconds", "0.3", "--min-speedup", "1.2", "--rates", "20", "--arrivals", "poisson"]
+    words.append("--no-rivals")  # a missed limit below is told with those that cannot run here
     result = _invoke("comparison", *_on(triton, out, source), *words)
     assert isinstance(result.exception, (VerdictError, type(None))), result.output
     record = read_record(out)
@@ -104,7 +105,7 @@ def test_a_missed_limit_ends_with_3(triton: FakeTriton, source: str, tmp_path: P
 
 def test_ladder_trace_and_sweep(triton: FakeTriton, source: str, tmp_path: Path) -> None:
     for name, words in (
-        ("ladder", ("--rounds", "2", "--seconds", "0.1")),
+        ("ladder", ("--rounds", "2", "--seconds", "0.1", "--no-rivals")),
         ("trace", ("--seconds", "0.1")),
         ("sweep", ("--concurrency", "1,2", "--batch", "1,4,64", "--seconds", "0.4", "--no-perf-analyzer")),
     ):

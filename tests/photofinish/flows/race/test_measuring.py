@@ -144,7 +144,7 @@ def test_a_race_without_any_gain_says_why_in_the_page_s_language() -> None:
     assert found.primary is not None
     doubts = claim_from_findings(found, replace(found.primary, claims=())).doubts
     assert doubts["en"] == ("some rounds of a side brought no result; see the server's log, then race again",)
-    assert doubts["zh"] == ("一侧有几轮没有任何结果；请查看服务器日志，然后重新竞速",)
+    assert doubts["zh"] == ("有一侧在几轮中没有任何结果；请查看服务器日志，然后重新竞速",)
 
 
 @pytest.mark.parametrize(("seconds", "rounds", "block_s"), [(10, 10, 1.0), (2, 5, 0.4), (20.4, 20, 1.02)])
