@@ -250,7 +250,8 @@ def test_of_two_models_in_a_repository_one_is_measured(tmp_path: Path, capsys: p
     assert "unknown model wrong" in str(result.exception)
 
 
-def test_no_server_there_and_no_repository(tmp_path: Path) -> None:
+def test_no_server_there_and_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("photofinish.perf.measure.bench.READY_TIMEOUT_S", 0.2)
     result = _invoke("comparison", "--url", "127.0.0.1:9", "--metrics-url", "none", "--out", str(tmp_path / "c.json"))
     assert isinstance(result.exception, ServerUnavailableError)
     empty = _invoke("engine", "--repository", str(tmp_path), "--out", str(tmp_path / "e.json"))
