@@ -70,6 +70,7 @@ class CameraSeat:
         self.waiting: WaitingFrame | None = None
         self._writing: WaitingFrame | None = None
         self._open: dict[int, CameraDropCause | None] = {}
+        self._next_due_ns = 0
         self._pictures_before = 0
         self._latencies_ns = np.zeros(MAX_LATENCIES, np.int64)
         self._latency_count = 0
@@ -95,6 +96,8 @@ class CameraSeat:
 
     def advance(self, now_ns: int) -> None:
         """Make due what is due by now, and drop what nothing came for."""
+        if now_ns < self._next_due_ns and not self._open and self.waiting is None:
+            return  # as nearly always: it is asked fifty times a second
         self._open_due(now_ns)
         limit_ns = now_ns - self.schedule.window_ns
         for tick in [tick for tick in self._open if self.schedule.time_ns(tick) < limit_ns]:
@@ -104,6 +107,12 @@ class CameraSeat:
             self.behind += trouble is CameraDropCause.TOO_OLD  # nobody has seen a picture of it
         if self.waiting is not None and now_ns - self.waiting.frame.arrived_ns > self.camera.max_age_s * 1e9:
             self._lose_waiting(CameraDropCause.TOO_OLD, now_ns)
+
+    def change_rate(self, now_ns: int, frames_per_s: float) -> None:
+        """Another rate from the next frame on."""
+        self.advance(now_ns)
+        self.schedule.change(now_ns, frames_per_s)
+        self._next_due_ns = 0
 
     def take(self, frame: DueFrame, now_ns: int) -> None:
         """A picture is there: it is the newest frame that is due, or the next one if that is nearly due.
@@ -122,6 +131,11 @@ class CameraSeat:
         self._lose_waiting(CameraDropCause.SUPERSEDED, now_ns)
         self.waiting = WaitingFrame(tick, frame, now_ns)
 
+    @property
+    def has_load(self) -> bool:
+        """Whether something came due or was lost since `take_load`."""
+        return bool(self.came_due or self.overloaded or self.behind)
+
     def take_load(self) -> SeatLoad:
         """What came due and was lost since it was asked before."""
         load = SeatLoad(self.came_due, self.overloaded, self.behind)
@@ -135,6 +149,7 @@ class CameraSeat:
                 self.account.close_dropped(tick, CameraDropCause.DEGRADED)
             else:
                 self._open[tick] = self._trouble()
+        self._next_due_ns = self.schedule.time_ns(self.account.due)
 
     def forget_sequence(self) -> None:
         """Another decode process counts its pictures from 1 again, and has none of those that were told of."""

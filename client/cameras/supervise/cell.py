@@ -198,8 +198,7 @@ class CameraCell:
         """Take a changed row over; its account goes on."""
         before, seat.camera = seat.camera, camera
         now_ns = self._clock_ns()
-        seat.advance(now_ns)
-        seat.schedule.change(now_ns, camera.frames_per_s)
+        seat.change_rate(now_ns, camera.frames_per_s)
         self._models.require(camera)
         seat.is_served = self._models.is_served(camera)
         self._take_steps()
@@ -257,9 +256,10 @@ class CameraCell:
             due = lost = 0
             for seat in self._seats.values():
                 seat.advance(now_ns)
-                load = seat.take_load()
-                due, lost = due + load.due, lost + load.overloaded
-                self._decoders.hear_load(seat, load)
+                if seat.has_load:
+                    load = seat.take_load()
+                    due, lost = due + load.due, lost + load.overloaded
+                    self._decoders.hear_load(seat, load)
                 self._models.wake(seat)
             lost -= self._decoders.settle(time.monotonic())
             if note := self._degrader.note(due, lost, time.monotonic()):

@@ -236,6 +236,23 @@ def test_what_decoding_was_too_slow_for_is_told_apart_from_what_the_server_was()
     assert (load.behind, load.overloaded) == (0, 1)
 
 
+def test_a_seat_with_nothing_to_do_is_looked_at_for_nothing_until_its_next_frame_is_due() -> None:
+    seat = seat_at_5_fps()
+    seat.take(frame(1, 0), 0)
+    serve(seat, 5)
+    seat.take_load()
+    seat.advance(199 * MS)
+    assert not seat.has_load
+    seat.advance(200 * MS)
+    assert seat.take_load().due == 1
+    seat.take(frame(2, 201), 201 * MS)
+    serve(seat, 205)
+    seat.change_rate(210 * MS, 50)
+    seat.take_load()
+    seat.advance(450 * MS)
+    assert seat.take_load().due == 3, "400, 420 and 440 ms"
+
+
 def test_many_cameras_are_not_due_in_one_moment() -> None:
     cameras = [Camera(name=f"test-{number:03d}", url="rtsp://cam", frames_per_s=0.1) for number in range(70)]
     phases = sorted(phase_ns(camera) / 1e9 for camera in cameras)
