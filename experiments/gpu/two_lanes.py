@@ -36,11 +36,12 @@ from photofinish.client.triton.session import Session
 from photofinish.client.triton.transport import SYSTEM_SHM_HTTP
 from photofinish.errors import InferenceError
 from photofinish.flows.bench import artifacts_in
+from photofinish.machine.triton_metrics import read_metrics, sum_of
 from photofinish.percentiles import nearest_rank
 from photofinish.perf.engine.measuring import measure_engines
 from photofinish.server.backend.model import LANES
 from photofinish.server.triton import run_folder
-from photofinish.server.triton.embedded import EmbeddedServer
+from photofinish.server.triton.embedded import EmbeddedServer, ServerEndpoint
 
 LOADS = ((8, 8), (32, 4), *((1, clients) for clients in (1, 2, 4, 8, 16)))
 """Batch size and clients."""
@@ -114,12 +115,15 @@ def run_clients(job: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(list(itertools.chain.from_iterable(taken))) + "\n")
 
 
-def images_per_s(url: str, model: str, batch: int, clients: int, seconds: float, processes: int) -> dict[str, Any]:
-    """Pictures a second of so many closed loops, spread over so many processes, and what a request took."""
+def images_per_s(
+    server: ServerEndpoint, model: str, batch: int, clients: int, seconds: float, processes: int
+) -> dict[str, Any]:
+    """Pictures a second of so many closed loops, spread over so many processes; what a request took, and the batch."""
+    before = inferences_and_executions(server, model)
     shares = [len(range(index, clients, processes)) for index in range(min(processes, clients))]
     children = []
     for share in shares:
-        job = {"url": url, "model": model, "batch": batch, "clients": share, "seconds": seconds}
+        job = {"url": server.grpc_url, "model": model, "batch": batch, "clients": share, "seconds": seconds}
         command = [sys.executable, "-m", "experiments.gpu.two_lanes", "--client", json.dumps(job)]
         children.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
     taken: list[int] = []
@@ -137,25 +141,33 @@ def images_per_s(url: str, model: str, batch: int, clients: int, seconds: float,
     finally:
         for child in children:
             child.kill()
-    return {"images_per_s": round(len(taken) * batch / seconds, 1), **percentiles_ms(np.array(taken) / 1e6)}
+    after = inferences_and_executions(server, model)
+    joined = {"mean_server_batch": round((after[0] - before[0]) / (after[1] - before[1]), 2)}
+    return {"images_per_s": round(len(taken) * batch / seconds, 1), **joined, **percentiles_ms(np.array(taken) / 1e6)}
+
+
+def inferences_and_executions(server: ServerEndpoint, model: str) -> tuple[float, float]:
+    """Triton's own counts since the server began."""
+    metrics = read_metrics(server.metrics_url)
+    return sum_of(metrics, "nv_inference_count", model=model), sum_of(metrics, "nv_inference_exec_count", model=model)
 
 
 @contextmanager
-def both_served(repository: Path, model: str, log: Path) -> Iterator[dict[int, str]]:
-    """gRPC addresses of two servers, by the number of lanes."""
+def both_served(repository: Path, model: str, log: Path) -> Iterator[dict[int, ServerEndpoint]]:
+    """Two servers, by the number of lanes."""
     before = os.environ.get(LANES)
     with ExitStack() as opened:
-        urls = {}
+        servers = {}
         for lanes in (1, 2):
             os.environ[LANES] = str(lanes)
             try:
                 server = EmbeddedServer(repository, models=(model,), log_path=log.with_suffix(f".{lanes}"))
-                urls[lanes] = opened.enter_context(server).endpoint.grpc_url
+                servers[lanes] = opened.enter_context(server).endpoint
             finally:
                 os.environ.pop(LANES)
                 if before is not None:
                     os.environ[LANES] = before
-        yield urls
+        yield servers
 
 
 @contextmanager
@@ -196,10 +208,10 @@ def bare_loop(repository: Path, model: str, sleep_ms: float) -> Callable[[int, f
 
 
 def measure(
-    urls: dict[int, str], model: str, bare: Callable[[int, float], float], args: argparse.Namespace
+    servers: dict[int, ServerEndpoint], model: str, bare: Callable[[int, float], float], args: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """One row for each load: what one lane, two lanes and the bare loop carry, round by round."""
-    with TritonClient(urls[1]) as client:
+    with TritonClient(servers[1].grpc_url) as client:
         largest = client.model(model).max_batch_size
     loads = [load for load in LOADS if load[0] <= max(largest, 1)]
     rows: dict[tuple[int, int], dict[int | str, list[Any]]] = {load: {1: [], 2: [], "bare": []} for load in loads}
@@ -211,14 +223,17 @@ def measure(
                     rows[load]["bare"].append(found)
         for load in loads:
             for lanes in (1, 2) if turn % 2 == 0 else (2, 1):
-                result = images_per_s(urls[lanes], model, *load, args.seconds, args.processes)
+                result = images_per_s(servers[lanes], model, *load, args.seconds, args.processes)
                 rows[load][lanes].append(result)
                 say(f"round {turn}, batch {load[0]}, {load[1]} clients, lanes {lanes}: {json.dumps(result)}")
     return [row_from_rounds(load, found) for load, found in rows.items()]
 
 
 def row_from_rounds(load: tuple[int, int], found: Mapping[int | str, Sequence[Any]]) -> dict[str, Any]:
-    """Medians over the rounds, and the share of the bare loop that each way of serving reaches."""
+    """Medians over the rounds, and the share of the bare loop that each way of serving reaches.
+
+    A share above 1 says that requests were joined: the bare loop runs the batch of one request.
+    """
     bare = nearest_rank(np.array(found["bare"]), 0.5)
     row: dict[str, Any] = {
         "batch": load[0],
@@ -232,6 +247,7 @@ def row_from_rounds(load: tuple[int, int], found: Mapping[int | str, Sequence[An
         row[name] = {
             "images_per_s": carried,
             "share_of_bare": round(carried / bare, 3),
+            "mean_server_batch": [result["mean_server_batch"] for result in found[lanes]],
             "p50_ms": [result["p50_ms"] for result in found[lanes]],
             "p95_ms": [result["p95_ms"] for result in found[lanes]],
             "by_round": [result["images_per_s"] for result in found[lanes]],
@@ -259,8 +275,8 @@ def main() -> None:
         if args.sleep_ms:
             model, repository = SLEEPER, opened.enter_context(sleeping(args.sleep_ms))
         args.log.parent.mkdir(parents=True, exist_ok=True)
-        urls = opened.enter_context(both_served(repository, model, args.log))
-        rows = measure(urls, model, bare_loop(repository, model, args.sleep_ms), args)
+        servers = opened.enter_context(both_served(repository, model, args.log))
+        rows = measure(servers, model, bare_loop(repository, model, args.sleep_ms), args)
     document = {"model": model, "sleep_ms": args.sleep_ms, "seconds": args.seconds, "processes": args.processes}
     sys.stdout.write(json.dumps({**document, "cores": os.cpu_count(), "rows": rows}, indent=1) + "\n")
 

@@ -319,7 +319,7 @@ void Instance::execute(TRITONBACKEND_Request** requests, uint32_t count) {
 }
 
 // Wait until another round can be asked. `is_for_more`: also until shortly before the end of the one that runs, since
-// whoever sends a request until then is executed with the others; but a full batch says that enough of them wait.
+// whoever sends a request until then is executed with the others.
 void Instance::wait_for_slot(bool is_for_more) {
   std::unique_lock<std::mutex> lock(queue_mutex_);
   while (!queue_.empty()) {
@@ -328,7 +328,7 @@ void Instance::wait_for_slot(bool is_for_more) {
       continue;
     }
     const Round& running = queue_.front();
-    if (!is_for_more || !running.process || running.rows >= running.process->layout().largest_batch) return;
+    if (!is_for_more || !running.process) return;
     const uint64_t usual_ns = running.process->usual_ns(running.rows), now = now_ns();
     const uint64_t due_ns = running_since_ns_ + usual_ns - std::min(usual_ns / 2, kMaxLeadNs);
     if (now >= due_ns) return;

@@ -127,10 +127,9 @@ void ModelProcess::receive_layout(uint64_t limit_ns, int stop_event) {
     } else if (words[0] == "buffer" && words.size() == 5) {
       layout_.input_buffers.at(std::stoul(words[1])).at(std::stoul(words[2])) = {from_hex(words[3]),
                                                                                  std::stoull(words[4])};
-    } else if (words[0] == "slots" && words.size() == 4) {
+    } else if (words[0] == "slots" && words.size() == 3) {
       layout_.slots = static_cast<uint32_t>(std::stoul(words[1]));
       layout_.stride = std::stoull(words[2]);
-      layout_.largest_batch = static_cast<uint32_t>(std::stoul(words[3]));
     } else if (words[0] == "output" && words.size() == 3) {
       layout_.outputs.push_back({words[1], std::stoi(words[2])});
     } else if (words[0] == "gauge" && words.size() == 5) {

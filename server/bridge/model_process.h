@@ -49,7 +49,6 @@ struct ModelLayout {
   uint64_t staging_size = 0;
   uint32_t slots = 1;            // executions that may be asked and not yet answered
   uint64_t stride = 0;           // how far behind the first slot's staging area the second one's lies
-  uint32_t largest_batch = 1;
   bool is_batched = false;       // the first dimension counts pictures
   bool reads_regions = false;    // it can open this process's descriptors, and so the clients' memory
 };

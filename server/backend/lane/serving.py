@@ -38,7 +38,7 @@ def describe(lane: LaneEnd, model: ConfiguredModel, engine: Engine, *, reads_reg
     sizes = lane.sizes
     flags = f"{int(model.max_batch_size > 0)}\t{int(reads_regions and lane.is_guarded)}"
     lines = [f"memory\t{sizes.total}\t{sizes.staging_offset}\t{sizes.staging}\t{flags}"]
-    lines.append(f"slots\t{lane.slots}\t{sizes.stride}\t{max(model.max_batch_size, 1)}")
+    lines.append(f"slots\t{lane.slots}\t{sizes.stride}")
     lines += [f"input\t{io.name}\t{numbers[io.dtype]}" for io in model.inputs]
     if engine.batch is not None:
         for slot in range(lane.slots):

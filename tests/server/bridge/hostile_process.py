@@ -28,7 +28,7 @@ def main() -> None:
     total = head + SLOTS * 2 * ROOM
     os.ftruncate(3, total)
     memory = mmap.mmap(3, total)
-    lines = [f"memory\t{total}\t{head}\t{ROOM}\t1\t0", f"slots\t{SLOTS}\t{2 * ROOM}\t8"]
+    lines = [f"memory\t{total}\t{head}\t{ROOM}\t1\t0", f"slots\t{SLOTS}\t{2 * ROOM}"]
     lines += ["input\tframes\t2", "output\tdetections\t11", "end", ""]
     bridge.sendall("\n".join(lines).encode())
 
