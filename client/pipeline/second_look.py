@@ -1,4 +1,4 @@
-"""Models that look at crops of the first one's boxes: cut out of the picture itself, sent in batches."""
+"""Models that look at crops of the first one's boxes: cut out of the picture itself, on a GPU sent in batches."""
 
 from __future__ import annotations
 
@@ -24,8 +24,12 @@ from photofinish.errors import PhotofinishError, RequestTimeoutError
 from photofinish.heads import detections_from_output
 from photofinish.model_card import ModelCard
 
-BATCH = 8
-"""Crops of one request at most; a model that takes fewer gets fewer."""
+BATCH = {"cuda": 8, "cpu": 1}
+"""Crops of one request at most, by the device of the model; one that takes fewer gets fewer.
+
+A batch hides a GPU's waits between small pieces of work. On a CPU it takes no less time a crop, and with some networks
+more (docs/several.md, "What it buys").
+"""
 
 LookedAt = tuple[npt.NDArray[np.uint8], Detections]
 """A picture (height, width, 3) uint8, blue first, and what the first model found in it."""
@@ -194,24 +198,29 @@ class SecondLook:
         transport: TransportChoice,
         http_url: str | None = None,
         slots: int = 1,
+        batch_size: int | None = None,
         min_confidence: float = 0.25,
         timeout_s: float = 10.0,
         on_notice: Callable[[str], None],
     ) -> None:
-        """Connect and allocate; as a Session does it. first: whose boxes are cut out. choices: with full names."""
+        """Connect and allocate; as a Session does it. first: whose boxes are cut out. choices: with full names.
+
+        batch_size: crops of one request at most; None for what suits each model's device.
+        """
         with TritonClient(url, timeout_s=timeout_s) as client:
             self.models: tuple[ServedModel, ...] = tuple(client.model(choice.model) for choice in choices)
         self._lookers: list[_Looker] = []
         self._pool = ThreadPoolExecutor(max(slots * (len(choices) - 1), 1), thread_name_prefix="photofinish-crops")
         try:
             for model, choice in zip(self.models, choices, strict=True):
+                batch = BATCH.get(model.require_card().device, 1) if batch_size is None else batch_size
                 session = Session(
                     url,
                     model,
                     http_url=http_url,
                     transport=transport,
                     slots=slots,
-                    batch_size=min(BATCH, choice.limit, max(model.max_batch_size, 1)),
+                    batch_size=min(batch, choice.limit, max(model.max_batch_size, 1)),
                     timeout_s=timeout_s,
                     on_notice=on_notice,
                 )

@@ -20,7 +20,8 @@ class StagedPipeline(JointPipeline):
     """As the JointPipeline, of one model or several; then others look at crops of the first one's boxes.
 
     A crop is cut out of the frame itself, not out of what was made for the first model: a small face keeps its pixels.
-    A second model that is late or fails leaves the others' boxes, and its part says why.
+    A second model that is late or fails leaves the others' boxes, and its part says why. crop_batch: crops of one
+    request at most; None for what suits the second model's device.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class StagedPipeline(JointPipeline):
         http_url: str | None = None,
         transport: TransportChoice = "auto",
         max_in_flight: int | None = None,
+        crop_batch: int | None = None,
         drop_late: bool = False,
         min_confidence: float = 0.25,
         timeout_s: float = 10.0,
@@ -59,6 +61,7 @@ class StagedPipeline(JointPipeline):
                 transport=self.transport,
                 http_url=http_url,
                 slots=self.max_in_flight,
+                batch_size=crop_batch,
                 min_confidence=min_confidence,
                 timeout_s=timeout_s,
                 on_notice=on_notice,

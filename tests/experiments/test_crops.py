@@ -7,13 +7,15 @@ import contextlib
 import pytest
 
 from experiments.models.crops import (
+    BATCHES,
     BY_HAND,
     CROP_COUNT,
     CROPS,
     FIRST,
     arms,
-    ratios,
-    record_from_rounds,
+    measure_in_turn,
+    ratio,
+    record_from_times,
     table_from_record,
 )
 from photofinish.client.choosing.crops import CropChoice
@@ -24,20 +26,33 @@ from tests.client.pipeline.test_staged import first, kinds, picture
 MS = 1_000_000
 
 
-def test_the_ratio_is_that_of_all_rounds_and_of_each() -> None:
-    def rounds(*values_ms: int) -> list[dict[str, list[int]]]:
-        return [
-            {"": [value * MS] * 3, "second stage": [value * MS // 2] * 3, CROP_COUNT: [2] * 3} for value in values_ms
-        ]
+def test_the_ratio_is_that_of_pairs() -> None:
+    def times(*values_ms: int) -> dict[str, list[int]]:
+        both = {"": list(values_ms), "second stage": [value // 2 for value in values_ms]}
+        return {**{name: [value * MS for value in values] for name, values in both.items()}, CROP_COUNT: [2, 1, 3]}
 
-    measured = {FIRST: [{"": [5 * MS] * 3}] * 2, BY_HAND: rounds(20, 40), CROPS: rounds(10, 30)}
-    assert ratios(measured) == pytest.approx([10 / 20, 10 / 20, 30 / 40])
-    record = record_from_rounds(measured, {"note": "busy"})
-    assert (record["crops_mean"], record["crops_most"], record["note"]) == (2, 2, "busy")
-    assert record["p50_ms"]["by hand"] == 20
+    measured = {
+        FIRST: {"": [5 * MS] * 3},
+        BY_HAND: times(20, 40, 400),
+        CROPS: times(10, 30, 400),
+        BATCHES: times(40, 80, 800),
+    }
+    assert ratio(measured, CROPS) == pytest.approx([0.75, 0.625, 0.875])
+    record = record_from_times(measured, {"note": "busy"})
+    assert (record["crops_mean"], record["crops_most"], record["note"]) == (2, 3, "busy")
+    assert record["p50"][1] == {"name": "by hand", "ms": 40}
     text = table_from_record(record)
-    assert "| by hand, second stage | 10 | – | 6 |" in text
-    assert "The whole, --crops by by hand: 0.500 (rounds 0.500 to 0.750)" in text
+    assert "| by hand, second stage | 20 | – | 3 |" in text
+    assert "--crops by by hand: 0.750 (half of the pairs 0.625 to 0.875)" in text
+    assert "--crops in batches, second stage by by hand: 2.000 (half of the pairs 2.000 to 2.000)" in text
+
+
+def test_the_ways_take_turns_at_every_picture() -> None:
+    asked: list[str] = []
+    ways = {name: lambda frame, name=name: asked.append(name) or {"": len(asked)} for name in (FIRST, CROPS)}
+    measured = measure_in_turn(ways, [picture()] * 2, passes=2, on_progress=lambda line: None)
+    assert asked[-8:] == [FIRST, CROPS, CROPS, FIRST, CROPS, FIRST, FIRST, CROPS]
+    assert [len(times[""]) for times in measured.values()] == [4, 4], "warm-ups do not count"
 
 
 def test_both_ways_look_at_the_same_boxes_and_by_hand_asks_for_each() -> None:
@@ -49,4 +64,4 @@ def test_both_ways_look_at_the_same_boxes_and_by_hand_asks_for_each() -> None:
             server.requests.clear()
             told = way(picture())
             asked[name] = (told.get(CROP_COUNT), [request.inputs[0].shape[0] for request in server.requests])
-    assert asked == {FIRST: (None, [1]), BY_HAND: (2, [1, 1, 1]), CROPS: (2, [1, 2])}
+    assert asked == {FIRST: (None, [1]), BY_HAND: (2, [1, 1, 1]), CROPS: (2, [1, 1, 1]), BATCHES: (2, [1, 2])}

@@ -318,7 +318,12 @@ def test_further_models_look_at_the_boxes_of_a_list_of_pictures() -> None:
     scores = FakeModel(
         name="kinds_onnx_fp32",
         card=build_card(
-            variant="kinds_onnx_fp32", model="kinds", task="classify", head="scores", class_names=("x", "y")
+            variant="kinds_onnx_fp32",
+            model="kinds",
+            task="classify",
+            head="scores",
+            class_names=("x", "y"),
+            device="cuda",
         ),
         infer=share_of_white,
         outputs=(("scores", "FP32", (2,)),),

@@ -96,7 +96,7 @@ def picture() -> Frame:
 
 def test_a_classifier_names_each_box_and_its_crops_come_in_batches() -> None:
     said: list[str] = []
-    with FakeTriton(first(), kinds()) as server:
+    with FakeTriton(first(), kinds(device="cuda")) as server:
         choices = [CropChoice(model="kinds", min_side=8, limit=2)]
         with open_pipeline(server.url, FIRST, crops=choices, on_notice=said.append) as pipeline:
             assert [model.name for model in pipeline.models] == [FIRST, "kinds_onnx_fp32"]
@@ -124,12 +124,12 @@ def test_a_classifier_names_each_box_and_its_crops_come_in_batches() -> None:
 
 
 def test_boxes_and_points_come_back_in_the_picture_s_pixels() -> None:
-    with FakeTriton(first(), landmarks(max_batch_size=1)) as server:
+    with FakeTriton(first(), landmarks()) as server:
         choices = [CropChoice(model="face_onnx_fp32", classes=("bus",), min_side=1)]
         with StagedPipeline(server.url, [FIRST], choices) as pipeline:
             (result,) = pipeline.run([picture()])
             counts = pipeline.counts
-        assert [request.inputs[0].shape[0] for request in server.requests] == [1, 1, 1], "it takes one at a time"
+        assert [request.inputs[0].shape[0] for request in server.requests] == [1, 1, 1], "one at a time on a processor"
     part = result.parts[1]
     assert part.crops is not None
     assert (part.crops.looked_at.tolist(), part.crops.of.tolist()) == ([1, 3], [1, 3])
@@ -146,6 +146,25 @@ def test_boxes_and_points_come_back_in_the_picture_s_pixels() -> None:
     assert counts.parts["toy"] == PartCount(answered=1, last=1)
 
 
+@pytest.mark.parametrize(
+    ("batch", "most", "sizes"), [(None, 32, [1, 8, 3]), (4, 32, [1, 4, 4, 3]), (8, 2, [1] + [2] * 5 + [1])]
+)
+def test_a_batch_holds_what_was_asked_for_and_the_model_takes(batch: int | None, most: int, sizes: list[int]) -> None:
+    def many(inputs: Any) -> Any:
+        rows = np.zeros((1, 300, 6), np.float32)
+        rows[:, :11] = (0, 0, 32, 32, 0.9, 0)
+        return {"detections": rows}
+
+    model = kinds(device="cuda")
+    model.max_batch_size = most
+    with FakeTriton(first(many), model) as server:
+        choices = [CropChoice(model="kinds_onnx_fp32")]
+        with StagedPipeline(server.url, [FIRST], choices, crop_batch=batch) as pipeline:
+            result = pipeline.process(picture())
+        assert [request.inputs[0].shape[0] for request in server.requests] == sizes
+    np.testing.assert_allclose(result.parts[1].detections.confidence, np.full(11, 0.92), atol=0.001)
+
+
 def test_beside_another_model_two_look_at_crops_at_once() -> None:
     meeting = threading.Barrier(2)  # breaks, and fails both, where one waits for the other
 
@@ -157,7 +176,7 @@ def test_beside_another_model_two_look_at_crops_at_once() -> None:
         return answer
 
     pose = FakeModel(name="pose_onnx_fp32", card=build_card(variant="pose_onnx_fp32", model="pose"), infer=one_box)
-    with FakeTriton(first(), pose, kinds(together(colours)), landmarks(together(faces))) as server:
+    with FakeTriton(first(), pose, kinds(together(colours), device="cuda"), landmarks(together(faces))) as server:
         choices = [CropChoice(model="kinds", classes=("car",)), CropChoice(model="face", classes=("bus",))]
         with open_pipeline(server.url, FIRST, with_models=["pose"], crops=choices) as pipeline:
             results = list(pipeline.run([picture()] * 3))
