@@ -113,7 +113,7 @@ def measure_in_turn(
 def ratio(measured: Mapping[str, Mapping[str, list[int]]], way: str, what: str = "") -> list[float]:
     """A way by `by hand`: the median of the pairs, and between what half of them lie. what: the whole, or a part."""
     crops, hand = (np.array(measured[name][what], np.float64) for name in (way, BY_HAND))
-    return [float(value) for value in np.quantile(crops / hand, (0.5, 0.25, 0.75))]
+    return [nearest_rank(crops / hand, share) for share in (0.5, 0.25, 0.75)]
 
 
 def table_from_record(record: Mapping[str, Any]) -> str:

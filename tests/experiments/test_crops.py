@@ -37,13 +37,13 @@ def test_the_ratio_is_that_of_pairs() -> None:
         CROPS: times(10, 30, 400),
         BATCHES: times(40, 80, 800),
     }
-    assert ratio(measured, CROPS) == pytest.approx([0.75, 0.625, 0.875])
+    assert ratio(measured, CROPS) == pytest.approx([0.75, 0.5, 1.0])
     record = record_from_times(measured, {"note": "busy"})
     assert (record["crops_mean"], record["crops_most"], record["note"]) == (2, 3, "busy")
     assert record["p50"][1] == {"name": "by hand", "ms": 40}
     text = table_from_record(record)
     assert "| by hand, second stage | 20 | – | 3 |" in text
-    assert "--crops by by hand: 0.750 (half of the pairs 0.625 to 0.875)" in text
+    assert "--crops by by hand: 0.750 (half of the pairs 0.500 to 1.000)" in text
     assert "--crops in batches, second stage by by hand: 2.000 (half of the pairs 2.000 to 2.000)" in text
 
 
