@@ -192,9 +192,9 @@ def test_time_is_counted_once(server: EmbeddedServer, url: str) -> None:
     before = counts(server, "faulty")
     rests, taken_s = load(server, 0.7, 4)
     spent = difference(counts(server, "faulty"), before)
-    # Triton counts a request after its answer: the one before the load may be counted late, and the load's last one, too.
-    assert spent["requests"] == spent["executions"]
+    # Triton counts after the answer: the request before the load may come late, and the load's last one, too.
     assert abs(spent["requests"] - len(rests)) <= 1
+    assert abs(spent["executions"] - len(rests)) <= 1
     least_s = (len(rests) - 1) * GAP_S
     assert least_s <= spent["compute_infer"] / 1e9 <= taken_s
     stages = sum(spent[name] for name in ("queue", "compute_input", "compute_infer", "compute_output"))
