@@ -36,7 +36,7 @@ if [[ "${FEW:-0}" == 1 ]]; then
   pair=(--size 320x180 --send-fps 10 --infer-fps 10 --p99-ms 1000 --max-drops 0.2 --seconds 5 --confirm-seconds 84)
   pair_start="${START:-1}" pair_most=1 pair_flags=(--may-be-least)
 else
-  sessions=8,64,200,400 repeats=2000 least=10 threads=8
+  sessions=64,200,400 repeats=2000 least=6 threads=8,32
   latency=(70 1920x1080 25) cameras=(250 1280x720 25) substreams=(500 640x360 5) most=400
   pair=(--size 1920x1080 --send-fps 25 --infer-fps 5 --p99-ms 150 --max-drops 0.01 --seconds 10 --confirm-seconds 136)
   pair_start="${START:-160}" pair_most="${MOST:-400}" pair_flags=()

@@ -12,7 +12,9 @@ import json
 import threading
 import time
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,7 +32,7 @@ from photofinish.client.cameras.rtsp.rtp import RtpPacket
 from photofinish.client.cameras.streams.clip import Clip, ClipCodec, clip_from_source, synthetic_spec
 from photofinish.client.cameras.values.access_unit import StreamInfo
 from photofinish.flows.camera_run import size_from_text
-from photofinish.machine.gpu import bytes_in_use, opened_nvml
+from photofinish.machine.gpu import bytes_in_use, gpu_handles, opened_nvml, told
 from photofinish.machine.processes import CpuMeter
 
 
@@ -70,27 +72,24 @@ def units_from_clip(clip: Clip) -> list[bytes]:
 @click.option("--size", default="1280x720", show_default=True)
 @click.option("--codec", type=click.Choice(["h264", "hevc"]), default="h264", show_default=True)
 @click.option("--seconds", default=10.0, show_default=True)
-@click.option("--threads", default=THREADS, show_default=True)
+@click.option("--threads", default=f"8,{THREADS}", show_default=True, help="How many decode, one row each.")
 @click.option("--out", type=click.Path(path_type=Path), required=True)
-def main(device: str, sessions: str, size: str, codec: ClipCodec, seconds: float, threads: int, out: Path) -> None:
+def main(device: str, sessions: str, size: str, codec: ClipCodec, seconds: float, threads: str, out: Path) -> None:
     """One row for each number of sessions."""
     size_wh = size_from_text(size)
     clip = clip_from_source(synthetic_spec(1, size_wh, 25), size_wh=size_wh, frames_per_s=25, seconds=4, codec=codec)
     units = units_from_clip(clip)
     gpu = device_from_name(device)
     rows = []
-    for count in (int(word) for word in sessions.split(",")):
-        rows.append(_row(gpu, units, codec, count, threads, seconds))
+    for count, of_threads in product(_numbers(sessions), _numbers(threads)):
+        rows.append(_row(gpu, units, codec, count, of_threads, seconds))
         click.echo(rows[-1])
-        values = {
-            "device": gpu.name,
-            "size": size,
-            "codec": codec,
-            "threads": threads,
-            "seconds": seconds,
-            "rows": rows,
-        }
+        values = {"device": gpu.name, "size": size, "codec": codec, "seconds": seconds, "rows": rows}
         out.write_text(json.dumps(values, indent=1) + "\n")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
 
 
 def _row(gpu: GpuDevice, units: list[bytes], codec: str, count: int, threads: int, seconds: float) -> dict[str, object]:
@@ -108,12 +107,14 @@ def _row(gpu: GpuDevice, units: list[bytes], codec: str, count: int, threads: in
         shared.measuring.set()
         began = time.perf_counter()
         time.sleep(seconds)
+        clocks_mhz = [_video_clock_mhz(nvml, handle) for handle in gpu_handles(nvml)]
         decoded, elapsed, cores = shared.decoded, time.perf_counter() - began, meter.cores()
         shared.over.set()
         for worker in workers:
             worker.join(30)
     return {
         "asked": count,
+        "threads": threads,
         "open": len(shared.opened),
         "limit": shared.limit,
         "open_ms_p50": round(sorted(shared.opened)[len(shared.opened) // 2] * 1e3, 1) if shared.opened else None,
@@ -121,7 +122,13 @@ def _row(gpu: GpuDevice, units: list[bytes], codec: str, count: int, threads: in
         "frames_per_s": round(decoded / elapsed),
         "cpu_cores": round(cores, 2),
         "gpu_mib": memory >> 20,
+        "video_clocks_mhz": clocks_mhz,
     }
+
+
+def _video_clock_mhz(nvml: Any, handle: Any) -> int | None:
+    """Of the decoders: with nothing else on a GPU they may run at a fraction of their rate."""
+    return told(nvml, lambda: int(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_VIDEO)))
 
 
 def _work(gpu: GpuDevice, shared: Shared) -> None:

@@ -73,11 +73,12 @@ class Driver:
         name = ctypes.create_string_buffer(256)
         self.call("cuDeviceGetName", name, len(name), device)
         self.name = name.value.decode()
-        self.call("cuDevicePrimaryCtxSetFlags_v2", device, BLOCKING_SYNC)
+        # A driver that refuses one of these two wishes decodes all the same.
+        self._library.cuDevicePrimaryCtxSetFlags_v2(device, BLOCKING_SYNC)
         self.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
         self.context = int(context.value or 0)
         self.make_current()
-        self.call("cuCtxSetLimit", STACK_SIZE_LIMIT, ctypes.c_size_t(STACK_BYTES))
+        self._library.cuCtxSetLimit(STACK_SIZE_LIMIT, ctypes.c_size_t(STACK_BYTES))
         self.call("cuModuleLoadData", ctypes.byref(module), ctypes.c_char_p(ptx.encode()))
         self.call("cuModuleGetFunction", ctypes.byref(function), module, KERNEL.encode())
         self._function = function
