@@ -68,6 +68,8 @@ class GpuEngine(ABC):
 
     def prepare_slots(self, count: int) -> None:
         """Make room for so many executions at once. Raises RefusedModelError."""
+        if count == 1:  # it is there; what others allocate meanwhile is not this model's
+            return
         with refuse_on_error():
             used_before = self._cuda.used_bytes()
             self.batch.prepare_slots(count)

@@ -101,7 +101,6 @@ void Child::kill() {
   if (pid_ > 0) ::kill(pid_, SIGKILL);
 }
 
-// Whether it ended within so many milliseconds; then it is reaped.
 bool Child::has_ended(int wait_ms) {
   for (int waited = 0; pid_ > 0; ++waited) {
     int status = 0;

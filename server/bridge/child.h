@@ -29,10 +29,10 @@ class Child {
   // What became of it, in words for the user; waits a moment for its end.
   std::string how_it_ended();
   void kill();
-
- private:
+  // Whether it ended within so many milliseconds; then it is reaped.
   bool has_ended(int wait_ms);
 
+ private:
   pid_t pid_ = -1;
   int socket_ = -1;
   int memory_file_ = -1;

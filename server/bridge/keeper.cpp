@@ -132,13 +132,17 @@ void Keeper::keep() {
   }
 }
 
-// Let go of a process that is of no use.
+// Let go of a process that is of no use. Who waited for its answer may still hold it: the next one, which needs the same
+// memory on the GPU, begins when it has ended all the same.
 void Keeper::drop() {
   std::shared_ptr<ModelProcess> gone;
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (!process_) return;
-  hooks_.adopt(nullptr);
-  gone = std::move(process_);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!process_) return;
+    hooks_.adopt(nullptr);
+    gone = std::move(process_);
+  }
+  gone->wait_for_end();
 }
 
 void Keeper::replace() {

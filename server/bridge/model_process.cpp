@@ -25,6 +25,7 @@ namespace {
 
 constexpr uint64_t kLookNs = 50'000'000;  // how often a wait looks whether the process still lives
 constexpr int kLookMs = 50;
+constexpr int kGoneMs = 5000;  // a process that hangs in a driver is left to the kernel after this
 constexpr uint64_t kFirstLimitNs = 60'000'000'000;  // for an execution, when nobody knows yet how long they take
 constexpr uint64_t kLimitNs = 10'000'000'000;
 constexpr uint64_t kEarlyNs = 150'000;     // before the usual end the bridge stops sleeping, and after it begins again
@@ -205,6 +206,16 @@ void ModelProcess::hang_up() {
   const std::lock_guard<std::mutex> lock(child_mutex_);
   child_->kill();
   shutdown(child_->socket(), SHUT_RDWR);
+}
+
+void ModelProcess::wait_for_end() {
+  for (int waited = 0; waited < kGoneMs; ++waited) {
+    {
+      const std::lock_guard<std::mutex> lock(child_mutex_);  // not for longer: whoever waits for an answer looks, too
+      if (child_->has_ended(0)) return;
+    }
+    usleep(1000);
+  }
 }
 
 // How long an execution may take: far longer than any before. The variable is for models that need more.

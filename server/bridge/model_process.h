@@ -87,6 +87,8 @@ class ModelProcess {
   std::string look();
   // Ends it where it runs, and lets `socket` be read.
   void hang_up();
+  // Waits until it has ended, so that its memory is free; no longer than some seconds.
+  void wait_for_end();
 
  private:
   static constexpr size_t kDigits = 9;

@@ -6,10 +6,13 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +38,7 @@ from tests.server.bridge.faulty import (
     seconds_until,
     status,
 )
+from tests.server.bridge.sanitized import Compile
 
 BACK_S = 2.0
 """What is promised; the best of a few tries is held to it, since other programs may hold the processor."""
@@ -221,3 +225,14 @@ def test_a_spare_waits_and_takes_the_models_name(server: EmbeddedServer, url: st
     os.kill(process, signal.SIGKILL)
     seconds_until(lambda: processes_of(server, "faulty") not in ([], [process]), "there is another process")
     assert set(processes_of(server, "faulty")) <= waiting
+
+
+def test_the_next_process_begins_when_the_last_one_has_ended_whoever_still_holds_it(
+    compile_sanitized: Compile,
+) -> None:
+    """Both on one GPU might be more than it has room for."""
+    keeper = ("keeper", "model_process", "child", "spares", "readiness")
+    program = compile_sanitized("keeper_client.cpp", *(f"{name}.cpp" for name in keeper))
+    script = Path(__file__).with_name("hostile_process.py")
+    done = subprocess.run([program, sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "after the first\n"), done.stderr

@@ -206,6 +206,15 @@ def engine_with_slots(chance: random.Random) -> SumEngine:
     return engine
 
 
+def test_with_one_slot_the_memory_told_is_what_loading_took() -> None:
+    """Other models are loaded at the same time, and the driver tells what all of them use."""
+    engine = SumEngine(build_model(device="cuda"), TwoStreamsCuda(random.Random(1)))  # type: ignore[arg-type]
+    before, found = engine.gpu_bytes, iter((0, 1 << 30))
+    engine._cuda.used_bytes = lambda: next(found)  # type: ignore[method-assign]
+    engine.prepare_slots(1)
+    assert engine.gpu_bytes == before
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_each_execution_gets_its_own_rows_however_the_streams_go_on(seed: int) -> None:
     chance = random.Random(seed)
