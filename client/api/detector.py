@@ -73,10 +73,11 @@ class Detector:
         variant, by full name or suffix such as `onnx_fp16`, and model: as on the command line; without them the best
         variant of the network that was exported last, and on_notice is told when there are others. confidence: the
         least score of a box that is given. batch_size: pictures of a list in one request, as many as the model takes
-        at most. timeout_s: for each request. with_models: further models, or variants of them, that look at the same
-        pictures at the same time; what each found is in `Found.parts`. crops: models that look at the first one's
-        boxes, each `MODEL` or `MODEL:class,class`, at crop_limit boxes of a picture at most and at none with a side
-        under crop_side pixels. on_notice: hears what else is to know; by default a warning of `logging`.
+        at most. timeout_s: for each request, and for all crops of a picture. with_models: further models, or variants
+        of them, that look at the same pictures at the same time; what each found is in `Found.parts`. crops: models
+        that look at the first one's boxes, each `MODEL` or `MODEL:class,class`, at crop_limit boxes of a picture at
+        most and at none with a side under crop_side pixels. on_notice: hears what else is to know; by default a
+        warning of `logging`.
 
         Raises ServerUnavailableError, ModelNotFoundError or ConfigError.
         """

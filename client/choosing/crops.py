@@ -68,15 +68,18 @@ def choose_crops(
             f"{looking[0]} is a classifier (task {first.task}): it finds no boxes that could be cut out; the first "
             f"model must be a detector or one with keypoints, such as {listed_models(cards, boxes_only=True)}"
         )
+    whole = frozenset(looking)
     told = {card.model: name for name in looking if (card := cards[name]) is not None}
     chosen = []
     for choice in choices:
         name = variant_meant(cards, looking[0], choice.model, where, like_first=False)
         card = cards[name]
         if card is not None and card.model in told:
+            twice = told[card.model] not in whole
+            remedy = f"name all its classes at once, as in {card.model}:car,bus, or" if twice else "name"
             raise ConfigError(
-                f"{card.model} looks already (as {told[card.model]}), so {choice.model} cannot look at crops too; name "
-                f"another model; {where} has {listed_models(cards)}"
+                f"{card.model} looks already (as {told[card.model]}), so {choice.model} cannot look at crops "
+                f"{'once more' if twice else 'too'}; {remedy} another model; {where} has {listed_models(cards)}"
             )
         if card is not None:
             told[card.model] = name

@@ -71,11 +71,12 @@ class _Looker:
         """Its part of each picture; crops of several pictures share requests, whose times stand in each part."""
         chosen = [chosen_boxes(found, self.choice, self._first.class_names) for _, found in pictures]
         asked = self._asked(
+            sum(len(item.numbers) > 0 for item in chosen),
             [
                 (image, found.boxes_xyxy[number])
                 for (image, found), item in zip(pictures, chosen, strict=True)
                 for number in item.numbers.tolist()
-            ]
+            ],
         )
         parts = []
         at = 0
@@ -90,11 +91,12 @@ class _Looker:
         crops = Crops(looked_at=nothing, of=nothing, names_boxes=not self._card.has_boxes)
         return self._told(empty_detections(), crops, _Asked(), "failed", why)
 
-    def _asked(self, boxes: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]]) -> _Asked:
+    def _asked(self, pictures: int, boxes: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]]) -> _Asked:
+        """The answers to these boxes of so many pictures, each of which has the time of one request."""
         asked = _Asked()
         if not boxes:
             return asked
-        until = time.monotonic() + self.session.timeout_s
+        until = time.monotonic() + self.session.timeout_s * pictures
         try:
             slot = self.session.acquire()
             try:
@@ -114,7 +116,7 @@ class _Looker:
         until: float,
         asked: _Asked,
     ) -> None:
-        """One request; all of a call have one time limit together."""
+        """One request; all of a call have a time limit together, and each its own."""
         model, begun_ns = self.session.model, time.perf_counter_ns()
         crops = [crop_corner_and_pixels(image, box) for image, box in boxes]
         letterboxes = [
@@ -125,13 +127,13 @@ class _Looker:
         left_s = until - time.monotonic()
         if left_s <= 0:
             raise RequestTimeoutError(
-                f"{model.name} at {self.session.url}: crops were left over after {self.session.timeout_s:g} s; give "
-                "more time with --timeout, or look at fewer with --crop-limit",
+                f"{model.name} at {self.session.url}: crops were left over after {self.session.timeout_s:g} s a "
+                "picture; give more time with --timeout, or look at fewer with --crop-limit",
                 model=model.name,
                 url=self.session.url,
             )
         try:
-            output = slot.infer(len(boxes), left_s)
+            output = slot.infer(len(boxes), min(left_s, self.session.timeout_s))
         finally:
             received_ns = time.perf_counter_ns()
             asked.wire_ns += received_ns - prepared_ns
@@ -148,7 +150,7 @@ class _Looker:
 
     def _part(self, found: Detections, chosen: Chosen, asked: _Asked, answers: Sequence[Detections]) -> FramePart:
         begun_ns = time.perf_counter_ns()
-        is_missing = asked.error is not None and len(chosen.numbers) > 0
+        is_missing = len(answers) < len(chosen.numbers)  # those of earlier pictures may be whole
         detections, of = empty_detections(), np.empty(0, np.intp)
         if not is_missing and not self._card.has_boxes:
             detections, of = renamed(found, chosen.numbers, answers), chosen.numbers

@@ -314,20 +314,36 @@ def test_several_models_look_at_the_same_pictures() -> None:
         assert (given.drawn() != given.image_hwc_bgr).any()
 
 
-def test_further_models_look_at_the_boxes_of_a_list_of_pictures() -> None:
-    scores = FakeModel(
-        name="kinds_onnx_fp32",
-        card=build_card(
-            variant="kinds_onnx_fp32",
-            model="kinds",
-            task="classify",
-            head="scores",
-            class_names=("x", "y"),
-            device="cuda",
-        ),
-        infer=share_of_white,
-        outputs=(("scores", "FP32", (2,)),),
+def kinds(infer: Any = share_of_white, *, device: str = "cuda") -> FakeModel:
+    card = build_card(
+        variant="kinds_onnx_fp32", model="kinds", task="classify", head="scores", class_names=("x", "y"), device=device
     )
+    return FakeModel(name="kinds_onnx_fp32", card=card, infer=infer, outputs=(("scores", "FP32", (2,)),))
+
+
+def test_each_picture_of_a_list_has_the_time_of_a_request_for_its_crops_and_keeps_its_answers() -> None:
+    """On a processor crops go one by one: a list of large crowds would take longer than one request may."""
+    asked: list[int] = []
+
+    def slow(inputs: Any) -> Any:
+        asked.append(1)
+        threading.Event().wait(0.3)
+        return share_of_white(inputs) if len(asked) != 6 else broken(inputs)
+
+    with (
+        FakeTriton(FakeModel(infer=one_box), kinds(slow, device="cpu")) as server,
+        Detector(server.url, crops=["kinds"], crop_side=8, confidence=0.1, timeout_s=0.8) as detector,
+    ):
+        for problem in ("", "broken on purpose"):
+            found = [item.parts["kinds"] for item in detector([grey(204)] * 3)]
+            assert [len(item) for item in found] == [1, 1, 0 if problem else 1]
+            assert [item.problem for item in found[:2]] == ["", ""]
+            assert problem in found[2].problem
+    assert len(asked) == 6
+
+
+def test_further_models_look_at_the_boxes_of_a_list_of_pictures() -> None:
+    scores = kinds()
     said: list[str] = []
     with FakeTriton(FakeModel(infer=one_box), scores) as server:
         with Detector(server.url, crops=["kinds:bus"], crop_side=8, confidence=0.1, on_notice=said.append) as detector:

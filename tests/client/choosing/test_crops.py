@@ -68,6 +68,7 @@ def test_the_best_variant_looks_and_classes_are_spelled_as_the_first_model_has_t
         (["street_openvino_fp32"], ["street"], ConfigError, r"street looks already \(as street_openvino_fp32\)"),
         (["street_onnx_fp32", "face_onnx_fp16"], ["face"], ConfigError, r"looks already \(as face_onnx_fp16\)"),
         (["street_onnx_fp32"], ["face", "face_onnx_fp16"], ConfigError, r"face looks already \(as face_onnx_fp32\)"),
+        (["street_onnx_fp32"], ["kinds:car", "kinds:bus"], ConfigError, "all its classes at once, as in kinds:car,bus"),
         (["kinds_onnx_fp32"], ["face"], ConfigError, r"kinds_onnx_fp32 is a classifier .* such as street \(detect\)"),
         (["street_openvino_fp32"], ["face:dog"], ConfigError, r"no class 'dog' .*; it has Person, car, bus$"),
     ],
