@@ -13,6 +13,7 @@ from typing import Any, Literal
 from photofinish.address.hiding import public_address
 from photofinish.client.sources.opening import is_present
 from photofinish.client.ui.measuring.runs import KeptRuns
+from photofinish.client.ui.page.machine_use import GivenUpError
 from photofinish.client.ui.page.split_view import Choice, is_synthetic
 from photofinish.client.ui.processes.command import CommandRun, StartCommand
 from photofinish.client.ui.words import WordedError
@@ -64,13 +65,16 @@ def comparison_words(subject: Subject, out: str) -> tuple[str, ...]:
 
 
 class Measurement:
-    """Measures when it is told to, one at a time, while `paused` keeps the view from the machine. A context manager."""
+    """Measures when it is told to, one at a time, while `paused` keeps the view from the machine. A context manager.
+
+    paused: given what is set when it is to stop, so that a wait for the machine ends.
+    """
 
     def __init__(
         self,
         runs: KeptRuns,
         subject: Callable[[], Subject],
-        paused: Callable[[], AbstractContextManager[None]] = nullcontext,
+        paused: Callable[[threading.Event], AbstractContextManager[None]] = lambda stop: nullcontext(),
         *,
         start: StartCommand = CommandRun,
         clock: Callable[[], float] = time.monotonic,
@@ -136,8 +140,10 @@ class Measurement:
         name = self.runs.new_name()
         out = self.runs.folder / f"{name}.json"
         try:
-            with self._paused():
+            with self._paused(self._stop):
                 self._measure(name, out)
+        except GivenUpError:
+            self._phase = "stopped"
         except WordedError as exc:
             self._phase, self._reason = "failed", exc
         except OSError as exc:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,8 +11,14 @@ from photofinish.client.ui.words import WordedError
 
 SMALL_WORK_S = 20.0
 """How long a measurement waits for what was begun before it: a picture, a replay that is being drawn."""
+LOOK_S = 0.1
+"""How often a wait looks whether it is still wanted."""
 GiveWay = Callable[[], None]
 """Ends a work that may be ended, and returns when it has been asked to; its own block of `beside` ends then."""
+
+
+class GivenUpError(Exception):
+    """Who waited for the machine no longer wants it."""
 
 
 class MachineUse:
@@ -30,19 +37,20 @@ class MachineUse:
         return self._is_reserved
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self, stop: threading.Event | None = None) -> Iterator[None]:
         """Nothing else that asks is let in while the block runs.
 
         It waits for what was begun before, then for what had to give way: `wait_s` each. Raises WordedError at once
-        where something is measured, and behind that where works do not end.
+        where something is measured, and behind that where works do not end. stop: set by who no longer wants it, which
+        raises GivenUpError in place of more waiting; nothing has to give way for it then.
         """
         with self._changed:
             self.require_free()
             self._is_reserved = True
         try:
-            if not self._is_alone_in_time():
+            if not self._is_alone_in_time(stop):
                 self._ask_to_give_way()
-                if not self._is_alone_in_time():
+                if not self._is_alone_in_time(stop):
                     raise WordedError("page.reserved.working")
             yield
         finally:
@@ -69,9 +77,17 @@ class MachineUse:
                     self._yielding.remove(give_way)
                 self._changed.notify_all()
 
-    def _is_alone_in_time(self) -> bool:
+    def _is_alone_in_time(self, stop: threading.Event | None) -> bool:
+        until_s = time.monotonic() + self._wait_s
         with self._changed:
-            return self._changed.wait_for(lambda: not self._works, self._wait_s)
+            while self._works:
+                if stop is not None and stop.is_set():
+                    raise GivenUpError
+                left_s = until_s - time.monotonic()
+                if left_s <= 0:
+                    return False
+                self._changed.wait(min(left_s, LOOK_S))
+        return True
 
     def _ask_to_give_way(self) -> None:
         with self._changed:

@@ -203,12 +203,12 @@ class SplitView:
                 self._begin_anew()
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self, stop: threading.Event | None = None) -> Iterator[None]:
         """Both sides and the source have ended while the block runs; what is chosen then begins behind it.
 
-        For one at a time that wants the machine for itself. Raises what `machine_use.alone` raises.
+        For one at a time that wants the machine for itself. stop and what it raises: as of `machine_use.alone`.
         """
-        with self.machine_use.alone():
+        with self.machine_use.alone(stop):
             with self._lock:
                 self._is_paused = True
                 self._stop_children()

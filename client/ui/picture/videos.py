@@ -230,7 +230,7 @@ class VideoDesk:
         if job.state == "running":
             if status and job.run and not job.has_yielded:
                 job.message = job.run.why_it_failed().replace(f"{job.folder}/", "")
-            if job.has_yielded:
+            if job.has_yielded and status != 0:  # 0: it had ended by itself before it was asked
                 job.reason = WordedError("picture.problem.video_gave_way")
             elif status is None:
                 job.reason = WordedError("picture.problem.video_too_long", minutes=round(RUN_LIMIT_S / 60))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from photofinish.client.ui.page.machine_use import GivenUpError
 from photofinish.client.ui.race.composing import RaceScreen
 from photofinish.client.ui.race.headline import headline
 from photofinish.client.ui.race.places import RaceLayout
@@ -145,7 +146,7 @@ class RaceDesk:
     def _run(self, seconds: float) -> None:
         try:
             race = self._racer(seconds, self._tell)
-        except RaceStoppedError:
+        except (RaceStoppedError, GivenUpError):
             return
         except Exception as exc:  # shown on the page, which goes on
             self._failure = exc

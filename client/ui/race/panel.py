@@ -44,7 +44,7 @@ def build_race_panel(context: PanelContext, racer: ViewRacer) -> None:
     """Fill the tab and serve its routes."""
 
     def run(seconds: float, tell: Tell) -> Race:
-        with context.view.paused():
+        with context.view.paused(context.stop):
             return racer(context, seconds, tell)
 
     desk = RaceDesk(run, context.stop, context.view.machine_use.beside)

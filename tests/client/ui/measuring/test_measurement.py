@@ -39,7 +39,7 @@ class Bench:
         self.measurement = Measurement(KeptRuns(folder), lambda: SUBJECT, self.pause, start=self.start)
 
     @contextmanager
-    def pause(self) -> Iterator[None]:
+    def pause(self, stop: threading.Event) -> Iterator[None]:
         self.paused = True
         yield
         self.paused = False
@@ -183,7 +183,8 @@ def test_while_it_waits_for_the_machine_the_page_says_so_and_it_can_be_stopped(b
             assert measurement.document()["phase"] == "waiting"
             assert measurement.document()["share"] is not None
             measurement.stop()
-        wait_for(lambda: measurement.document()["phase"] == "stopped")
+            wait_for(lambda: measurement.document()["phase"] == "stopped")
+            assert not use.is_reserved
     assert bench.words == []
 
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from photofinish.client.ui.page.machine_use import MachineUse
+from photofinish.client.ui.page.machine_use import GivenUpError, MachineUse
 from photofinish.client.ui.words import PageWords, WordedError, said
 from tests.client.fake_triton import wait_for
 
@@ -83,6 +83,30 @@ def test_what_may_be_ended_gives_way_after_a_while_and_nothing_else_does() -> No
     visitor.join(10)
     with use.beside(), pytest.raises(WordedError, match="still being looked at"), use.alone():
         pass
+
+
+def test_who_gives_up_waiting_is_let_go_at_once_and_nothing_has_to_give_way() -> None:
+    use, stop, asked = MachineUse(wait_s=60), threading.Event(), threading.Event()
+    let_go: list[type[Exception]] = []
+
+    def measure() -> None:
+        try:
+            with use.alone(stop):
+                pass
+        except GivenUpError as exc:
+            let_go.append(type(exc))
+
+    with use.beside(asked.set):
+        measuring = threading.Thread(target=measure)
+        measuring.start()
+        wait_for(lambda: use.is_reserved, 10)
+        stop.set()
+        measuring.join(10)
+        assert let_go == [GivenUpError]
+        assert not use.is_reserved
+        assert not asked.is_set()
+    with use.alone(stop):
+        assert use.is_reserved, "nobody waits for a free machine"
 
 
 def test_what_does_not_end_keeps_the_measurement_away_and_later_ones_may_come() -> None:

@@ -208,6 +208,17 @@ def test_a_visitors_video_gives_way_to_the_owners_measurement_and_the_owners_own
     assert at.state(mine) == "running"
 
 
+def test_a_video_that_was_just_done_when_it_was_to_give_way_is_kept(at: Desk) -> None:
+    job = at.desk.open(1, yields=True)
+    job.video_path.write_bytes(MP4)
+    at.desk.look_at(job)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(at.runs[0], "stop", at.runs[0].finish)
+        job.give_way()
+    wait_for(lambda: at.state(job.token) == "done")
+    assert at.desk.document(job.token)["word"] is None
+
+
 def is_free(use: MachineUse) -> bool:
     try:
         with use.alone():
