@@ -29,9 +29,8 @@ from photofinish.client.cameras.decode.gpu.probing import facts_from_keyframe
 from photofinish.client.cameras.decode.gpu.process import THREADS, device_from_name
 from photofinish.client.cameras.rtsp.assembly import PictureAssembler
 from photofinish.client.cameras.rtsp.rtp import RtpPacket
-from photofinish.client.cameras.streams.clip import Clip, ClipCodec, clip_from_source, synthetic_spec
+from photofinish.client.cameras.streams.clip import Clip, ClipCodec, clip_from_source, size_from_text, synthetic_spec
 from photofinish.client.cameras.values.access_unit import StreamInfo
-from photofinish.flows.camera_run import size_from_text
 from photofinish.machine.gpu import bytes_in_use, gpu_handles, opened_nvml, told
 from photofinish.machine.processes import CpuMeter
 

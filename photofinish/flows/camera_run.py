@@ -17,6 +17,7 @@ import click
 from photofinish.client.cameras.account.account import require_sum
 from photofinish.client.cameras.endpoint.board import CellBoard
 from photofinish.client.cameras.list.reading import cameras_from_file
+from photofinish.client.cameras.streams.clip import size_from_text
 from photofinish.client.cameras.streams.launch import StreamProcesses
 from photofinish.client.cameras.supervise.cell import CameraCell
 from photofinish.client.cameras.supervise.gpus import decode_plan
@@ -258,18 +259,6 @@ class CameraRun:
                 tell(f"{output.name}: {output.lost} lost, its receiver was too slow, full or not there")
         if streams is not None and (verdict := streams.verdict()):
             tell(verdict)
-
-
-def size_from_text(text: str) -> tuple[int, int]:
-    """Width and height from `640x360`. Raises ConfigError."""
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()) or not all(
-        64 <= int(side) <= 4096 and int(side) % 2 == 0 for side in (width, height)
-    ):
-        raise ConfigError(
-            f"--stream-size must be width x height, both even and within 64..4096, such as 640x360; got {text!r}"
-        )
-    return int(width), int(height)
 
 
 def _stamp(file: Path) -> tuple[int, int]:

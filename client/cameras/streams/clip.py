@@ -18,7 +18,7 @@ from av.video.frame import PictureType
 
 from photofinish.client.cameras.rtsp.nal import h264_kind, hevc_kind, nal_units, rtp_payloads
 from photofinish.client.sources.opening import open_source
-from photofinish.errors import SourceError
+from photofinish.errors import ConfigError, SourceError
 
 ClipCodec = Literal["h264", "hevc"]
 BIT_RATE = 500_000
@@ -144,3 +144,15 @@ def _resized(image: npt.NDArray[np.uint8], size_wh: tuple[int, int]) -> npt.NDAr
     if (image.shape[1], image.shape[0]) == size_wh:
         return image
     return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def size_from_text(text: str) -> tuple[int, int]:
+    """Width and height from `640x360`. Raises ConfigError."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()) or not all(
+        64 <= int(side) <= 4096 and int(side) % 2 == 0 for side in (width, height)
+    ):
+        raise ConfigError(
+            f"--stream-size must be width x height, both even and within 64..4096, such as 640x360; got {text!r}"
+        )
+    return int(width), int(height)

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from photofinish.client.cameras.streams.clip import BIT_RATE, keyframe_every
+from photofinish.client.cameras.streams.clip import BIT_RATE, keyframe_every, size_from_text
 from photofinish.client.cameras.streams.process import DIFFERENT_CLIPS
 from photofinish.client.cameras.supervise.gpus import DecodePlan, decode_plan
 from photofinish.client.cameras.values.camera import DecodeChoice
@@ -22,7 +22,6 @@ from photofinish.errors import ConfigError, VerdictError
 from photofinish.flows import tell
 from photofinish.flows.bench import cards_in, repeat_command, server_version
 from photofinish.flows.camera.servers import address_of, named_servers, own_servers
-from photofinish.flows.camera_run import size_from_text
 from photofinish.machine.addresses import is_loopback
 from photofinish.machine.gpu import bytes_in_use, count_as_nvidia_smi, driver_numbers, opened_nvml
 from photofinish.model_card import ModelCard

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from photofinish.flows.camera_run import size_from_text
+from photofinish.client.cameras.streams.clip import size_from_text
 from photofinish.perf.cameras.plan import CameraNeed, own_rate, plan_rows
 from photofinish.perf.cameras.silicon import PlanCodec, gpu_named
 from photofinish.perf.record.record import write_whole
