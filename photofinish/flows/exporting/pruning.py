@@ -54,6 +54,7 @@ def check_prune_options(
         )
     if not gate:
         raise ConfigError("--prune and --no-gate were both given; pruned weights are published by the gate alone")
+    pictures_to_learn_from(options, data)
     return found
 
 

@@ -57,6 +57,14 @@ def test_what_could_not_be_exported_is_refused_before_anything_learns(
     assert said in str(caught.value)
 
 
+def test_pictures_that_teach_nothing_are_refused_before_anything_is_exported(
+    small_weights: Path, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow, "stage", lambda *_: pytest.fail("it exported first"))
+    with pytest.raises(ConfigError, match="is not a folder; pass a folder of pictures"):
+        run_export(replace(_request(small_weights, small_data, tmp_path), prune_pictures=tmp_path / "none"))
+
+
 def test_the_gate_judges_by_no_picture_that_taught(small_data: Path, tmp_path: Path) -> None:
     assert len(pictures_to_learn_from(OPTIONS, small_data)) == 8
     images = small_data.parent / "images"
