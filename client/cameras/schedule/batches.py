@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from photofinish.client.cameras.schedule.order import ResultOrder
 from photofinish.client.cameras.schedule.seat import CameraSeat
 from photofinish.client.cameras.values.access_unit import unix_less_monotonic_ns
 from photofinish.client.cameras.values.outcome import CameraDropCause, DueFrame, Inferred
@@ -26,6 +27,8 @@ from photofinish.heads import detections_from_output
 from photofinish.model_card import ModelCard
 
 WRITE_TIMEOUT_S = 2.0
+_Row = tuple[CameraSeat, int, DueFrame, FrameWritten]
+"""Of a batch: the camera, which of its due frames it is, the picture, and what its decoder said."""
 _log = logging.getLogger(__name__)
 
 
@@ -106,14 +109,17 @@ def chosen_seats(seats: Iterable[CameraSeat], count: int) -> list[CameraSeat]:
     return ready[:count]
 
 
-def _drop(batch: Iterable[tuple[CameraSeat, int, DueFrame, FrameWritten]], cause: CameraDropCause) -> None:
+def _drop(batch: Iterable[_Row], cause: CameraDropCause) -> None:
     for seat, tick, _, _ in batch:
         if tick in seat.account.pending:
             seat.account.close_dropped(tick, cause)
 
 
 class BatchSender:
-    """Fills one slot after the other. on_inferred hears of every frame; a failure of the server is raised."""
+    """Fills slots, several at once. on_inferred hears of every frame, of one camera in their order.
+
+    A failure of the server is raised. cause_at_end: of frames whose answer is not waited for.
+    """
 
     def __init__(
         self,
@@ -126,7 +132,8 @@ class BatchSender:
         self._session = session
         self._card = card
         self._writer = writer
-        self._on_inferred = on_inferred
+        self.cause_at_end = CameraDropCause.STOPPED
+        self._order = ResultOrder(on_inferred)
         self._clock_ns = clock_ns
         self._requests = itertools.count()
 
@@ -155,7 +162,7 @@ class BatchSender:
             for seat in seats:
                 seat.lose_writing(CameraDropCause.NOT_DECODABLE)
             raise LateWriteError(f"a decode process wrote no picture within {WRITE_TIMEOUT_S:g} s")
-        batch: list[tuple[CameraSeat, int, DueFrame, FrameWritten]] = []
+        batch: list[_Row] = []
         try:
             for position, (seat, future) in enumerate(zip(seats, asked, strict=True)):
                 answer = future.result()
@@ -176,14 +183,24 @@ class BatchSender:
         if batch:
             await self._infer(staged, batch)
 
-    async def _infer(self, staged: StagedSlot, batch: list[tuple[CameraSeat, int, DueFrame, FrameWritten]]) -> None:
+    async def _infer(self, staged: StagedSlot, batch: list[_Row]) -> None:
+        for seat, tick, _, _ in batch:
+            self._order.expect(seat, tick)
         try:
             staged.deliver(len(batch))
             rows = await asyncio.wrap_future(self._session.submit(staged.slot, len(batch)))
-        except BaseException as exc:
-            cause = CameraDropCause.SERVER_FAILED if isinstance(exc, InferenceError) else CameraDropCause.STOPPED
-            _drop(batch, cause)
+            self._tell(batch, rows)
+        except asyncio.CancelledError:
+            _drop(batch, self.cause_at_end)
             raise
+        except BaseException:
+            _drop(batch, CameraDropCause.SERVER_FAILED)
+            raise
+        finally:
+            for seat, tick, _, _ in batch:
+                self._order.close(seat, tick)
+
+    def _tell(self, batch: list[_Row], rows: npt.NDArray[np.float32]) -> None:
         finished_ns, unix_ns = self._clock_ns(), unix_less_monotonic_ns()
         for (seat, tick, frame, answer), output in zip(batch, rows, strict=False):
             if tick not in seat.account.pending or answer.letterbox is None:
@@ -210,7 +227,7 @@ class BatchSender:
                 connection=frame.connection,
             )
             seat.close_inferred(tick, inferred.latency_ns, finished_ns)
-            self._on_inferred(inferred)
+            self._order.tell(seat, tick, inferred)
 
     def _wish(self, staged: StagedSlot, seat: CameraSeat, position: int) -> WriteFrame:
         array, camera = staged.pictures, seat.camera.name

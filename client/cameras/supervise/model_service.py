@@ -16,7 +16,7 @@ from photofinish.client.cameras.schedule.batches import (
     chosen_seats,
 )
 from photofinish.client.cameras.schedule.seat import CameraSeat
-from photofinish.client.cameras.values.outcome import Inferred
+from photofinish.client.cameras.values.outcome import CameraDropCause, Inferred
 from photofinish.client.pipeline.opening import choose_model
 from photofinish.client.triton.served import TritonClient
 from photofinish.client.triton.session import Session
@@ -34,6 +34,8 @@ come back: two carried 1,470 frames a second of 500 cameras on an H200, whose GP
 REQUEST_TIMEOUT_S = 5.0
 MAX_FAILURES = 3
 """Requests that fail in a row, until the session is opened anew: a server that was started again knows no regions."""
+LAST_ANSWERS_S = 1.0
+"""When one slot ends a session, what is under way in the others may still come back for so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,28 @@ class ServerAddress:
     grpc_url: str
     http_url: str = ""
     gpu: int | None = None
+
+
+class FailuresInRow:
+    """Requests that failed with no answer between them. Those that were under way together count once."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._moment = 0
+
+    def begin(self) -> int:
+        """A request begins; what to tell `fail`."""
+        return self._moment
+
+    def fail(self, begun: int) -> None:
+        """A request failed."""
+        if begun == self._moment:
+            self.count += 1
+            self._moment += 1
+
+    def succeed(self) -> None:
+        """A request was answered."""
+        self.count = 0
 
 
 class ModelService:
@@ -141,27 +165,41 @@ class ModelService:
     async def _serve(self, session: Session, card: ModelCard) -> None:
         """Fill every slot again and again, until requests fail in a row."""
         sender = BatchSender(session, card, self._writer, self._on_inferred)
-        staged = [StagedSlot(session.acquire(0)) for _ in range(SLOTS.get(card.device, 1))]
-        lanes = [asyncio.ensure_future(self._lane(sender, slot, session.batch_size)) for slot in staged]
-        try:
-            done, _ = await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
-            for lane in done:
-                lane.result()
-        finally:
-            for lane in lanes:
-                lane.cancel()
-            await asyncio.gather(*lanes, return_exceptions=True)
-            for slot in staged:
-                slot.close()
+        failed, is_over = FailuresInRow(), asyncio.Event()
+        with contextlib.ExitStack() as opened:
+            staged = [
+                opened.enter_context(contextlib.closing(StagedSlot(session.acquire(0))))
+                for _ in range(SLOTS.get(card.device, 1))
+            ]
+            lanes = [
+                asyncio.ensure_future(self._lane(sender, slot, session.batch_size, failed, is_over)) for slot in staged
+            ]
+            try:
+                done, going = await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
+                is_over.set()
+                self._wake.set()
+                if going:
+                    await asyncio.wait(going, timeout=LAST_ANSWERS_S)
+                sender.cause_at_end = CameraDropCause.SERVER_FAILED
+                for lane in done:
+                    lane.result()
+            finally:
+                for lane in lanes:
+                    lane.cancel()
+                await asyncio.gather(*lanes, return_exceptions=True)
 
-    async def _lane(self, sender: BatchSender, staged: StagedSlot, batch_size: int) -> None:
+    async def _lane(
+        self, sender: BatchSender, staged: StagedSlot, batch_size: int, failed: FailuresInRow, is_over: asyncio.Event
+    ) -> None:
+        """Fill one slot. It ends when its own requests fail in a row, or those of all lanes do."""
         failures = 0
-        while failures < MAX_FAILURES:
+        while max(failures, failed.count) < MAX_FAILURES and not is_over.is_set():
             chosen = chosen_seats(self._ready(), batch_size)
             if not chosen:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            begun = failed.begin()
             try:
                 await sender.send(staged, chosen)
             except LateWriteError as exc:
@@ -169,13 +207,15 @@ class ModelService:
                 return
             except (InferenceError, ConfigError) as exc:
                 failures += 1
+                failed.fail(begun)
                 self._fail(exc)
                 await asyncio.sleep(RETRY_S / 2)
             else:
-                if failures:
+                failures = 0
+                failed.succeed()
+                if not self.is_served:
                     self._set_served(True)
                     self.message = ""
-                failures = 0
 
     def _ready(self) -> Iterable[CameraSeat]:
         """The seats with frames that wait: of hundreds of cameras a few, while all would be asked for every batch."""

@@ -1,4 +1,4 @@
-"""One of the few threads that decode on a GPU: its cameras, one lane, and what the process hands in."""
+"""One of the threads that decode on a GPU: its cameras, one lane, and what the process hands in."""
 
 from __future__ import annotations
 
