@@ -66,6 +66,8 @@ def named_servers(
             f"--http-url is given {len(http_urls)} times and --url {len(urls)} times; each server has one of both"
         )
     numbers: Sequence[int | None] = decoding.numbers
+    if len(urls) > 1 and not numbers:
+        raise ConfigError(f"--url names {len(urls)} servers, and there is no NVIDIA GPU here; name one for all cameras")
     if len(urls) > 1 and len(urls) != len(numbers):
         raise ConfigError(
             f"--url names {len(urls)} servers and --gpus {len(numbers)} GPUs; name a server for each GPU, in that order"

@@ -76,3 +76,8 @@ def test_named_servers_are_one_for_all_or_one_for_each_gpu() -> None:
 def test_servers_that_do_not_fit_are_refused(urls: list[str], http_urls: list[str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         named_servers(urls, http_urls, plan(0, 1, 2), print)
+
+
+def test_two_servers_without_a_gpu_are_refused_with_what_to_do() -> None:
+    with pytest.raises(ConfigError, match="no NVIDIA GPU here; name one for all cameras"):
+        named_servers(["a:1", "b:1"], [], CPU_ALONE, print)
