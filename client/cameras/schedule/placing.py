@@ -96,6 +96,11 @@ class DecoderPlacement:
         moved = self._settle()
         return moved if name in moved else [*moved, name]
 
+    def reconsider(self, name: str) -> list[str]:
+        """A GPU may try a camera again that it did not take; the cameras that have another place now."""
+        self._placed[name].refused = ""
+        return self._settle()
+
     def lift(self, number: int, sessions: int) -> list[str]:
         """A GPU's decode process could open so many sessions more; the cameras that have another place now."""
         gpu = number - self._cpu_processes

@@ -237,6 +237,8 @@ class CameraCell:
             seat = self._seats[item.camera]
             if isinstance(item, IngestReport):
                 self._histories[item.camera].note(item.connections, item.stalls, now_ns)
+                if item.connections > seat.ingest.connections:
+                    self._decoders.hear_connection(item.camera)
                 seat.hear_ingest(item)
             elif isinstance(item, DecodeReport):
                 seat.decode = item

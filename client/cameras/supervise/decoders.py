@@ -17,6 +17,9 @@ TRY_AGAIN_S = 5.0
 """So soon after it could open some."""
 TRIED_AT_ONCE = 8
 """Opening one takes some 55 ms, in which the GPU opens no other."""
+RECONSIDERED_S = 60.0
+"""A camera that its GPU refused may send something else when it connects anew so much later; then twice as much."""
+MOST_DOUBLINGS = 6
 
 
 class CellDecoders:
@@ -30,9 +33,11 @@ class CellDecoders:
         self._room = CpuRoom()
         self._due = self._behind = 0
         self._try_s: dict[int, float] = {}
+        self._refused: dict[str, tuple[int, float]] = {}
 
     def place(self, camera: Camera) -> list[str]:
         """A camera is new; those that are to be told of by `move`."""
+        self._refused.pop(camera.name, None)
         moved = self._crew.place(camera)
         self._take_way(camera.name)
         return moved
@@ -44,7 +49,16 @@ class CellDecoders:
             self._told_reasons.add(refusal.reason)
             whose = "cameras of the lowest priority" if refusal.sessions is not None else name
             self._on_notice(f"{refusal.reason}: the CPU decodes {whose}")
+        if moved and refusal.sessions is None:
+            times, _ = self._refused.get(name, (0, 0.0))
+            self._refused[name] = times + 1, time.monotonic() + RECONSIDERED_S * 2 ** min(times, MOST_DOUBLINGS)
         self.move(moved)
+
+    def hear_connection(self, name: str) -> None:
+        """A camera is connected anew: what its GPU did not take may have been its stream of then."""
+        times, from_s = self._refused.get(name, (0, 0.0))
+        if times and time.monotonic() >= from_s:
+            self.move(self._crew.placement.reconsider(name))
 
     def hear_tried(self, tried: SessionsTried) -> None:
         """A GPU was asked for more sessions."""
