@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.client.cameras.schedule.order import ResultOrder
 from photofinish.client.cameras.schedule.seat import CameraSeat
+from photofinish.client.cameras.schedule.under_way import ResultOrder
 from photofinish.client.cameras.values.access_unit import unix_less_monotonic_ns
 from photofinish.client.cameras.values.outcome import CameraDropCause, DueFrame, Inferred
 from photofinish.client.cameras.wire.messages import FrameWritten, WriteFrame

@@ -16,6 +16,7 @@ from photofinish.client.cameras.schedule.batches import (
     chosen_seats,
 )
 from photofinish.client.cameras.schedule.seat import CameraSeat
+from photofinish.client.cameras.schedule.under_way import FailuresInRow
 from photofinish.client.cameras.values.outcome import CameraDropCause, Inferred
 from photofinish.client.pipeline.opening import choose_model
 from photofinish.client.triton.served import TritonClient
@@ -45,28 +46,6 @@ class ServerAddress:
     grpc_url: str
     http_url: str = ""
     gpu: int | None = None
-
-
-class FailuresInRow:
-    """Requests that failed with no answer between them. Those that were under way together count once."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._moment = 0
-
-    def begin(self) -> int:
-        """A request begins; what to tell `fail`."""
-        return self._moment
-
-    def fail(self, begun: int) -> None:
-        """A request failed."""
-        if begun == self._moment:
-            self.count += 1
-            self._moment += 1
-
-    def succeed(self) -> None:
-        """A request was answered."""
-        self.count = 0
 
 
 class ModelService:

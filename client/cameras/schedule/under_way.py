@@ -1,4 +1,4 @@
-"""A camera's results in the order of its pictures, whichever of several batches is done first."""
+"""What several batches under way have in common: the order of a camera's results, and failures in a row."""
 
 from __future__ import annotations
 
@@ -44,3 +44,25 @@ class ResultOrder:
             del expected[tick]
             self._on_inferred(result)
         del self._expected[seat]
+
+
+class FailuresInRow:
+    """Requests that failed with no answer between them. Those that were under way together count once."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._moment = 0
+
+    def begin(self) -> int:
+        """A request begins; what to tell `fail`."""
+        return self._moment
+
+    def fail(self, begun: int) -> None:
+        """A request failed."""
+        if begun == self._moment:
+            self.count += 1
+            self._moment += 1
+
+    def succeed(self) -> None:
+        """A request was answered."""
+        self.count = 0
