@@ -134,7 +134,7 @@ def run_export(request: ExportRequest) -> None:
     tell(f"published to {request.repository}")
     click.echo(table_from_staged(staged))
     if options:
-        tell(pruned_line(staged[0].card, unpruned.weights, unpruned.model_name))
+        tell(pruned_line(staged[0].card, unpruned.weights, unpruned.model_name, request.repository))
     finish_export(request, staged, outcome)
 
 

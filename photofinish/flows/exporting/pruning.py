@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from photofinish.model_card import ModelCard
 
 
+USUAL_REPOSITORY = "model_repository"
+"""Which commands take where none is named."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneOptions:
     """What the user asked for. ratio: the share of each layer's channels that goes.
@@ -109,17 +113,21 @@ def prune_weights(
     return pruned_weights(request, staging / FOLDER, on_progress=on_progress)
 
 
-def pruned_line(card: ModelCard, weights: str, model_name: str | None) -> str:
+def pruned_line(card: ModelCard, weights: str, model_name: str | None, repository: Path) -> str:
     """What went, and how to compare: the last line of an export with `--prune`.
 
-    weights, model_name: as the user gave them.
+    weights, model_name, repository: as the user gave them.
     """
     changed = card.weights_changed
     named = ("--model-name", model_name) if model_name else ()
-    unpruned = shlex.join(("photofinish", "export", "--weights", weights, *named))
+    there = () if repository == Path(USUAL_REPOSITORY) else ("--repository", str(repository))
+    unpruned = shlex.join(("photofinish", "export", "--weights", weights, *named, *there))
+    compared = shlex.join(
+        ("photofinish", "perf", "ladder", "--model", changed["from_model"], "--weights-changed", *there)
+    )
     return (
         f"{card.model}: weights changed: {changed['parameters_share']:.1%} of the parameters and "
         f"{changed['operations_share']:.1%} of the multiply-adds of {changed['from_weights']} are left; "
         f"export that too (`{unpruned}`), then "
-        f"`photofinish perf ladder --model {changed['from_model']} --weights-changed` compares them"
+        f"`{compared}` compares them"
     )

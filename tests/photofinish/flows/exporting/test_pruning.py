@@ -103,7 +103,7 @@ def test_the_gate_compares_the_pruned_family_with_the_unpruned_baseline(
     assert seen["options"].pruned_floor == 0.9
     told = capsys.readouterr().err
     assert "small-pruned30: weights changed: " in told
-    assert "`photofinish perf ladder --model small --weights-changed` compares them" in told
+    assert f"perf ladder --model small --weights-changed --repository {tmp_path}/model_repository` compares" in told
 
 
 def test_options_that_do_not_go_together_are_refused_before_a_text_encoder_is_fetched(
@@ -120,9 +120,12 @@ def test_options_that_do_not_go_together_are_refused_before_a_text_encoder_is_fe
 
 def test_the_last_line_names_the_model_as_the_user_did() -> None:
     changed = {"parameters_share": 0.5, "operations_share": 0.4, "from_weights": "my best.pt", "from_model": "mine"}
-    line = pruned_line(build_card(weights_changed=changed), "my best.pt", "mine")
+    line = pruned_line(build_card(weights_changed=changed), "my best.pt", "mine", Path("model_repository"))
     assert "(`photofinish export --weights 'my best.pt' --model-name mine`), then" in line
     assert "`photofinish perf ladder --model mine --weights-changed`" in line
+    elsewhere = pruned_line(build_card(weights_changed=changed), "my best.pt", None, Path("other models"))
+    assert "--weights 'my best.pt' --repository 'other models'`), then" in elsewhere
+    assert "--weights-changed --repository 'other models'` compares them" in elsewhere
 
 
 def test_of_another_network_map_alone_decides(tmp_path: Path) -> None:
