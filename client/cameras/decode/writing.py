@@ -19,11 +19,15 @@ from photofinish.client.triton.tensors import write_input
 from photofinish.errors import SourceError, reason_from_error
 from photofinish.letterbox import Resize
 
-MAX_MAPPED = 32
+MAX_MAPPED = 128
+"""Eight GPUs with six batches under way each, and what looks at pictures beside them."""
 
 
 class RegionMaps:
-    """Memory of other processes, mapped once and found by `InputRegion.direct`, "process/descriptor/inode/…"."""
+    """Memory of other processes, mapped once and found by `InputRegion.direct`, "process/descriptor/inode/…".
+
+    What its owner has closed is let go of when another region comes, since the memory lives as long as it is mapped.
+    """
 
     def __init__(self) -> None:
         self._mapped: OrderedDict[str, mmap.mmap] = OrderedDict()
@@ -32,6 +36,8 @@ class RegionMaps:
         """The region as an array of this shape. Raises SourceError when it cannot be had."""
         memory = self._mapped.get(region)
         if memory is None:
+            for closed in [name for name in self._mapped if not _is_there(name)]:
+                del self._mapped[closed]
             memory = self._mapped[region] = _memory_from_region(region)
             if len(self._mapped) > MAX_MAPPED:
                 self._mapped.popitem(last=False)
@@ -41,10 +47,25 @@ class RegionMaps:
         return np.frombuffer(memory, dtype=np.dtype(datatype), count=count).reshape(shape)
 
 
+def _place_of(region: str) -> tuple[Path, int]:
+    """Where the owner has it open, and its inode. Raises ValueError."""
+    process, descriptor, inode = (int(word) for word in region.split("/")[:3])
+    return Path(f"/proc/{process}/fd/{descriptor}"), inode
+
+
+def _is_there(region: str) -> bool:
+    """Whether its owner still has it."""
+    path, inode = _place_of(region)
+    try:
+        return path.stat().st_ino == inode
+    except OSError:
+        return False
+
+
 def _memory_from_region(region: str) -> mmap.mmap:
     try:
-        process, descriptor, inode = (int(word) for word in region.split("/")[:3])
-        opened = os.open(Path(f"/proc/{process}/fd/{descriptor}"), os.O_RDWR | os.O_CLOEXEC)
+        path, inode = _place_of(region)
+        opened = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except (OSError, ValueError) as exc:
         raise SourceError(f"the memory for pictures cannot be opened: {reason_from_error(exc)}") from exc
     try:

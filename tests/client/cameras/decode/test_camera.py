@@ -264,6 +264,25 @@ def test_the_newest_picture_is_written_where_it_is_wanted() -> None:
         RegionMaps().array(region, (1,), "uint8")
 
 
+def test_memory_of_eight_gpus_is_mapped_once_and_let_go_of_when_its_owner_has_closed_it() -> None:
+    def opened() -> tuple[int, str]:
+        descriptor = os.memfd_create("region")
+        os.truncate(descriptor, 4096)
+        return descriptor, f"{os.getpid()}/{descriptor}/{os.fstat(descriptor).st_ino}"
+
+    maps, regions = RegionMaps(), [opened() for _ in range(48)]
+    arrays = [maps.array(name, (1,), "uint8") for _, name in regions]
+    addresses = [array.ctypes.data for array in arrays]
+    assert [maps.array(name, (1,), "uint8").ctypes.data for _, name in regions] == addresses
+    for descriptor, _ in regions[:40]:
+        os.close(descriptor)
+    regions = [*regions[40:], opened()]
+    assert maps.array(regions[-1][1], (1,), "uint8").size == 1
+    assert set(maps._mapped) == {name for _, name in regions}
+    for descriptor, _ in regions:
+        os.close(descriptor)
+
+
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 def test_a_picture_keeps_its_colours_and_its_place_on_the_way_to_the_model(codec: ClipCodec) -> None:
     """Red stays red, on the left: from the source by codec, decoder and letterbox into what the model sees."""
