@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from photofinish.commands.perf_options import model_option, transport_option
 from photofinish.commands.source_options import source_credentials
@@ -63,6 +64,11 @@ def detect(**options: Any) -> None:
     """
     if options["with_text"] and options["save_folder"] is None:
         raise click.UsageError("--text writes beside the annotated copies; say where with --save DIR")
+    source_of = click.get_current_context().get_parameter_source
+    if not options["crops"] and any(
+        source_of(name) is ParameterSource.COMMANDLINE for name in ("crop_limit", "crop_side")
+    ):
+        raise click.UsageError("--crop-limit and --crop-side bound --crops; say which model looks with --crops MODEL")
     try:
         from photofinish.flows.detect import run_detect
     except ModuleNotFoundError as exc:

@@ -253,8 +253,8 @@ def test_a_label_file_that_cannot_be_written_is_one_clear_error(server: FakeTrit
         run(server, write_picture(tmp_path / "a.png"), tmp_path / "out")
 
 
-@pytest.mark.parametrize("words", [("--text",), ("--every", "0")])
+@pytest.mark.parametrize("words", [("--text",), ("--every", "0"), ("--crop-limit", "4"), ("--crop-side", "16")])
 def test_wrong_usage_is_told_before_anything_is_opened(words: tuple[str, ...]) -> None:
     result = CliRunner().invoke(detect, ["photo.jpg", *words])
     assert result.exit_code == 2
-    assert "--save DIR" in result.output or "--every" in result.output
+    assert any(remedy in result.output for remedy in ("--save DIR", "--every", "--crops MODEL"))
