@@ -18,7 +18,7 @@ from photofinish import __version__
 from photofinish.address.command_line import hide_passwords_in_process_title
 from photofinish.errors import PhotofinishError
 from photofinish.machine.disk import reason_if_full
-from photofinish.machine.signals import StopSignal, exit_code, stop_as_ctrl_c_does
+from photofinish.machine.signals import StopSignal, exit_code, stop_as_ctrl_c_does, stop_behind
 
 COMMANDS: Mapping[str, str] = {
     "calibrate": "photofinish.commands.calibrate:calibrate",
@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "ui": "photofinish.commands.ui:ui",
 }
 """Subcommand name to `module:attribute` of its click command."""
+_log = logging.getLogger(__name__)
 
 
 class LazyGroup(click.Group):
@@ -95,8 +96,12 @@ def main() -> None:
         end_by_signal(exc)
     except BrokenPipeError:
         sys.exit(1)
-    except OSError as exc:
-        end_if_full(exc)
+    except Exception as exc:
+        if isinstance(exc, OSError):
+            end_if_full(exc)
+        if stop := stop_behind(exc):
+            _log.debug("ended by a signal, of which a library made this", exc_info=exc)
+            end_by_signal(stop)
         raise
 
 

@@ -15,6 +15,9 @@ REPEATED_WITHIN_S = 2.0
 """A closing terminal sends SIGHUP twice, systemd SIGTERM and SIGHUP together: they ask once."""
 
 
+_raised: list[StopSignal] = []
+
+
 class StopSignal(KeyboardInterrupt):
     """SIGTERM or SIGHUP came: as KeyboardInterrupt, so that whatever cleans up after Ctrl-C cleans up after these."""
 
@@ -39,7 +42,8 @@ def stop_as_ctrl_c_does(clock: Callable[[], float] = time.monotonic) -> None:
             return
         before_s, last_s = last_s, clock()
         if last_s - before_s >= REPEATED_WITHIN_S:
-            raise StopSignal(number)
+            _raised.append(StopSignal(number))
+            raise _raised[-1]
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
@@ -67,6 +71,19 @@ def held_back() -> Iterator[None]:
             signal.signal(number, handler)
         if came:
             signal.raise_signal(came[0])
+
+
+def stop_behind(exc: BaseException) -> KeyboardInterrupt | None:
+    """What asked to end where a library made an error of its own of that; None for an error like any other.
+
+    Libraries in C++ that call Python back do so, and what they raise need not say what it was raised for.
+    """
+    before: BaseException | None = exc
+    while before is not None:
+        if isinstance(before, KeyboardInterrupt):
+            return before
+        before = before.__cause__ or before.__context__
+    return _raised[-1] if _raised else None
 
 
 def exit_code(exc: BaseException | None) -> int:

@@ -126,3 +126,30 @@ def test_a_command_says_what_stopped_it(number: int, said: str) -> None:
         assert time.monotonic() - begun < 5
         assert process.stdout.read() == "cleaned up\n"
         assert process.stderr.read().endswith(said)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_a_library_makes_its_own_error_of_stops_all_the_same(number: int) -> None:
+    keeps = "    if isinstance(came, photofinish.machine.signals.StopSignal): error.__context__ = None\n"
+    program = (
+        "import click, signal, sys, photofinish.machine.signals, photofinish.cli as c\n"
+        "@c.cli.command('wait')\n"
+        "def wait():\n"
+        "    try:\n"
+        "        print('waiting', flush=True); signal.pause()\n"
+        "    except KeyboardInterrupt as exc:\n"
+        "        came, error = exc, RuntimeError('a callback failed')\n"
+        "        error.__context__ = exc\n" + keeps + "    raise error\n"
+        "c.LazyGroup.get_command = lambda self, ctx, name: wait\n"
+        "c.LazyGroup.resolve_command = click.Group.resolve_command\n"
+        "sys.argv = ['photofinish', 'wait']; c.main()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(number)
+        assert process.wait(10) == 128 + number
+        said = process.stderr.read()
+    assert said.startswith("stopped")
+    assert "Traceback" not in said
