@@ -100,7 +100,7 @@ class Link(asyncio.Protocol):
     def _flush(self) -> None:
         """Hand over what waits, as long as the other end takes it."""
         self._is_planned = False
-        while self._waiting and not self._is_paused and self._transport is not None:
+        while self._waiting and not self._is_paused and self._transport is not None and self.is_open:
             chunk: list[bytes] = []
             size = 0
             while self._waiting and size < CHUNK_BYTES:
