@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import difflib
+import faulthandler
 import importlib
 import io
 import logging
@@ -34,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "ui": "photofinish.commands.ui:ui",
 }
 """Subcommand name to `module:attribute` of its click command."""
+UNLOADED_WITHIN_S = 20.0
 _log = logging.getLogger(__name__)
 
 
@@ -78,6 +81,7 @@ def main() -> None:
     SIGTERM and SIGHUP end a command as Ctrl-C does: what it made is whole or gone, and what it started has ended.
     """
     stop_as_ctrl_c_does()
+    atexit.register(end_soon)
     hide_passwords_in_process_title(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the run
@@ -103,6 +107,15 @@ def main() -> None:
             _log.debug("ended by a signal, of which a library made this", exc_info=exc)
             end_by_signal(stop)
         raise
+
+
+def end_soon() -> None:
+    """End a command that is done even where native libraries' threads wait for each other while they are unloaded.
+
+    It then ends with exit code 1, and the threads' stacks on stderr.
+    """
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # no stderr that could be written to
+        faulthandler.dump_traceback_later(UNLOADED_WITHIN_S, exit=True)
 
 
 def end_if_full(exc: OSError) -> None:

@@ -105,6 +105,7 @@ SHORT = {
     "photofinish/flows/showing/importing.py": "what the view waits with, apart from what it shows",
     "experiments/autocast.py": "runs in an environment of its own, without Photofinish",
     "client/ui/cameras/page.py": "the one module of it that imports Gradio, which takes seconds",
+    "photofinish/machine/started_program.py": "what four rooms start programs with, apart from the signals themselves",
     "photofinish/flows/camera/plan.py": "arithmetic, beside commands that measure",
     "client/ui/picture/panel.py": "the one module of it that imports Gradio, which takes seconds",
     "client/ui/measuring/panel.py": "the one module of it that imports Gradio, which takes seconds",

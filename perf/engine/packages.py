@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from photofinish.errors import ConfigError
+from photofinish.machine.started_program import StartedProgram
 from photofinish.model_card import ModelCard
 from photofinish.perf.engine.tensorrt import config_from_card
 from photofinish.perf.record.samples import Samples
@@ -64,7 +65,7 @@ def package_loop(
     with tempfile.TemporaryFile() as errors:
         # -I: the script's own folder must not come before the standard library.
         command = [sys.executable, "-I", str(_SCRIPT), json.dumps(job)]
-        process = subprocess.Popen(
+        process: StartedProgram[bytes] = StartedProgram(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
         )
 
@@ -108,7 +109,7 @@ def package_loop(
                     pipe.close()
 
 
-def _death(process: subprocess.Popen[bytes], errors: Any) -> str:
+def _death(process: StartedProgram[bytes], errors: Any) -> str:
     """How the process ended, its last words, and what to do."""
     try:
         code = process.wait(_END_TIMEOUT_S)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from photofinish.access.hidden_words import command_hiding
 from photofinish.access.token import access_to
 from photofinish.machine.scratch import scratch_folder
+from photofinish.machine.started_program import StartedProgram
 from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzer, PerfAnalyzerError
 from photofinish.perf.record.changes import NotRun
 from photofinish.perf.record.samples import Samples
@@ -142,9 +143,7 @@ def _run(program: PerfAnalyzer, command: list[str], timeout_s: float, headers: S
     if headers:
         environment, command = {**environment, _HEADER_VARIABLE: headers[0]}, command_hiding(command)
     try:
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        process = StartedProgram(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     except OSError as exc:
         raise PerfAnalyzerError(
             f"{program.path} cannot be run: {exc}; put a perf_analyzer of your own on PATH"
@@ -163,7 +162,7 @@ def _run(program: PerfAnalyzer, command: list[str], timeout_s: float, headers: S
         raise PerfAnalyzerError(NotRun(key="exited", values={"code": process.returncode, "said": said}))
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
+def _stop(process: StartedProgram[str]) -> None:
     """Interrupt it, so that it gives its shared memory back; end it when it does not listen."""
     process.send_signal(signal.SIGINT)
     try:

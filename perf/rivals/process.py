@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from photofinish.detections import Detections
+from photofinish.machine.started_program import StartedProgram
 from photofinish.perf.record.changes import NotRun, NotRunError
 from photofinish.perf.record.samples import NS_PER_S, Samples
 from photofinish.perf.rivals.agreement import detections_from_rows
@@ -38,7 +39,7 @@ class RivalProcess:
         self._cpu_ns = 0
         self._errors: IO[bytes] = tempfile.TemporaryFile()
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(
+        self._process: StartedProgram[bytes] = StartedProgram(
             [sys.executable, "-m", module, json.dumps(dict(job))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REPEATED_WITHIN_S = 2.0
 """A closing terminal sends SIGHUP twice, systemd SIGTERM and SIGHUP together: they ask once."""
-
+_ASKED_AGAIN_AFTER_S = REPEATED_WITHIN_S + 0.1
 
 _raised: list[StopSignal] = []
 
@@ -48,6 +50,24 @@ def stop_as_ctrl_c_does(clock: Callable[[], float] = time.monotonic) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, stop)
+    _ask_again_where_swallowed()
+
+
+def _ask_again_where_swallowed() -> None:
+    """Python drops what is raised in a destructor or a library's callback, a signal's exception as well: such a signal
+    is sent once more, a little later."""
+    before = sys.unraisablehook
+
+    def hook(dropped: sys.UnraisableHookArgs) -> None:
+        if not isinstance(dropped.exc_value, KeyboardInterrupt):
+            before(dropped)
+            return
+        number = exit_code(dropped.exc_value) - 128
+        again = threading.Timer(_ASKED_AGAIN_AFTER_S, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hook
 
 
 @contextmanager
@@ -67,10 +87,19 @@ def held_back() -> Iterator[None]:
             signal.signal(number, lambda number, frame: came.append(number))
         yield
     finally:
-        for number, handler in held.items():
-            signal.signal(number, handler)
+        _restore(held)
         if came:
             signal.raise_signal(came[0])
+
+
+def _restore(handlers: Mapping[signal.Signals, Callable[[int, FrameType | None], Any] | int]) -> None:
+    """Set them all, also where a signal comes between two and the first of them raises."""
+    try:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    except BaseException:
+        _restore(handlers)
+        raise
 
 
 def stop_behind(exc: BaseException) -> KeyboardInterrupt | None:

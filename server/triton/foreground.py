@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 from photofinish.access.token import GRPC_HEADER, HTTP_HEADER
 from photofinish.errors import ServerError
 from photofinish.server.triton.embedded import EmbeddedServer, ServerEndpoint
 
-CHECK_S = 0.5
+CHECK_S = 0.1
 
 
 class _StopRequested(BaseException):
-    """A signal asked for the end."""
+    """A signal asked for the end while the server started."""
+
+
+@dataclass(slots=True)
+class _Stop:
+    """Whether a signal has asked for the end, and whether that interrupts what runs."""
+
+    is_asked: bool = False
+    interrupts: bool = True
 
 
 def serve_until_stopped(server: EmbeddedServer, on_ready: Callable[[ServerEndpoint], None]) -> None:
@@ -25,10 +33,13 @@ def serve_until_stopped(server: EmbeddedServer, on_ready: Callable[[ServerEndpoi
     Call it from the main thread: it takes over these signals while it runs.
     """
     try:
-        with _signals_raise(), server:
-            on_ready(server.endpoint)
+        with _signals_ask() as stop, server:
+            stop.interrupts = False
+            if not stop.is_asked:
+                on_ready(server.endpoint)
             while not server.wait(CHECK_S):
-                pass
+                if stop.is_asked:
+                    return
             raise ServerError(f"tritonserver ended by itself: {server.how_it_ended()}; see {server.log_path}")
     except _StopRequested:
         return
@@ -48,20 +59,25 @@ def words_on_access(at: ServerEndpoint) -> str:
 
 
 @contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Turn the first of these signals into _StopRequested and ignore later ones, so that stopping is not cut short."""
-    asked = threading.Event()
+def _signals_ask() -> Iterator[_Stop]:
+    """The first of these signals asks for the end; later ones are ignored, so that stopping is not cut short.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        if not asked.is_set():
-            asked.set()
-            raise _StopRequested
+    It raises _StopRequested only where it may take long until somebody looks: an exception out of a signal can be
+    swallowed by a destructor that runs just then.
+    """
+    stop = _Stop()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if not stop.is_asked:
+            stop.is_asked = True
+            if stop.interrupts:
+                raise _StopRequested
 
     # `nohup` starts programs with SIGHUP ignored, and means it.
     hang_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, *hang_up)}
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, *hang_up)}
     try:
-        yield
+        yield stop
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -16,6 +16,7 @@ from photofinish.access import hidden_words
 from photofinish.access.token import Access, remove_leftover_tokens, write_access
 from photofinish.errors import ConfigError, ServerError
 from photofinish.machine.processes import is_alive
+from photofinish.machine.started_program import StartedProgram
 from photofinish.server.triton.command import guards, tritonserver_command
 from photofinish.server.triton.files import TritonFiles
 from photofinish.server.triton.limits import descriptors_for
@@ -83,7 +84,7 @@ class ServerProcess:
             "stop_timeout_s": STOP_TIMEOUT_S,
         }
         self.log_path = log_path
-        self._supervisor = subprocess.Popen(
+        self._supervisor = StartedProgram(
             [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py")), json.dumps(plan)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

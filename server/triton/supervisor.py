@@ -71,7 +71,7 @@ def main() -> int:
             end = _wait(server, parent_pid, log_path)
         finally:
             _stop_group(server, plan["stop_timeout_s"])
-    except (_Stopped, BrokenPipeError):
+    except BrokenPipeError:  # the parent died before it could read
         return 0
     finally:
         remove_shared_memory(plan["shm_prefix"])
@@ -85,12 +85,13 @@ def main() -> int:
     return 0 if server.returncode == 0 else 1
 
 
-class _Stopped(BaseException):
-    """A signal asked this process to stop."""
+_asked_by: list[int] = []
+"""Signals that asked this process to stop. They raise nothing: what they interrupt, such as a look at the server under
+its lock, must be whole when the server is stopped."""
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    raise _Stopped
+    _asked_by.append(number)
 
 
 def _die_with_supervisor(libc: ctypes.CDLL) -> None:
@@ -108,7 +109,7 @@ def _note(log: BinaryIO, text: str) -> None:
 def _wait(server: subprocess.Popen[bytes], parent_pid: int, log_path: Path) -> str:
     """How the server ended, or "" when it is to be stopped."""
     stopped_s = 0.0
-    while os.getppid() == parent_pid:
+    while os.getppid() == parent_pid and not _asked_by:
         if (code := server.poll()) is not None:
             return f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
         shorten_log(log_path)

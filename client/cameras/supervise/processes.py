@@ -11,6 +11,7 @@ from pathlib import Path
 
 from photofinish.client.cameras.wire.messages import ProcessKind
 from photofinish.errors import reason_from_error
+from photofinish.machine.started_program import StartedProgram
 
 MODULES: dict[ProcessKind, str] = {
     "ingest": "photofinish.client.cameras.ingest.process",
@@ -53,7 +54,7 @@ class CellProcess:
         self._silence_s = silence_s
         self._gpu = gpu
         self._log_size = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: StartedProgram[bytes] | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -101,7 +102,7 @@ class CellProcess:
         ]
         with self._log_path.open("ab") as log:
             self._log_size = log.tell()
-            self._process = subprocess.Popen(
+            self._process = StartedProgram(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
 

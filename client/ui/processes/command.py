@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import IO, Protocol
 
 from photofinish.address.command_line import public_arguments
+from photofinish.machine.started_program import StartedProgram
 
 GRACE_S = 15.0
 """How long a command may take to clean up behind itself."""
@@ -79,7 +80,7 @@ class CommandRun:
         self._is_group_ended = False
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._on_line = on_line
-        self._process = subprocess.Popen(
+        self._process = StartedProgram(
             [sys.executable, "-c", _GUARD, str(memory_bytes), *public_arguments(words)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from photofinish.machine import signals
 from photofinish.machine.signals import StopSignal, exit_code, held_back, name_of_signal, stop_as_ctrl_c_does
 
 
@@ -20,7 +21,9 @@ def _handlers() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number in before:
         signal.signal(number, signal.SIG_DFL)
+    hook = sys.unraisablehook
     yield
+    sys.unraisablehook = hook
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -153,3 +156,46 @@ def test_a_signal_that_a_library_makes_its_own_error_of_stops_all_the_same(numbe
         said = process.stderr.read()
     assert said.startswith("stopped")
     assert "Traceback" not in said
+
+
+def test_a_signal_that_a_destructor_swallowed_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Library:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def use_library() -> None:
+        Library()
+        time.sleep(10)
+
+    seconds = iter([0.0, 10.0])
+    monkeypatch.setattr(signals, "_ASKED_AGAIN_AFTER_S", 0.01)
+    stop_as_ctrl_c_does(lambda: next(seconds))
+    with pytest.raises(StopSignal, match="SIGTERM"):
+        use_library()
+
+
+def test_what_else_a_destructor_raises_is_shown_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda dropped: shown.append(str(dropped.exc_value)))
+
+    class Library:
+        def __del__(self) -> None:
+            raise ValueError("broken")
+
+    stop_as_ctrl_c_does()
+    Library()
+    assert shown == ["broken"]
+
+
+def test_a_command_that_is_done_ends_though_a_library_hangs_at_the_end() -> None:
+    program = (
+        "import atexit, click, sys, time, photofinish.cli as c\n"
+        "atexit.register(time.sleep, 60)\n"
+        "c.UNLOADED_WITHIN_S = 0.2\n"
+        "c.LazyGroup.get_command = lambda self, ctx, name: click.Command('done', callback=lambda: None)\n"
+        "c.LazyGroup.resolve_command = click.Group.resolve_command\n"
+        "sys.argv = ['photofinish', 'done']; c.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Timeout (0:00:00.2")

@@ -12,7 +12,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from photofinish.errors import ModelRepositoryError, ServerError
+from photofinish.machine.started_program import StartedProgram
 from photofinish.server.triton import process
 from photofinish.server.triton.embedded import EmbeddedServer
 from tests.server.asking import asking
@@ -182,7 +184,7 @@ def test_an_interrupted_start_leaves_nothing(
     def interrupt(*arguments: object) -> str:
         raise KeyboardInterrupt
 
-    class InterruptedPopen(subprocess.Popen):
+    class InterruptedProgram(StartedProgram):
         def __init__(self, *arguments: object, **options: object) -> None:
             super().__init__(*arguments, **options)
             self.stdout.close()
@@ -192,7 +194,7 @@ def test_an_interrupted_start_leaves_nothing(
     if stage == "filling the run folder":
         monkeypatch.setattr(process, "fill_run_folder", interrupt)
     else:
-        monkeypatch.setattr(process.subprocess, "Popen", InterruptedPopen)
+        monkeypatch.setattr(process, "StartedProgram", InterruptedProgram)
     with pytest.raises(KeyboardInterrupt):
         EmbeddedServer(repository, log_path=tmp_path / "log").__enter__()
     assert server_processes(repository) == []
@@ -305,9 +307,23 @@ def test_killed_supervisor_takes_the_server_along(repository: Path, tmp_path: Pa
         left.unlink()
 
 
-def run_serve(repository: Path, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "photofinish.cli", "serve", "--repository", str(repository), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd)
+@contextmanager
+def run_serve(repository: Path, *arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """One that does not end in time is made to show where it stands (SIGABRT), and ended."""
+    command = [sys.executable, "-X", "faulthandler", "-m", "photofinish.cli", "serve"]
+    with subprocess.Popen(
+        [*command, "--repository", str(repository), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+    ) as serve:
+        try:
+            yield serve
+        finally:
+            if serve.poll() is None:
+                serve.send_signal(signal.SIGABRT)
+                pytest.fail(f"it did not end: {serve.communicate(timeout=DEADLINE_S)[1]}")
 
 
 ANY_PORTS = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,21 @@ import pytest
 
 from photofinish.client.cameras.supervise import processes
 from photofinish.client.cameras.supervise.processes import CellProcess
+from photofinish.machine.started_program import StartedProgram
 from tests.client.cameras.ingest.watching import until
 
 
 def test_a_start_that_the_system_refuses_is_told_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, refusals, told = subprocess.Popen, [OSError(11, "Resource temporarily unavailable")], []
+    refusals, told = [OSError(11, "Resource temporarily unavailable")], []
 
-    def popen(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    def start(command: list[str], **options: Any) -> StartedProgram[bytes]:
         if len(told) and refusals:
             raise refusals.pop()
-        return real(["sleep", "60"], **options)
+        return StartedProgram(["sleep", "60"], **options)
 
-    monkeypatch.setattr(processes.subprocess, "Popen", popen)
+    monkeypatch.setattr(processes, "StartedProgram", start)
 
     async def main() -> None:
         process = CellProcess("ingest", 0, tmp_path, tmp_path, on_end=told.append, silence_s=lambda kind, number: 0.0)
@@ -47,13 +47,13 @@ def test_a_start_that_the_system_refuses_is_told_and_tried_again(
 
 def test_what_a_process_said_last_is_told_with_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU's decode process that cannot begin says why, and what to do; of an earlier one nothing is told."""
-    real, told = subprocess.Popen, []
+    told: list[str] = []
     scripts = ["echo pip install nvdec >&2; exit 1", "exit 1", "sleep 60"]
 
-    def popen(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-        return real(["sh", "-c", scripts.pop(0)], **options)
+    def start(command: list[str], **options: Any) -> StartedProgram[bytes]:
+        return StartedProgram(["sh", "-c", scripts.pop(0)], **options)
 
-    monkeypatch.setattr(processes.subprocess, "Popen", popen)
+    monkeypatch.setattr(processes, "StartedProgram", start)
 
     async def main() -> None:
         process = CellProcess("decode", 1, tmp_path, tmp_path, on_end=told.append, gpu="0")
