@@ -66,6 +66,7 @@ class Detector:
         crops: Sequence[str] = (),
         crop_limit: int = CROP_LIMIT,
         crop_side: int = CROP_SIDE,
+        crop_margin: float = 0.0,
         on_notice: Callable[[str], None] = _log.warning,
     ) -> None:
         """Connect and choose. url: host:port of gRPC.
@@ -76,8 +77,8 @@ class Detector:
         at most. timeout_s: for each request, and for all crops of a picture. with_models: further models, or variants
         of them, that look at the same pictures at the same time; what each found is in `Found.parts`. crops: models
         that look at the first one's boxes, each `MODEL` or `MODEL:class,class`, at crop_limit boxes of a picture at
-        most and at none with a side under crop_side pixels. on_notice: hears what else is to know; by default a
-        warning of `logging`.
+        most and at none with a side under crop_side pixels, each larger by crop_margin of its width and height at
+        each side. on_notice: hears what else is to know; by default a warning of `logging`.
 
         Raises ServerUnavailableError, ModelNotFoundError or ConfigError.
         """
@@ -94,7 +95,9 @@ class Detector:
         for option, given in (("with_models", with_models), ("crops", crops)):
             if isinstance(given, str):
                 raise ConfigError(f"{option} must be a list of names, got {given!r}; give [{given!r}]")
-        wanted = [crop_choice_from_text(text, limit=crop_limit, min_side=crop_side) for text in crops]
+        wanted = [
+            crop_choice_from_text(text, limit=crop_limit, min_side=crop_side, margin=crop_margin) for text in crops
+        ]
         names = choose_models(cards, variant, with_models, where=url, model=model, crops=wanted, on_notice=on_notice)
         choices = choose_crops(cards, names, wanted, where=url)
         self._models = tuple(models[name] for name in names)

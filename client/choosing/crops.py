@@ -13,6 +13,8 @@ CROP_LIMIT = 16
 """Boxes of a picture that are cut out at most: a crowd must not make one frame take seconds."""
 CROP_SIDE = 16
 """Shorter side in pixels of the smallest box that is cut out: less shows a model nothing."""
+MOST_MARGIN = 1.0
+"""Of a box's width and height at each of its sides: more shows the second model neighbours, not the object."""
 LISTED_CLASSES = 12
 TORCHVISION = "torchvision:"
 
@@ -23,12 +25,14 @@ class CropChoice:
 
     model: a variant, a model or the name of weights, as `choose_beside` takes them. classes: of the first model, () for
     all. limit: boxes of a picture at most, the best ones. min_side: pixels of the smallest box's shorter side.
+    margin: share of a box's width and height that is cut out beyond each of its sides, where the picture has it.
     """
 
     model: str
     classes: tuple[str, ...] = ()
     limit: int = CROP_LIMIT
     min_side: int = CROP_SIDE
+    margin: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise ConfigError unless it names a model and lets some box through."""
@@ -39,14 +43,21 @@ class CropChoice:
             )
         if self.limit < 1 or self.min_side < 1:
             raise ConfigError(f"crops: limit and smallest side must be at least 1, got {self.limit}, {self.min_side}")
+        if not 0 <= self.margin <= MOST_MARGIN:
+            raise ConfigError(
+                f"crops: the margin must lie within 0..{MOST_MARGIN:g}, a share of each box's width and height such as "
+                f"0.2, got {self.margin:g}"
+            )
 
 
-def crop_choice_from_text(text: str, *, limit: int = CROP_LIMIT, min_side: int = CROP_SIDE) -> CropChoice:
+def crop_choice_from_text(
+    text: str, *, limit: int = CROP_LIMIT, min_side: int = CROP_SIDE, margin: float = 0.0
+) -> CropChoice:
     """What `MODEL[:class,class…]` says; `torchvision:resnet18` is a name of weights. Raises ConfigError."""
     prefix = TORCHVISION if text.startswith(TORCHVISION) else ""
     model, colon, classes = text.removeprefix(prefix).partition(":")
     names = tuple(dict.fromkeys(name.strip() for name in classes.split(","))) if colon else ()
-    return CropChoice(model=prefix + model.strip(), classes=names, limit=limit, min_side=min_side)
+    return CropChoice(model=prefix + model.strip(), classes=names, limit=limit, min_side=min_side, margin=margin)
 
 
 def choose_crops(

@@ -39,11 +39,16 @@ def chosen_boxes(found: Detections, choice: CropChoice, class_names: Sequence[st
 
 
 def crop_corner_and_pixels(
-    image_hwc_bgr: npt.NDArray[np.uint8], box_xyxy: npt.NDArray[np.float32]
+    image_hwc_bgr: npt.NDArray[np.uint8], box_xyxy: npt.NDArray[np.float32], margin: float = 0.0
 ) -> tuple[tuple[int, int], npt.NDArray[np.uint8]]:
-    """Left and top of the whole pixels that a box touches, and these pixels: a view of the picture."""
+    """Left and top of the whole pixels that a box touches, and these pixels: a view of the picture.
+
+    margin: share of its width and height by which the box grows at each side, up to the picture's edge.
+    """
     height, width = image_hwc_bgr.shape[:2]
     x1, y1, x2, y2 = (float(side) for side in box_xyxy)
+    beside, above = margin * (x2 - x1), margin * (y2 - y1)
+    x1, y1, x2, y2 = x1 - beside, y1 - above, x2 + beside, y2 + above
     left, top = min(max(math.floor(x1), 0), width - 1), min(max(math.floor(y1), 0), height - 1)
     right, bottom = min(max(math.ceil(x2), left + 1), width), min(max(math.ceil(y2), top + 1), height)
     return (left, top), image_hwc_bgr[top:bottom, left:right]

@@ -64,6 +64,7 @@ class _Looker:
         return (
             f"{self.session.model.name} looks at the boxes of {self._first.model} ({what}), the best "
             f"{self.choice.limit} of a picture at most, none with a side under {self.choice.min_side} pixels"
+            f"{f', with a margin of {self.choice.margin:.0%} at each side' if self.choice.margin else ''}"
             f"{'; it is untrained, so what it says means nothing' if self._card.untrained else ''}"
         )
 
@@ -118,7 +119,7 @@ class _Looker:
     ) -> None:
         """One request; all of a call have a time limit together, and each its own."""
         model, begun_ns = self.session.model, time.perf_counter_ns()
-        crops = [crop_corner_and_pixels(image, box) for image, box in boxes]
+        crops = [crop_corner_and_pixels(image, box, self.choice.margin) for image, box in boxes]
         letterboxes = [
             slot.write(row, pixels, self._card, self._native.resize) for row, (_, pixels) in enumerate(crops)
         ]

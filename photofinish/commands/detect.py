@@ -45,6 +45,13 @@ from photofinish.errors import ConfigError
     show_default=True,
     help="Smallest side of them, in pixels.",
 )
+@click.option(
+    "--crop-margin",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Cut out so much more at each side, as a share of the box's width and height.",
+)
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
 @click.option("--confidence", type=click.FloatRange(0, 1), default=0.25, show_default=True)
 @click.option("--save", "save_folder", type=click.Path(path_type=Path), metavar="DIR", help="Keep annotated copies.")
@@ -66,9 +73,11 @@ def detect(**options: Any) -> None:
         raise click.UsageError("--text writes beside the annotated copies; say where with --save DIR")
     source_of = click.get_current_context().get_parameter_source
     if not options["crops"] and any(
-        source_of(name) is ParameterSource.COMMANDLINE for name in ("crop_limit", "crop_side")
+        source_of(name) is ParameterSource.COMMANDLINE for name in ("crop_limit", "crop_side", "crop_margin")
     ):
-        raise click.UsageError("--crop-limit and --crop-side bound --crops; say which model looks with --crops MODEL")
+        raise click.UsageError(
+            "--crop-limit, --crop-side and --crop-margin are of --crops; say which model looks with --crops MODEL"
+        )
     try:
         from photofinish.flows.detect import run_detect
     except ModuleNotFoundError as exc:

@@ -44,6 +44,7 @@ def run_detect(
     crops: tuple[str, ...] = (),
     crop_limit: int = CROP_LIMIT,
     crop_side: int = CROP_SIDE,
+    crop_margin: float = 0.0,
 ) -> None:
     """Detect in a source: lines on stdout, progress and a summary on stderr. Without url a server is started.
 
@@ -51,14 +52,17 @@ def run_detect(
     Ctrl-C and errors included; of several sources each has one, and all together.
     with_text, every: as in `detect_in_source`. with_models: further models that look at each picture, as
     `choose_beside` takes them. crops: models that look at the first one's boxes, each `MODEL[:CLASS,CLASS…]`, at most
-    crop_limit of a picture and none with a side under crop_side pixels.
+    crop_limit of a picture, none with a side under crop_side pixels, each larger by crop_margin of its size at
+    each side.
     Raises SourceError at the end when pictures or videos had to be skipped, and at the first of them when `strict`; at
     the end, too, InferenceError when one of several models left frames without an answer.
     """
     metrics = ClientMetrics()
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     line_from_result = functools.partial(json_from_result, ascii_only=not is_utf8) if as_json else text_from_result
-    choices = tuple(crop_choice_from_text(text, limit=crop_limit, min_side=crop_side) for text in crops)
+    choices = tuple(
+        crop_choice_from_text(text, limit=crop_limit, min_side=crop_side, margin=crop_margin) for text in crops
+    )
     bad: list[str] = []
 
     def note_bad(exc: SourceError, what: str = "") -> None:

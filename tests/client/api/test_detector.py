@@ -346,7 +346,9 @@ def test_further_models_look_at_the_boxes_of_a_list_of_pictures() -> None:
     scores = kinds()
     said: list[str] = []
     with FakeTriton(FakeModel(infer=one_box), scores) as server:
-        with Detector(server.url, crops=["kinds:bus"], crop_side=8, confidence=0.1, on_notice=said.append) as detector:
+        with Detector(
+            server.url, crops=["kinds:bus"], crop_side=8, crop_margin=0.1, confidence=0.1, on_notice=said.append
+        ) as detector:
             assert [model.name for model in detector.models] == ["toy_onnx_fp32", "kinds_onnx_fp32"]
             found = detector([grey(value) for value in (51, 0, 204)])
             sizes = [request.inputs[0].shape[0] for request in server.requests]
@@ -357,6 +359,7 @@ def test_further_models_look_at_the_boxes_of_a_list_of_pictures() -> None:
         with pytest.raises(ConfigError, match="toy has no class 'dog'"):
             Detector(server.url, crops=["kinds:dog"])
     assert sizes == [3, 2], "crops of several pictures share a request"
+    assert any("with a margin of 10% at each side" in line for line in said)
     assert [item.parts["kinds"].names for item in found] == [("x",), (), ("y",)]
     assert [item.parts["kinds"].scores.tolist() for item in found] == [[pytest.approx(0.8)], [], [pytest.approx(0.8)]]
     of = found[2].parts["kinds"].of

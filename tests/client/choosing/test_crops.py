@@ -39,8 +39,8 @@ def cards() -> dict[str, ModelCard | None]:
     ],
 )
 def test_a_model_and_the_classes_behind_it(text: str, model: str, classes: tuple[str, ...]) -> None:
-    choice = crop_choice_from_text(text, limit=3, min_side=9)
-    assert choice == CropChoice(model=model, classes=classes, limit=3, min_side=9)
+    choice = crop_choice_from_text(text, limit=3, min_side=9, margin=0.2)
+    assert choice == CropChoice(model=model, classes=classes, limit=3, min_side=9, margin=0.2)
 
 
 @pytest.mark.parametrize("text", ["", ":car", "face:", "face:car,,bus"])
@@ -85,3 +85,6 @@ def test_what_cannot_be_a_second_stage_is_one_clear_line(
 def test_a_limit_that_lets_nothing_through_is_refused() -> None:
     with pytest.raises(ConfigError, match="limit and smallest side must be at least 1, got 0, 16"):
         CropChoice(model="face", limit=0)
+    for margin in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ConfigError, match=r"the margin must lie within 0\.\.1, .* such as 0\.2, got "):
+            crop_choice_from_text("face", margin=margin)

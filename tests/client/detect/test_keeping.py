@@ -196,7 +196,7 @@ def test_crops_are_kept_told_and_summed_up(tmp_path: Path) -> None:
         call = [str(folder), "--url", fake.url, "--variant", "toy_onnx_fp32", "--crops", "kinds:bus", "--crops", "face"]
         plain = CliRunner().invoke(detect, call)
         done = CliRunner().invoke(detect, [*call, "--crops", "bad", "--save", str(out), "--text", "--json"])
-        small = CliRunner().invoke(detect, [*call[:-2], "--crop-side", "900"])
+        small = CliRunner().invoke(detect, [*call[:-2], "--crop-side", "900", "--crop-margin", "0.1"])
         wrong = [CliRunner().invoke(detect, [*call[:-4], "--crops", given]) for given in ("kinds:dog", "toy", "walk")]
     assert plain.stdout == "a.png: bus 0.41 (kinds: y 0.70; face: face 0.39)\nb.png: nothing found\n"
     assert "toy: 1 boxes, P50 " in plain.stderr
@@ -223,7 +223,7 @@ def test_crops_are_kept_told_and_summed_up(tmp_path: Path) -> None:
     assert (out / "labels-kinds" / "a.txt").read_bytes() == (out / "labels" / "a.txt").read_bytes()
     assert small.stdout.startswith("a.png: bus 0.41\n")
     assert ", 1 too small" in small.stderr
-    assert "none with a side under 900 pixels" in small.stderr
+    assert "none with a side under 900 pixels, with a margin of 10% at each side" in small.stderr
     for result, said in zip(wrong, ("toy has no class 'dog'", "toy looks already", "unknown model"), strict=True):
         assert said in str(result.exception)
 
@@ -253,7 +253,9 @@ def test_a_label_file_that_cannot_be_written_is_one_clear_error(server: FakeTrit
         run(server, write_picture(tmp_path / "a.png"), tmp_path / "out")
 
 
-@pytest.mark.parametrize("words", [("--text",), ("--every", "0"), ("--crop-limit", "4"), ("--crop-side", "16")])
+@pytest.mark.parametrize(
+    "words", [("--text",), ("--every", "0"), ("--crop-limit", "4"), ("--crop-side", "16"), ("--crop-margin", "0.2")]
+)
 def test_wrong_usage_is_told_before_anything_is_opened(words: tuple[str, ...]) -> None:
     result = CliRunner().invoke(detect, ["photo.jpg", *words])
     assert result.exit_code == 2

@@ -146,6 +146,17 @@ def test_boxes_and_points_come_back_in_the_picture_s_pixels() -> None:
     assert counts.parts["toy"] == PartCount(answered=1, last=1)
 
 
+def test_a_margin_is_cut_out_too_and_taken_back() -> None:
+    said: list[str] = []
+    with FakeTriton(first(), landmarks()) as server:
+        choices = [CropChoice(model="face_onnx_fp32", classes=("bus",), margin=0.2)]
+        with open_pipeline(server.url, FIRST, crops=choices, on_notice=said.append) as pipeline:
+            part = pipeline.process(picture()).parts[1]
+    # 34.2..63.8 × 2..30 with a fifth more at each side is 28.28..64 × 0..35.6: in whole pixels 36 × 36 from (28, 0).
+    np.testing.assert_allclose(part.detections.boxes_xyxy, [[37, 9, 55, 27]], atol=0.06)
+    assert any("under 16 pixels, with a margin of 20% at each side" in line for line in said)
+
+
 @pytest.mark.parametrize(
     ("batch", "most", "sizes"), [(None, 32, [1, 8, 3]), (4, 32, [1, 4, 4, 3]), (8, 2, [1] + [2] * 5 + [1])]
 )
@@ -291,14 +302,16 @@ def test_an_object_in_two_crops_is_told_once_and_two_in_one_crop_stay() -> None:
     assert (found.class_id.tolist(), of.tolist()) == ([1, 0, 0, 0], [7, 4, 4, 7])
 
 
-def test_boxes_at_the_border_and_outside_are_at_least_a_pixel() -> None:
+def test_boxes_at_the_border_and_outside_are_at_least_a_pixel_and_margins_end_there() -> None:
     image = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
-    for box, corner, shape in (
-        ((-3.0, -1.0, 2.1, 9.0), (0, 0), (6, 3)),
-        ((7.9, 5.5, 20.0, 20.0), (7, 5), (1, 1)),
-        ((3.0, 3.0, 3.0, 3.0), (3, 3), (1, 1)),
+    for box, margin, corner, shape in (
+        ((-3.0, -1.0, 2.1, 9.0), 0.0, (0, 0), (6, 3)),
+        ((7.9, 5.5, 20.0, 20.0), 0.0, (7, 5), (1, 1)),
+        ((3.0, 3.0, 3.0, 3.0), 0.0, (3, 3), (1, 1)),
+        ((2.0, 2.0, 6.0, 4.0), 0.25, (1, 1), (4, 6)),
+        ((4.0, 1.0, 8.0, 6.0), 0.5, (2, 0), (6, 6)),
     ):
-        found, pixels = crop_corner_and_pixels(image, np.array(box, np.float32))
+        found, pixels = crop_corner_and_pixels(image, np.array(box, np.float32), margin)
         assert (found, pixels.shape[:2]) == (corner, shape)
         np.testing.assert_array_equal(pixels, image[corner[1] :, corner[0] :][: shape[0], : shape[1]])
     nothing = chosen_boxes(build_detections([]), CropChoice(model="a"), ("car",))
