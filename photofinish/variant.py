@@ -86,7 +86,7 @@ class Variant:
         if not _MODEL_NAME.match(self.model):
             raise ConfigError(
                 f"model name must be lower-case letters, digits, '_', '-' or '.', got {self.model!r}; "
-                "rename the weights file"
+                "give it a name with --model-name, such as best"
             )
         if self.batch_buckets != tuple(sorted(set(self.batch_buckets))) or not self.batch_buckets:
             raise ConfigError(f"{self.name}: batch_buckets must ascend without repeats, got {list(self.batch_buckets)}")

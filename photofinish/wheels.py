@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import importlib.metadata
-import os
 import re
 import subprocess
 import sys
@@ -15,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from photofinish.errors import PhotofinishError
+from photofinish.machine.disk import CACHE_VARIABLE, user_cache_dir
 from photofinish.machine.lock import locked
 from photofinish.source_hash import sha256_from_file
 
-CACHE_VARIABLE = "PHOTOFINISH_CACHE"
 """Environment variable that moves the cache."""
 
 Progress = Callable[[str], None]
@@ -26,13 +25,6 @@ Progress = Callable[[str], None]
 
 class WheelError(PhotofinishError):
     """A wheel cannot be downloaded, is not the pinned one, or cannot be unpacked."""
-
-
-def user_cache_dir() -> Path:
-    """The folder where Photofinish keeps downloads: $PHOTOFINISH_CACHE, else photofinish/ in the user's cache."""
-    if chosen := os.environ.get(CACHE_VARIABLE):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "photofinish"
 
 
 def print_progress(message: str) -> None:

@@ -20,7 +20,7 @@ from photofinish.errors import ServerError
 from photofinish.machine.addresses import LOOPBACK
 from photofinish.machine.architectures import sentence, target_from_capability, why_not_on
 from photofinish.machine.compiler import find_compiler
-from photofinish.machine.disk import free_bytes
+from photofinish.machine.disk import free_bytes, user_cache_dir
 from photofinish.machine.gpu import gpu_lines_from_nvidia_smi
 from photofinish.server.triton.files import (
     TRITON_DIR_VARIABLE,
@@ -32,7 +32,6 @@ from photofinish.server.triton.files import (
     triton_on_disk,
 )
 from photofinish.server.triton.supervisor import SHARED_MEMORY
-from photofinish.wheels import user_cache_dir
 
 Status = Literal["works", "note", "fails"]
 MIN_FREE_GIB = 2.0

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from photofinish.detections import MAX_ROWS, ROW_WIDTH, Detections, ReadRows
 from photofinish.letterbox import Letterbox, Resize
 from photofinish.machine.compiler import CompileError, compiled_libraries, find_compiler
-from photofinish.wheels import user_cache_dir
+from photofinish.machine.disk import user_cache_dir
 
 SWITCH = "PHOTOFINISH_NATIVE"
 """Environment variable: "off" leaves every picture to OpenCV and every answer to numpy."""

@@ -32,9 +32,9 @@ from typing import IO, Any
 
 import psutil
 
+from photofinish.machine.disk import CACHE_VARIABLE, user_cache_dir
 from photofinish.machine.processor import cpu_name, load_average, usable_cores
 from photofinish.server.triton.supervisor import SHARED_MEMORY
-from photofinish.wheels import CACHE_VARIABLE, user_cache_dir
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA_VERSION = 1

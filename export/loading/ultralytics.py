@@ -20,9 +20,9 @@ from photofinish.export.loading.class_names import names_by_number, names_of_cla
 from photofinish.export.loading.kinds import layout_from_shape, refuse_kind
 from photofinish.export.loading.vocabulary.words import GivenWords
 from photofinish.keypoints.layout import POINT_WIDTH
+from photofinish.machine.disk import user_cache_dir
 from photofinish.machine.scratch import scratch_folder
 from photofinish.variant import SQUARE, input_wh_from_aspect
-from photofinish.wheels import user_cache_dir
 
 # Before the import: no network at start, no package installed behind the user's back, no settings file in the
 # user's configuration folder, nothing printed to stdout.

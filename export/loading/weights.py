@@ -17,9 +17,9 @@ from photofinish.errors import ExportError
 from photofinish.export.graph.source import ModelSource
 from photofinish.export.loading.told import Told
 from photofinish.export.loading.vocabulary.words import GivenWords
+from photofinish.machine.disk import user_cache_dir
 from photofinish.source_hash import sha256_from_file
 from photofinish.variant import SQUARE
-from photofinish.wheels import user_cache_dir
 
 FileKind = Literal["pt", "yaml", "onnx", "torchvision"]
 DEMO = "demo"
@@ -96,7 +96,10 @@ def find_weights(weights: str, *, model_name: str | None = None) -> WeightsFile:
         raise ExportError(f"{weights} is a folder; pass the weights file inside it")
     if not path.is_file():
         if weights not in OFFICIAL_WEIGHTS:
-            raise ExportError(f"{weights} does not exist; pass the path of a .pt, .onnx or .yaml file, or demo")
+            raise ExportError(
+                f"{weights} does not exist; pass the path of a .pt, .onnx or .yaml file, an official name such as "
+                "yolo26n.pt, or demo"
+            )
         path = downloaded_weights(weights)
     kind: FileKind = "onnx" if suffix == ".onnx" else "pt"
     return WeightsFile(kind=kind, spec=str(path), model=model, sha256=sha256_from_file(path))

@@ -21,9 +21,9 @@ from photofinish.export.tensorrt.network import check_precision, network_from_on
 from photofinish.export.tensorrt.progress import OnBuildStep, tensorrt_logger
 from photofinish.export.tensorrt.targets import Gpu, gpu_at_hand
 from photofinish.machine.architectures import ARCHITECTURES, has_precision, named
+from photofinish.machine.disk import user_cache_dir
 from photofinish.source_hash import sha256_from_file
 from photofinish.variant import Variant
-from photofinish.wheels import user_cache_dir
 
 logger = logging.getLogger(__name__)
 

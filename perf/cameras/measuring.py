@@ -16,6 +16,7 @@ from photofinish.client.cameras.supervise.gpus import CPU_ALONE, DecodePlan
 from photofinish.client.cameras.supervise.model_service import ServerAddress
 from photofinish.client.cameras.values.outcome import Inferred
 from photofinish.client.cameras.values.status import CameraStatus, CellStatus, DecodeWay, DropCount
+from photofinish.machine.disk import log_folder as usual_log_folder
 from photofinish.machine.processes import CpuMeter, ProcessTree, busiest_programs, machine_cpu_s, process_table
 from photofinish.machine.processor import usable_cores
 from photofinish.perf.cameras.parts import bytes_of_processes, cores_between, pids_by_part
@@ -52,7 +53,7 @@ class StepPlan:
     codec: str = "h264"
     nvml: Any | None = None
     idle_gpu_bytes: dict[int, int] = field(default_factory=dict)
-    log_folder: Path = Path(".photofinish") / "logs"
+    log_folder: Path = field(default_factory=usual_log_folder)
     warm_up_limit_s: float = WARM_UP_LIMIT_S
     is_aligned: bool = False
     cut_every_s: float = 0.0

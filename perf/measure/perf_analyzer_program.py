@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from photofinish.machine.disk import user_cache_dir
 from photofinish.perf.record.changes import NotRunError
-from photofinish.wheels import print_progress, unpacked_wheel, user_cache_dir
+from photofinish.wheels import print_progress, unpacked_wheel
 
 Progress = Callable[[str], None]
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from photofinish.errors import ConfigError
 from photofinish.machine.addresses import LOOPBACK, listeners_at
+from photofinish.machine.disk import user_cache_dir
 from photofinish.machine.processes import is_alive
-from photofinish.wheels import user_cache_dir
 
 HTTP_HEADER = "photofinish-token"
 GRPC_HEADER = f"triton-grpc-protocol-{HTTP_HEADER}"

@@ -24,7 +24,10 @@ PORT = click.IntRange(0, 65535)
 @click.option("--http-port", type=PORT, default=8000, show_default=True, help="0 takes any free port.")
 @click.option("--metrics-port", type=PORT, default=8002, show_default=True, help="0 takes any free port.")
 @click.option(
-    "--log", "log_path", type=click.Path(path_type=Path), help="The server's log. Default: .photofinish/logs/."
+    "--log",
+    "log_path",
+    type=click.Path(path_type=Path),
+    help="The server's log. Default: in .photofinish/logs/, or in the user's cache.",
 )
 @click.option("--timeout", "ready_timeout_s", type=float, default=300.0, show_default=True, help="Seconds until ready.")
 @click.option(

@@ -131,7 +131,8 @@ def run_export(request: ExportRequest) -> None:
             return
         baseline = baseline_of(unpruned_staged or staged, unpruned)
         outcome = gate_and_publish(staged, baseline, request.repository, request.gate_options, on_progress=tell)
-    tell(f"published to {request.repository}")
+    if outcome.published:
+        tell(f"published to {request.repository}")
     click.echo(table_from_staged(staged))
     if options:
         tell(pruned_line(staged[0].card, unpruned.weights, unpruned.model_name, request.repository))

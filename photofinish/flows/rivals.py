@@ -52,7 +52,7 @@ def weights_of(card: ModelCard, given: str | None) -> tuple[str, NotRun | None]:
 
 def places_of(name: str) -> Iterator[Path]:
     """Where weights of that name may lie: here, among the demo's, among those fetched before."""
-    from photofinish.wheels import user_cache_dir
+    from photofinish.machine.disk import user_cache_dir
 
     yield Path(name)
     yield Path("weights") / name

@@ -1,4 +1,4 @@
-"""A full disk called by its name, with what is free and what to do."""
+"""This user's folders, and a full disk called by its name, with what is free and what to do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+CACHE_VARIABLE = "PHOTOFINISH_CACHE"
+LOG_FOLDER = Path(".photofinish") / "logs"
 _WORDS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "this user's quota on the disk is used up",
@@ -14,6 +16,19 @@ _WORDS = {
 }
 _LIBRARIES_SAY = {os.strerror(code): code for code in _WORDS}
 """By text: shutil gathers several errors into one without a number, and libraries wrap them."""
+
+
+def user_cache_dir() -> Path:
+    """The folder where Photofinish keeps downloads: $PHOTOFINISH_CACHE, else photofinish/ in the user's cache."""
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "photofinish"
+
+
+def log_folder() -> Path:
+    """LOG_FOLDER of the working directory; `logs` of the user's cache where nothing can be written there."""
+    existing = next(folder for folder in (LOG_FOLDER, *LOG_FOLDER.absolute().parents) if folder.exists())
+    return LOG_FOLDER if os.access(existing, os.W_OK) else user_cache_dir() / "logs"
 
 
 def reason_if_full(exc: BaseException) -> str:

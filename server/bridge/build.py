@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from photofinish.machine.compiler import CompileError, compiled_libraries, find_compiler
-from photofinish.wheels import user_cache_dir
+from photofinish.machine.disk import user_cache_dir
 
 SWITCH = "PHOTOFINISH_BRIDGE"
 """Environment variable: "off" serves by Triton's own Python backend instead."""

@@ -11,6 +11,7 @@ from types import TracebackType
 from photofinish.access.token import new_token
 from photofinish.errors import ModelRepositoryError, ServerError
 from photofinish.machine.addresses import LOOPBACK
+from photofinish.machine.disk import LOG_FOLDER, log_folder
 from photofinish.server.bridge.build import bridge_library
 from photofinish.server.triton.control import accepts_connections, is_ready, load_failures
 from photofinish.server.triton.files import TRITON_VERSION, find_triton
@@ -67,6 +68,7 @@ class EmbeddedServer:
         on_progress: Callable[[str], None] = print_progress,
     ) -> None:
         self.log_path = (log_path or default_log_path()).absolute()
+        self._is_log_elsewhere = log_path is None and log_folder() != LOG_FOLDER
         self._repository = repository.absolute()
         self._models = models
         self._ports_given = {"grpc": grpc_port, "http": http_port, "metrics": metrics_port}
@@ -108,6 +110,8 @@ class EmbeddedServer:
             raise ModelRepositoryError(
                 f"{self._repository} has no model {', '.join(missing)}; it holds {', '.join(held)}"
             )
+        if self._is_log_elsewhere:
+            self._on_progress(f"nothing can be written in this folder, so the log is {self.log_path}")
         self._scarcity = shared_memory_scarcity()
         ports = choose_ports(**self._ports_given)
         files = find_triton(self._on_progress)

@@ -15,6 +15,7 @@ from pathlib import Path
 from photofinish.access import hidden_words
 from photofinish.access.token import Access, remove_leftover_tokens, write_access
 from photofinish.errors import ConfigError, ServerError
+from photofinish.machine.disk import log_folder, why_not_written
 from photofinish.machine.processes import is_alive
 from photofinish.machine.started_program import StartedProgram
 from photofinish.server.triton.command import guards, tritonserver_command
@@ -55,7 +56,8 @@ class ServerProcess:
             log_path.parent.mkdir(parents=True, exist_ok=True)
             log_path.write_bytes(b"")
         except OSError as exc:
-            raise ServerError(f"the log {log_path} cannot be written: {exc}; choose another place") from exc
+            remedy = "name another one with `photofinish serve --log`, or start in another folder"
+            raise ServerError(f"the log {why_not_written(log_path, exc, remedy)}") from exc
         run_folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}_"))
         try:
             fill_run_folder(run_folder, files, repository, models, bridge)
@@ -162,6 +164,6 @@ def _is_ownerless(rest: str) -> bool:
 
 
 def default_log_path() -> Path:
-    """A new log file under .photofinish/logs of the working directory."""
+    """A new log file in the folder of logs."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    return Path(".photofinish/logs") / f"tritonserver-{stamp}-{os.getpid()}-{secrets.token_hex(2)}.log"
+    return log_folder() / f"tritonserver-{stamp}-{os.getpid()}-{secrets.token_hex(2)}.log"

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from experiments.cpu.demo_start import LIMITS_S, Moment, Start, environment, program_of
-from photofinish.wheels import CACHE_VARIABLE
+from photofinish.machine.disk import CACHE_VARIABLE
 
 
 def picture(wall_s: float) -> Moment:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from photofinish import wheels
-from photofinish.wheels import WheelError, unpacked_wheel, user_cache_dir
+from photofinish.machine.disk import user_cache_dir
+from photofinish.wheels import WheelError, unpacked_wheel
 
 REQUIREMENT = "toytool==1.0"
 PROGRAM = b"\x7fELF not really"

@@ -15,7 +15,6 @@ import numpy as np
 from photofinish.client.calibrate.collecting import Collection
 from photofinish.client.calibrate.manifest import Manifest, SourceState
 from photofinish.client.cameras.recording.pictures import HeldPicture, PictureSlots
-from photofinish.client.cameras.supervise.cell import LOG_FOLDER
 from photofinish.client.cameras.supervise.crew import CellCrew
 from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.outcome import DueFrame
@@ -23,6 +22,7 @@ from photofinish.client.cameras.values.status import IngestReport
 from photofinish.client.cameras.wire.messages import DecodeCamera, ProcessKind
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame
+from photofinish.machine.disk import log_folder
 
 FIRST_PICTURE_S = 30.0
 """So long the first picture of any camera is waited for; the time of the collection begins with it."""
@@ -82,7 +82,7 @@ class CameraCollection:
             )
         self._crew = CellCrew(
             {"ingest": 1, "decode": 1},
-            log_folder=LOG_FOLDER,
+            log_folder=log_folder(),
             on_value=self._hear,
             on_change=self._on_process,
             on_notice=on_notice,

@@ -22,10 +22,10 @@ from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.outcome import DueFrame, Inferred
 from photofinish.client.cameras.values.status import CameraStatus, CellStatus, DropCount, IngestReport
 from photofinish.client.cameras.wire.messages import DecodeReport, ProcessKind, SessionsTried
+from photofinish.machine.disk import log_folder as usual_log_folder
 
 TICK_S = 0.02
 STATUS_EVERY_S = 1.0
-LOG_FOLDER = Path(".photofinish") / "logs"
 _RECONNECTS = ("url", "user", "password", "transport", "stall_s")
 """Fields of a camera that ingest must know; a change of others leaves its connection alone."""
 
@@ -47,11 +47,14 @@ class CameraCell:
         ingest_processes: int = 1,
         decode_processes: int = 1,
         decoding: DecodePlan = CPU_ALONE,
-        log_folder: Path = LOG_FOLDER,
+        log_folder: Path | None = None,
         on_notice: Callable[[str], None] = lambda text: None,
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
-        """address: of the server, or of one server for each GPU of `decoding`, in its order."""
+        """address: of the server, or of one server for each GPU of `decoding`, in its order.
+
+        log_folder: of the processes; None for the usual one.
+        """
         self.final: dict[str, DropCount] = {}
         self.outputs = list(outputs)
         self._on_notice = on_notice
@@ -63,7 +66,7 @@ class CameraCell:
         self._numbers = decoding.numbers
         self._crew = CellCrew(
             {"ingest": ingest_processes, "decode": decode_processes},
-            log_folder=log_folder,
+            log_folder=log_folder or usual_log_folder(),
             on_value=self._hear,
             on_change=self._on_process,
             on_moved=lambda names: self._decoders.move(names),

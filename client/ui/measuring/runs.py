@@ -23,10 +23,10 @@ KINDS: Mapping[str, str] = {"report": ".html", "report.zh": ".zh.html", "csv": "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptRun:
-    """A finished measurement. title: its first sentence; kinds: those of KINDS that are there."""
+    """A finished measurement. titles: its first sentence, by language; kinds: those of KINDS that are there."""
 
     name: str
-    title: str
+    titles: Mapping[str, str]
     written_s: float
     kinds: tuple[str, ...]
 
@@ -67,11 +67,20 @@ class KeptRuns:
 
     def _run(self, record: Path) -> KeptRun:
         kinds = [kind for kind, ending in KINDS.items() if record.with_name(f"{record.stem}{ending}").is_file()]
+        title = _title_of(record.with_suffix(KINDS["report"])) or record.stem
+        titles = {"en": title, "zh": _title_of(record.with_suffix(KINDS["report.zh"])) or title}
         try:
-            with record.with_suffix(".html").open("rb") as file:
-                title = _TITLE.search(file.read(HEAD_BYTES).decode("utf-8", "replace"))
             written_s = record.stat().st_mtime
         except OSError:
-            title, written_s = None, 0.0
-        text = html.unescape(title[1]).strip() if title else record.stem
-        return KeptRun(name=record.stem, title=text, written_s=written_s, kinds=tuple(kinds))
+            written_s = 0.0
+        return KeptRun(name=record.stem, titles=titles, written_s=written_s, kinds=tuple(kinds))
+
+
+def _title_of(report: Path) -> str:
+    """The title of a report; "" where there is none."""
+    try:
+        with report.open("rb") as file:
+            title = _TITLE.search(file.read(HEAD_BYTES).decode("utf-8", "replace"))
+    except OSError:
+        return ""
+    return html.unescape(title[1]).strip() if title else ""

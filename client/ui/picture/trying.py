@@ -89,7 +89,7 @@ class TwoSides:
                 times_ns[side].append(pipelines[side].process(frame).service_ns)
         names = pipelines["baseline"].card.class_names
         reduced, letterbox = _reduced(image)
-        shown = {side: found[side].at_least(SHOWN_CONFIDENCE) for side in SIDES}
+        shown = shown_of(found)
         difference = difference_between(found, names)
         return {
             "size_wh": list(frame.size_wh),
@@ -134,6 +134,21 @@ class TwoSides:
     def _forget(self) -> None:
         self._opened = None
         self._resources.close()
+
+
+def shown_of(found: dict[Side, Detections]) -> dict[Side, Detections]:
+    """What each side shows: its boxes of SHOWN_CONFIDENCE, and weaker ones that the other side shows more surely.
+
+    So that who counts the boxes of both lists counts what `difference_between` says. found: as there.
+    """
+    shown: dict[Side, Detections] = {}
+    for side in SIDES:
+        own, other = found[side], found["optimised" if side == "baseline" else "baseline"]
+        partners = match_detections(other.at_least(SHOWN_CONFIDENCE), own)
+        wanted = own.confidence >= SHOWN_CONFIDENCE
+        wanted[partners[partners >= 0]] = True
+        shown[side] = own.select(wanted)
+    return shown
 
 
 def difference_between(found: dict[Side, Detections], class_names: tuple[str, ...]) -> PictureDifference:

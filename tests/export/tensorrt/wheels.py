@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.wheels import user_cache_dir
+from photofinish.machine.disk import user_cache_dir
 
 TENSORRT_10 = "10.16.1.11"
 TENSORRT_11 = "11.4.0.106"

@@ -20,7 +20,7 @@ from pathlib import Path
 from photofinish.client.cameras.decode.nv12.job import LetterboxJob
 from photofinish.errors import ConfigError
 from photofinish.machine.compiler import compiled_libraries, find_compiler
-from photofinish.wheels import user_cache_dir
+from photofinish.machine.disk import user_cache_dir
 
 SOURCE = Path(__file__).with_name("letterbox.cu")
 PTX = Path(__file__).with_name("letterbox.ptx")

@@ -31,7 +31,7 @@
       shown = run.name;
       const kind = language === "zh" && run.kinds.includes("report.zh") ? "report.zh" : "report";
       get("mea-frame").src = place(run, kind);
-      get("mea-title").textContent = run.title;
+      get("mea-title").textContent = run.titles[language];
       get("mea-files").replaceChildren(...["report", "pdf", "csv", "json"].filter((file) => run.kinds.includes(file)).map((file) => {
         const link = document.createElement("a");
         link.className = "mea-file"; link.textContent = word(FILES[file]); link.dataset.file = file; link.download = "";
@@ -52,7 +52,7 @@
         button.type = "button"; button.dataset.run = run.name;
         if (run.name === shown) button.setAttribute("aria-current", "true");
         when.textContent = new Date(run.written_s * 1000).toLocaleString(language === "zh" ? "zh-CN" : "en-GB");
-        title.textContent = run.title;
+        title.textContent = run.titles[language];
         button.append(when, title);
         button.addEventListener("click", () => { show(run); list(runs); });
         item.append(button);
@@ -67,7 +67,7 @@
       get("mea-start").hidden = !state.may_start || runs; get("mea-stop").hidden = !state.may_start || !runs;
       get("mea-owner").hidden = state.may_start;
       get("mea-bar").hidden = !runs; get("mea-bar").firstElementChild.style.width = `${100 * (state.share ?? 0)}%`;
-      get("mea-line").textContent = runs ? state.line : "";
+      get("mea-line").textContent = runs && state.line ? word("measuring.line", { line: state.line }) : "";
       const text = PHASES[state.phase], named = (source) => source || word("measuring.street");
       get("mea-source").textContent = word(state.source ? "measuring.on" : "measuring.on_street", { source: state.source });
       if (state.reason?.word.startsWith("page.reserved.")) say(word(state.reason.word, state.reason.values), true); // nothing was begun

@@ -19,24 +19,30 @@
 
     async function attempt(blob) {
       const mine = ++number_of_try;
-      if (blob.size > MAX_BYTES) { say(word("picture.problem.too_large", { limit: MAX_BYTES / 1e6 }), true); return false; }
+      if (blob.size > MAX_BYTES) { refuse(word("picture.problem.too_large", { limit: MAX_BYTES / 1e6 })); return false; }
       if (!stream) say(word("picture.working"));
       root.dataset.state = "working";
       try {
         const answer = await fetch("picture/try", { method: "POST", body: blob });
         const said = await answer.json();
         if (mine !== number_of_try) return true;
-        if (!answer.ok) { say(word(said.word, said.values), true); root.dataset.state = "refused"; return false; }
+        if (!answer.ok) { refuse(word(said.word, said.values)); return false; }
         show(said);
         if (!stream) get("pic-verdict").scrollIntoView({ block: "nearest", behavior: "smooth" });
         if (!stream) say("");
         root.dataset.state = "shown";
         return true;
       } catch {
-        say(word("picture.problem.lost"), true);
-        root.dataset.state = "refused";
+        refuse(word("picture.problem.lost"));
         return false;
       }
+    }
+
+    // What was shown before is of another picture; a camera's goes on with its next one.
+    function refuse(text) {
+      say(text, true);
+      root.dataset.state = "refused";
+      if (!stream) get("pic-result").hidden = true;
     }
 
     function show(found) {

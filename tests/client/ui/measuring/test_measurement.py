@@ -104,7 +104,14 @@ def test_it_measures_while_the_view_waits_and_draws_the_reports(bench: Bench) ->
     assert not bench.paused
     assert [words[:2] for words in bench.words] == [["perf", "comparison"], ["perf", "report"], ["perf", "report"]]
     (run,) = client.get("/measuring/state").json()["runs"]
-    assert (run["title"], run["kinds"]) == ("4.0× <b>", ["report", "csv", "json"])
+    assert run["titles"] == {"en": "4.0× <b>", "zh": "4.0× <b>"}
+    record = bench.measurement.runs.folder / f"{run['name']}.json"
+    record.with_suffix(".zh.html").write_text("<html><title>快 4.0 倍</title></html>")
+    (run,) = client.get("/measuring/state").json()["runs"]
+    assert (run["titles"], run["kinds"]) == (
+        {"en": "4.0× <b>", "zh": "快 4.0 倍"},
+        ["report", "report.zh", "csv", "json"],
+    )
     report = client.get(f"{RUNS_PATH}/{run['name']}/report")
     assert report.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
     assert report.headers["content-disposition"].startswith("inline")

@@ -85,6 +85,7 @@ def test_what_is_refused_is_said_in_words(browser: Browser, tmp_path: Path, cont
     (tmp_path / "a.png").write_bytes(content)
     give_file(browser, "#pic-file", tmp_path / "a.png")
     browser.wait_for(f"{SAY.format('#pic-note')}.includes({json.dumps(words)})", 20)
+    assert browser.evaluate("document.querySelector('#pic-result').hidden"), "it would be of another picture"
 
 
 def test_a_pasted_picture_and_an_example(browser: Browser) -> None:

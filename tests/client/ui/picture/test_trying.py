@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from photofinish.client.ui.page.split_view import Choice
-from photofinish.client.ui.picture.trying import SHOWN_SIDE, TwoSides, difference_between
+from photofinish.client.ui.picture.trying import SHOWN_SIDE, TwoSides, difference_between, shown_of
 from photofinish.detections import Detections, empty_detections
 from photofinish.errors import InferenceError, PhotofinishError
 from photofinish.pictures import image_from_file
@@ -87,5 +87,9 @@ def test_what_differs() -> None:
     assert found.both == 2, "the last one is a little weaker than what is shown, and found all the same"
     assert found.only == {"baseline": [("bus", 0.5)], "optimised": [("car", 0.5)]}
     assert (found.confidence, found.pixels) == (pytest.approx(0.1), 2)
+    shown = shown_of({"baseline": left, "optimised": right})
+    listed = {side: boxes.confidence.tolist() for side, boxes in shown.items()}
+    assert listed["baseline"] == pytest.approx([0.9, 0.5, 0.27])
+    assert listed["optimised"] == pytest.approx([0.8, 0.5, 0.2]), "as many as are said to be found by both"
     nothing = found_of(empty_detections(), empty_detections())
     assert (nothing.both, nothing.only) == (0, {"baseline": [], "optimised": []})
