@@ -21,7 +21,7 @@ from photofinish.client.cameras.wire.messages import FrameWritten, WriteFrame
 from photofinish.client.triton.cuda_region import cuda_region_from_text
 from photofinish.client.triton.session import Session
 from photofinish.client.triton.slot import Slot
-from photofinish.detections import Detections
+from photofinish.detections import Detections, ReadRows
 from photofinish.errors import InferenceError
 from photofinish.heads import detections_from_output
 from photofinish.model_card import ModelCard
@@ -55,6 +55,7 @@ class StagedSlot:
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
         self.region = slot.direct
+        self.datatype = slot.input_array.dtype.name  # numpy puts the name together each time
         self.gpu_region = slot.on_device
         self.gpu = cuda_region_from_text(self.gpu_region).device_id if self.gpu_region else -1
         self._on_gpu: set[int] = set()
@@ -118,7 +119,9 @@ def _drop(batch: Iterable[_Row], cause: CameraDropCause) -> None:
 class BatchSender:
     """Fills slots, several at once. on_inferred hears of every frame, of one camera in their order.
 
-    A failure of the server is raised. cause_at_end: of frames whose answer is not waited for.
+    on_ready hears that a picture may be sent that came while its camera's one before was written. A failure of the
+    server is raised. read_rows: of answers, in place of numpy where it can. cause_at_end: of frames whose answer is not
+    waited for.
     """
 
     def __init__(
@@ -127,6 +130,9 @@ class BatchSender:
         card: ModelCard,
         writer: FrameWriter,
         on_inferred: Callable[[Inferred], None],
+        *,
+        on_ready: Callable[[], None] = lambda: None,
+        read_rows: ReadRows | None = None,
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self._session = session
@@ -134,6 +140,8 @@ class BatchSender:
         self._writer = writer
         self.cause_at_end = CameraDropCause.STOPPED
         self._order = ResultOrder(on_inferred)
+        self._on_ready = on_ready
+        self._read_rows = read_rows
         self._clock_ns = clock_ns
         self._requests = itertools.count()
 
@@ -180,6 +188,8 @@ class BatchSender:
             for seat in seats:
                 seat.lose_writing(CameraDropCause.SERVER_FAILED)
             raise
+        if any(seat.is_ready for seat in seats):
+            self._on_ready()
         if batch:
             await self._infer(staged, batch)
 
@@ -206,7 +216,10 @@ class BatchSender:
             if tick not in seat.account.pending or answer.letterbox is None:
                 continue  # the camera was taken away meanwhile
             camera = seat.camera
-            found = detections_from_output(output, self._card, answer.letterbox, min_confidence=camera.min_confidence)
+            least = camera.min_confidence
+            found = detections_from_output(
+                output, self._card, answer.letterbox, min_confidence=least, read_rows=self._read_rows
+            )
             inferred = Inferred(
                 camera=camera.name,
                 tick=tick,
@@ -238,7 +251,7 @@ class BatchSender:
             camera=camera,
             region=staged.gpu_region if is_on_gpu else staged.region,
             shape=array.shape,
-            datatype=array.dtype.name,
+            datatype=staged.datatype,
             position=position,
             contract=self._card.contract,
             input_wh=self._card.input_wh,

@@ -265,7 +265,8 @@ class CameraCell:
                     load = seat.take_load()
                     due, lost = due + load.due, lost + load.overloaded
                     self._decoders.hear_load(seat, load)
-                self._models.wake(seat)
+                if seat.waiting is not None:
+                    self._models.wake(seat)
             lost -= self._decoders.settle(time.monotonic())
             if note := self._degrader.note(due, lost, time.monotonic()):
                 self._on_notice(note)

@@ -18,9 +18,11 @@ from photofinish.client.cameras.schedule.batches import (
 from photofinish.client.cameras.schedule.seat import CameraSeat
 from photofinish.client.cameras.schedule.under_way import FailuresInRow
 from photofinish.client.cameras.values.outcome import CameraDropCause, Inferred
+from photofinish.client.native.library import native_client
 from photofinish.client.pipeline.opening import choose_model
 from photofinish.client.triton.served import TritonClient
 from photofinish.client.triton.session import Session
+from photofinish.detections import ReadRows
 from photofinish.errors import ConfigError, InferenceError, PhotofinishError, reason_from_error
 from photofinish.model_card import ModelCard
 
@@ -79,6 +81,7 @@ class ModelService:
         self._waiting: dict[str, CameraSeat] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._read_rows: ReadRows | None = None
 
     def start(self) -> None:
         """Begin to serve, in the running loop."""
@@ -128,6 +131,7 @@ class ModelService:
             name = choose_model(cards, self.variant or None, where=self.address.grpc_url, on_notice=self._on_notice)
             card = models[name].require_card()
         self.model_name = name
+        self._read_rows = native_client(_log.info).read_rows
         batch_size = min(MAX_BATCH.get(card.device, 1), max(models[name].max_batch_size, 1))
         session = Session(
             self.address.grpc_url,
@@ -143,7 +147,9 @@ class ModelService:
 
     async def _serve(self, session: Session, card: ModelCard) -> None:
         """Fill every slot again and again, until requests fail in a row."""
-        sender = BatchSender(session, card, self._writer, self._on_inferred)
+        sender = BatchSender(
+            session, card, self._writer, self._on_inferred, on_ready=self._wake.set, read_rows=self._read_rows
+        )
         failed, is_over = FailuresInRow(), asyncio.Event()
         with contextlib.ExitStack() as opened:
             staged = [

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 import struct
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from photofinish.client.cameras.wire.packing import bytes_from_value, value_from_bytes
 
 CHUNK_BYTES = 256 << 10
 """What is handed to the transport at once. What waits behind it waits here: asyncio's own queue of many small values
@@ -47,7 +48,7 @@ class Link(asyncio.Protocol):
         """Send a value; nothing happens when the other end has gone. Values of one turn of the loop go together."""
         if self._loop is None or not self.is_open:
             return
-        data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+        data = bytes_from_value(value)
         self._waiting += (_SIZE.pack(len(data)), data)
         self._waiting_bytes += _SIZE.size + len(data)
         if not self._is_planned and not self._is_paused:
@@ -85,7 +86,7 @@ class Link(asyncio.Protocol):
             end = at + _SIZE.size + size
             if end > len(buffer):
                 break
-            value = pickle.loads(memoryview(buffer)[at + _SIZE.size : end])
+            value = value_from_bytes(memoryview(buffer)[at + _SIZE.size : end])
             at = end
             self._on_value(self, value)
         del buffer[:at]

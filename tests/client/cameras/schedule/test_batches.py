@@ -31,6 +31,7 @@ class BrokenSlot:
     gpu_region: str = "gpu"
     gpu: int = 0
     region: str = "host"
+    datatype: str = "uint8"
     pictures: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros((4, 64, 64, 3), np.uint8))
 
     def begin(self, on_gpu: list[int]) -> None:

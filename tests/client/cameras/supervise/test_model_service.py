@@ -50,7 +50,7 @@ class Server:
 
 
 class Cameras:
-    """A FrameWriter, and the seats of its cameras. stuck: those whose pictures are never written."""
+    """A FrameWriter, and the seats of its cameras. stuck: those whose pictures are not written before `write`."""
 
     def __init__(self, *names: str) -> None:
         self.seats = {name: CameraSeat(Camera(name=name, url="rtsp://cam", frames_per_s=5), 0) for name in names}
@@ -58,6 +58,7 @@ class Cameras:
         self.told: list[Inferred] = []
         self.notices: list[str] = []
         self._frames: dict[str, DueFrame] = {}
+        self._unwritten: dict[str, asyncio.Future[FrameWritten]] = {}
         self.service = ModelService(
             ServerAddress(grpc_url="here"),
             "",
@@ -71,7 +72,7 @@ class Cameras:
     def serve(self, server: Server) -> asyncio.Future[None]:
         return asyncio.ensure_future(self.service._serve(server, build_card(device="cuda")))  # type: ignore[arg-type]
 
-    def send(self, name: str, number: int) -> None:
+    def send(self, name: str, number: int) -> DueFrame:
         """The camera's picture of this due frame is there."""
         seat = self.seats[name]
         at_ns = seat.schedule.time_ns(number)
@@ -80,14 +81,18 @@ class Cameras:
         self._frames[name] = frame
         seat.take(frame, at_ns)
         self.service.wake(seat)
+        return frame
 
     def ask(self, wish: WriteFrame) -> asyncio.Future[FrameWritten]:
-        future: asyncio.Future[FrameWritten] = asyncio.get_running_loop().create_future()
+        future = self._unwritten[wish.camera] = asyncio.get_running_loop().create_future()
         if wish.camera not in self.stuck:
-            letterbox = letterbox_from_image(PICTURE, (64, 64))
-            frame = self._frames[wish.camera]
-            future.set_result(FrameWritten(request=0, camera=wish.camera, frame=frame, letterbox=letterbox))
+            self.write(wish.camera, self._frames[wish.camera])
         return future
+
+    def write(self, name: str, frame: DueFrame) -> None:
+        """Answer what was asked for last of the camera: this picture is written."""
+        letterbox = letterbox_from_image(PICTURE, (64, 64))
+        self._unwritten[name].set_result(FrameWritten(request=0, camera=name, frame=frame, letterbox=letterbox))
 
     def writes_on_gpu(self, camera: str, gpu: int) -> bool:
         return False
@@ -126,6 +131,29 @@ def test_requests_that_fail_together_fail_for_one_reason_and_the_next_answer_of_
         server.sent[-1].set_result(np.zeros((1, MAX_ROWS, ROW_WIDTH), np.float32))
         await until(lambda: cameras.service.is_served)
         assert (cameras.service.message, serving.done()) == ("", False)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_a_picture_that_came_while_the_one_before_was_written_goes_as_soon_as_that_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It waited for the owner's next look at the clock: up to 20 ms."""
+    monkeypatch.setattr(batches, "WRITE_TIMEOUT_S", 5.0)
+    cameras, server = Cameras("door"), Server()
+    cameras.stuck = {"door"}
+
+    async def main() -> None:
+        serving = cameras.serve(server)
+        first = cameras.send("door", 0)
+        await until(lambda: "door" in cameras._unwritten)
+        cameras.send("door", 1)
+        cameras.stuck.clear()
+        await asyncio.sleep(0)
+        cameras.write("door", first)
+        await until(lambda: len(server.sent) == 2, 2)
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
 
