@@ -52,7 +52,10 @@ class PictureDecoder(Protocol[PictureT]):
         """Whether it is not ready yet, so that its units wait and nobody is too slow."""
 
     def decode(self, unit: AccessUnit) -> Decoded[PictureT] | None:
-        """The picture that is there now, if one is. Raises SourceError when the unit cannot be decoded."""
+        """The picture that is there now, if one is. Raises SourceError when the unit cannot be decoded.
+
+        A unit that it is opened with is handed over once more when it is open.
+        """
 
 
 class DecodedCamera(Generic[PictureT]):
@@ -75,6 +78,8 @@ class DecodedCamera(Generic[PictureT]):
         self._wish = wish
         self._clock_ns = clock_ns
         self._units: deque[AccessUnit] = deque()
+        self._opening: AccessUnit | None = None
+        """What the decoder is opened with; its picture is asked for again when that is done."""
         self._decoder: PictureDecoder[PictureT] | None = None
         self._sampler = self._sampler_for("")
         self._connection = 0
@@ -90,7 +95,7 @@ class DecodedCamera(Generic[PictureT]):
     @property
     def has_work(self) -> bool:
         """Whether a unit waits."""
-        return bool(self._units)
+        return bool(self._units) or self._opening is not None
 
     def change(self, wish: DecodeCamera) -> None:
         """The owner wants another rate. A step back up begins at a keyframe, since units between were left out."""
@@ -103,6 +108,7 @@ class DecodedCamera(Generic[PictureT]):
     def open_stream(self, opened: OpenStream) -> None:
         """A connection begins."""
         self._units.clear()
+        self._opening = None
         self._excused_ns = self._clock_ns()
         self._connection = opened.connection
         self._needs_keyframe = True
@@ -121,9 +127,10 @@ class DecodedCamera(Generic[PictureT]):
         now_ns = self._clock_ns()
         if self._decoder.is_opening:
             self._excused_ns = now_ns
-            if unit.is_keyframe and self._units:
+            if unit.is_keyframe:
                 self._late += len(self._units)
                 self._units.clear()
+                self._opening = None
                 self._needs_keyframe = True
         elif self._units:
             waited_s = (now_ns - max(self._units[0].arrived_ns, self._excused_ns)) / 1e9
@@ -136,6 +143,9 @@ class DecodedCamera(Generic[PictureT]):
 
     def step(self) -> DueFrame | None:
         """Decode the oldest waiting unit, if it must be; what to tell the owner."""
+        opened_with, self._opening = self._opening, None
+        if opened_with is not None and self._decoder is not None:
+            return self._decode(self._decoder, opened_with)
         unit = self._units.popleft()
         if self._decoder is None:
             return None
@@ -157,12 +167,16 @@ class DecodedCamera(Generic[PictureT]):
             self._wanted_ns[unit.captured_ns] = None
             if len(self._wanted_ns) > MAX_WANTED:
                 self._wanted_ns.popitem(last=False)
+        return self._decode(self._decoder, unit)
+
+    def _decode(self, decoder: PictureDecoder[PictureT], unit: AccessUnit) -> DueFrame | None:
         try:
-            decoded = self._decoder.decode(unit)
+            decoded = decoder.decode(unit)
         except SourceError as exc:
             self._fail(str(exc))
             return None
         if decoded is None:
+            self._opening = unit if decoder.is_opening else None
             return None
         picture, unit = decoded.picture, decoded.unit
         is_wanted = unit.captured_ns in self._wanted_ns

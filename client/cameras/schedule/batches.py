@@ -45,6 +45,9 @@ class FrameWriter(Protocol):
     def writes_on_gpu(self, camera: str, gpu: int) -> bool:
         """Whether the camera's decode process can write into memory of this GPU that is shared with it."""
 
+    def forget_region(self, region: str, gpu: int) -> None:
+        """Memory of this GPU that decoders wrote into is closed now."""
+
 
 class StagedSlot:
     """A slot of the session and the memory into which decoders write for it: the slot's own where it can be shared.

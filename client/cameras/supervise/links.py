@@ -12,7 +12,7 @@ from typing import Any
 
 from photofinish.client.cameras.wire.child import OWNER_SOCKET
 from photofinish.client.cameras.wire.link import Link, listen
-from photofinish.client.cameras.wire.messages import FrameWritten, Hello, ProcessKind, WriteFrame
+from photofinish.client.cameras.wire.messages import ForgetRegion, FrameWritten, Hello, ProcessKind, WriteFrame
 
 Place = tuple[ProcessKind, int]
 
@@ -81,6 +81,11 @@ class ProcessLinks:
     def writes_on_gpu(self, camera: str, gpu: int) -> bool:
         """Whether this GPU's decode process has the camera; another GPU's brings its pictures by way of the host."""
         return self._gpus.get(self._decoder_of.get(camera, -1)) == gpu
+
+    def forget_region(self, region: str, gpu: int) -> None:
+        """Have this GPU's decode process let go of memory that is closed now."""
+        for number in (number for number, place in self._gpus.items() if place == gpu):
+            self.send("decode", number, ForgetRegion(region=region))
 
     def _hear(self, link: Link, value: Any) -> None:
         self._heard_s[link] = time.monotonic()

@@ -172,6 +172,9 @@ class ModelService:
                 for lane in lanes:
                     lane.cancel()
                 await asyncio.gather(*lanes, return_exceptions=True)
+                for slot in staged:
+                    if slot.gpu_region:
+                        self._writer.forget_region(slot.gpu_region, slot.gpu)
 
     async def _lane(
         self, sender: BatchSender, staged: StagedSlot, batch_size: int, failed: FailuresInRow, is_over: asyncio.Event

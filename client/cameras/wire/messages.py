@@ -2,7 +2,7 @@
 
 owner → ingest: WatchCamera, SendTo, ForgetCamera. ingest → owner: tuples of IngestReport.
 ingest → decoder: OpenStream, AccessUnit, ForgetCamera. owner → decoder: DecodeCamera, ForgetCamera, WriteFrame, and
-to a GPU's TrySessions. decoder → owner: DueFrame, FrameWritten, tuples of DecodeReport, SessionsTried.
+to a GPU's TrySessions, ForgetRegion. decoder → owner: DueFrame, FrameWritten, tuples of DecodeReport, SessionsTried.
 Each process begins with Hello to the owner.
 """
 
@@ -95,6 +95,13 @@ class WriteFrame:
     position: int
     contract: str
     input_wh: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetRegion:
+    """Let go of a region on the GPU: its owner closes it, and the memory lives as long as somebody has it open."""
+
+    region: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from photofinish.client.triton.cuda_region import is_cuda_region
 from photofinish.errors import SourceError, reason_from_error
 from photofinish.letterbox import Letterbox
 
+_log = logging.getLogger(__name__)
 MAX_OPENED = 64
 """Regions of a GPU that are open at once."""
 
@@ -66,7 +68,7 @@ class KeptPictures:
 class LetterboxWriter:
     """Letterboxes pictures into regions: a GPU's memory where the engine reads it, or by way of the host elsewhere.
 
-    For the thread of its lane. A GPU's region that was closed by its owner is let go of when others take its place.
+    For the thread of its lane. A GPU's region is let go of when its owner says so, or when others take its place.
     """
 
     def __init__(self, device: GpuDevice, lane: GpuLane) -> None:
@@ -86,6 +88,16 @@ class LetterboxWriter:
             ]
         except SourceError as exc:
             return [_lost(item.wish, str(exc)) for item in asked]
+
+    def forget(self, region: str) -> None:
+        """Let go of a GPU's region, if it is open here."""
+        address = self._opened.pop(region, 0)
+        if address:
+            try:
+                self._lane.finish()
+                self._device.close_region(address)
+            except SourceError as exc:
+                _log.info("a region of the GPU could not be closed: %s", exc)
 
     def _begin(self, place: int, asked: Asked) -> FrameWritten:
         wish = asked.wish

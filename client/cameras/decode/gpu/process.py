@@ -24,6 +24,7 @@ from photofinish.client.cameras.wire.link import Link, listen
 from photofinish.client.cameras.wire.messages import (
     DecodeCamera,
     ForgetCamera,
+    ForgetRegion,
     FrameWritten,
     OpenStream,
     SessionsTried,
@@ -106,6 +107,9 @@ class GpuDecodeProcess:
                 self._post(value.camera, opened)
         elif isinstance(value, ForgetCamera):
             self._forget(value.camera)
+        elif isinstance(value, ForgetRegion):
+            for worker in self._workers:
+                worker.post(value)
         elif isinstance(value, TrySessions):
             self._opener.try_more(SessionTrial(value.count, self._tried))
 

@@ -89,6 +89,7 @@ class SessionDecoder:
         self._failures = self._silent = 0
         self._why = ""
         self._units: OrderedDict[int, AccessUnit] = OrderedDict()
+        self._first: Surface | None = None
         self._number = 0
         self._order = CaptureOrder()
         self._is_reordered = False
@@ -106,7 +107,10 @@ class SessionDecoder:
         return self._state == "opening"
 
     def decode(self, unit: AccessUnit) -> Decoded[Surface] | None:
-        """The newest picture that is there now. Raises SourceError; then nothing is right before the next keyframe."""
+        """The newest picture that is there now. Raises SourceError; then nothing is right before the next keyframe.
+
+        The keyframe that opens a session is to be handed over again when that is open.
+        """
         if self.refusal is not None:
             raise SourceError(self.refusal.reason)
         if self._state == "open" and unit.is_keyframe and self._is_another_stream(unit):
@@ -116,6 +120,13 @@ class SessionDecoder:
             self._begin(unit)
             return None
         self._note_order(unit)
+        first, self._first = self._first, None
+        if self._units.get(0) is unit:  # the session began with it
+            if first is not None:
+                del self._units[0]
+                return Decoded(picture=first, unit=unit)
+            if self.facts is not None and self.facts.is_reordered:
+                return None  # its picture comes with those behind it
         self._number += 1
         self._units[self._number] = unit
         if len(self._units) > MAX_WAITING_UNITS:
@@ -143,6 +154,7 @@ class SessionDecoder:
         if self.refusal is not None or (info.codec, info.extradata) != (self.info.codec, self.info.extradata):
             return False
         self._units.clear()
+        self._first = None
         self._order.begin_anew()
         return True
 
@@ -160,7 +172,7 @@ class SessionDecoder:
             sample = Sample(self._lane, facts, data)
             self._opener.sample = self._opener.sample or sample
             session = self._lane.open_session(facts)
-            session.decode(data, 0)
+            surfaces = session.decode(data, 0)
             self._opener.sample = sample
         except LackingError as exc:
             self.refusal = Refusal(reason=str(exc))
@@ -170,6 +182,7 @@ class SessionDecoder:
             self._note_failure(str(exc))
         else:
             self.facts, self._session = facts, session
+            self._first = surfaces[-1] if surfaces else None
             self._sets = parameter_sets(self.info.codec, unit.data)
             self._opener.count(1)
             return
@@ -226,6 +239,7 @@ class SessionDecoder:
     def _drop(self) -> None:
         session, self._session = self._session, None
         self._state = "closed"
+        self._first = None
         self._units.clear()
         if session is not None:
             self._opener.count(-1)

@@ -21,6 +21,7 @@ from photofinish.client.cameras.wire.messages import (
     DecodeCamera,
     DecodeReport,
     ForgetCamera,
+    ForgetRegion,
     FrameWritten,
     OpenStream,
     WriteFrame,
@@ -38,8 +39,8 @@ class GpuWorker:
     """Everything of its cameras happens in its thread. tell(value) brings a value to the owner, from any thread.
 
     unanswered: how often it was asked for reports since it told some.
-    Posted values: DecodeCamera, ForgetCamera, OpenStream, AccessUnit, WriteFrame, TellReports, and a SessionDecoder
-    that the opener is done with.
+    Posted values: DecodeCamera, ForgetCamera, OpenStream, AccessUnit, WriteFrame, ForgetRegion, TellReports, and a
+    SessionDecoder that the opener is done with.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class GpuWorker:
     def _take_posted(self) -> bool:
         """Take what was posted, waiting when there is nothing to decode. False at the end."""
         wishes: list[WriteFrame] = []
+        closed: list[str] = []
         may_wait = not self._turns
         while may_wait or not self._inbox.empty():
             value = self._inbox.get()
@@ -106,11 +108,15 @@ class GpuWorker:
                 return False
             if isinstance(value, WriteFrame):
                 wishes.append(value)
+            elif isinstance(value, ForgetRegion):
+                closed.append(value.region)
             else:
                 self._take(value)
         if wishes:
             for answer in self._written(wishes):
                 self._tell(answer)
+        for region in closed:  # behind the wishes, which would open it again
+            self._writer.forget(region)
         return True
 
     def _take(self, value: Any) -> None:

@@ -62,6 +62,9 @@ class Writer:
     def writes_on_gpu(self, camera: str, gpu: int) -> bool:
         return True
 
+    def forget_region(self, region: str, gpu: int) -> None:
+        raise AssertionError("there is no such memory here")
+
 
 def test_frames_of_a_row_that_cannot_be_moved_are_dropped_and_their_cameras_go_on() -> None:
     seats = [CameraSeat(Camera(name=name, url="rtsp://cam"), 0) for name in ("empty", "first", "second")]

@@ -22,6 +22,7 @@ from photofinish.letterbox import letterbox_from_image
 from tests.builders import build_card
 from tests.client.cameras.ingest.watching import until
 
+REGION = "cuda/3/9/slot/00"
 PICTURE = np.zeros((64, 64, 3), np.uint8)
 
 
@@ -40,7 +41,7 @@ class Server:
         self.sent: list[Future[npt.NDArray[np.float32]]] = []
 
     def acquire(self, timeout_s: float) -> SimpleNamespace:
-        return SimpleNamespace(direct="host", on_device="", input_array=np.zeros((1, 64, 64, 3), np.uint8))
+        return SimpleNamespace(direct="host", on_device=REGION, input_array=np.zeros((1, 64, 64, 3), np.uint8))
 
     def submit(self, slot: object, count: int) -> Future[npt.NDArray[np.float32]]:
         self.sent.append(Future())
@@ -57,6 +58,7 @@ class Cameras:
         self.stuck: set[str] = set()
         self.told: list[Inferred] = []
         self.notices: list[str] = []
+        self.forgotten: list[tuple[str, int]] = []
         self._frames: dict[str, DueFrame] = {}
         self._unwritten: dict[str, asyncio.Future[FrameWritten]] = {}
         self.service = ModelService(
@@ -97,6 +99,9 @@ class Cameras:
     def writes_on_gpu(self, camera: str, gpu: int) -> bool:
         return False
 
+    def forget_region(self, region: str, gpu: int) -> None:
+        self.forgotten.append((region, gpu))
+
 
 def test_a_server_that_knows_no_region_is_asked_for_a_new_session_after_three_requests_of_any_slots() -> None:
     """One camera's frames go to one slot after the other: thirteen would fail until one slot has failed three times."""
@@ -113,6 +118,7 @@ def test_a_server_that_knows_no_region_is_asked_for_a_new_session_after_three_re
 
     asyncio.run(main())
     assert cameras.seats["door"].account.count().dropped == {CameraDropCause.SERVER_FAILED: MAX_FAILURES}
+    assert cameras.forgotten == [(REGION, 3)] * SLOTS["cuda"], "decode processes let go of the slots' memory"
 
 
 def test_requests_that_fail_together_fail_for_one_reason_and_the_next_answer_of_any_slot_says_that_it_serves() -> None:

@@ -28,6 +28,9 @@ class NoPictures:
     def writes_on_gpu(self, camera: str, gpu: int) -> bool:
         return False
 
+    def forget_region(self, region: str, gpu: int) -> None:
+        raise AssertionError("there is no such memory here")
+
 
 def test_a_camera_is_served_from_the_moment_at_which_its_server_answers() -> None:
     """What waits for a server that is not there is no overload of this machine."""

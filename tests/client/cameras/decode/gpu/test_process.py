@@ -30,6 +30,7 @@ from photofinish.client.cameras.wire.messages import (
     DecodeCamera,
     DecodeReport,
     ForgetCamera,
+    ForgetRegion,
     FrameWritten,
     OpenStream,
     SessionsTried,
@@ -129,7 +130,7 @@ def test_pictures_are_told_of_and_written_by_the_kernel(tmp_path: Path, region: 
     async def check(owner: Owner) -> None:
         owner.open("door")
         owner.hand_over(*units("door"))
-        await until(lambda: len(owner.due("door")) == 39, 20)  # the first one opens the session
+        await until(lambda: len(owner.due("door")) == 40, 20)  # the one that opens the session too
         for position, camera in enumerate(("door", "nobody")):
             owner.tell(wish(name, position, camera))
         await until(lambda: len(owner.written()) == 2, 5)
@@ -144,6 +145,62 @@ def test_pictures_are_told_of_and_written_by_the_kernel(tmp_path: Path, region: 
         np.testing.assert_array_equal(pictures[0], expected)
 
     with_process(tmp_path, StandIn(), check)
+
+
+@pytest.mark.timeout(60)
+def test_a_camera_by_keyframes_has_its_picture_from_the_first_one_though_that_opens_the_session(tmp_path: Path) -> None:
+    """With a keyframe every ten seconds it would be dark for ten."""
+
+    async def check(owner: Owner) -> None:
+        owner.tell(DecodeCamera(camera="door", frames_per_s=25, keyframes_only=True))
+        assert await owner.tried(0) == 0, "the process knows the camera"
+        first = units("door")[0]
+        owner.hand_over(opened("door"), first)
+        await until(lambda: bool(owner.due("door")), 10)
+        assert owner.due("door")[0].captured_ns == first.captured_ns
+
+    with_process(tmp_path, StandIn(), check)
+
+
+class SharingStandIn(StandIn):
+    """A stand-in with a GPU's memory that is shared. opened: how often each region is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: dict[str, int] = {}
+        self._shared: dict[int, str] = {}
+
+    def open_region(self, name: str) -> int:
+        address = self.allocate(2 * 48 * 64 * 3)
+        self._shared[address] = name
+        self.opened[name] = self.opened.get(name, 0) + 1
+        return address
+
+    def close_region(self, address: int) -> None:
+        self.opened[self._shared.pop(address)] -= 1
+        self.free(address)
+
+
+@pytest.mark.timeout(60)
+def test_memory_of_a_gpu_is_let_go_of_when_its_owner_closes_it(tmp_path: Path) -> None:
+    """Behind pictures that were asked for before: a session that ended waits for none of them."""
+    device, names = SharingStandIn(), ["cuda/0/1/first/00", "cuda/0/1/second/00"]
+
+    async def check(owner: Owner) -> None:
+        owner.open("door")
+        owner.hand_over(*units("door"))
+        await until(lambda: bool(owner.due("door")), 20)
+        for name in names:
+            owner.tell(wish(name, 0, "door"))
+        await until(lambda: len(owner.written()) == 2, 5)
+        assert device.opened == dict.fromkeys(names, 1)
+        owner.tell(wish(names[0], 1, "door"))
+        owner.tell(ForgetRegion(region=names[0]))
+        await until(lambda: device.opened[names[0]] == 0, 5)
+        await until(lambda: len(owner.written()) == 3, 5)
+        assert device.opened == {names[0]: 0, names[1]: 1}
+
+    with_process(tmp_path, device, check)
 
 
 @pytest.mark.timeout(60)
@@ -189,9 +246,9 @@ def test_many_cameras_share_one_session_for_keyframes_and_each_has_its_own_pictu
         for camera in ("own", "moves"):
             first, second, *others = units(camera)
             owner.hand_over(opened(camera), first, second)
-            await until(lambda camera=camera: len(owner.due(camera)) == 1, 20)  # while it opens, keyframes begin anew
+            await until(lambda camera=camera: len(owner.due(camera)) == 2, 20)  # while it opens, keyframes begin anew
             owner.hand_over(*others)
-        await until(lambda: len(owner.due("own")) == 39 and len(owner.due("moves")) == 39, 20)
+        await until(lambda: len(owner.due("own")) == 40 and len(owner.due("moves")) == 40, 20)
         shared = ["moves", "dark", "a", "b", "c"]
         for camera in shared:
             owner.tell(DecodeCamera(camera=camera, frames_per_s=25, keyframes_only=True, pool_sessions=1))

@@ -120,8 +120,18 @@ def test_a_keyframe_opens_the_session_and_each_picture_has_its_unit(bench: Bench
     assert not bench.decoder.is_opening
     assert bench.lane.facts == [StreamFacts(codec="h264", size_wh=(160, 96))]
     assert bench.opener.open_count == 1
-    found = [bench.decoder.decode(unit) for unit in UNITS[1:4]]
-    assert [item.unit for item in found if item] == UNITS[1:4]
+    found = [bench.decoder.decode(unit) for unit in UNITS[:4]]
+    assert [item.unit for item in found if item] == UNITS[:4], "the keyframe's picture was there already"
+    assert bench.lane.numbers == [0, 1, 2, 3]
+
+
+def test_a_keyframe_whose_picture_did_not_come_as_it_opened_the_session_is_decoded_once_more(bench: Bench) -> None:
+    bench.lane.delay = 1
+    bench.open()
+    found = bench.decoder.decode(UNITS[0])
+    assert found is not None
+    assert found.unit is UNITS[0]
+    assert bench.lane.numbers == [0, 1]
 
 
 def test_reordered_pictures_keep_their_own_units(bench: Bench) -> None:
@@ -142,6 +152,11 @@ def test_pictures_captured_out_of_order_have_it_opened_for_reordering(bench: Ben
     bench.now_s += 1.1
     bench.open(UNITS[KEYFRAMES[1]])
     assert [facts.is_reordered for facts in bench.lane.facts] == [False, True]
+    bench.lane.delay, decoded = 1, len(bench.lane.numbers)
+    assert bench.decoder._first is not None
+    bench.decoder._first = None  # as where pictures wait for those behind them
+    assert bench.decoder.decode(UNITS[KEYFRAMES[1]]) is None
+    assert len(bench.lane.numbers) == decoded, "it is not decoded twice: its picture comes with those behind it"
 
 
 def test_a_failed_decoder_is_opened_again_at_a_keyframe_once_a_second_at_most(bench: Bench) -> None:
