@@ -95,7 +95,7 @@ def test_two_processes_download_once(wheel: Path) -> None:
         worker.start()
     found = [results.get(timeout=60) for _ in workers]
     for worker in workers:
-        worker.join(10)
+        worker.join(60)
     assert found[0][0] == found[1][0]
     downloads = sum("downloading" in line and "waiting" not in line for _, said in found for line in said[:1])
     assert downloads == 1

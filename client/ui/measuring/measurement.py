@@ -26,6 +26,7 @@ QUICK_S = 100.0
 """About how long it takes: what the bar runs along; it waits near its end where it takes longer."""
 Phase = Literal["idle", "waiting", "measuring", "reporting", "done", "failed", "stopped"]
 """waiting: for the machine, which the view and what others began there leave first."""
+UNDER_WAY: tuple[Phase, ...] = ("waiting", "measuring", "reporting")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,19 +103,23 @@ class Measurement:
     def __exit__(self, *exc_info: object) -> None:
         """End what runs."""
         self.stop()
-        if self._thread:
+        if self._thread and self._thread.ident is not None:
             self._thread.join()
 
     def begin(self) -> bool:
         """Start; False where one runs already."""
         with self._lock:
-            if self._thread and self._thread.is_alive():
+            if self._phase in UNDER_WAY:
                 return False
             self._stop.clear()
             self._phase, self._line, self._message, self._began = "waiting", "", "", self._clock()
             self._reason = None
             self._thread = threading.Thread(target=self._run, name="measurement", daemon=True)
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError:  # no further thread can be had
+                self._phase = "failed"
+                raise
             return True
 
     def stop(self) -> None:
@@ -127,7 +132,7 @@ class Measurement:
         message: why it failed, as a command told it; reason: the same as a word, where it has one. source: what would
         be measured now, measured: what runs or ran last, as `shown_source` has it.
         """
-        runs = self._phase in ("waiting", "measuring", "reporting")
+        runs = self._phase in UNDER_WAY
         spent = self._clock() - self._began if runs else 0.0
         share = min(spent / QUICK_S, 0.95) if runs else None
         name = self.made[-1] if self._phase == "done" and self.made else None
@@ -139,17 +144,21 @@ class Measurement:
     def _run(self) -> None:
         name = self.runs.new_name()
         out = self.runs.folder / f"{name}.json"
+        end: Phase = "failed"
         try:
             with self._paused(self._stop):
-                self._measure(name, out)
+                end = self._measure(name, out)
         except GivenUpError:
-            self._phase = "stopped"
+            end = "stopped"
         except WordedError as exc:
-            self._phase, self._reason = "failed", exc
+            self._reason = exc
         except OSError as exc:
-            self._phase, self._message = "failed", exc.strerror or str(exc)
+            self._message = exc.strerror or str(exc)
+        finally:
+            self._phase = end  # last of all: who sees it may start the next one at once
 
-    def _measure(self, name: str, out: Path) -> None:
+    def _measure(self, name: str, out: Path) -> Phase:
+        """Measure and draw the reports; how it ended."""
         subject = self._subject()
         self._source, self._phase = subject.shown_source, "measuring"
         status = None if self._stop.is_set() else self._step(comparison_words(subject, str(out)))
@@ -159,13 +168,12 @@ class Measurement:
                 if not self._stop.is_set():
                     self._step(("perf", "report", str(out), *words))
             self.made.append(name)
-            self._phase = "done"
-        elif self._stop.is_set():
-            self._phase = "stopped"
+            return "done"
+        if self._stop.is_set():
             for left in self.runs.folder.glob(f"{name}.*"):
                 left.unlink(missing_ok=True)
-        else:
-            self._phase = "failed"
+            return "stopped"
+        return "failed"
 
     def _step(self, words: Sequence[str]) -> int | None:
         """Run a command to its end; its exit status, None where it was ended."""

@@ -238,8 +238,8 @@ def test_the_server_s_failures_are_ours(server: FakeTriton) -> None:
         Detector(server.url, transport="pigeon")
     with pytest.raises(ConfigError, match="confidence must lie within"):
         Detector(server.url, confidence=25)
-    with Detector(server.url, timeout_s=0.3) as detector:
-        server.delay_s = 1.0
+    with Detector(server.url, timeout_s=1.0) as detector:
+        server.delay_s = 2.5
         with pytest.raises(RequestTimeoutError):
             detector(grey(90))
         server.delay_s = 0
@@ -327,12 +327,12 @@ def test_each_picture_of_a_list_has_the_time_of_a_request_for_its_crops_and_keep
 
     def slow(inputs: Any) -> Any:
         asked.append(1)
-        threading.Event().wait(0.3)
+        threading.Event().wait(0.5)
         return share_of_white(inputs) if len(asked) != 6 else broken(inputs)
 
     with (
         FakeTriton(FakeModel(infer=one_box), kinds(slow, device="cpu")) as server,
-        Detector(server.url, crops=["kinds"], crop_side=8, confidence=0.1, timeout_s=0.8) as detector,
+        Detector(server.url, crops=["kinds"], crop_side=8, confidence=0.1, timeout_s=1.4) as detector,
     ):
         for problem in ("", "broken on purpose"):
             found = [item.parts["kinds"] for item in detector([grey(204)] * 3)]

@@ -40,7 +40,7 @@ def test_one_upload_and_both_models_in_flight_together() -> None:
     meeting = threading.Barrier(2)  # breaks, and fails both, where one request waits for the other
 
     def together(inputs: Any) -> Any:
-        meeting.wait(5)
+        meeting.wait(60)
         return one_box(inputs)
 
     with FakeTriton(FakeModel(infer=together), second(together)) as server:
@@ -122,12 +122,12 @@ def test_a_model_that_gives_no_answer_in_time_is_late() -> None:
     over = threading.Event()
 
     def stuck(inputs: Any) -> Any:
-        over.wait(10)
+        over.wait(60)
         return one_box(inputs)
 
     with FakeTriton(FakeModel(infer=one_box), second(stuck)) as server:
         try:
-            with JointPipeline(server.url, NAMES, timeout_s=0.3) as pipeline:
+            with JointPipeline(server.url, NAMES, timeout_s=1.0) as pipeline:
                 (result,) = pipeline.run(frames_of(1))
                 counts = pipeline.counts
                 over.set()

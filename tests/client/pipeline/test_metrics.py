@@ -13,7 +13,7 @@ from tests.client.fake_triton import FakeTriton
 
 
 def scrape(endpoint: MetricsEndpoint) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    with urllib.request.urlopen(endpoint.url, timeout=5) as response:
+    with urllib.request.urlopen(endpoint.url, timeout=60) as response:
         text = response.read().decode()
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value

@@ -33,7 +33,7 @@ def test_outcomes_keep_the_order_of_the_frames(count):
 
 
 def test_they_work_side_by_side():
-    together = threading.Barrier(3, timeout=5)
+    together = threading.Barrier(3, timeout=60)
     workers = OrderedWorkers(take_from(frames_of(3)), lambda frame: together.wait(), count=3)
     assert sorted(result for _, result in workers.outcomes()) == [0, 1, 2]
     workers.stop()

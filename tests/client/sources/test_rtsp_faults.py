@@ -148,7 +148,7 @@ def test_a_saved_video_goes_on_over_a_camera_with_another_size(camera: OneCamera
     began_again = threading.Event()
 
     def restart() -> None:
-        began_again.wait(20)
+        began_again.wait(60)
         camera.kill()
         camera.start(OTHER)
 

@@ -55,7 +55,7 @@ def scripted(*answers: bytes | None, piece: int = 1 << 20):
                 while left and (request := connection.recv(1 << 16)):
                     reply = left.pop(0)
                     if reply is SILENCE:
-                        done.wait(5)
+                        done.wait(60)
                     if not reply:
                         break
                     heard.append(request)
@@ -70,7 +70,7 @@ def scripted(*answers: bytes | None, piece: int = 1 << 20):
         done.set()
         left.clear()
         listener.close()
-        thread.join(5)
+        thread.join(60)
 
 
 def toy() -> ServedModel:

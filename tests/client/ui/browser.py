@@ -68,7 +68,7 @@ class Browser:
             stderr=subprocess.DEVNULL,
         )
         try:
-            self._socket = websocket.create_connection(self._page_address(), timeout=30)
+            self._socket = websocket.create_connection(self._page_address(), timeout=60)
             for domain in ("Page", "Runtime", "Network", "Log"):
                 self.call(f"{domain}.enable")
             self.resize(*self.size_wh)
@@ -95,7 +95,7 @@ class Browser:
         while time.monotonic() < deadline:
             assert self._process.poll() is None, "Chromium ended at once"
             if port_file.is_file() and (lines := port_file.read_text().split()):
-                with urllib.request.urlopen(f"http://127.0.0.1:{lines[0]}/json/list", timeout=10) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{lines[0]}/json/list", timeout=60) as answer:
                     pages = [page for page in json.load(answer) if page["type"] == "page"]
                 if pages:
                     return str(pages[0]["webSocketDebuggerUrl"])
@@ -129,7 +129,7 @@ class Browser:
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
-    def wait_for(self, expression: str, timeout_s: float = 20.0) -> Any:
+    def wait_for(self, expression: str, timeout_s: float = 60.0) -> Any:
         """The expression's value as soon as it is true."""
         deadline = time.monotonic() + timeout_s
         while not (value := self._evaluate_if_there(expression)):

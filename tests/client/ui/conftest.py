@@ -89,5 +89,5 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
         browser.open(f"{url}/?lang=en")
         browser.wait_for("document.querySelector('#pf')?.dataset.state === 'live'", 60)
         wait_for(lambda: min(board.frames_done for board in running.view.boards.values()) >= 10, 60)
-        browser.wait_for("document.querySelector('#pf-stream').naturalWidth > 0", 30)
+        browser.wait_for("document.querySelector('#pf-stream').naturalWidth > 0", 60)
         yield Opened(browser=browser, running=running, url=url)

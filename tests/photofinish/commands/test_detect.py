@@ -211,7 +211,7 @@ def test_metrics_can_be_scraped_meanwhile(server):
         assert process.stderr
         url = process.stderr.readline().strip().removeprefix("metrics at ")
         assert process.stdout.readline(), process.stderr.read()
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(url, timeout=60) as response:
             text = response.read().decode()
     finally:
         process.kill()

@@ -58,16 +58,16 @@ def test_one_signal_stops_everything(served: FakeTriton, tmp_path: Path, number:
         assert process.stderr is not None
         url = process.stderr.readline().rpartition(" ")[2].strip()
         assert url.startswith("http://127.0.0.1:"), url
-        with urllib.request.urlopen(f"{url}/view/state", timeout=30) as answer:
+        with urllib.request.urlopen(f"{url}/view/state", timeout=60) as answer:
             assert answer.status == 200
-        wait_for(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 4, 30)
+        wait_for(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 4, 60)
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 0
         assert "Traceback" not in err
         assert err.count("stopping;") == 1
-        wait_for(lambda: not any(member.is_running() for member in family), 10)
+        wait_for(lambda: not any(member.is_running() for member in family), 60)
         assert {path for path in Path("/dev/shm").iterdir() if str(process.pid) in path.name} <= shared_before
 
 

@@ -40,10 +40,10 @@ def test_the_second_export_waits_and_says_so(tmp_path: Path) -> None:
     with alone_in(tmp_path / "staging", said.append):
         waiting = threading.Thread(target=second, daemon=True)
         waiting.start()
-        assert told.wait(5)
+        assert told.wait(60)
         assert not entered.is_set()
-    assert entered.wait(5)
-    waiting.join(5)
+    assert entered.wait(60)
+    waiting.join(60)
     assert said == [f"waiting for another export that works in {tmp_path / 'staging'}"]
     assert not is_held(tmp_path / "staging")
 

@@ -104,7 +104,7 @@ def wait_until_queued(server: EmbeddedServer, wanted: int) -> None:
     """So many requests wait in Triton; those in the lanes are no longer there."""
 
     def queued() -> int:
-        with urllib.request.urlopen(f"http://{server.endpoint.metrics_url}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{server.endpoint.metrics_url}/metrics", timeout=60) as answer:
             page = answer.read().decode()
         found = re.search(r'nv_inference_pending_request_count\{model="faulty",version="1"\} (\d+)', page)
         return int(found[1]) if found else -1

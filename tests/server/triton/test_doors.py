@@ -37,7 +37,7 @@ def told(url: str, path: str, body: bytes, *, method: str = "POST", is_chunked: 
         f"{method} {path} HTTP/1.1\r\nHost: {url}\r\nOrigin: http://page.example\r\nContent-Type: text/plain\r\n"
         f"{length}\r\n{extra}\r\n"
     )
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(head.encode() + body)
         return connection.recv(4096)
 
@@ -106,8 +106,8 @@ def test_all_that_grpc_offers_but_health_wants_the_token(toy_server: EmbeddedSer
     assert len(calls) > 15
     with grpc.insecure_channel(toy_server.endpoint.grpc_url) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        assert stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=10).live
-        assert stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=10).ready
+        assert stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=60).live
+        assert stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=60).ready
         for name, request in calls:
             for metadata in ((), (("triton-grpc-protocol-photofinish-token", "x"),), ((HTTP_HEADER, "x"),)):
                 asked = iter([request]) if name == "ModelStreamInfer" else request
@@ -183,7 +183,7 @@ def read(path):
     with open(path, "rb") as file:
         file.read(1)
 def ask():
-    connection = http.client.HTTPConnection(at["http_url"], timeout=20)
+    connection = http.client.HTTPConnection(at["http_url"], timeout=60)
     connection.request("GET", "/v2/models/stats")
     if connection.getresponse().status != 403:
         raise AssertionError("let in")

@@ -179,7 +179,7 @@ def test_a_full_disk_loses_snapshots_with_a_count_and_one_message(
 
 def test_a_disk_that_hangs_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(snapshots_module, "_replace", lambda path, content: gate.wait(5) and path.write_bytes(content))
+    monkeypatch.setattr(snapshots_module, "_replace", lambda path, content: gate.wait(60) and path.write_bytes(content))
     writer = SnapshotWriter(kept(tmp_path), lambda *args: None)
     taken = [writer.write(SnapshotJob(picture(number), seen(number, 0.5), (0,))) for number in range(20)]
     assert taken.count(True) in (4, 5)

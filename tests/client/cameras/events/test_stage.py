@@ -30,7 +30,7 @@ class Numbering(ObjectTracker):
 
     def update(self, detections: Detections, step_ns: int, lost_ns: int) -> list[int]:
         if Numbering.gate is not None:
-            Numbering.gate.wait(5)
+            Numbering.gate.wait(60)
         if Numbering.fails:
             raise ValueError("matrix contains invalid numeric entries")
         return [int(number) for number in detections.class_id]
@@ -173,6 +173,6 @@ def test_receivers_close_after_the_last_events_and_their_losses_stay_their_own()
     closing = threading.Thread(target=behind.close)
     closing.start()
     stage.close()
-    closing.join(3)
+    closing.join(60)
     assert (heard.kinds, heard.is_closed, len(at_once)) == (["new", "end"], True, 1)
     assert (behind.name, behind.lost) == ("heard", 0)

@@ -80,7 +80,7 @@ def test_a_knock_is_a_connection_and_nothing_else() -> None:
         server = await asyncio.start_server(hear, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         there = await is_open("127.0.0.1", port)
-        data = await asyncio.wait_for(heard, 5)
+        data = await asyncio.wait_for(heard, 60)
         server.close()
         await server.wait_closed()
         return there, await is_open("127.0.0.1", port), data
@@ -106,7 +106,7 @@ def test_so_many_cameras_are_reached_for_at_once() -> None:
 
         await asyncio.gather(*(start(number) for number in range(12)))
         peaks.append(peak)
-        await asyncio.wait_for(asyncio.gather(*(pace.begin() for _ in range(9))), 5)  # none of which ever answers
+        await asyncio.wait_for(asyncio.gather(*(pace.begin() for _ in range(9))), 60)  # none of which ever answers
         return peaks
 
     assert asyncio.run(main()) == [3]

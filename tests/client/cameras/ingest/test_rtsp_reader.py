@@ -44,7 +44,7 @@ def test_a_keyframe_that_comes_with_the_answer_to_play_belongs_to_its_stream() -
         server = await loop.create_server(fake, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(IngestError):
-            await asyncio.wait_for(read_rtsp(Camera(name="cam", url=f"rtsp://127.0.0.1:{port}/cam"), order), 5)
+            await asyncio.wait_for(read_rtsp(Camera(name="cam", url=f"rtsp://127.0.0.1:{port}/cam"), order), 60)
         server.close()
 
     asyncio.run(main())

@@ -34,19 +34,19 @@ class Watched:
     def now(self) -> IngestReport:
         return self.watch.report()
 
-    async def until(self, holds: Callable[[IngestReport], bool], timeout_s: float = 10.0) -> IngestReport:
+    async def until(self, holds: Callable[[IngestReport], bool], timeout_s: float = 60.0) -> IngestReport:
         await until(lambda: holds(self.now), timeout_s)
         return self.now
 
-    async def waiting(self, timeout_s: float = 10.0) -> IngestReport:
+    async def waiting(self, timeout_s: float = 60.0) -> IngestReport:
         return await self.until(lambda report: report.phase is IngestPhase.WAITING, timeout_s)
 
-    async def pictures(self, count: int, timeout_s: float = 10.0) -> None:
+    async def pictures(self, count: int, timeout_s: float = 60.0) -> None:
         wanted = len(self.units) + count
         await until(lambda: len(self.units) >= wanted, timeout_s)
 
 
-async def until(holds: Callable[[], bool], timeout_s: float = 10.0) -> None:
+async def until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline, "did not come true in time"

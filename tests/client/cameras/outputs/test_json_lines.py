@@ -121,7 +121,7 @@ def test_a_fault_of_ours_loses_what_is_in_hand_and_the_thread_goes_on() -> None:
 
 def test_a_slow_receiver_loses_events_and_holds_nobody_up() -> None:
     gate = threading.Event()
-    events = WaitingEvents("slow", lambda event: gate.wait(5), limit=3)
+    events = WaitingEvents("slow", lambda event: gate.wait(60), limit=3)
     for number in range(10):
         events.put(number)
     assert events.lost in (6, 7)

@@ -71,7 +71,7 @@ class Receiver:
             server.server_close()
 
 
-def soon(holds: Callable[[], bool], timeout_s: float = 8.0) -> None:
+def soon(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
     end_s = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < end_s, "it did not come true"
@@ -147,7 +147,7 @@ def test_a_receiver_that_stalls_holds_nobody_up_and_loses_with_a_count() -> None
         began_s = time.monotonic()
         for tick in range(500):
             hook.on_inferred(inferred(tick))
-        assert time.monotonic() - began_s < 0.5
+        assert time.monotonic() - began_s < 10, "each would wait 0.2 s"
         soon(lambda: hook.lost >= 489)
         hook.close()
         assert time.monotonic() - began_s < 4

@@ -207,7 +207,7 @@ def test_an_encoder_that_is_too_slow_loses_pictures_and_holds_nobody_up(
 
 def _waiting(gate: threading.Event) -> Callable[..., np.ndarray]:
     def drawn(*args: object) -> np.ndarray:
-        gate.wait(5)
+        gate.wait(60)
         return np.zeros((64, 64, 3), np.uint8)
 
     return drawn
@@ -215,7 +215,7 @@ def _waiting(gate: threading.Event) -> Callable[..., np.ndarray]:
 
 def test_the_queue_says_whether_it_took_something() -> None:
     gate = threading.Event()
-    events = WaitingEvents("slow", lambda event: gate.wait(5), limit=1)
+    events = WaitingEvents("slow", lambda event: gate.wait(60), limit=1)
     taken = [events.put(number) for number in range(5)]
     gate.set()
     events.close()

@@ -14,6 +14,7 @@ from photofinish.client.cameras.streams.process import is_cut, run_before_others
 from photofinish.client.cameras.streams.server import StreamServer
 from photofinish.client.cameras.streams.stream import TestStream
 from photofinish.errors import SourceError
+from tests.client.cameras.ingest.watching import until
 from tests.client.cameras.streams.test_server import moving_clip
 
 ALIGN_S = 0.2
@@ -51,7 +52,7 @@ def test_keyframes_come_at_one_moment_whenever_a_camera_connects() -> None:
             for name in streams:
                 tasks.append(asyncio.ensure_future(watch(server.port, name)))
                 await asyncio.sleep(0.07)
-            await asyncio.sleep(0.5)
+            await until(lambda: all(stream.planned_s for stream in streams.values()))
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -69,7 +70,7 @@ def test_every_fifth_stream_is_cut_again_and_again_and_a_process_that_ends_is_mi
             cameras = {camera.name: camera.url for camera in streams.cameras(5)}
             port = int(cameras["test-005"].split(":")[2].partition("/")[0])
             for _ in range(2):
-                await asyncio.wait_for(watch(port, "test-005"), 5)
+                await asyncio.wait_for(watch(port, "test-005"), 60)
             staying = asyncio.ensure_future(watch(port, "test-004"))
             await asyncio.sleep(1.2)
             assert not staying.done()

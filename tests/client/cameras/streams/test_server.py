@@ -37,13 +37,13 @@ def serving(streams: Mapping[str, TestStream]) -> Iterator[StreamServer]:
     server = StreamServer(streams)
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(5)
+    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(60)
     try:
         yield server
     finally:
-        asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result(5)
+        asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
+        thread.join(60)
         loop.close()
 
 
@@ -52,15 +52,15 @@ def test_ffmpeg_plays_it(codec: ClipCodec) -> None:
     stream = TestStream(clip=moving_clip(codec), frames_per_s=25, user="admin", password="p@ss")
     with serving({"cam": stream}) as server:
         url = server.url("cam").replace("rtsp://", "rtsp://admin:p%40ss@")
-        with av.open(url, options=OPTIONS, timeout=5) as container:
+        with av.open(url, options=OPTIONS, timeout=60) as container:
             assert container.streams.video[0].codec_context.name == codec
             pictures = list(itertools.islice(container.decode(video=0), 12))
         assert [(picture.width, picture.height) for picture in pictures] == [(160, 96)] * 12
         assert pictures[0].to_ndarray(format="gray")[30, 10] > 200
         with pytest.raises(av.HTTPUnauthorizedError):
-            av.open(server.url("cam"), options=OPTIONS, timeout=5)
+            av.open(server.url("cam"), options=OPTIONS, timeout=60)
         with pytest.raises(av.HTTPNotFoundError):
-            av.open(server.url("other"), options=OPTIONS, timeout=5)
+            av.open(server.url("other"), options=OPTIONS, timeout=60)
     assert stream.connections == 1
     assert late_p99_ms([stream]) is None
 
@@ -70,9 +70,9 @@ def test_faults_are_injected_while_it_runs() -> None:
     with serving({"cam": stream}) as server:
         stream.faults.refuse_tcp = True
         with pytest.raises(av.FFmpegError):
-            av.open(server.url("cam"), options=OPTIONS, timeout=5)
+            av.open(server.url("cam"), options=OPTIONS, timeout=60)
         stream.faults = StreamFaults(announced_fps=99)
-        with av.open(server.url("cam"), options=OPTIONS, timeout=(5, 1)) as container:
+        with av.open(server.url("cam"), options=OPTIONS, timeout=(60, 2)) as container:
             packets = container.demux(video=0)
             next(packets)
             stream.faults.stalled = True

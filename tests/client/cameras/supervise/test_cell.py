@@ -64,7 +64,7 @@ def dropped(cell: CameraCell, name: str, cause: CameraDropCause) -> int:
     return row(cell, name).count.dropped.get(cause, 0)
 
 
-async def gains(read: Callable[[], int], count: int, timeout_s: float = 10.0) -> None:
+async def gains(read: Callable[[], int], count: int, timeout_s: float = 60.0) -> None:
     wanted = read() + count
     await until(lambda: read() >= wanted, timeout_s)
 
@@ -93,7 +93,7 @@ def test_faults_are_one_cameras_alone_and_every_frame_is_accounted_for(tmp_path:
                 for path in streams:
                     cell.add(camera(server, path, stall_s=1.0, password="hunter2" if path == "locked" else ""))
                 async with cell:
-                    await until(lambda: row(cell, "good").count.inferred >= 10, 30)
+                    await until(lambda: row(cell, "good").count.inferred >= 10, 60)
                     began = row(cell, "good").count
                     streams["stalls"].faults.stalled = True
                     await gains(lambda: dropped(cell, "stalls", CameraDropCause.STALLED), 3)
@@ -103,7 +103,7 @@ def test_faults_are_one_cameras_alone_and_every_frame_is_accounted_for(tmp_path:
                     assert row(cell, "garbage").count.inferred == 0
                     streams["stalls"].faults.stalled = False
                     before = row(cell, "stalls").count.inferred
-                    await until(lambda: row(cell, "stalls").count.inferred > before, 8)
+                    await until(lambda: row(cell, "stalls").count.inferred > before, 60)
                     table = status_table(cell.status())
                     assert "refuses the user and password" in "".join(table)
                     assert "hunter2" not in "".join(table) + summary_line(cell.status()) + repr(cell.status())
@@ -136,12 +136,12 @@ def test_cameras_come_change_and_go_while_it_runs(tmp_path: Path) -> None:
             with FakeTriton(FakeModel(infer=one_box)) as triton:
                 async with CameraCell(ServerAddress(grpc_url=triton.url), log_folder=tmp_path) as cell:
                     assert cell.apply([camera(server, "a"), camera(server, "b")]) == ["a added", "b added"]
-                    await until(lambda: all(item.count.inferred >= 5 for item in cell.status().cameras), 30)
+                    await until(lambda: all(item.count.inferred >= 5 for item in cell.status().cameras), 60)
                     changes = cell.apply([camera(server, "a", frames_per_s=20, priority=2), camera(server, "c")])
                     assert changes == ["b removed", "a changed", "c added"]
                     assert cell.final["b"].inferred >= 5
                     await until(lambda: row(cell, "c").count.inferred >= 5)
-                    await until(lambda: row(cell, "a").served_fps > 14, 12)
+                    await until(lambda: row(cell, "a").served_fps > 14, 60)
                     assert streams["a"].connections == 1, "another rate is no other connection"
                     assert cell.apply(cell.cameras.values()) == []
 
@@ -158,13 +158,13 @@ def test_killed_processes_and_a_killed_server_are_survived(tmp_path: Path) -> No
                 cell = CameraCell(ServerAddress(grpc_url=triton.url), log_folder=tmp_path, on_notice=notices.append)
                 cell.add(camera(server, "cam"))
                 async with cell:
-                    await until(lambda: row(cell, "cam").count.inferred >= 3, 30)
+                    await until(lambda: row(cell, "cam").count.inferred >= 3, 60)
                     for name in ("decode process 0", "ingest process 0"):
                         os.kill(cell.status().processes[name], signal.SIGKILL)
                         await until(lambda: any("ended by signal 9" in text for text in notices))
                         notices.clear()
                         begun = time.monotonic()
-                        await gains(lambda: row(cell, "cam").count.inferred, 3, 15)
+                        await gains(lambda: row(cell, "cam").count.inferred, 3, 60)
                         print(f"{name}: back after {time.monotonic() - begun:.1f} s")
                     assert row(cell, "cam").count.dropped.get(CameraDropCause.NOT_DECODABLE, 0) > 0
                     triton.vanish()
@@ -173,7 +173,7 @@ def test_killed_processes_and_a_killed_server_are_survived(tmp_path: Path) -> No
                     with FakeTriton(FakeModel(infer=one_box)) as other:
                         cell.move_to(ServerAddress(grpc_url=other.url))
                         before = row(cell, "cam").count.inferred
-                        await until(lambda: row(cell, "cam").count.inferred > before + 2, 10)
+                        await until(lambda: row(cell, "cam").count.inferred > before + 2, 60)
                         assert cell.status().server_message == ""
 
     asyncio.run(main())
@@ -190,7 +190,7 @@ def test_it_ends_within_three_seconds_whatever_cameras_and_server_do(tmp_path: P
                 for path in streams:
                     cell.add(camera(server, path))
                 async with cell:
-                    await until(lambda: len(triton.requests) > 0, 30)
+                    await until(lambda: len(triton.requests) > 0, 60)
                     begun = time.monotonic()
                 return time.monotonic() - begun
 
@@ -209,10 +209,10 @@ def test_a_decode_process_that_hangs_is_killed_and_writes_into_nobodys_picture(
                 cell = CameraCell(ServerAddress(grpc_url=triton.url), log_folder=tmp_path, on_notice=notices.append)
                 cell.add(camera(server, "cam"))
                 async with cell:
-                    await until(lambda: row(cell, "cam").count.inferred >= 3, 30)
+                    await until(lambda: row(cell, "cam").count.inferred >= 3, 60)
                     os.kill(cell.status().processes["decode process 0"], signal.SIGSTOP)
-                    await until(lambda: any("was ended by signal 9" in text for text in notices), 20)
-                    await gains(lambda: row(cell, "cam").count.inferred, 3, 20)
+                    await until(lambda: any("was ended by signal 9" in text for text in notices), 60)
+                    await gains(lambda: row(cell, "cam").count.inferred, 3, 60)
                     require_sum("cam", row(cell, "cam").count)
 
     asyncio.run(main())

@@ -56,7 +56,7 @@ def test_sessions_go_by_priority_and_the_process_comes_back_without_new_connecti
                 cell.add(camera(server, "low", name="by wish", decode="cpu"))
                 async with cell:
                     names = [*paths, "by wish"]
-                    await until(lambda: all(row(cell, name).count.inferred >= 3 for name in names), 40)
+                    await until(lambda: all(row(cell, name).count.inferred >= 3 for name in names), 60)
                     assert {name: row(cell, name).decode for name in names} == {
                         "low": "cpu",
                         "high": "gpu",
@@ -73,17 +73,17 @@ def test_sessions_go_by_priority_and_the_process_comes_back_without_new_connecti
                     pid = cell.status().processes["decode process 1 (GPU stand-in)"]
                     os.kill(pid, signal.SIGKILL)
                     began_s, before = time.monotonic(), row(cell, "high").count.inferred
-                    await until(lambda: row(cell, "high").count.inferred > before + 3, 40)
+                    await until(lambda: row(cell, "high").count.inferred > before + 3, 60)
                     print("served again after", time.monotonic() - began_s)
                     assert {name: row(cell, name).ingest.connections for name in names} == connections
                     assert row(cell, "high").decode == "gpu"
                     cell.remove("middle")
-                    await until(lambda: row(cell, "low").decode == "gpu", 5)
+                    await until(lambda: row(cell, "low").decode == "gpu", 60)
                     before = row(cell, "low").count.inferred
-                    await until(lambda: row(cell, "low").count.inferred > before + 3, 20)
+                    await until(lambda: row(cell, "low").count.inferred > before + 3, 60)
                     assert row(cell, "low").ingest.connections == connections["low"]
                     cell.add(camera(server, "middle", priority=1))
-                    await until(lambda: row(cell, "low").decode == "cpu", 5)
+                    await until(lambda: row(cell, "low").decode == "cpu", 60)
                     await shared_then_healed(cell, limit)
         return cell
 
@@ -107,7 +107,7 @@ def test_two_gpus_have_a_server_each_and_half_of_the_cameras(tmp_path: Path) -> 
                 for path in "abcd":
                     cell.add(camera(server, path))
                 async with cell:
-                    await until(lambda: all(row(cell, name).count.inferred >= 2 for name in "abcd"), 40)
+                    await until(lambda: all(row(cell, name).count.inferred >= 2 for name in "abcd"), 60)
                     assert {name: (row(cell, name).gpu, row(cell, name).decode) for name in "abcd"} == {
                         "a": (0, "gpu"),
                         "b": (3, "gpu"),
@@ -117,12 +117,12 @@ def test_two_gpus_have_a_server_each_and_half_of_the_cameras(tmp_path: Path) -> 
                     assert any("gpu 3" in line for line in status_table(cell.status()))
                     assert sum(name.endswith("(GPU stand-in)") for name in cell.status().processes) == 2
                     second.vanish()
-                    await until(lambda: cell.status().server_message != "", 20)
+                    await until(lambda: cell.status().server_message != "", 60)
                     before = row(cell, "a").count.inferred
-                    await until(lambda: row(cell, "a").count.inferred > before + 3, 20)
+                    await until(lambda: row(cell, "a").count.inferred > before + 3, 60)
                     lost = row(cell, "b").count.inferred
                     assert len(first.requests) > 0
-                    await until(lambda: row(cell, "a").count.inferred > before + 6, 20)
+                    await until(lambda: row(cell, "a").count.inferred > before + 6, 60)
                     assert row(cell, "b").count.inferred == lost, "another GPU's server is not asked for its cameras"
 
     asyncio.run(main())
@@ -134,7 +134,7 @@ async def shared_then_healed(cell: CameraCell, limit: Path) -> None:
     cell._decoders.move(cell._crew.placement.leave_room_for(0))
     assert [row(cell, name).decode for name in ("high", *shared, "by wish")] == ["gpu", "pool", "pool", "cpu"]
     before = {name: row(cell, name).count for name in shared}
-    await until(lambda: all(row(cell, name).count.inferred >= before[name].inferred + 2 for name in shared), 20)
+    await until(lambda: all(row(cell, name).count.inferred >= before[name].inferred + 2 for name in shared), 60)
     degraded = CameraDropCause.DEGRADED
     for name in shared:
         assert row(cell, name).sampling == "keyframes"
@@ -143,9 +143,9 @@ async def shared_then_healed(cell: CameraCell, limit: Path) -> None:
     assert cell.status().notes == ("cameras that share decoders of a GPU, by keyframes only: 2",)
     assert cell.session_limits == {0: 2}
     limit.write_text("4")
-    await until(lambda: all(row(cell, name).decode == "gpu" for name in shared), 10)
+    await until(lambda: all(row(cell, name).decode == "gpu" for name in shared), 60)
     before = {name: row(cell, name).count for name in shared}
-    await until(lambda: all(row(cell, name).count.inferred > before[name].inferred + 5 for name in shared), 20)
+    await until(lambda: all(row(cell, name).count.inferred > before[name].inferred + 5 for name in shared), 60)
     assert all(row(cell, name).sampling != "keyframes" for name in shared)
     assert cell.status().notes == ()
 

@@ -33,7 +33,7 @@ def test_what_the_other_end_does_not_take_waits_in_order_and_is_counted(tmp_path
         assert transport.get_write_buffer_size() <= 2 * CHUNK_BYTES
         # Nothing was read meanwhile but what fitted into a turn of the loop: the rest is counted.
         assert link.unsent_bytes + transport.get_write_buffer_size() + len(came) * FEW_BYTES > MANY * FEW_BYTES // 2
-        await asyncio.wait_for(all_came.wait(), 20)
+        await asyncio.wait_for(all_came.wait(), 60)
         assert link.unsent_bytes == 0
         server.close()
         link.close()
@@ -50,7 +50,7 @@ def test_what_was_sent_just_before_the_end_arrives(tmp_path: Path) -> None:
         link = await connect(tmp_path / "link.sock", lambda link, value: None)
         link.send("last words")
         link.close()
-        await asyncio.wait_for(lost.wait(), 5)
+        await asyncio.wait_for(lost.wait(), 60)
         server.close()
         link.send("nobody hears it")
         assert not link.is_open

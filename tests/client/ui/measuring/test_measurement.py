@@ -36,12 +36,14 @@ class Bench:
         self.status = 0
         self.last_words = "no answer from 127.0.0.1:1"
         self.paused = self.was_paused = False
+        self.told_meanwhile = ""
         self.measurement = Measurement(KeptRuns(folder), lambda: SUBJECT, self.pause, start=self.start)
 
     @contextmanager
     def pause(self, stop: threading.Event) -> Iterator[None]:
         self.paused = True
         yield
+        self.told_meanwhile = self.measurement.document()["phase"]
         self.paused = False
 
     def start(self, words: Sequence[str], *, on_line: Callable[[str], None], memory_bytes: int = 0) -> Any:
@@ -102,6 +104,7 @@ def test_it_measures_while_the_view_waits_and_draws_the_reports(bench: Bench) ->
     wait_for(lambda: bench.measurement.document()["phase"] == "done")
     assert bench.was_paused
     assert not bench.paused
+    assert bench.told_meanwhile == "reporting", "it is done when the next one may begin, not before"
     assert [words[:2] for words in bench.words] == [["perf", "comparison"], ["perf", "report"], ["perf", "report"]]
     (run,) = client.get("/measuring/state").json()["runs"]
     assert run["titles"] == {"en": "4.0× <b>", "zh": "4.0× <b>"}

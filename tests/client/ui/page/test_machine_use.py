@@ -17,21 +17,21 @@ def test_of_many_who_ask_at_once_one_measures() -> None:
     refused: list[str] = []
 
     def measure() -> None:
-        together.wait(10)
+        together.wait(60)
         try:
             with use.alone():
                 inside.append(1)
-                go_on.wait(10)
+                go_on.wait(60)
         except WordedError as exc:
             refused.append(exc.word)
 
     threads = [threading.Thread(target=measure) for _ in range(20)]
     for thread in threads:
         thread.start()
-    wait_for(lambda: len(refused) == 19, 10)
+    wait_for(lambda: len(refused) == 19, 60)
     go_on.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert inside == [1]
     assert set(refused) == {"page.reserved.measuring"}
     assert not use.is_reserved
@@ -52,35 +52,35 @@ def test_a_measurement_waits_for_what_was_begun_before_it_and_lets_nothing_else_
     def measure() -> None:
         with use.alone():
             measured.set()
-            go_on.wait(10)
+            go_on.wait(60)
 
     with use.beside():
         measuring = threading.Thread(target=measure)
         measuring.start()
-        wait_for(lambda: use.is_reserved, 10)
+        wait_for(lambda: use.is_reserved, 60)
         with pytest.raises(WordedError), use.beside():
             pass
         assert not measured.is_set()
-    assert measured.wait(10)
+    assert measured.wait(60)
     go_on.set()
-    measuring.join(10)
+    measuring.join(60)
 
 
 def test_what_may_be_ended_gives_way_after_a_while_and_nothing_else_does() -> None:
-    use, begun, ended = MachineUse(wait_s=0.2), threading.Event(), threading.Event()
+    use, begun, ended = MachineUse(wait_s=0.5), threading.Event(), threading.Event()
 
     def look() -> None:
         with use.beside(ended.set):
             begun.set()
-            ended.wait(10)
+            ended.wait(60)
 
     visitor = threading.Thread(target=look)
     visitor.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     with use.alone():
         assert ended.is_set()
         assert use.is_reserved
-    visitor.join(10)
+    visitor.join(60)
     with use.beside(), pytest.raises(WordedError, match="still being looked at"), use.alone():
         pass
 
@@ -99,9 +99,9 @@ def test_who_gives_up_waiting_is_let_go_at_once_and_nothing_has_to_give_way() ->
     with use.beside(asked.set):
         measuring = threading.Thread(target=measure)
         measuring.start()
-        wait_for(lambda: use.is_reserved, 10)
+        wait_for(lambda: use.is_reserved, 60)
         stop.set()
-        measuring.join(10)
+        measuring.join(60)
         assert let_go == [GivenUpError]
         assert not use.is_reserved
         assert not asked.is_set()

@@ -80,7 +80,7 @@ def strangers_port() -> Iterator[int]:
 def tried(browser: Browser, page: str, base: str) -> dict[str, str]:
     """What the page at `page` finds at `base`: text of each answer, "" where the browser keeps it."""
     browser.open(page)
-    browser.wait_for(f"location.href === {json.dumps(page)} && document.readyState === 'complete'", 30)
+    browser.wait_for(f"location.href === {json.dumps(page)} && document.readyState === 'complete'", 60)
     found: dict[str, str] = json.loads(browser.evaluate(TRIES.replace("BASE", json.dumps(base))))
     return found
 
@@ -110,4 +110,4 @@ def test_a_trusted_name_is_the_page_itself(running: RunningView, tmp_path: Path)
     with Browser(tmp_path, flags=(REBOUND,)) as browser:
         browser.open(f"http://cam.example:{port}/")
         browser.wait_for("document.querySelector('#pf')?.dataset.state === 'live'", 60)
-        browser.wait_for("document.querySelector('#pf-stream').naturalWidth > 0", 30)
+        browser.wait_for("document.querySelector('#pf-stream').naturalWidth > 0", 60)

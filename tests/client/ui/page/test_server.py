@@ -50,7 +50,7 @@ def read_part(answer: http.client.HTTPResponse) -> bytes:
 
 def test_every_viewer_gets_the_same_bytes_and_is_counted(streaming: tuple[FrameHub, int]) -> None:
     hub, port = streaming
-    connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=10) for _ in range(2)]
+    connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(2)]
     answers = []
     for connection in connections:
         connection.request("GET", STREAM_PATH)
@@ -70,7 +70,7 @@ def test_every_viewer_gets_the_same_bytes_and_is_counted(streaming: tuple[FrameH
 
 
 def test_an_unknown_layout_is_refused(streaming: tuple[FrameHub, int]) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", streaming[1], timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", streaming[1], timeout=60)
     connection.request("GET", STREAM_PATH + "?layout=round")
     answer = connection.getresponse()
     assert answer.status == 422
@@ -82,7 +82,7 @@ def test_closing_ends_a_stream_that_has_a_viewer() -> None:
     view, stop, app = OnlyHub(), threading.Event(), FastAPI(openapi_url=None)
     add_view_routes(app, view, stop)  # type: ignore[arg-type]
     with WebServer(app, open_listener("127.0.0.1", 0), stop) as web:
-        connection = http.client.HTTPConnection("127.0.0.1", web.address.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", web.address.port, timeout=60)
         connection.request("GET", STREAM_PATH)
         answer = connection.getresponse()
     assert answer.read() == b"--photofinish\r\n"

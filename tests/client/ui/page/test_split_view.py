@@ -18,7 +18,7 @@ from photofinish.errors import ConfigError
 from tests.client.fake_triton import FakeTriton, wait_for
 from tests.client.ui.served import BASELINE, OPTIMISED, toy_models
 
-START_S = 40.0
+START_S = 60.0
 
 
 @pytest.fixture
@@ -40,16 +40,22 @@ def done(view: SplitView) -> dict[str, int]:
     return {side: board.frames_done for side, board in view.boards.items()}
 
 
+def asked(server: FakeTriton) -> dict[str, int]:
+    """Requests of each model so far."""
+    return {name: sum(request.model_name == name for request in server.requests) for name in (BASELINE, OPTIMISED)}
+
+
 def test_both_sides_work_and_their_numbers_agree_with_the_server(served: FakeTriton) -> None:
-    before = own_children()
+    own_before = own_children()
     shared_before = set(Path("/dev/shm").iterdir())
     with SplitView(served.url, choice()) as view:
         wait_for(lambda: min(done(view).values()) >= 20, START_S)
-        asked = {name: sum(request.model_name == name for request in served.requests) for name in (BASELINE, OPTIMISED)}
+        before_that = asked(served)
         screen = screen_from_state(view.state(), PageWords("en"))
+        asked_by_then = asked(served)
         sides = {side: part["numbers"] for side, part in screen["sides"].items()}
-        assert 0 <= sides["baseline"]["frames_done"] - asked[BASELINE] + 2 <= 4
-        assert 0 <= sides["optimised"]["frames_done"] - asked[OPTIMISED] + 4 <= 8
+        for side, name, in_flight in (("baseline", BASELINE, 2), ("optimised", OPTIMISED, 4)):
+            assert before_that[name] - in_flight <= sides[side]["frames_done"] <= asked_by_then[name]
         assert sides["baseline"]["p50_ms"] >= 120
         assert 25 <= sides["optimised"]["p50_ms"]
         assert screen["numbers"]["fps_ratio"] > 1.5
@@ -57,7 +63,7 @@ def test_both_sides_work_and_their_numbers_agree_with_the_server(served: FakeTri
         assert screen["sides"]["optimised"]["how"] == "ONNX Runtime · FP32 · shared memory"
         assert screen["sides"]["baseline"]["trouble"] == ""
         assert screen["source"].startswith("synthetic")
-        assert len(own_children() - before) >= 3
+        assert len(own_children() - own_before) >= 3
     pids = {os.getpid(), *(part["pid"] for part in sides.values())}
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids - {os.getpid()}))
     left = set(Path("/dev/shm").iterdir()) - shared_before
@@ -70,7 +76,7 @@ def test_a_killed_worker_is_shown_and_comes_back(served: FakeTriton) -> None:
         pid = view.state().sides["optimised"].child.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: "SIGKILL" in trouble(view, "optimised"), 10)
+        wait_for(lambda: "SIGKILL" in trouble(view, "optimised"), 60)
         at_kill = done(view)
         wait_for(lambda: done(view)["optimised"] > at_kill["optimised"] + 5, START_S)
         assert trouble(view, "optimised") == ""
@@ -90,7 +96,7 @@ def test_a_server_that_went_away_is_named_on_both_sides() -> None:
         wait_for(lambda: min(done(view).values()) >= 5, START_S)
         server.vanish()
         for side in view.boards:
-            wait_for(lambda side=side: server.url in trouble(view, side), 20)  # type: ignore[misc]
+            wait_for(lambda side=side: server.url in trouble(view, side), 60)  # type: ignore[misc]
 
 
 def test_a_source_that_is_missing_is_named_and_another_can_be_chosen(served: FakeTriton) -> None:

@@ -96,7 +96,7 @@ def test_pictures_figures_and_controls_work_under_a_path(running: RunningView, s
     with reverse_proxy(port_of(running), "/cam", strips=strips) as proxy, Browser(tmp_path) as browser:
         browser.open(f"{proxy.url}/")
         browser.wait_for("document.querySelector('#pf')?.dataset.state === 'live'", 60)
-        browser.wait_for("document.querySelector('#pf-stream').naturalWidth > 0", 30)
+        browser.wait_for("document.querySelector('#pf-stream').naturalWidth > 0", 60)
         for side in ("baseline", "optimised"):
             done = DONE.replace("SIDE", side)
             browser.wait_for(f"{done} > {browser.evaluate(done) or 0}")
@@ -107,7 +107,7 @@ def test_pictures_figures_and_controls_work_under_a_path(running: RunningView, s
         browser.wait_for(f"{values}.includes('{OPTIMISED}')")
         before = running.view.boards["optimised"].frames_done
         browser.evaluate("document.querySelector('button.primary').click()")
-        wait_for(lambda: running.view.boards["optimised"].frames_done < before, 40)
+        wait_for(lambda: running.view.boards["optimised"].frames_done < before, 60)
         browser.evaluate("0")
         assert set(proxy.outside) <= UNASKED
         here = (proxy.url, "data:", "blob:", *(f"{proxy.url.removesuffix('/cam')}{path}" for path in UNASKED))

@@ -56,7 +56,7 @@ def page() -> Iterator[tuple[StubView, int]]:
 
 def asked(port: int, path: str, *, method: str = "GET", body: str = "", **headers: str) -> tuple[int, str]:
     """Status and the beginning of the body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.putrequest(method, path, skip_host="Host" in given)
@@ -168,7 +168,7 @@ def test_a_websocket_of_a_stranger_is_refused(page: tuple[StubView, int]) -> Non
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     for host, origin in ((EVIL, f"http://{EVIL}"), (f"127.0.0.1:{page[1]}", f"https://{EVIL}")):
-        with socket.create_connection(("127.0.0.1", page[1]), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", page[1]), timeout=60) as connection:
             connection.sendall(request.format(host=host, origin=origin).encode())
             status = int(connection.recv(1000).split()[1])
         assert status in (400, 403)

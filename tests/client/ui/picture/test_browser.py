@@ -26,9 +26,9 @@ SAY = "document.querySelector('{}').textContent"
 def open_tab(browser: Browser, key: str) -> None:
     """Click a tab, and wait until it is shown."""
     button = f"document.querySelector('#pf-tab-{key}-button')"
-    browser.wait_for(f"!!{button}", 30)
+    browser.wait_for(f"!!{button}", 60)
     browser.evaluate(f"{button}.click()")
-    browser.wait_for(f"!!document.querySelector('{PLACES[key]}')?.offsetParent", 30)
+    browser.wait_for(f"!!document.querySelector('{PLACES[key]}')?.offsetParent", 60)
 
 
 def give_file(browser: Browser, selector: str, path: Path) -> None:
@@ -84,13 +84,13 @@ def test_what_is_refused_is_said_in_words(browser: Browser, tmp_path: Path, cont
     open_tab(browser, "picture")
     (tmp_path / "a.png").write_bytes(content)
     give_file(browser, "#pic-file", tmp_path / "a.png")
-    browser.wait_for(f"{SAY.format('#pic-note')}.includes({json.dumps(words)})", 20)
+    browser.wait_for(f"{SAY.format('#pic-note')}.includes({json.dumps(words)})", 60)
     assert browser.evaluate("document.querySelector('#pic-result').hidden"), "it would be of another picture"
 
 
 def test_a_pasted_picture_and_an_example(browser: Browser) -> None:
     open_tab(browser, "picture")
-    browser.wait_for("document.querySelectorAll('#pic-gallery img').length >= 3", 30)
+    browser.wait_for("document.querySelectorAll('#pic-gallery img').length >= 3", 60)
     browser.evaluate("document.querySelector('#pic-gallery button[data-example=street]').click()")
     browser.wait_for("document.querySelector('#pic-baseline').naturalWidth === 1280", 60)
     browser.evaluate("""new Promise(resolve => {
@@ -126,15 +126,15 @@ def test_a_video_comes_back_with_its_boxes(browser: Browser, opened: Opened, tmp
     assert said.startswith("Done: 8 frames, 8 boxes"), said
     lines = browser.evaluate("fetch(document.querySelector('#vid-json').href).then(answer => answer.text())")
     assert json.loads(lines.splitlines()[7])["detections"][0]["class"] == "car"
-    browser.wait_for("document.querySelector('#vid-player').videoWidth === 96", 30)
+    browser.wait_for("document.querySelector('#vid-player').videoWidth === 96", 60)
 
 
 def test_a_measurement_is_followed_shown_and_listed(browser: Browser, opened: Opened) -> None:
     open_tab(browser, "measuring")
-    browser.wait_for("document.querySelector('#mea-start') && !document.querySelector('#mea-start').hidden", 30)
+    browser.wait_for("document.querySelector('#mea-start') && !document.querySelector('#mea-start').hidden", 60)
     browser.evaluate("document.querySelector('#mea-start').click()")
     browser.wait_for("document.querySelector('#mea').dataset.phase === 'done'", 60)
-    browser.wait_for("!document.querySelector('#mea-report').hidden", 20)
+    browser.wait_for("!document.querySelector('#mea-report').hidden", 60)
     assert browser.evaluate("document.querySelectorAll('#mea-runs button').length") == 1
     assert browser.evaluate("document.querySelector('#mea-frame').getAttribute('sandbox')") == ""
     files = browser.evaluate("[...document.querySelectorAll('#mea-files a')].map(link => link.dataset.file)")
@@ -152,7 +152,7 @@ def test_on_a_phone_in_chinese_nothing_leaves_the_screen(opened: Opened) -> None
         browser.wait_for("window.photofinish?.language === 'zh' && !!document.querySelector('#pf-tabs')", 60)
         for key, lead in leads.items():
             open_tab(browser, key)
-            browser.wait_for(f"{SAY.format(f'{PLACES[key]} .pf-lead')} === {json.dumps(PageWords('zh')(lead))}", 10)
+            browser.wait_for(f"{SAY.format(f'{PLACES[key]} .pf-lead')} === {json.dumps(PageWords('zh')(lead))}", 60)
             browser.resize(390, 844)
             browser.wait_for("innerWidth === 390")
             assert browser.evaluate("document.documentElement.scrollWidth") <= 390, key

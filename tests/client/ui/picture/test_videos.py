@@ -6,6 +6,7 @@ import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def page(at: Desk) -> Iterator[tuple[Desk, int]]:
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None, key: str = "") -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, body, {HEADER: key} if key else {})
         answer = connection.getresponse()
@@ -148,11 +149,12 @@ def test_only_the_two_files_of_ones_own_job_come_out(page: tuple[Desk, int], pat
 
 def test_one_at_a_time_and_no_file_of_a_refused_one(page: tuple[Desk, int]) -> None:
     at, port = page
-    at.begin()
+    token = at.begin()
     assert ask(port, "POST", VIDEOS_PATH, MP4) == (503, {"word": "picture.problem.video_busy", "values": {}})
     assert ask(port, "POST", f"{VIDEOS_PATH}?every=0", MP4)[0] == 422
     at.runs[0].finish()
-    wait_for(lambda: not at.runs[0].out.parent.joinpath("video.mp4").exists())
+    wait_for(lambda: at.state(token) == "done")
+    assert not at.runs[0].out.parent.joinpath("video.mp4").exists()
     for body, status in ((b"#EXTM3U\nfile:///etc/passwd", 415), (b"", 415), (b"ffconcat version 1.0", 415)):
         assert ask(port, "POST", VIDEOS_PATH, body)[0] == status
     assert len(at.runs) == 1
@@ -161,7 +163,7 @@ def test_one_at_a_time_and_no_file_of_a_refused_one(page: tuple[Desk, int]) -> N
 
 def test_a_video_that_is_too_large_is_refused_before_it_is_sent(page: tuple[Desk, int]) -> None:
     at, port = page
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.putrequest("POST", VIDEOS_PATH)
     connection.putheader("Content-Length", str(MAX_VIDEO_BYTES + 1))
     connection.endheaders()
@@ -178,7 +180,7 @@ def test_a_video_and_a_measurement_keep_each_other_out(page: tuple[Desk, int]) -
         with pytest.raises(RefusedError, match="measuring"):
             at.desk.look_at(received)
         at.desk.drop(received.token)
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("POST", f"{VIDEOS_PATH}?every=1", MP4)
         answer = connection.getresponse()
         assert (answer.status, json.loads(answer.read())["word"]) == (503, "page.reserved.measuring")
@@ -193,11 +195,14 @@ def test_a_video_and_a_measurement_keep_each_other_out(page: tuple[Desk, int]) -
 
 
 def test_a_visitors_video_gives_way_to_the_owners_measurement_and_the_owners_own_does_not(
-    page: tuple[Desk, int],
+    page: tuple[Desk, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at, port = page
     token = ask(port, "POST", VIDEOS_PATH, MP4)[1]["token"]
-    with at.use.alone():
+    with ExitStack() as place:
+        with monkeypatch.context() as patch:
+            patch.setattr(at.use, "_wait_s", 1.0)  # so long it has to end, also on a busy machine
+            place.enter_context(at.use.alone())
         wait_for(lambda: at.state(token) == "failed")
         assert ask(port, "GET", f"{VIDEOS_PATH}/{token}")[1]["word"] == "picture.problem.video_gave_way"
         assert at.desk.document(token)["message"] == ""

@@ -59,12 +59,12 @@ time.sleep(600)
 """
     monkeypatch.setattr(command, "_GUARD", stubborn)
     run = CommandRun(("detect",), grace_s=0.1)
-    wait_for(lambda: started.is_file() and started.read_text().endswith("\n"), 30)
+    wait_for(lambda: started.is_file() and started.read_text().endswith("\n"), 60)
     grandchild = int(started.read_text())
     assert is_alive(grandchild)
     run.stop()
     assert not is_alive(run.pid)
-    wait_for(lambda: not is_alive(grandchild), 10)
+    wait_for(lambda: not is_alive(grandchild), 60)
     ended: list[int] = []
     monkeypatch.setattr(os, "killpg", lambda group, number: ended.append(group))
     run.stop()
@@ -84,4 +84,4 @@ def test_it_ends_with_the_process_that_started_it() -> None:
     finally:
         owner.kill()
         owner.communicate()
-    wait_for(lambda: not is_alive(pid), 20)
+    wait_for(lambda: not is_alive(pid), 60)

