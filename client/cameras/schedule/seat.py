@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import deque
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class CameraSeat:
 
     is_served: whether the server answers; is_decoded: whether the camera's decode process lives.
     way, pool_sessions: how it is decoded, and how many sessions it shares where it shares some.
+    sent_fps, size_wh: what the camera sends, as last known; 0 and None before.
     came_due, overloaded, behind: as in SeatLoad, since `take_load`.
     """
 
@@ -66,6 +68,8 @@ class CameraSeat:
         self.last_served_ns = 0
         self.way: DecodeWay = "cpu"
         self.pool_sessions = 0
+        self.sent_fps = 0.0
+        self.size_wh: tuple[int, int] | None = None
         self.came_due = self.overloaded = self.behind = 0
         self.waiting: WaitingFrame | None = None
         self._writing: WaitingFrame | None = None
@@ -93,6 +97,17 @@ class CameraSeat:
         if report.connections != self.ingest.connections:
             self._pictures_before = report.pictures
         self.ingest = report
+        self.sent_fps = report.measured_fps or self.sent_fps
+
+    def hear_decoder(self, report: DecodeReport) -> None:
+        """Its decoder told of the camera."""
+        self.decode = report
+        self.size_wh = report.size_wh or self.size_wh
+
+    @property
+    def pixels_per_s(self) -> float:
+        """What a decoder of every picture has to do; 0 before it is known."""
+        return math.prod(self.size_wh) * self.sent_fps if self.size_wh else 0.0
 
     def advance(self, now_ns: int) -> None:
         """Make due what is due by now, and drop what nothing came for."""

@@ -244,7 +244,7 @@ class CameraCell:
                     self._decoders.hear_connection(item.camera)
                 seat.hear_ingest(item)
             elif isinstance(item, DecodeReport):
-                seat.decode = item
+                seat.hear_decoder(item)
                 if item.refusal is not None:
                     self._decoders.refuse(item.camera, item.refusal)
 

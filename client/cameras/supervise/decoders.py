@@ -88,8 +88,11 @@ class CellDecoders:
         placement = self._crew.placement
         (due, behind), self._due, self._behind = (self._due, self._behind), 0, 0
         spilled, pooled, poolable = placement.spilled, placement.pooled, placement.poolable
-        if self._room.note(due, behind, now_s, spilled=spilled, poolable=poolable, pooled=pooled):
-            self.move(placement.leave_room_for(self._room.size))
+        counts = {"spilled": spilled, "poolable": poolable, "pooled": pooled}
+        if self._room.note(due, behind, now_s, **counts, pixels_per_s=self._cpu_pixels_per_s) and (
+            moved := placement.leave_room_for(self._room.size)
+        ):
+            self.move(moved)
             found = "came too late from the CPU" if placement.pooled > pooled else "come in time from the CPU"
             self._on_notice(f"pictures {found}: {self.note or 'no camera shares a decoder any more'}")
         self._ask_for_sessions(now_s)
@@ -100,6 +103,10 @@ class CellDecoders:
         """What is left out of cameras without a session, "" for nothing."""
         count = self._crew.placement.pooled
         return f"cameras that share decoders of a GPU, by keyframes only: {count}" if count else ""
+
+    def _cpu_pixels_per_s(self) -> float:
+        """What cameras without a session send."""
+        return sum(seat.pixels_per_s for seat in self._seats.values() if seat.way != "gpu")
 
     def _ask_for_sessions(self, now_s: float) -> None:
         without = self._crew.placement.without_session
