@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import json
 import multiprocessing
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,18 +25,38 @@ from photofinish.machine.gpu import bytes_in_use, opened_nvml
 from photofinish.model_card import ModelCard
 from photofinish.server.backend.cuda.driver import Cuda
 
-STACK_SIZE_LIMIT = 0
+STACK_SIZE_LIMIT, PRINTF_LIMIT, HEAP_LIMIT = 0, 1, 2
 STACKS = (None, 1024, 512, 256, 128, 64, 0)
 """Bytes of each thread; None leaves CUDA's own."""
+SETTINGS: tuple[dict[str, str], ...] = (
+    {},
+    {"CUBLAS_WORKSPACE_CONFIG": ":16:8"},
+    {"CUBLASLT_WORKSPACE_SIZE": "1024"},
+    {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"},
+    {"CUBLAS_WORKSPACE_CONFIG": ":16:8", "CUBLASLT_WORKSPACE_SIZE": "1024"},
+    {
+        "CUBLAS_WORKSPACE_CONFIG": ":16:8",
+        "CUBLASLT_WORKSPACE_SIZE": "1024",
+        "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+    },
+)
+"""Of the environment, in which each variant is opened: what the libraries set aside beside the model."""
 
 
-def stack_row(number: int, stack: int | None) -> dict[str, Any]:
-    """A context alone, then PyTorch in it, with one convolution and one matrix product in FP16."""
+def stack_row(number: int, stack: int | None, *, is_bare: bool = False) -> dict[str, Any]:
+    """A context alone, then PyTorch in it, with one convolution and one matrix product in FP16.
+
+    is_bare: without the memory that kernels could print to or allocate from, either.
+    """
     with opened_nvml() as nvml:
         used = _meter(nvml, number)
         cuda = Cuda(number)
-        row: dict[str, Any] = {"asked": stack}
+        row: dict[str, Any] = {"asked": stack, "is_bare": is_bare}
         driver = ctypes.CDLL("libcuda.so.1")
+        if is_bare:
+            row["bare_codes"] = [
+                driver.cuCtxSetLimit(limit, ctypes.c_size_t(4096)) for limit in (PRINTF_LIMIT, HEAP_LIMIT)
+            ]
         if stack is not None:
             row["code"] = driver.cuCtxSetLimit(STACK_SIZE_LIMIT, ctypes.c_size_t(stack))
         taken = ctypes.c_size_t()
@@ -54,8 +75,9 @@ def stack_row(number: int, stack: int | None) -> dict[str, Any]:
         return row | {"with_torch_mib": used(), "stack_bytes_then": taken.value}
 
 
-def engine_row(number: int, arguments: dict[str, str]) -> dict[str, Any]:
-    """One variant as the server's process opens it: memory after each step."""
+def engine_row(number: int, arguments: dict[str, str], setting: dict[str, str]) -> dict[str, Any]:
+    """One variant as the server's process opens it: memory after each step, and what PyTorch holds and uses of it."""
+    os.environ.update(setting)
     with opened_nvml() as nvml:
         used = _meter(nvml, number)
         ctypes.CDLL("libstdc++.so.6", mode=ctypes.RTLD_GLOBAL)
@@ -81,7 +103,15 @@ def engine_row(number: int, arguments: dict[str, str]) -> dict[str, Any]:
         noted(gpu_engine.GpuEngine, "_prepare", "batch {} recorded")
         _, engine = open_model(arguments)
         steps.append(("served", used()))
-        return {"steps": steps, "engine_mib": engine.gpu_bytes >> 20}
+        import torch
+
+        return {
+            "setting": setting,
+            "steps": steps,
+            "engine_mib": engine.gpu_bytes >> 20,
+            "torch_held_mib": torch.cuda.memory_reserved(number) >> 20,
+            "torch_used_mib": torch.cuda.memory_allocated(number) >> 20,
+        }
 
 
 def _meter(nvml: Any, number: int) -> Callable[[], int]:
@@ -117,10 +147,14 @@ def main(repository: Path, variants: tuple[str, ...], number: int, out: Path) ->
         for stack in STACKS:
             found["stacks"].append(fresh.apply(stack_row, (number, stack)))
             click.echo(found["stacks"][-1])
+        found["stacks"].append(fresh.apply(stack_row, (number, 256), {"is_bare": True}))
+        click.echo(found["stacks"][-1])
         for artifact in artifacts_in(repository, variants):
             arguments = arguments_of(artifact.card, artifact.directory, number)
-            found["engines"][artifact.card.variant] = fresh.apply(engine_row, (number, arguments))
-            click.echo(found["engines"][artifact.card.variant])
+            rows = found["engines"].setdefault(artifact.card.variant, [])
+            for setting in SETTINGS:
+                rows.append(fresh.apply(engine_row, (number, arguments, setting)))
+                click.echo(rows[-1])
     out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
