@@ -15,6 +15,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ SETTINGS: tuple[dict[str, str], ...] = (
 """Of the environment, in which each variant is opened: what the libraries set aside beside the model."""
 
 
-def stack_row(number: int, stack: int | None, *, is_bare: bool = False) -> dict[str, Any]:
+def stack_row(number: int, stack: int | None, is_bare: bool) -> dict[str, Any]:
     """A context alone, then PyTorch in it, with one convolution and one matrix product in FP16.
 
     is_bare: without the memory that kernels could print to or allocate from, either.
@@ -135,6 +136,17 @@ def arguments_of(card: ModelCard, directory: Path, number: int) -> dict[str, str
     }
 
 
+def _alone(row: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """The row by a process of its own, printed; where that fails or dies, what it was asked and why."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        try:
+            told = process.submit(row, *arguments).result()
+        except Exception as exc:  # one setting that a library refuses must not cost the other rows
+            told = {"asked": arguments[1:], "error": f"{type(exc).__name__}: {exc}"}
+    click.echo(told)
+    return told
+
+
 @click.command()
 @click.option("--repository", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--variant", "variants", multiple=True, help="Full name or suffix; several are taken in turn.")
@@ -142,19 +154,13 @@ def arguments_of(card: ModelCard, directory: Path, number: int) -> dict[str, str
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def main(repository: Path, variants: tuple[str, ...], number: int, out: Path) -> None:
     """Write the rows as JSON, and print them."""
-    found: dict[str, Any] = {"stacks": [], "engines": {}}
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as fresh:
-        for stack in STACKS:
-            found["stacks"].append(fresh.apply(stack_row, (number, stack)))
-            click.echo(found["stacks"][-1])
-        found["stacks"].append(fresh.apply(stack_row, (number, 256), {"is_bare": True}))
-        click.echo(found["stacks"][-1])
-        for artifact in artifacts_in(repository, variants):
-            arguments = arguments_of(artifact.card, artifact.directory, number)
-            rows = found["engines"].setdefault(artifact.card.variant, [])
-            for setting in SETTINGS:
-                rows.append(fresh.apply(engine_row, (number, arguments, setting)))
-                click.echo(rows[-1])
+    stacks = [*((stack, False) for stack in STACKS), (256, True)]
+    found: dict[str, Any] = {"stacks": [_alone(stack_row, number, *asked) for asked in stacks], "engines": {}}
+    for artifact in artifacts_in(repository, variants):
+        arguments = arguments_of(artifact.card, artifact.directory, number)
+        found["engines"][artifact.card.variant] = [
+            _alone(engine_row, number, arguments, setting) for setting in SETTINGS
+        ]
     out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
