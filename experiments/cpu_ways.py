@@ -26,7 +26,9 @@ import click
 import numpy as np
 
 from experiments.camera_speed import percentile_ms
+from photofinish.errors import ConfigError
 from photofinish.letterbox import images_nchw_from_frames
+from photofinish.machine.processor import BF16_FLAGS, processor_flags
 from photofinish.perf.engine.loops import (
     Loop,
     library,
@@ -75,13 +77,22 @@ def onnxruntime_way(path: Path, threads: int, *, level: str = "ORT_ENABLE_ALL", 
 
 
 def openvino_way(
-    path: Path, threads: int, *, tuned: bool = True, has_fixed_shape: bool = True, pins: bool = True
+    path: Path,
+    threads: int,
+    *,
+    tuned: bool = True,
+    has_fixed_shape: bool = True,
+    pins: bool = True,
+    computes_in: str = "f32",
 ) -> Loop:
     """An ONNX file in OpenVINO. tuned: one stream, our thread count, for latency; else its own defaults.
 
-    pins: whether each thread keeps to a core.
+    pins: whether each thread keeps to a core. computes_in: what it computes in where the graph says nothing else.
+    Raises ConfigError where the processor does not compute in it.
     """
-    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    if computes_in == "bf16" and not BF16_FLAGS & processor_flags():
+        raise ConfigError("this processor does not compute in BF16")
+    settings = {"INFERENCE_PRECISION_HINT": computes_in}
     if tuned:
         settings |= {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": str(threads)}
     if not pins:
@@ -112,6 +123,9 @@ WAYS: Sequence[Way] = (
         make=partial(openvino_way, tuned=False)),
     Way(name="OpenVINO, our unsigned Q/DQ, threads not pinned", precision="int8", file="unsigned.onnx",
         make=partial(openvino_way, pins=False)),
+    Way(name="OpenVINO, BF16", precision="bf16", file="fp32.onnx", make=partial(openvino_way, computes_in="bf16")),
+    Way(name="OpenVINO, our unsigned Q/DQ, BF16 for the rest", precision="int8", file="unsigned.onnx",
+        make=partial(openvino_way, computes_in="bf16")),
     Way(name="OpenVINO, NNCF (wrong boxes)", precision="int8", file="nncf.onnx", make=openvino_way),
 )  # fmt: skip
 

@@ -92,6 +92,10 @@ RUNGS: tuple[Rung, ...] = (
         wants=lambda card: card.precision == "int8",
     ),
     Rung(
+        key="bf16",
+        wants=lambda card: (card.backend, card.precision) == ("openvino", "bf16"),
+    ),
+    Rung(
         key="rect",
         wants=lambda card: not card.is_square,
         reshapes=True,
@@ -119,7 +123,7 @@ RUNGS: tuple[Rung, ...] = (
     ),
 )
 """In this order. What a rung really changed is taken from the two set-ups, not from its name."""
-_LAST_ENGINE = next(position for position, rung in enumerate(RUNGS) if rung.key == "int8")
+_LAST_ENGINE = next(position for position, rung in enumerate(RUNGS) if rung.key == "bf16")
 _FIRST_ENGINE = next(position for position, rung in enumerate(RUNGS) if rung.key == "engine")
 
 

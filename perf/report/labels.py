@@ -201,6 +201,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "rung_openvino": ("OpenVINO", "OpenVINO"),
     "rung_tensorrt": ("TensorRT FP16", "TensorRT FP16"),
     "rung_int8": ("INT8", "INT8"),
+    "rung_bf16": ("BF16", "BF16"),
     "rung_rect": ("no padding", "不填充"),
     "rung_pruned": ("pruned", "剪枝"),
     "rung_pipelining": ("{concurrency} in flight", "{concurrency} 个在途请求"),

@@ -68,6 +68,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "needs_openvino": ("an openvino FP32 variant", "openvino FP32 变体"),
     "needs_tensorrt": ("a tensorrt FP16 variant", "tensorrt FP16 变体"),
     "needs_int8": ("an INT8 variant", "INT8 变体"),
+    "needs_bf16": (
+        "an openvino BF16 variant, on a processor that computes in it",
+        "openvino BF16 变体，且处理器支持 BF16 计算",
+    ),
     "needs_rect": (
         "a variant with a rectangular input beside the square one of the rung before",
         "与上一级方形输入变体对应的矩形输入变体",

@@ -73,7 +73,8 @@ def test_all_rungs_change_one_thing_each_on_a_cpu() -> None:
         "batch 1 → 8",
     ]
     assert [ENGLISH.subject(item) for item in not_run] == [
-        "OpenVINO", "CUDA graphs", "AOTInductor FP16", "TensorRT FP16", "no padding", "pruned", "CUDA shared memory",
+        "OpenVINO", "CUDA graphs", "AOTInductor FP16", "TensorRT FP16", "BF16", "no padding", "pruned",
+        "CUDA shared memory",
     ]  # fmt: skip
     assert "needs an openvino FP32 variant" in ENGLISH.why(not_run[0])
 
@@ -118,6 +119,20 @@ def test_no_rung_changes_engine_and_precision_at_once() -> None:
     assert (by_key["int8"].model.name, changed["int8"]) == ("toy_openvino_int8", "precision fp32 → int8")
     reason = next(ENGLISH.why(item) for item in not_run if ENGLISH.subject(item) == "FP16")
     assert reason == "toy_onnx_fp16 would change engine, precision at once"
+
+
+def test_bf16_is_a_rung_of_its_own_ahead_of_its_rectangular_input() -> None:
+    openvino = [
+        _model(f"toy_openvino_{precision}", backend="openvino", precision=precision)
+        for precision in ("fp32", "int8", "bf16")
+    ]
+    rect = _model("toy_openvino_bf16_rect", backend="openvino", precision="bf16", input_wh=(640, 384))
+    setups, _ = ladder_setups((BASELINE, TORCH, ONNX, *openvino, rect), rect)
+    changed = _changed(setups)
+    assert [setup.key for setup in setups][-6:] == ["openvino", "int8", "bf16", "rect", "pipelining", "batching"]
+    assert (changed["bf16"], changed["rect"]) == ("precision int8 → bf16", "input 64 × 64 → 640 × 384")
+    fastest_int8, _ = ladder_setups((BASELINE, TORCH, ONNX, *openvino), openvino[1])
+    assert [setup.key for setup in fastest_int8][-5:] == ["openvino", "bf16", "int8", "pipelining", "batching"]
 
 
 def test_the_fastest_model_is_never_left_out() -> None:
