@@ -22,6 +22,7 @@ from photofinish.machine.architectures import sentence, target_from_capability, 
 from photofinish.machine.compiler import find_compiler
 from photofinish.machine.disk import free_bytes, user_cache_dir
 from photofinish.machine.gpu import gpu_lines_from_nvidia_smi
+from photofinish.machine.processor import arithmetic_words, cpu_name, processor_flags, usable_cores
 from photofinish.server.triton.files import (
     TRITON_DIR_VARIABLE,
     TRITON_REQUIREMENT,
@@ -77,6 +78,11 @@ def examine(cache_dir: Path | None = None) -> tuple[Check, ...]:
             found=f"{__version__} on Python {platform.python_version()}, {sys.prefix}",
         ),
         _platform_check(),
+        Check(
+            name="processor",
+            status="works",
+            found=f"{cpu_name()}, {usable_cores()} cores; computes in {arithmetic_words(processor_flags())}",
+        ),
         _libpython_check(),
         _triton_check(),
         _bridge_check(),

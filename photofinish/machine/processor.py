@@ -9,6 +9,16 @@ from pathlib import Path
 BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 """Of `processor_flags`; with one of them a processor computes in bfloat16 itself."""
 
+_INT8_FLAGS = frozenset({"amx_int8", "avx512_vnni", "avx_vnni"})
+"""With one of them it multiplies eight-bit numbers in one instruction."""
+
+
+def arithmetic_words(flags: set[str]) -> str:
+    """What a processor with these flags computes in besides FP32, and by which: `BF16 (amx_bf16), INT8 (amx_int8)`."""
+    found = {"BF16": sorted(BF16_FLAGS & flags), "INT8": sorted(_INT8_FLAGS & flags)}
+    has = [f"{name} ({', '.join(which)})" for name, which in found.items() if which]
+    return ", ".join(has) or "nothing narrower than FP32 by instructions of its own"
+
 
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The processor's name as its maker writes it; "unknown" where nobody tells."""

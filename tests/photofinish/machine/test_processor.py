@@ -7,7 +7,15 @@ from pathlib import Path
 
 import psutil
 
-from photofinish.machine.processor import cpu_name, distribution, load_average, memory_gib, system_name, usable_cores
+from photofinish.machine.processor import (
+    arithmetic_words,
+    cpu_name,
+    distribution,
+    load_average,
+    memory_gib,
+    system_name,
+    usable_cores,
+)
 
 
 def test_the_processors_name(tmp_path: Path) -> None:
@@ -15,6 +23,12 @@ def test_the_processors_name(tmp_path: Path) -> None:
     cpuinfo.write_text("processor\t: 0\nmodel name\t: Toy(R) CPU @ 2.00GHz\nmodel name\t: Other\n")
     assert cpu_name(cpuinfo) == "Toy(R) CPU @ 2.00GHz"
     assert cpu_name(tmp_path / "none")
+
+
+def test_what_a_processor_computes_in() -> None:
+    assert arithmetic_words({"fpu", "amx_bf16", "avx512_bf16"}) == "BF16 (amx_bf16, avx512_bf16)"
+    assert arithmetic_words({"avx512_bf16", "avx512_vnni"}) == "BF16 (avx512_bf16), INT8 (avx512_vnni)"
+    assert arithmetic_words({"avx2"}) == "nothing narrower than FP32 by instructions of its own"
 
 
 def test_this_machine() -> None:
