@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from photofinish.errors import ConfigError
+from photofinish.machine.nvdec import VideoCodec
 from photofinish.perf.cameras.silicon import (
     CPU_MS_720P,
     DECODER_SHARE,
@@ -16,7 +17,6 @@ from photofinish.perf.cameras.silicon import (
     GPUS,
     SESSION_MIB_720P,
     EngineRate,
-    PlanCodec,
     Silicon,
     gpu_named,
     measured_for,
@@ -36,7 +36,7 @@ class CameraNeed:
     """What is wanted. cameras: how many, 0 to ask only for the most. codec, size_wh, send_fps: what each sends."""
 
     size_wh: tuple[int, int] = (1280, 720)
-    codec: PlanCodec = "h264"
+    codec: VideoCodec = "h264"
     send_fps: float = 25.0
     infer_fps: float = 5.0
     cameras: int = 0
@@ -97,7 +97,7 @@ def plan_rows(need: CameraNeed, *, own: tuple[Silicon, EngineRate] | None = None
 
 
 def _row(gpu: Silicon, need: CameraNeed, own: tuple[Silicon, EngineRate] | None) -> PlanRow:
-    decoder_fps = gpu.decoder_fps(need.codec, need.size_wh)
+    decoder_fps = gpu.decoder.frames_per_s(need.codec, need.size_wh)
     on, rate = own or measured_for(gpu)
     engine_fps = rate.images_per_s * scaled_share(on, gpu)
     session_mib = SESSION_MIB_720P * need.megapixels

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from photofinish.errors import ConfigError
+from photofinish.machine.nvdec import NVDEC, Nvdec, known_name
 
-PlanCodec = Literal["h264", "hevc", "mjpeg"]
-DecoderFamily = Literal["Pascal", "Turing", "Ampere", "Ada", "Blackwell"]
-
-DECODER_SOURCE = "NVIDIA's NVDEC Application Note, Video Codec SDK 13.0, section 3: 1920 x 1080, one engine"
-PIXELS_1080P = 1920 * 1080
-DECODER_RATES: Mapping[DecoderFamily, tuple[Mapping[PlanCodec, float], float]] = {
-    "Pascal": ({"h264": 694, "hevc": 810}, 1544),
-    "Turing": ({"h264": 771, "hevc": 1316}, 1860),
-    "Ampere": ({"h264": 748, "hevc": 1415}, 1665),
-    "Ada": ({"h264": 903, "hevc": 1641}, 2160),
-    "Blackwell": ({"h264": 2172, "hevc": 1872}, 2362),
-}
-"""Frames a second of one engine by codec, and the clock in MHz at which they hold. No engine decodes MJPEG here."""
 DECODER_SHARE = 0.85
 """Of the published rate that is planned with: one H200 gave 0.89 of it at 1280 x 720, and machines need some headroom.
 """
@@ -50,25 +36,21 @@ class Silicon:
     """One GPU. memory_gib: what the driver tells, not the data sheet's GB. tensor_tflops: dense FP16 with FP32 sums;
     bandwidth_gb_s: of its memory; both from its data sheet.
 
-    decoder_clock_mhz: what its engines run at, 0 where the family's published clock holds. engine: its own measured
-    rate, None where the one of ENGINE_BASE is scaled. sessions: decoders that can be open at once.
+    engine: its own measured rate, None where the one of ENGINE_BASE is scaled. sessions: decoders that can be open at
+    once.
     """
 
     name: str
-    family: DecoderFamily
-    engines: int
     memory_gib: float
     tensor_tflops: float
     bandwidth_gb_s: float
-    decoder_clock_mhz: float = 0.0
     sessions: int = SESSIONS_PUBLISHED
     engine: EngineRate | None = None
 
-    def decoder_fps(self, codec: PlanCodec, size_wh: tuple[int, int]) -> float:
-        """Frames a second that all of its engines decode: published, by clock and by pixels; 0 where none can."""
-        rates, clock_mhz = DECODER_RATES[self.family]
-        share = self.decoder_clock_mhz / clock_mhz if self.decoder_clock_mhz else 1.0
-        return self.engines * rates.get(codec, 0.0) * share * PIXELS_1080P / (size_wh[0] * size_wh[1])
+    @property
+    def decoder(self) -> Nvdec:
+        """Its video decoders."""
+        return NVDEC[self.name]
 
 
 ENGINE_H100 = EngineRate(
@@ -82,55 +64,35 @@ ENGINE_H200 = EngineRate(
     record="h200_scale_1.json",
 )
 GPUS = (
-    Silicon(
-        name="T4",
-        family="Turing",
-        engines=2,
-        memory_gib=15.0,
-        tensor_tflops=65,
-        bandwidth_gb_s=320,
-        decoder_clock_mhz=1470,
-    ),
+    Silicon(name="T4", memory_gib=15.0, tensor_tflops=65, bandwidth_gb_s=320),
     Silicon(
         name="V100",  # as PCIe, 16 GB
-        family="Pascal",  # NVIDIA's note has no rates of Volta, only of the family before it
-        engines=1,
         memory_gib=16.0,
         tensor_tflops=112,
         bandwidth_gb_s=900,
-        decoder_clock_mhz=1372,
     ),
-    Silicon(name="A10", family="Ampere", engines=2, memory_gib=22.5, tensor_tflops=125, bandwidth_gb_s=600),
+    Silicon(name="A10", memory_gib=22.5, tensor_tflops=125, bandwidth_gb_s=600),
     Silicon(
         name="A100",  # of 40 GB
-        family="Turing",  # NVIDIA's note: as Turing, by the clock
-        engines=5,
         memory_gib=40.0,
         tensor_tflops=312,
         bandwidth_gb_s=1555,
-        decoder_clock_mhz=1290,
     ),
     Silicon(
         name="A100 80GB",  # as PCIe; SXM has 2039 GB/s
-        family="Turing",
-        engines=5,
         memory_gib=80.0,
         tensor_tflops=312,
         bandwidth_gb_s=1935,
-        decoder_clock_mhz=1290,
     ),
-    Silicon(name="L4", family="Ada", engines=4, memory_gib=22.5, tensor_tflops=121, bandwidth_gb_s=300),
-    Silicon(name="RTX 4090", family="Ada", engines=1, memory_gib=24.0, tensor_tflops=165, bandwidth_gb_s=1008),
-    Silicon(name="RTX 5070", family="Blackwell", engines=1, memory_gib=11.9, tensor_tflops=62, bandwidth_gb_s=672),
+    Silicon(name="L4", memory_gib=22.5, tensor_tflops=121, bandwidth_gb_s=300),
+    Silicon(name="RTX 4090", memory_gib=24.0, tensor_tflops=165, bandwidth_gb_s=1008),
+    Silicon(name="RTX 5070", memory_gib=11.9, tensor_tflops=62, bandwidth_gb_s=672),
     *(
         Silicon(
             name=name,
-            family="Turing",  # NVIDIA's note: as Turing, by the clock
-            engines=7,
             memory_gib=memory_gib,
             tensor_tflops=tensor_tflops,
             bandwidth_gb_s=bandwidth_gb_s,
-            decoder_clock_mhz=1545,  # of H100 and H200 as SXM
             sessions=SESSIONS_MEASURED,
             engine=engine,
         )
@@ -148,15 +110,11 @@ ENGINE_BASE = "H200"
 
 
 def gpu_named(name: str) -> Silicon:
-    """The GPU all of whose words stand in `name`, such as `NVIDIA A100-SXM4-80GB`, the one with most of them.
-
-    Raises ConfigError with those known; a laptop's chip is another one than the card's of the same name.
-    """
-    words = set(name.upper().replace("-", " ").split())
-    fitting = [gpu for gpu in GPUS if words.issuperset(gpu.name.upper().split()) and "LAPTOP" not in words]
-    if not fitting:
+    """The GPU that `known_name` finds. Raises ConfigError with those known."""
+    found = known_name(name, [gpu.name for gpu in GPUS])
+    if found is None:
         raise ConfigError(f"nothing is known of {name!r}; known are {', '.join(gpu.name for gpu in GPUS)}")
-    return max(fitting, key=lambda gpu: len(gpu.name.split()))
+    return next(gpu for gpu in GPUS if gpu.name == found)
 
 
 def measured_for(gpu: Silicon) -> tuple[Silicon, EngineRate]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from photofinish.client.cameras.schedule.spreading import Spread, Spreadable
 from photofinish.client.cameras.values.camera import Camera, DecodeChoice
 from photofinish.client.cameras.values.status import DecodeWay
 from photofinish.client.cameras.wire.messages import Refusal
@@ -28,29 +28,40 @@ class _Placed:
     refused: str = ""
     way: DecodeWay = "cpu"
     reason: str = ""
+    pixels_per_s: float = 0.0
 
 
 class DecoderPlacement:
     """Decode processes are numbered: those on the CPU from 0, behind them one for each GPU.
 
-    A camera's home is the GPU that infers its pictures, and decodes them where it can; it stays the same. Either every
-    GPU decodes or none does. A GPU's limit is found when it opens no more sessions: then those of the lowest priority,
-    and of one priority the newest, go to the CPU; and those of them for whom the CPU has no room share a few sessions
-    of their GPU for keyframes.
+    A camera's home is the GPU that infers its pictures, and decodes them where it can; it changes by `rehome` alone.
+    Either every GPU decodes or none does. A GPU's limit is found when it opens no more sessions: then those of the
+    lowest priority, and of one priority the newest, go to the CPU; and those of them for whom the CPU has no room share
+    a few sessions of their GPU for keyframes.
     numbers: of each camera's decode process now. without_session: by a GPU's decode process, how many cameras it would
     decode if it opened more sessions; of them all, spilled are on the CPU, of which poolable could share sessions of
     their GPU instead, and pooled do so.
     """
 
     def __init__(
-        self, cpu_processes: int, gpus: int = 0, choice: DecodeChoice = "auto", *, homes: int | None = None
+        self,
+        cpu_processes: int,
+        gpus: int = 0,
+        choice: DecodeChoice = "auto",
+        *,
+        homes: int | None = None,
+        strengths: Sequence[float] = (),
     ) -> None:
-        """gpus: those that decode. homes: those that infer, None for the same. choice: for rows that say "auto"."""
+        """gpus: those that decode. homes: those that infer, None for the same. choice: for rows that say "auto".
+
+        strengths: of each home, as in Spread.
+        """
         self.numbers: dict[str, int] = {}
         self._cpu_processes = cpu_processes
         self._gpus = gpus
         self._homes = gpus if homes is None else homes
         self._choice = choice
+        self._strengths = strengths
         self._placed: dict[str, _Placed] = {}
         self._limits: dict[int, int] = {}
         self._room: int | None = None
@@ -61,13 +72,7 @@ class DecoderPlacement:
 
     def add(self, camera: Camera) -> list[str]:
         """Place a camera; the others that have another place now."""
-        homes = Counter(item.home for item in self._placed.values())
-
-        def crowd(gpu: int) -> tuple[bool, int]:
-            is_full = gpu in self._given_up or homes[gpu] >= self._limits.get(gpu, sys.maxsize)
-            return is_full, homes[gpu]
-
-        home = min(range(self._homes), key=crowd) if self._homes else None
+        home = self._spread().home_for_another(self._full()) if self._homes else None
         is_decoded = home is not None and self._gpus > 0
         self.numbers[camera.name] = self.number_of_gpu(home) if home is not None and is_decoded else -1
         self._placed[camera.name] = _Placed(camera, next(self._orders), home, way="gpu" if is_decoded else "cpu")
@@ -82,6 +87,18 @@ class DecoderPlacement:
     def remove(self, name: str) -> list[str]:
         """A camera is gone; the cameras that have another place now."""
         del self._placed[name], self.numbers[name]
+        return self._settle()
+
+    def weigh(self, pixels_per_s: Mapping[str, float]) -> tuple[str, int] | None:
+        """What each camera sends; one that a GPU with less to do had better have, and that GPU's place."""
+        for name, sent in pixels_per_s.items():
+            self._placed[name].pixels_per_s = sent
+        return self._spread().relief(self._full()) if self._homes > 1 else None
+
+    def rehome(self, name: str, home: int) -> list[str]:
+        """Another GPU has a camera now; the cameras that have another place now."""
+        item = self._placed[name]
+        item.home, item.refused = home, ""
         return self._settle()
 
     def refuse(self, name: str, refusal: Refusal) -> list[str]:
@@ -158,6 +175,25 @@ class DecoderPlacement:
     def number_of_gpu(self, gpu: int) -> int:
         """A GPU's decode process."""
         return self._cpu_processes + gpu
+
+    def _spread(self) -> Spread:
+        return Spread(
+            (
+                Spreadable(name=name, home=item.home, pixels_per_s=item.pixels_per_s)
+                for name, item in self._placed.items()
+                if item.home is not None
+            ),
+            self._homes,
+            self._strengths,
+        )
+
+    def _full(self) -> list[bool]:
+        """Which GPUs have no session for another camera, or do not stay."""
+        homes = Counter(item.home for item in self._placed.values())
+        return [
+            gpu in self._given_up or (gpu in self._limits and homes[gpu] >= self._limits[gpu])
+            for gpu in range(self._homes)
+        ]
 
     def _settle(self) -> list[str]:
         """Place all; the names of those that moved, those that leave sessions first."""

@@ -73,7 +73,9 @@ class CameraCell:
             on_notice=on_notice,
             decoding=decoding,
         )
-        self._decoders = CellDecoders(self._crew, self._seats, on_notice)
+        self._decoders = CellDecoders(
+            self._crew, self._seats, on_notice, lambda camera, place: self._models.is_ready_at(camera, place)
+        )
         self.writer = self._crew.writer
         self._models = CellModels(
             [address] if isinstance(address, ServerAddress) else address,

@@ -57,7 +57,11 @@ class CellCrew:
         self._on_moved = on_moved
         self._on_notice = on_notice
         self.placement = DecoderPlacement(
-            counts["decode"], len(decoding.devices), decoding.choice, homes=len(decoding.numbers)
+            counts["decode"],
+            len(decoding.devices),
+            decoding.choice,
+            homes=len(decoding.numbers),
+            strengths=decoding.strengths,
         )
         self._told: dict[str, int] = {}
         self._ends_s: dict[int, list[float]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -11,6 +12,7 @@ from photofinish.client.cameras.supervise.crew import CellCrew
 from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.wire.messages import DecodeReport, Refusal, SessionsTried
 
+_log = logging.getLogger(__name__)
 TRY_EVERY_S = 60.0
 """A GPU that opened no more sessions is asked again so often: what it had may have been another program's."""
 TRY_AGAIN_S = 5.0
@@ -20,18 +22,29 @@ TRIED_AT_ONCE = 8
 RECONSIDERED_S = 60.0
 """A camera that its GPU refused may send something else when it connects anew so much later; then twice as much."""
 MOST_DOUBLINGS = 6
+SPREAD_EVERY_S = 10.0
+"""One camera at most goes to another GPU in so long: its pictures since the last keyframe are decoded once more."""
 
 
 class CellDecoders:
     """Places cameras by their crew's placement, and tells their seats and processes. For the cell's loop."""
 
-    def __init__(self, crew: CellCrew, seats: Mapping[str, CameraSeat], on_notice: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        crew: CellCrew,
+        seats: Mapping[str, CameraSeat],
+        on_notice: Callable[[str], None],
+        is_ready_at: Callable[[Camera, int], bool] = lambda camera, place: True,
+    ) -> None:
+        """is_ready_at(camera, place): whether the server of a GPU answers for the camera."""
         self._crew = crew
         self._seats = seats
         self._on_notice = on_notice
         self._told_reasons: set[str] = set()
         self._room = CpuRoom()
         self._due = self._behind = 0
+        self._spread_s = float("-inf")
+        self._is_ready_at = is_ready_at
         self._try_s: dict[int, float] = {}
         self._refused: dict[str, tuple[int, float]] = {}
 
@@ -96,6 +109,9 @@ class CellDecoders:
             found = "came too late from the CPU" if placement.pooled > pooled else "come in time from the CPU"
             self._on_notice(f"pictures {found}: {self.note or 'no camera shares a decoder any more'}")
         self._ask_for_sessions(now_s)
+        if now_s - self._spread_s >= SPREAD_EVERY_S:
+            self._spread_s = now_s
+            self._relieve()
         return behind if poolable else 0
 
     @property
@@ -103,6 +119,14 @@ class CellDecoders:
         """What is left out of cameras without a session, "" for nothing."""
         count = self._crew.placement.pooled
         return f"cameras that share decoders of a GPU, by keyframes only: {count}" if count else ""
+
+    def _relieve(self) -> None:
+        """Have one camera of the busiest GPU go to another, if that is worth it."""
+        placement = self._crew.placement
+        found = placement.weigh({name: seat.pixels_per_s for name, seat in self._seats.items()})
+        if found is not None and self._is_ready_at(self._seats[found[0]].camera, found[1]):
+            _log.info("%s goes to the GPU at place %d, which has less to decode", *found)
+            self.move(placement.rehome(*found))
 
     def _cpu_pixels_per_s(self) -> float:
         """What cameras without a session send."""

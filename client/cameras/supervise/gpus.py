@@ -12,7 +12,14 @@ from itertools import takewhile
 from photofinish.client.cameras.decode.gpu.process import STAND_IN
 from photofinish.client.cameras.values.camera import DecodeChoice
 from photofinish.errors import ConfigError
-from photofinish.machine.gpu import gpu_handles, gpu_lines_from_nvidia_smi, opened_nvml
+from photofinish.machine.gpu import (
+    driver_numbers,
+    gpu_handles,
+    gpu_lines_from_nvidia_smi,
+    gpu_name,
+    opened_nvml,
+)
+from photofinish.machine.nvdec import decoder_strengths
 
 DEVICE_VARIABLE = "PHOTOFINISH_DECODE_DEVICE"
 """Environment variable: `stand-in` rehearses the GPU's way on the CPU."""
@@ -27,6 +34,7 @@ class DecodePlan:
     """numbers: the GPUs that infer, as CUDA counts them here; cameras are spread over them. () without a GPU.
 
     devices: of each GPU's decode process, as it is started with, in the order of `numbers`; () where the CPU decodes.
+    strengths: of each decoding GPU against the others; () where they are alike, or nothing is known of one.
     sentence: what decodes here, for people. is_rehearsed: whether stand-ins on the CPU are in the GPUs' places.
     """
 
@@ -34,6 +42,7 @@ class DecodePlan:
     sentence: str
     choice: DecodeChoice = "auto"
     numbers: tuple[int, ...] = ()
+    strengths: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError where a GPU decodes that does not infer."""
@@ -56,6 +65,7 @@ def decode_plan(
     environment: Mapping[str, str] = os.environ,
     count_gpus: Callable[[], int] | None = None,
     has_library: Callable[[], bool] | None = None,
+    names_of: Callable[[Sequence[int]], Sequence[str]] | None = None,
 ) -> DecodePlan:
     """What infers and decodes here. gpus: `all`, or numbers such as 0,1.
 
@@ -77,7 +87,10 @@ def decode_plan(
         sentence = f"the CPU decodes: {REMEDY} has the GPU do it{spread}"
         return DecodePlan(devices=(), sentence=sentence, choice=choice, numbers=numbers)
     sentence = f"{_named(numbers)} {'decodes' if len(numbers) == 1 else 'decode'}, and the CPU what is left{spread}"
-    return DecodePlan(devices=tuple(map(str, numbers)), sentence=sentence, choice=choice, numbers=numbers)
+    strengths = decoder_strengths((names_of or partial(gpu_names, environment))(numbers)) if len(numbers) > 1 else ()
+    return DecodePlan(
+        devices=tuple(map(str, numbers)), sentence=sentence, choice=choice, numbers=numbers, strengths=strengths
+    )
 
 
 def _on_several(numbers: Sequence[int], found: int) -> str:
@@ -99,6 +112,14 @@ def number_of_gpus(environment: Mapping[str, str]) -> int:
         return len(visible_gpus(visible))
     with opened_nvml() as nvml:
         return len(gpu_handles(nvml)) or len(gpu_lines_from_nvidia_smi())
+
+
+def gpu_names(environment: Mapping[str, str], numbers: Sequence[int]) -> list[str]:
+    """What the driver calls the GPUs that CUDA numbers so here; "" where it does not tell."""
+    with opened_nvml() as nvml:
+        handles = gpu_handles(nvml)
+        found = driver_numbers(nvml, numbers, environment)
+        return [gpu_name(nvml, handles[number]) if number < len(handles) else "" for number in found]
 
 
 def visible_gpus(text: str) -> list[str]:

@@ -49,7 +49,9 @@ class CellModels:
 
     def require(self, camera: Camera) -> None:
         """Have a service for a camera's variant, "" for the default."""
-        key = self._key(camera)
+        self._require(self._key(camera))
+
+    def _require(self, key: tuple[str, int]) -> None:
         if key in self._services:
             return
         service = self._services[key] = ModelService(
@@ -63,6 +65,12 @@ class CellModels:
         )
         if self._has_started:
             service.start()
+
+    def is_ready_at(self, camera: Camera, place: int) -> bool:
+        """Whether the server of this place answers for a camera's variant; it is asked from now on."""
+        key = camera.variant or self._default, place if len(self._addresses) > 1 else 0
+        self._require(key)
+        return self._services[key].is_served
 
     def wake(self, seat: CameraSeat) -> None:
         """The seat may have a frame for its service."""

@@ -6,14 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from photofinish.machine.nvdec import DECODER_RATES, DECODER_SOURCE, PIXELS_1080P
 from photofinish.perf.cameras.plan import ENGINE_SHARE, CameraNeed, PlanRow
 from photofinish.perf.cameras.silicon import (
-    DECODER_RATES,
     DECODER_SHARE,
-    DECODER_SOURCE,
     ENGINE_BASE,
     ENGINE_MIB,
-    PIXELS_1080P,
     SESSION_MIB_720P,
     SESSIONS_MEASURED,
     SESSIONS_PUBLISHED,
@@ -110,13 +108,13 @@ def _cells(row: PlanRow, plan: CameraPlan, say: Words) -> list[str]:
 def plan_steps(plan: CameraPlan, gpu: Silicon, say: Words) -> list[str]:
     """How a GPU's row comes about, a line for each part."""
     need, row = plan.need, next(row for row in plan.rows if row.gpu == gpu.name)
-    rates, clock_mhz = DECODER_RATES[gpu.family]
-    ratio = number(gpu.decoder_clock_mhz / clock_mhz) if gpu.decoder_clock_mhz else ""
+    rates, _ = DECODER_RATES[gpu.decoder.family]
+    ratio = number(gpu.decoder.clock_ratio) if gpu.decoder.clock_mhz else ""
     on, rate = plan.own or measured_for(gpu)
     return [
         say(
             "plan_step_decoder",
-            engines=gpu.engines,
+            engines=gpu.decoder.engines,
             rate=f"{rates.get(need.codec, 0):g}",
             codec=CODEC_NAMES[need.codec],
             clock=say("plan_step_clock", ratio=ratio) if ratio else "",

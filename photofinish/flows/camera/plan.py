@@ -8,8 +8,9 @@ from typing import Literal
 import click
 
 from photofinish.client.cameras.streams.clip import size_from_text
+from photofinish.machine.nvdec import VideoCodec
 from photofinish.perf.cameras.plan import CameraNeed, own_rate, plan_rows
-from photofinish.perf.cameras.silicon import PlanCodec, gpu_named
+from photofinish.perf.cameras.silicon import gpu_named
 from photofinish.perf.record.record import write_whole
 from photofinish.perf.report.cameras.plan import CameraPlan, plan_json, plan_markdown, plan_text
 from photofinish.perf.report.words import Words
@@ -21,7 +22,7 @@ def print_plan(
     *,
     cameras: int,
     stream_size: str,
-    codec: PlanCodec,
+    codec: VideoCodec,
     stream_fps: float,
     frames_per_s: float,
     gpu: str | None,

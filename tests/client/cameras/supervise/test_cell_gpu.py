@@ -227,4 +227,9 @@ def test_a_gpu_that_is_not_there_is_refused(gpus: str, words: str) -> None:
 def test_gpus_are_counted_as_cuda_lets_programs_see_them() -> None:
     plan = decode_plan("auto", "all", environment={"CUDA_VISIBLE_DEVICES": "3,5"}, has_library=lambda: True)
     assert plan.devices == ("0", "1")
+    assert plan.strengths == (), "nothing is known of them"
+    names = {0: "Tesla T4", 1: "NVIDIA L4"}
+    plan = decode_plan("auto", "all", environment={}, count_gpus=lambda: 2, has_library=lambda: True,
+                       names_of=lambda numbers: [names[number] for number in numbers])  # fmt: skip
+    assert plan.strengths[1] > 2 * plan.strengths[0] > 0
     assert not decode_plan("auto", "all", environment={"CUDA_VISIBLE_DEVICES": ""}, has_library=lambda: True).devices

@@ -44,3 +44,43 @@ def test_a_camera_that_its_gpu_refused_goes_back_to_it_with_a_later_connection(
         return ways
 
     assert asyncio.run(main()) == ["gpu", "cpu", "gpu", "cpu", "cpu", "gpu"], "a minute, then two"
+
+
+def test_a_camera_of_the_busier_gpu_goes_to_the_other_one_and_its_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five came as equals, and two of them send four times as much."""
+    asked: list[tuple[str, int]] = []
+
+    async def main() -> None:
+        cell = CameraCell(
+            [ServerAddress(grpc_url="127.0.0.1:1", gpu=0), ServerAddress(grpc_url="127.0.0.1:2", gpu=3)],
+            decoding=DecodePlan(devices=("stand-in",) * 2, numbers=(0, 3), sentence="a rehearsal"),
+            log_folder=tmp_path,
+        )
+        sizes = {"a": (1280, 720), "b": (640, 360), "c": (1280, 720), "d": (640, 360), "e": (640, 360)}
+        for name in sizes:
+            cell.add(Camera(name=name, url=f"rtsp://camera/{name}"))
+        cell._hear(tuple(IngestReport(camera=name, connections=1, measured_fps=25.0) for name in sizes))
+        cell._hear(tuple(DecodeReport(camera=name, size_wh=size) for name, size in sizes.items()))
+        ready = cell._models.is_ready_at
+
+        def is_ready_at(camera: Camera, place: int) -> bool:
+            asked.append((camera.name, place))
+            assert not ready(camera, place), "nobody listens there"
+            return len(asked) > 1
+
+        monkeypatch.setattr(cell._models, "is_ready_at", is_ready_at)
+        assert [row.gpu for row in cell.status().cameras] == [0, 3, 0, 3, 0]
+        for now_s in (1000.0, 1005.0):
+            cell._decoders.settle(now_s)
+        assert asked == [("a", 1)], "once in ten seconds"
+        assert cell.status().cameras[0].gpu == 0, "where no server answers no camera goes"
+        cell._decoders.settle(1011.0)
+        assert [row.gpu for row in cell.status().cameras] == [3, 3, 0, 3, 0]
+        assert cell._crew.placement.numbers["a"] == 2
+        cell._decoders.settle(1021.0)
+        assert len(asked) == 2, "five parts here, six there"
+        await cell._crew.close()
+
+    asyncio.run(main())
