@@ -86,3 +86,8 @@ def reason_from_error(exc: BaseException, *, limit: int = 300) -> str:
     """The first line of what an error says, at most `limit` characters; its class's name where it says nothing."""
     lines = str(exc).strip().splitlines()
     return lines[0][:limit] if lines else type(exc).__name__
+
+
+def said_of_file(exc: BaseException) -> str:
+    """Why a file or a port that the message itself names could not be had: `No such file or directory`, without it."""
+    return (isinstance(exc, OSError) and exc.strerror) or reason_from_error(exc)

@@ -1,4 +1,4 @@
-"""Which variant a user means: a full name (`yolo26n_onnx_fp16`), or what names end in (`onnx_fp16`)."""
+"""Which variant a user means: a full name (`yolo26n_onnx_fp16`), or what names end in (`onnx_fp16`); and how many."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ def all_chosen_by_name(names: Iterable[str], wanted: Sequence[str], *, where: st
     if unknown := [item for item, found in meant.items() if not found]:
         _refuse(unknown, known, where)
     return tuple(name for name in known if not wanted or any(name in found for found in meant.values()))
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 camera`, `2 cameras`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _refuse(unknown: Sequence[str], known: Sequence[str], where: str) -> NoReturn:

@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from photofinish.errors import ConfigError
+from photofinish.errors import ConfigError, said_of_file
 from photofinish.names import all_chosen_by_name, chosen_by_name
 
 if sys.version_info >= (3, 11):
@@ -157,7 +157,7 @@ def variants_from_toml(path: Path, *, model: str) -> tuple[Variant, ...]:
         raise ConfigError(f"{path} does not exist; pass --variants FILE") from exc
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         remedy = f"correct it or restore it (in a checkout: `git checkout {path.name}`)"
-        raise ConfigError(f"{path} cannot be read: {exc}; {remedy}") from exc
+        raise ConfigError(f"{path} cannot be read: {said_of_file(exc)}; {remedy}") from exc
     if document.get("schema_version") != 1:
         raise ConfigError(f"{path}: schema_version must be 1, got {document.get('schema_version')!r}")
     tables = document.get("variant")

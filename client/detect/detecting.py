@@ -20,6 +20,7 @@ from photofinish.client.sources.pictures import PictureSource
 from photofinish.client.sources.source import Source
 from photofinish.errors import ConfigError, InferenceError
 from photofinish.frame import Frame
+from photofinish.names import counted
 from photofinish.percentiles import DurationHistogram
 
 DROP_WORDS: Mapping[DropCause, str] = {
@@ -96,7 +97,8 @@ class DetectSummary:
 
     def sentence(self) -> str:
         """The figures for a reader."""
-        text = f"{self.frame_count} frames, {self.box_count} boxes in {self.seconds:.3g} s"
+        boxes = "1 box" if self.box_count == 1 else f"{self.box_count} boxes"
+        text = f"{counted(self.frame_count, 'frame')}, {boxes} in {self.seconds:.3g} s"
         if self.frame_count:
             text += f", {self.frame_count / self.seconds:.3g} frames/s"
         if self.frame_count and self.p50_service_ns is not None:
@@ -109,7 +111,7 @@ class DetectSummary:
             causes = (f"{count} {DROP_WORDS[cause]}" for cause, count in self.drops.items() if count)
             text += f", {self.dropped} dropped ({', '.join(causes)})"
         if self.skipped:
-            text += f", {self.skipped} pictures skipped"
+            text += f", {counted(self.skipped, 'picture')} skipped"
         text += "".join(f"; {part.sentence()}" for part in self.parts)
         return text + (f"; saved to {self.saved_to}" if self.saved_to else "")
 

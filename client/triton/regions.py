@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.errors import ConfigError, InferenceError
+from photofinish.errors import ConfigError, InferenceError, said_of_file
 from photofinish.machine.processes import is_alive
 
 SHARED_MEMORY_FOLDER = Path("/dev/shm")
@@ -105,7 +105,7 @@ class SystemRegion:
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as exc:
-            raise TransportError(f"no shared memory on this machine: {exc}; use transport grpc") from exc
+            raise TransportError(f"no shared memory on this machine: {said_of_file(exc)}; use transport grpc") from exc
         try:
             os.posix_fallocate(descriptor, 0, byte_size)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -115,7 +115,7 @@ class SystemRegion:
             os.close(descriptor)
             if not isinstance(exc, OSError):
                 raise
-            raise TransportError(f"{byte_size} bytes of shared memory cannot be had: {exc}") from exc
+            raise TransportError(f"{byte_size} bytes of shared memory cannot be had: {said_of_file(exc)}") from exc
         finally:
             path.unlink()
         self._descriptor = descriptor

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from photofinish.errors import ConfigError
+from photofinish.errors import ConfigError, said_of_file
 from photofinish.keypoints.layout import POINT_WIDTH
 
 ROUNDING = 0.01
@@ -60,7 +60,7 @@ def text_from_file(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{path} cannot be read: {exc.reason} at byte {exc.start}; save it as UTF-8") from exc
     except (OSError, ValueError) as exc:
-        raise ConfigError(f"{path} cannot be read: {exc}") from exc
+        raise ConfigError(f"{path} cannot be read: {said_of_file(exc)}") from exc
 
 
 def read_labels(path: Path, class_count: int, *, keypoint_shape: tuple[int, int] = (0, 0)) -> LabelFile:

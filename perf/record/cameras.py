@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from photofinish.errors import ConfigError
+from photofinish.errors import ConfigError, said_of_file
 from photofinish.perf.record.codec import value_from_json
 from photofinish.perf.record.observation import GpuObservation
 from photofinish.perf.record.record import GZIP_MAGIC, write_whole
@@ -140,7 +140,10 @@ def json_from_file(path: Path) -> Any:
         raw = path.read_bytes()
         return json.loads(gzip.decompress(raw) if raw.startswith(GZIP_MAGIC) else raw)
     except (OSError, ValueError, EOFError, zlib.error) as exc:
-        raise ConfigError(f"{path} cannot be read as a record of cameras: {exc}") from exc
+        raise ConfigError(
+            f"{path} cannot be read as a record of cameras: {said_of_file(exc)}; give a JSON file that "
+            "`photofinish perf cameras` wrote"
+        ) from exc
 
 
 def is_cameras_record(values: Any) -> bool:

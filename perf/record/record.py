@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from photofinish.errors import ConfigError
+from photofinish.errors import ConfigError, said_of_file
 from photofinish.machine.disk import why_not_written
 from photofinish.perf.record.changes import Change, NotRun
 from photofinish.perf.record.codec import value_from_json
@@ -217,7 +217,7 @@ def read_record(path: Path) -> Record:
         values = json.loads(gzip.decompress(raw) if raw.startswith(GZIP_MAGIC) else raw)
     except (OSError, ValueError, EOFError, zlib.error) as exc:
         raise ConfigError(
-            f"{path} cannot be read as a record: {exc}; give a JSON file that `photofinish perf` wrote"
+            f"{path} cannot be read as a record: {said_of_file(exc)}; give a JSON file that `photofinish perf` wrote"
         ) from exc
     version = values.get("schema_version") if isinstance(values, dict) else None
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:

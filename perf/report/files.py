@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from photofinish.errors import ConfigError
+from photofinish.errors import ConfigError, said_of_file
 from photofinish.perf.judge.findings import Findings
 from photofinish.perf.record.samples import NS_PER_MS
 from photofinish.perf.report.html import html_report
@@ -33,7 +33,9 @@ def write_reports(findings: Findings, json_path: Path, *, lang: str = "en") -> t
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         except OSError as exc:
-            raise ConfigError(f"{path} cannot be written: {exc}; choose another place with --out") from exc
+            raise ConfigError(
+                f"{path} cannot be written: {said_of_file(exc)}; choose another place with --out"
+            ) from exc
     return tuple(texts)
 
 

@@ -13,7 +13,7 @@ import click
 
 from photofinish.client.triton.transport import TRANSPORT_CHOICES, choice_from_text
 from photofinish.commands.source_options import source_credentials
-from photofinish.errors import ConfigError
+from photofinish.errors import ConfigError, said_of_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -154,7 +154,9 @@ def limits_from_toml(path: Path) -> dict[str, float]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise ConfigError(f"{path} cannot be read as limits: {exc}; write lines such as p95_ms = 20") from exc
+        raise ConfigError(
+            f"{path} cannot be read as limits: {said_of_file(exc)}; write lines such as p95_ms = 20"
+        ) from exc
     if wrong := {
         key: value for key, value in values.items() if key not in LIMIT_NAMES or type(value) not in (int, float)
     }:

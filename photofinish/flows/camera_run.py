@@ -35,6 +35,7 @@ from photofinish.flows.camera.watch import WatchPlan, watched
 from photofinish.flows.cameras import read_list
 from photofinish.machine.gpu import count_as_nvidia_smi
 from photofinish.machine.processor import usable_cores
+from photofinish.names import counted
 from photofinish.server.triton.embedded import EmbeddedServer
 
 CAMERAS_A_PROCESS = 150
@@ -251,7 +252,7 @@ class CameraRun:
             f"{cause.value} {count}" for cause, count in sorted(total.dropped.items(), key=lambda item: -item[1])
         )
         tell(
-            f"{len(cell.final)} cameras in {status.uptime_s:.0f} s: {total.due} frames due = "
+            f"{counted(len(cell.final), 'camera')} in {status.uptime_s:.0f} s: {total.due} frames due = "
             f"{total.inferred} inferred + {total.dropped_total} dropped{f' ({causes})' if causes else ''}"
         )
         for output in cell.outputs:

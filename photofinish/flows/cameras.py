@@ -11,6 +11,7 @@ import click
 
 from photofinish.errors import ConfigError, SourceError
 from photofinish.flows import tell
+from photofinish.names import counted
 
 if TYPE_CHECKING:
     from photofinish.client.cameras.list.reading import CameraList
@@ -35,7 +36,8 @@ def read_list(file: Path) -> CameraList:
 def run_cameras(*, file: Path | None, test_streams: int | None, **options: Any) -> None:
     """Watch a list's cameras, or test streams, until the user ends it."""
     if (file is None) == (test_streams is None):
-        raise ConfigError("cameras run takes a FILE with the cameras, or --test-streams N, and not both")
+        both = ", and not both" if file else ""
+        raise ConfigError(f"cameras run takes a FILE with the cameras, or --test-streams N{both}")
     try:
         from photofinish.flows.camera.outputs import OutputWishes
         from photofinish.flows.camera.recording import RecordingWishes
@@ -67,7 +69,7 @@ def run_check(file: Path, *, watch_s: float) -> None:
     except ModuleNotFoundError as exc:
         raise _needs_client(exc) from exc
     found = read_list(file)
-    tell(f"reaching {len(found.cameras)} cameras, at most {watch_s:g} s each, 16 at once")
+    tell(f"reaching {counted(len(found.cameras), 'camera')}, at most {watch_s:g} s each, 16 at once")
     rows = asyncio.run(check_cameras(found.cameras, watch_s=watch_s))
     for line in check_table(rows):
         click.echo(line)
@@ -76,5 +78,7 @@ def run_check(file: Path, *, watch_s: float) -> None:
     lacking = [row.camera.name for row in rows if row.advice]
     if lacking or found.problems:
         names = ", ".join(lacking[:5]) + (", …" if len(lacking) > 5 else "")
-        rest = f"; {len(found.problems)} rows cannot be used" if found.problems else ""
-        raise SourceError(f"something is to be done about {len(lacking)} cameras{': ' if names else ''}{names}{rest}")
+        parts = [f"something is to be done about {counted(len(lacking), 'camera')}: {names}"] if lacking else []
+        if found.problems:
+            parts.append(f"{counted(len(found.problems), 'row')} above cannot be used")
+        raise SourceError("; ".join(parts))

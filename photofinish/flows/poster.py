@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from photofinish.errors import ConfigError
+from photofinish.errors import ConfigError, said_of_file
 from photofinish.flows import tell
 
 if TYPE_CHECKING:
@@ -117,4 +117,4 @@ def _write(path: Path, content: str | bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as exc:
-        raise ConfigError(f"{path} cannot be written: {exc}; choose another place with --out") from exc
+        raise ConfigError(f"{path} cannot be written: {said_of_file(exc)}; choose another place with --out") from exc

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from photofinish.errors import ServerError
+from photofinish.errors import ServerError, said_of_file
 from photofinish.machine.addresses import LOOPBACK, listeners_at
 
 
@@ -60,7 +60,7 @@ def _bound_port(option: str, port: int, sockets: ExitStack) -> int:
         probe.listen(1)
     except (OSError, OverflowError) as exc:
         raise ServerError(
-            f"port {port} on {LOOPBACK} cannot be used: {exc}; stop the program that holds it "
+            f"port {port} on {LOOPBACK} cannot be used: {said_of_file(exc)}; stop the program that holds it "
             f"(`ss -ltnp 'sport = :{port}'` names it) or pass another {option}, 0 for any free one"
         ) from exc
     found: int = probe.getsockname()[1]

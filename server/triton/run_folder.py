@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from photofinish.errors import ModelRepositoryError, ServerError
+from photofinish.errors import ModelRepositoryError, ServerError, said_of_file
 from photofinish.server.backend.engine import ENGINES
 from photofinish.server.bridge.build import GUARD
 from photofinish.server.triton.files import TritonFiles
@@ -70,7 +70,9 @@ def fill_run_folder(
         if files.libpython.is_absolute():
             (library / files.libpython.name).symlink_to(files.libpython)
     except OSError as exc:
-        raise ServerError(f"the server's run folder {folder} cannot be written: {exc}; set TMPDIR to another") from exc
+        raise ServerError(
+            f"the server's run folder {folder} cannot be written: {said_of_file(exc)}; set TMPDIR to another"
+        ) from exc
 
 
 def server_environment(folder: Path, files: TritonFiles, inherited: Mapping[str, str]) -> dict[str, str]:

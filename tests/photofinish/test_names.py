@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from photofinish.errors import ConfigError
-from photofinish.names import all_chosen_by_name, chosen_by_name
+from photofinish.names import all_chosen_by_name, chosen_by_name, counted
 
 SERVED = ("fp16", "toy_onnx_fp16", "toy_onnx_fp32", "toy_trt_fp32", "my_toy_onnx_fp32")
 
@@ -44,3 +44,7 @@ def test_an_unknown_name_gets_the_list_of_what_there_is(wanted: str) -> None:
 def test_nothing_wanted_is_everything_and_the_order_is_that_of_the_names() -> None:
     assert all_chosen_by_name(SERVED, (), where="here") == SERVED
     assert all_chosen_by_name(SERVED, ("trt_fp32", "fp16"), where="here") == ("fp16", "toy_trt_fp32")
+
+
+def test_one_is_counted_as_one() -> None:
+    assert [counted(number, "camera") for number in (0, 1, 70)] == ["0 cameras", "1 camera", "70 cameras"]

@@ -15,7 +15,9 @@ A row that is wrong is one message, and leaves the others alone.
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -33,6 +35,7 @@ else:
     import tomli as tomllib
 
 MAX_CAMERAS = 5000
+_PLACE = re.compile(r"(\d+\.\d+\.\d+\.\d+|[\w.-]+:\d+)(/|$)|[^/]+@")
 _Shape = TypeVar("_Shape", Zone, Line)
 _FIELDS = {item.name for item in fields(Camera)}
 _KEYS = _FIELDS | {"user_env", "password_env"}
@@ -55,7 +58,10 @@ def cameras_from_file(path: Path, environment: Mapping[str, str] = os.environ) -
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "it is not text in UTF-8"
-        raise ConfigError(f"the list of cameras {path} cannot be read: {reason}") from exc
+        raise ConfigError(
+            f"the list of cameras {path} cannot be read: {reason}; give a text file with one address a line, or a "
+            "cameras.toml"
+        ) from exc
     rows = _rows_from_toml(text, path) if path.suffix.lower() == ".toml" else _rows_from_lines(text)
     return cameras_from_rows(rows, environment)
 
@@ -85,10 +91,14 @@ def cameras_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], environment
 def camera_from_row(row: Mapping[str, Any], environment: Mapping[str, str]) -> Camera:
     """One camera. Raises ConfigError that names what is wrong, and no secret."""
     if unknown := sorted(set(row) - _KEYS):
-        raise ConfigError(f"unknown field {', '.join(unknown)}; a camera has {', '.join(sorted(_KEYS))}")
+        nearest = difflib.get_close_matches(unknown[0], _KEYS, 1)
+        meant = f", did you mean {nearest[0]}?" if nearest else ";"
+        raise ConfigError(f"unknown field {', '.join(unknown)}{meant} a camera has {', '.join(sorted(_KEYS))}")
     if not isinstance(row.get("url"), str):
         raise ConfigError("a camera needs a url, as text")
     url, user, password = address_parts(row["url"].strip())
+    if _lacks_scheme(url):
+        raise ConfigError("the address of a camera begins with rtsp://, or names a file that is there; correct it")
     values: dict[str, Any] = {"name": name_from_address(url), **row, "url": url}
     for key, given in (("user", user), ("password", password)):
         values[key] = _secret(key, given, row, environment, is_network=is_network_address(url))
@@ -118,6 +128,11 @@ def name_from_address(url: str) -> str:
     if not is_network_address(url):
         return (Path(shown).name or shown)[:MAX_NAME] or "camera"
     return rest_of(shown).strip("/")[-MAX_NAME:] or host_of(url) or "camera"
+
+
+def _lacks_scheme(url: str) -> bool:
+    """Whether it was meant to be a camera of the network: `10.0.0.5/live`, `door:554`, `user:password@door`."""
+    return not is_network_address(url) and bool(_PLACE.match(url)) and not Path(url).exists()
 
 
 def _secret(key: str, given: str, row: Mapping[str, Any], environment: Mapping[str, str], *, is_network: bool) -> str:

@@ -11,6 +11,7 @@ STEPS: tuple[DegradeStep, ...] = ("full", "halved", "keyframes", "paused")
 CALM_S = 15.0
 """After so long without overload one step is taken back."""
 LONGEST_CALM_S = 240.0
+HELPS = "fewer frames_per_s, a faster --variant or fewer cameras help"
 SOON_S = 2.0 * SLOTS * SLOT_S
 """Overload so soon after a step was taken back says that it was too much: the next one is waited for longer."""
 
@@ -57,7 +58,7 @@ class Degrader:
             if now_s - self._raised_s <= SOON_S:
                 self._calm_s = min(self._calm_s * 2, LONGEST_CALM_S)
             self.level += 1
-            return f"{share:.1%} of the due frames came too late for this machine: {self.sentence()}"
+            return f"{share:.1%} of the due frames came too late for this machine: {self.sentence()}; {HELPS}"
         if load == "calm" and self.level and calm_s >= self._calm_s:
             self._gauge.clear()
             self.level -= 1

@@ -11,7 +11,7 @@ import click
 from photofinish.client.cameras.endpoint.server import STATUS_PATH
 from photofinish.client.cameras.endpoint.status_json import status_from_json
 from photofinish.client.cameras.supervise.tables import status_table, summary_line
-from photofinish.errors import ConfigError, ServerError, reason_from_error
+from photofinish.errors import ConfigError, ServerError, said_of_file
 
 TIMEOUT_S = 5.0
 MAX_BYTES = 64 << 20
@@ -28,13 +28,19 @@ def print_status(url: str) -> None:
         raise ServerError(f"{address} tells no status ({exc.code}): {words}") from exc
     except (OSError, ValueError) as exc:
         raise ServerError(
-            f"no cell answers at {address} ({reason_from_error(exc)}); `photofinish cameras run` says in its first "
-            "lines where its status is: give that with --url"
+            f"no `photofinish cameras run` answers at {address} ({said_of_file(_behind(exc))}); start one, or give "
+            "with --url what its line `Status:` says"
         ) from exc
     except ConfigError as exc:
         raise ServerError(f"{address}: {exc}; is it `photofinish cameras run` of this release?") from exc
     for line in (summary_line(status), "", *status_table(status)):
         click.echo(_printable(line))
+
+
+def _behind(exc: Exception) -> BaseException:
+    """The error of the connection, where urllib wraps one."""
+    reason = getattr(exc, "reason", None)
+    return reason if isinstance(reason, BaseException) else exc
 
 
 def _printable(text: str) -> str:

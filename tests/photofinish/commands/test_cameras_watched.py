@@ -16,9 +16,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from photofinish.client.cameras.streams.stream import TestStream
+from photofinish.errors import ServerError
+from photofinish.flows.camera.status import print_status
 from tests.client.cameras.streams.test_server import moving_clip, serving
 from tests.client.cameras.supervise.test_cell import one_box
-from tests.client.fake_triton import FakeModel, FakeTriton
+from tests.client.fake_triton import FakeModel, FakeTriton, wait_for
 from tests.client.ui.browser import Browser, find_chromium
 from tests.photofinish.commands.test_cameras import Running, running
 
@@ -96,6 +98,16 @@ def status_command(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_status_prints_the_table_with_the_worst_camera_first(watched: Watched) -> None:
     url = watched.address("Status")
+
+    def is_refused() -> bool:
+        try:
+            with urllib.request.urlopen(f"{url}/status", timeout=5) as answer:
+                rows = json.load(answer)["cameras"]
+        except urllib.error.HTTPError:  # not a second old
+            return False
+        return any(row["camera"] == "gate" and row["count"]["dropped"] for row in rows)
+
+    wait_for(is_refused, 30)
     found = status_command("--url", url.removeprefix("http://"))
     assert found.returncode == 0, found.stderr
     summary, _, headings, *rows = found.stdout.splitlines()
@@ -108,6 +120,14 @@ def test_status_prints_the_table_with_the_worst_camera_first(watched: Watched) -
         text = answer.read().decode()
     assert json.loads(text)["schema_version"] == 1
     assert SECRET not in text + found.stdout + "".join(watched.run.said)
+
+
+def test_status_without_a_run_says_what_to_start() -> None:
+    with pytest.raises(ServerError) as caught:
+        print_status("127.0.0.1:1")
+    assert str(caught.value).startswith(
+        "no `photofinish cameras run` answers at http://127.0.0.1:1 (Connection refused); start one, or give"
+    )
 
 
 def test_a_page_under_a_strangers_name_is_told_nothing(watched: Watched) -> None:

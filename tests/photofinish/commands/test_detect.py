@@ -70,7 +70,7 @@ def test_text_and_annotated_pictures(server, picture, tmp_path):
     assert out == "grey.png: bus 0.41\n"
     assert "toy_onnx_fp32" in err
     assert "system_shm" in err
-    assert "1 frames, 1 boxes" in err
+    assert "1 frame, 1 box in " in err
     drawn = cv2.imread(str(tmp_path / "out" / "deep" / "grey.png"))
     assert drawn.shape == (64, 96, 3)
     assert (drawn != cv2.imread(str(picture))).any()
@@ -160,7 +160,7 @@ def test_ctrl_c_finishes_the_file(server, tmp_path):
         process.kill()
     assert process.returncode == 130
     assert err.splitlines()[-1] == "stopped"
-    assert re.search(r"^\d+ frames, \d+ boxes in .*; saved to .*synthetic-0\.mp4$", err, re.MULTILINE), err
+    assert re.search(r"^\d+ frames?, \d+ box(es)? in .*; saved to .*synthetic-0\.mp4$", err, re.MULTILINE), err
     saved = cv2.VideoCapture(str(tmp_path / "synthetic-0.mp4"))
     assert saved.read()[0]
     saved.release()
@@ -200,7 +200,7 @@ def test_a_signal_is_answered_as_ctrl_c(server, number, code):
     assert process.returncode == code
     summary, stopped = [line for line in err.splitlines() if line][-2:]  # click's own empty line for ^C
     assert stopped == f"stopped by {number.name}"
-    assert re.match(r"\d+ frames, \d+ boxes in ", summary)
+    assert re.match(r"\d+ frames?, \d+ box(es)? in ", summary)
 
 
 def test_metrics_can_be_scraped_meanwhile(server):

@@ -62,6 +62,10 @@ def test_a_line_for_each_camera(tmp_path: Path) -> None:
     ("row", "problem"),
     [
         ('url = "rtsp://cam"\nfps = 5', "unknown field fps; a camera has"),
+        ('url = "rtsp://cam"\npriorty = 5', "unknown field priorty, did you mean priority?"),
+        ('url = "10.0.0.5/live"', "the address of a camera begins with rtsp://"),
+        ('url = "door:554"', "the address of a camera begins with rtsp://"),
+        ('url = "admin:hunter2@10.0.0.5/live"', "the address of a camera begins with rtsp://"),
         ("name = 'x'", "a camera needs a url"),
         ('url = "rtsp://a:hunter2@cam"\npassword = "hunter2"', "the password is given by password and by its address"),
         ('url = "rtsp://cam"\npassword_env = "NOT_THERE"', "has no such variable"),
@@ -91,7 +95,9 @@ def test_a_wrong_row_is_one_message_and_leaves_the_others_alone(tmp_path: Path, 
 def test_a_file_that_is_none_is_one_error(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         read(tmp_path, text)
-    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+    with pytest.raises(
+        ConfigError, match="cannot be read: No such file or directory; give a text file with one address a line"
+    ):
         cameras_from_file(tmp_path / "none.toml")
 
 

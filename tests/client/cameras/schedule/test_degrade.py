@@ -28,6 +28,7 @@ def test_less_is_served_of_less_important_cameras_first_and_more_again_in_the_sa
     for _ in range(7):
         said, now_s = seconds(degrader, 0.5, 8, now_s)
         steps.append((degrader.step_of(0), degrader.step_of(5), bool(said)))
+        assert all(text.endswith("fewer frames_per_s, a faster --variant or fewer cameras help") for text in said)
     assert steps == [
         ("halved", "full", True),
         ("keyframes", "full", True),
