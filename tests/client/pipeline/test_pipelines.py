@@ -230,12 +230,12 @@ def test_a_failure_in_mid_stream_reaches_the_caller_in_time(kind, cause):
             begun = time.monotonic()
             with pytest.raises(expected) as caught:
                 collect(pipeline.run(flood()), [], after_five=lambda: break_it(server))
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 15
             counts = pipeline.counts
             assert counts.dropped["error"] >= 1
             assert counts.due == counts.done + counts.dropped_total
         assert "\n" not in str(caught.value)
-        assert time.monotonic() - begun < 8
+        assert time.monotonic() - begun < 20
     wait_for(lambda: not threads_left())
     assert not shared_memory_names()
 

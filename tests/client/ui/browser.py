@@ -91,7 +91,7 @@ class Browser:
 
     def _page_address(self) -> str:
         port_file = self._profile / "DevToolsActivePort"
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             assert self._process.poll() is None, "Chromium ended at once"
             if port_file.is_file() and (lines := port_file.read_text().split()):
@@ -100,7 +100,7 @@ class Browser:
                 if pages:
                     return str(pages[0]["webSocketDebuggerUrl"])
             time.sleep(0.05)
-        raise AssertionError("Chromium opened no debugging port within 30 s")
+        raise AssertionError("Chromium opened no debugging port within 90 s")
 
     def call(self, method: str, **parameters: Any) -> Any:
         self._number += 1

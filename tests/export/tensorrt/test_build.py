@@ -54,7 +54,7 @@ def test_stopped_build_ends_soon_and_leaves_nothing(fp16_path: Path, tmp_path: P
     request = EngineRequest(target="sm120", timing_cache_dir=tmp_path / "t", on_step=stop_at_once, stop=stop)
     with pytest.raises(ExportError, match="was stopped; nothing was written"):
         engine_from_onnx(fp16_path, engine_variant(), tmp_path / "1" / "model.plan", request)
-    assert time.monotonic() - begun[0] < 5
+    assert time.monotonic() - begun[0] < 30
     assert not (tmp_path / "1").exists()
 
 
@@ -70,7 +70,7 @@ def test_ctrl_c_ends_the_build(fp16_path: Path, tmp_path: Path) -> None:
     request = EngineRequest(target="sm120", timing_cache_dir=tmp_path / "timing", on_step=interrupt)
     with pytest.raises(KeyboardInterrupt):
         engine_from_onnx(fp16_path, engine_variant(), tmp_path / "1" / "model.plan", request)
-    assert time.monotonic() - sent[0] < 10
+    assert time.monotonic() - sent[0] < 30
     assert not (tmp_path / "1").exists()
 
 

@@ -19,7 +19,7 @@ from tests.perf.accuracy.label_sets import write_files
 
 CASES = int(os.environ.get("PHOTOFINISH_FUZZ_CASES", "200"))
 SEED = 20261130
-LONGEST_S = 10.0
+LONGEST_S = 60.0
 LISTED = "path: .\nval: [images, val.txt]\nnc: 2\nkpt_shape: [1, 2]\nnames:\n  0: car\n  1: bus\n"
 ROBOFLOW = "train: ../train/images\nval: ../images\nnc: 2\nnames: ['car', \"bus\"]\nroboflow: {version: 1}\n"
 LABELS = "0 0.5 0.5 0.2 0.4\n1 0.98 0.5 0.1 0.2\n0 0.1 0.2 0.5 0.2 0.3 0.8\n1.0 0.2 0.2 0.1 0.1 0.5 0.5\n"

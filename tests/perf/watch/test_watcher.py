@@ -22,6 +22,7 @@ from photofinish.perf.watch.gpu import GpuWatch
 from photofinish.perf.watch.server_metrics import counters_from_metrics, means_between, read_counters
 from photofinish.perf.watch.watcher import Watcher
 from tests.builders import build_frame
+from tests.client.fake_triton import wait_for
 
 METRICS = """# HELP nv_inference_request_success Number of successful inference requests, all batch sizes
 # TYPE nv_inference_request_success counter
@@ -232,7 +233,7 @@ def test_decoder_and_link_are_asked_for_on_request() -> None:
 def test_a_gpu_that_falls_off_the_bus_is_told_not_raised() -> None:
     nvml = FakeNvml({})
     with GpuWatch(nvml, interval_s=0.005) as watch:
-        time.sleep(0.02)
+        wait_for(lambda: bool(watch._readings[0].utilisation))
         for name in [name for name in dir(nvml) if name.startswith("nvmlDeviceGet")]:
             setattr(nvml, name, _lost)
         time.sleep(0.02)

@@ -196,7 +196,7 @@ def test_a_signal_is_answered_as_ctrl_c(server, number, code):
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
     assert process.returncode == code
     summary, stopped = [line for line in err.splitlines() if line][-2:]  # click's own empty line for ^C
     assert stopped == f"stopped by {number.name}"

@@ -47,7 +47,7 @@ def triton() -> Iterator[FakeTriton]:
         card=build_card(variant="toy_torch_fp32_tensor", role="baseline", contract="tensor", backend="pytorch"),
         inputs=(("INPUT__0", "FP32", (3, 64, 64)),),
         outputs=(("OUTPUT__0", "FP32", (300, 6)),),
-        infer=_slow(0.01, "OUTPUT__0"),
+        infer=_slow(0.02, "OUTPUT__0"),
     )
     with FakeTriton(baseline, FakeModel(infer=_slow(0.003, "detections"))) as server:
         yield server

@@ -26,7 +26,7 @@ from photofinish.server.triton.embedded import EmbeddedServer
 
 SIDE = 64
 PICTURE_BYTES = SIDE * SIDE * 3
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 class OwnFile:

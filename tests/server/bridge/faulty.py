@@ -27,7 +27,7 @@ CRASH, EXIT, HANG, STOP, SLOW, SLOW_EXIT, GAP = range(1, 8)
 SLOW_S, GAP_S = 0.4, 0.01
 SLOW_BEGUN = "the engine begins a slow one"
 LIMIT_S = 1.0
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 ENGINE = f"""
 import os, signal, sys, time
 import numpy as np

@@ -71,7 +71,7 @@ def test_a_pipe_in_a_regions_place(server: EmbeddedServer) -> None:
             path.unlink()
         assert status == 200
         assert np.allclose(found, means(frames), atol=0.01)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize("left", [0, 1, PICTURE_BYTES])
@@ -181,7 +181,7 @@ def test_many_regions_are_bounded(server: EmbeddedServer) -> None:
 
 
 def wait_until_no_region_is_held(server: EmbeddedServer) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while (held := (mapped_regions(server), open_regions(server))) > (1, 1):  # the honest client's own stays
         assert time.monotonic() < deadline, f"mappings, descriptors: {held}: held until somebody asks"
         time.sleep(0.1)
@@ -206,7 +206,7 @@ def test_a_lease_on_what_is_registered_hangs_nobody(server: EmbeddedServer) -> N
         status, answer = post(server, "/v2/systemsharedmemory/region/lease/register", body)
         assert status == 500
         assert "Unable to open shared memory region" in answer["error"]
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
     finally:
         path.unlink()
         os.close(descriptor)

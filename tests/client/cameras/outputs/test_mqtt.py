@@ -238,12 +238,12 @@ def test_a_broker_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
         big = replace(inferred(1), variant="x" * 60_000)
         for _ in range(400):
             output.on_inferred(big)
-        assert time.monotonic() - began_s < 1
+        assert time.monotonic() - began_s < 10, "each would wait 0.3 s"
         soon(lambda: any("the broker does not read" in text for text in said))
         assert output.lost - before >= 100
         began_s = time.monotonic()
         output.close()
-        assert time.monotonic() - began_s < 2.5
+        assert time.monotonic() - began_s < 20
         soon(lambda: not any(thread.name == "mqtt-leave" for thread in threading.enumerate()), 60)
 
 

@@ -80,7 +80,7 @@ def soon(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
 
 def test_frames_with_boxes_are_posted_in_order_and_a_few_at_once() -> None:
     receiver = Receiver()
-    receiver.delay_s = 0.05
+    receiver.delay_s = 0.2
     with receiver.serving() as address:
         hook = Webhook(address, environment={"PHOTOFINISH_WEBHOOK_TOKEN": "sesame"})
         for tick in range(150):
@@ -150,7 +150,7 @@ def test_a_receiver_that_stalls_holds_nobody_up_and_loses_with_a_count() -> None
         assert time.monotonic() - began_s < 10, "each would wait 0.2 s"
         soon(lambda: hook.lost >= 489)
         hook.close()
-        assert time.monotonic() - began_s < 4
+        assert time.monotonic() - began_s < 15, "the receiver takes 20 s"
         assert hook.lost == 500
 
 

@@ -40,7 +40,7 @@ COUNT_PAINTED = """new Promise(resolve => {
 
 def test_both_panels_move(opened: Opened) -> None:
     first = opened.browser.evaluate(PIXELS)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     moved = [False, False]
     while not all(moved) and time.monotonic() < deadline:
         now = opened.browser.evaluate(PIXELS)

@@ -97,6 +97,7 @@ def test_a_phone_in_chinese_gets_its_own_replay(page: RacePage) -> None:
     assert not page.browser.evaluate("document.querySelector('#pf-race')"), "nobody opened the race's tab"
     page.open("?lang=zh")
     page.browser.wait_for("document.querySelector('#pf-race').dataset.state === 'done'", 120)
+    page.browser.wait_for(f"{VIDEO}.videoWidth > 0")
     assert page.browser.evaluate(f"[{VIDEO}.videoWidth, {VIDEO}.videoHeight]") == [630, 1120]
     assert page.text("#pf-race-said").startswith("优化侧胜出，领先 0.40 秒、8 帧")
     assert page.text("#pf-race-start") == "再赛一次"
