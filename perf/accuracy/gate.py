@@ -103,6 +103,7 @@ def gate_variants(
     baseline: str,
     cache: Path,
     on_frame: OnFrame = ignore_frame,
+    on_progress: Callable[[str], None] = lambda text: None,
 ) -> GateReport:
     """The verdict on every candidate; the server is started only for those that no earlier run has measured.
 
@@ -116,7 +117,7 @@ def gate_variants(
     missing = [item for item in candidates if known[item.name] is None]
     if missing:
         reference = next(item for item in candidates if item.name == baseline)
-        known.update(_measured(missing, reference, dataset, serve, store, identities, on_frame))
+        known.update(_measured(missing, reference, dataset, serve, store, identities, on_frame, on_progress))
     verdicts = [verdict_from_result(found[0], item, found[1]) for item in candidates if (found := known[item.name])]
     return GateReport(
         baseline=baseline,
@@ -136,6 +137,7 @@ def _measured(
     store: AccuracyStore,
     identities: Mapping[str, str],
     on_frame: OnFrame,
+    on_progress: Callable[[str], None],
 ) -> dict[str, tuple[AccuracyResult, str]]:
     """Figures and cause of refusal of each missing variant; the baseline is asked only if its answers are unknown."""
     answers: dict[str, Answers] = {}
@@ -155,6 +157,7 @@ def _measured(
             if name not in answers:
                 answers[name] = ask(name, dataset.frames())
                 store.keep_answers(identities[name], answers[name])
+        on_progress(f"comparing the answers of {', '.join(answers)}")
         results = results_from_answers(answers, dataset, baseline.card, baseline=baseline.name)
         measured = {}
         for item in missing:

@@ -52,6 +52,9 @@ def frame_bar() -> Iterator[OnFrame]:
             bar = tqdm(total=total, unit="frame", desc=name)
             current = name
         bar.update(done - bar.n)
+        if done == total:  # what is computed now is none of this model's time
+            bar.close()
+            bar = None
 
     try:
         yield step

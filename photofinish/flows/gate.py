@@ -225,6 +225,7 @@ def _measure(
             baseline=baseline.variant.name,
             cache=work / "gate" / "cache",
             on_frame=on_frame,
+            on_progress=on_progress,
         )
     path = work / "gate" / f"{measurable[-1].card.model}.json"
     path.write_text(json.dumps(document_from_report(report, candidates), indent=1) + "\n", encoding="utf-8")

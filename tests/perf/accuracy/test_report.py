@@ -8,7 +8,7 @@ import pytest
 
 from photofinish.perf.accuracy.answers import AccuracyResult
 from photofinish.perf.accuracy.gate import GateCandidate, GateReport, GateVerdict
-from photofinish.perf.accuracy.report import document_from_report, table_from_report
+from photofinish.perf.accuracy.report import document_from_report, frame_bar, table_from_report
 from tests.builders import build_card
 
 NOTE = "labels that stand twice in their file and were counted once: 3"
@@ -36,3 +36,13 @@ def test_a_figure_that_is_off_says_so_beside_it_and_under_it(notes: tuple[str, .
     assert rest == [f"* {note}" for note in notes]
     candidate = GateCandidate(name="toy", floor=0.99, card=build_card(), directory=Path())
     assert document_from_report(report_with(*notes), [candidate])["dataset_notes"] == list(notes)
+
+
+def test_the_bar_of_a_model_ends_with_its_last_frame(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was computed of all answers stood as time of the model that was asked last: 5 s for 128 pictures."""
+    with frame_bar() as on_frame:
+        for name in ("first", "second", "second"):
+            for done in range(1, 4):
+                on_frame(name, done, 3)
+            assert "3/3" in capsys.readouterr().err.rpartition("\r")[2], f"{name} is not shown to its end"
+    assert capsys.readouterr().err == "", "nothing more comes of it"
