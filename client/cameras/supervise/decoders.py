@@ -126,6 +126,7 @@ class CellDecoders:
         found = placement.weigh({name: seat.pixels_per_s for name, seat in self._seats.items()})
         if found is not None and self._is_ready_at(self._seats[found[0]].camera, found[1]):
             _log.info("%s goes to the GPU at place %d, which has less to decode", *found)
+            self._seats[found[0]].is_served = True  # its server before may have been gone
             self.move(placement.rehome(*found))
 
     def _cpu_pixels_per_s(self) -> float:

@@ -79,6 +79,7 @@ def test_a_camera_of_the_busier_gpu_goes_to_the_other_one_and_its_server(
         cell._decoders.settle(1011.0)
         assert [row.gpu for row in cell.status().cameras] == [3, 3, 0, 3, 0]
         assert cell._crew.placement.numbers["a"] == 2
+        assert [seat.is_served for seat in cell._seats.values()] == [True, False, False, False, False]
         cell._decoders.settle(1021.0)
         assert len(asked) == 2, "five parts here, six there"
         await cell._crew.close()
