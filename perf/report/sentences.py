@@ -18,7 +18,7 @@ _ERRORS_IN_CHINESE: Mapping[str, str] = {
     "exited": "perf_analyzer 以 {code} 退出：{said}；另见服务器日志",
     "timeout": "perf_analyzer 在 {seconds} 秒内未结束：机器繁忙，或服务器停滞？见其日志",
     "answers": "perf_analyzer 只完成 {count} 个请求，需要多于 {least} 个",
-    "profile": "无法读取 perf_analyzer 的结果（{said}）；请使用固定版本：把您的从 PATH 移除",
+    "profile": "无法读取 perf_analyzer 的结果（{said}）；请使用随附的固定版本：把您自己的从 PATH 中移除",
     "rows": "perf_analyzer 的 CSV 有 {count} 行，应为 1 行",
     "empty": "perf_analyzer 正常退出却没有写出任何请求；自带压测正常，请重跑该行",
     "ended": "其进程以 {code} 退出：{said}",
@@ -84,16 +84,16 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "dataset_synthetic": ("synthetic camera, {frames} frames", "合成摄像头 {frames} 帧"),
     "dataset_frames": ("{dataset}, {frames} frames", "{dataset}，{frames} 帧"),
     # why a section is not valid, and what to do
-    "valid_note": ("No reason was found to doubt these figures.", "未发现质疑这些数字的理由。"),
+    "valid_note": ("No reason was found to doubt these figures.", "没有发现令这些数字存疑的问题。"),
     "note_void": ("A gain in brackets is not valid: do not quote it.", "括号中的提升无效，请勿引用。"),
     "trust_valid": (
         "Nothing was found against these figures: {rounds} rounds in turn, {before} and {after} frames; in brackets "
         "the 95 % interval.",
-        "未发现质疑这些数字的理由：{rounds} 轮交替测量，{before} 帧对 {after} 帧；方括号内为 95 % 置信区间。",
+        "没有发现令这些数字存疑的问题：{rounds} 轮交替测量，{before} 帧对 {after} 帧；方括号内为 95 % 置信区间。",
     ),
     "trust_partly": (
         "Nothing was found against these figures; in brackets the 95 % interval. Not valid in this record: {void}.",
-        "未发现质疑这些数字的理由；方括号内为 95 % 置信区间。本记录中无效的：{void}。",
+        "没有发现令这些数字存疑的问题；方括号内为 95 % 置信区间。本记录中无效的：{void}。",
     ),
     "trust_void": ("Do not quote any of it: {reason}", "请勿引用：{reason}"),
     "reason_empty": ("nothing was measured", "没有任何测量"),
@@ -184,7 +184,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "interval: Student's t with the standard error of a bootstrap over whole rounds; where it holds 1 no "
         "difference is claimed.",
         "各对象先预热至稳定且不计入，随后测量区块交替进行（ABBA）。提升附带 95 % 区间："
-        "由整轮重抽样得到标准误，再用 Student t；区间含 1 时不声称有差异。",
+        "由整轮重抽样得到标准误，再用 Student t；区间含 1 时不认定存在差异。",
     ),
     "note_latency": (
         "Latency runs from the moment a frame was due to the moment its detections were there. Errors are counted "

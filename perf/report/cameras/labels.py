@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 PLAN_LABELS: Mapping[str, tuple[str, str]] = {
-    "plan_title": ("How many cameras a GPU would carry", "一块 GPU 能承载多少个摄像头"),
+    "plan_title": ("How many cameras a GPU would carry", "一块 GPU 能承载多少路摄像头"),
     "plan_need": (
         "Each camera sends {width} x {height} {codec} at {send} frames/s; {infer} of them are inferred",
         "每个摄像头发送 {width} x {height} {codec}，每秒 {send} 帧，其中 {infer} 帧做推理",
@@ -18,11 +18,11 @@ PLAN_LABELS: Mapping[str, tuple[str, str]] = {
     "plan_by_memory": ("by memory", "按显存"),
     "plan_carries": ("carries", "可承载"),
     "plan_wall": ("first wall", "首个瓶颈"),
-    "plan_asked": ("{cameras} cameras", "{cameras} 个摄像头"),
+    "plan_asked": ("{cameras} cameras", "{cameras} 路摄像头"),
     "plan_basis": ("basis", "依据"),
     "plan_calculated": ("calculated", "计算值"),
     "plan_fits": ("fit, {share} % used", "可以，占用 {share} %"),
-    "plan_too_many": ("too many", "过多"),
+    "plan_too_many": ("too many", "超出"),
     "plan_unknown": ("measure", "请实测"),
     "plan_wall_decoder": ("decoder", "解码器"),
     "plan_wall_sessions": ("sessions", "会话数"),

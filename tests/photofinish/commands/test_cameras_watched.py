@@ -161,7 +161,7 @@ def test_the_page_shows_all_cameras_and_each_in_both_languages(watched: Watched,
         assert browser.evaluate("document.querySelector('#pc-name').textContent") == "door"
         browser.wait_for("document.querySelectorAll('#pc-chart rect').length > 0", 60)
         browser.evaluate("document.querySelector('#pc-language').click()")
-        browser.wait_for("document.querySelector('#pc-facts').innerText.includes('播放中')")
+        browser.wait_for("document.querySelector('#pc-facts').innerText.includes('取流正常')")
         browser.resize(390, 844)
         browser.evaluate("document.querySelector('#pc-back').click()")
         browser.wait_for("document.querySelector('#pc-mosaic').naturalWidth === 720")

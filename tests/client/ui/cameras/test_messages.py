@@ -119,7 +119,7 @@ def test_rows_have_the_same_blanks_and_no_english_in_the_chinese() -> None:
     ("message", "chinese"),
     [
         ("10.0.0.9 refuses connections to port 554; is the camera's RTSP service on, and the port right?", "10.0.0.9"),
-        ("the camera has nothing at this path; check the end of the address", "摄像头的该路径下没有内容"),
+        ("the camera has nothing at this path; check the end of the address", "摄像头上没有这个路径"),
         ("connected, and no picture for 3.2 s (limit 3.0 s); is its encoder busy?", "3.2 秒没有画面（上限 3.0 秒）"),
         ("h264 that cannot be decoded: Invalid data found when processing input", "无法解码的 h264"),
         ("the GPU opens no more than 285 decoding sessions, and the CPU has no room", "285 个解码会话，且 CPU"),
