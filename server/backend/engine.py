@@ -88,9 +88,23 @@ def import_engine(backend: str) -> None:
 
 def open_model(arguments: dict[str, str]) -> tuple[ConfiguredModel, Engine]:
     """The model that Triton's `initialize` arguments describe, and its engine, warm. Raises RefusedModelError."""
+    model = read_model(arguments)
+    return model, open_engine(arguments, model)
+
+
+def read_model(arguments: dict[str, str]) -> ConfiguredModel:
+    """The model alone, checked as far as its configuration goes. Raises RefusedModelError."""
+    return configured_model(arguments, _opener(arguments).file_name)
+
+
+def open_engine(arguments: dict[str, str], model: ConfiguredModel) -> Engine:
+    """The engine of a model that was read, warm. Raises RefusedModelError."""
+    engine: Engine = importlib.import_module(_opener(arguments).module, __package__).open_engine(model)
+    return engine
+
+
+def _opener(arguments: dict[str, str]) -> Opener:
     name = json.loads(arguments["model_config"]).get("backend", "")
     if name not in ENGINES:
         raise RefusedModelError(f"config.pbtxt names the backend {name!r}, this server has {', '.join(ENGINES)}")
-    model = configured_model(arguments, ENGINES[name].file_name)
-    engine: Engine = importlib.import_module(ENGINES[name].module, __package__).open_engine(model)
-    return model, engine
+    return ENGINES[name]

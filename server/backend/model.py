@@ -27,12 +27,18 @@ DTYPES = {
 """Triton's config datatypes that these backends carry."""
 
 
+GROUP = "PHOTOFINISH_GROUP"
+"""Environment variable: 1 lets the models of one backend on one device share a process, and a GPU's context."""
 LANES = "PHOTOFINISH_LANES"
 """Environment variable: how many executions of a model may stand ready at once, 1 (the usual) or 2."""
 
 
 class RefusedModelError(Exception):
     """A model that cannot be served as configured: found, expected, remedy."""
+
+
+class ApartError(RefusedModelError):
+    """A model that does not go together with those in this process. Its text: how the name of its group goes on."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ class ConfiguredModel:
 
     folder: the version's folder, with the artifact `file_name` in it. accelerators: the execution accelerators that
     the config asks for on a GPU, by name. capability_files: the artifact's file name by compute capability, "12.0".
+    is_grouped: other models run in this process.
     """
 
     name: str
@@ -68,6 +75,7 @@ class ConfiguredModel:
     card: dict[str, Any] = field(default_factory=dict)
     accelerators: tuple[str, ...] = ()
     capability_files: dict[str, str] = field(default_factory=dict)
+    is_grouped: bool = False
 
     def artifact(self) -> Path:
         """The artifact's path. Raises RefusedModelError when there is no such file."""
@@ -116,6 +124,7 @@ def configured_model(args: dict[str, str], default_file_name: str) -> Configured
         card=card,
         accelerators=_accelerators(config),
         capability_files=config.get("cc_model_filenames") or {},
+        is_grouped="group" in args,
     )
     for kind, ios in (("input", model.inputs), ("output", model.outputs)):
         if not ios:

@@ -5,8 +5,6 @@
 // there is one hop each way. What runs a model is the same Python as there, a process for each instance: its memory on
 // the GPU can be told apart, and a crash takes no other model along.
 
-#include <signal.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -29,6 +27,7 @@
 #include "keeper.h"
 #include "model_process.h"
 #include "regions.h"
+#include "threads.h"
 #include "triton_api.h"
 
 namespace photofinish {
@@ -36,6 +35,7 @@ namespace {
 
 constexpr char kRegionParameter[] = "photofinish_region";
 constexpr char kPythonVariable[] = "PHOTOFINISH_PYTHON";
+constexpr char kGroupVariable[] = "PHOTOFINISH_GROUP";
 constexpr char kGuard[] = "/libphotofinish_guard.so";
 constexpr char kScript[] = "/photofinish_backend/lane/process.py";
 constexpr char kShrunk[] =
@@ -105,7 +105,7 @@ std::string shape_of(const ModelLayout& layout, const Request& slot) {
 class Gauges {
  public:
   Gauges(const std::string& model, const ModelProcess& process) {
-    const std::string instance = std::to_string(process.pid());
+    const std::string instance = process.label();
     for (const Gauge& gauge : process.layout().gauges) {
       Entry entry{};
       const std::pair<const char*, const std::string*> texts[] = {
@@ -217,7 +217,8 @@ class Instance {
   std::weak_ptr<ModelProcess> ended_;   // the last one that ended at its work
   bool is_mending_ = false;             // a round that it left is to be asked again before any other
   bool is_ending_ = false;
-  std::thread answers_;                 // begun when there is something for it
+  uint32_t slots_ = 1;                  // of the process that serves
+  std::thread answers_;                 // where there are two
 
   std::unique_ptr<Keeper> keeper_;  // ends before what it calls
 };
@@ -261,11 +262,16 @@ Instance::Instance(TRITONBACKEND_ModelInstance* instance) : instance_(instance) 
                          // Beside what Triton gives: how the process survives memory that a client takes away.
                          {"guard_library", std::string(folder) + kGuard}};
   ignore(TRITONSERVER_MessageDelete(config));
+  const char* grouped = std::getenv(kGroupVariable);
+  const std::string group = grouped == nullptr || std::strcmp(grouped, "1") != 0 ? ""
+                            : (kind == kKindGpu ? "group-cuda-" : "group-cpu-") + std::to_string(device);
   blame_ = shared_blame(model_name_);
   keeper_ = std::make_unique<Keeper>(
-      model_name_, name, std::move(arguments), shared_spares(python, std::string(folder) + kScript),
+      model_name_, name, group, std::move(arguments), shared_spares(python, std::string(folder) + kScript),
       Keeper::Hooks{[this](ModelProcess* process) { adopt(process); },
                     [](bool is_bad, const std::string& news) { say(is_bad ? kLogError : kLogWarning, news); }});
+  const auto lock = keeper_->lock();
+  if (slots_ > 1) answers_ = started_thread("send the answers of " + model_name_, [this] { answer_in_order(); });
 }
 
 // Triton lets go of an instance when all its requests are answered; the thread may have a step left.
@@ -283,7 +289,9 @@ void Instance::adopt(ModelProcess* process) {
   gauges_.reset();
   batch_addresses_ = {};
   gpu_.reset();
-  if (process != nullptr) gauges_ = std::make_unique<Gauges>(model_name_, *process);
+  if (process == nullptr) return;
+  slots_ = process->layout().slots;
+  gauges_ = std::make_unique<Gauges>(model_name_, *process);
 }
 
 GpuCopies& Instance::gpu(const ModelProcess& process) {
@@ -306,7 +314,7 @@ void Instance::execute(TRITONBACKEND_Request** requests, uint32_t count) {
     Round round;
     round.jobs.swap(left);
     ask(round, &left);
-    if (round.placed > 0 && round.process->layout().slots > 1) {
+    if (round.placed > 0 && round.process->layout().slots > 1 && answers_.joinable()) {
       queue(std::move(round));
       continue;
     }
@@ -488,14 +496,6 @@ void Instance::queue(Round round) {
     if (queue_.empty()) running_since_ns_ = std::max(round.asked_ns, computed_ns_);
     is_mending_ = is_mending_ || has_ended(round);
     queue_.push_back(std::move(round));
-    if (!answers_.joinable()) {
-      // Triton's signals are for its own threads.
-      sigset_t all, before;
-      sigfillset(&all);
-      pthread_sigmask(SIG_SETMASK, &all, &before);
-      answers_ = std::thread([this] { answer_in_order(); });
-      pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    }
   }
   queue_changed_.notify_all();
 }
@@ -552,7 +552,7 @@ bool Instance::wait(Round& round, uint64_t since_ns) {
     if (!blame_->is_empty()) blame(round, false);
     return true;
   } catch (const ProcessError& error) {
-    blame(round, true);
+    if (!round.process->is_bystander()) blame(round, true);
     // Not "unavailable", which is sent again by itself here and there: it may have been this request.
     for (Job& job : round.jobs)
       if (!job.has_failed)

@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "readiness.h"
+#include "threads.h"
 
 namespace photofinish {
 namespace {
@@ -20,12 +21,15 @@ constexpr uint64_t kSpareAfterNs = 4'000'000'000;   // a server that has just be
 constexpr uint64_t kWaitNs = 5'000'000'000;         // how long after an end requests wait for the next process
 constexpr uint64_t kPauseNs = 500'000'000;          // before the third start in a row; doubled with each
 constexpr uint64_t kMaxPauseNs = 8'000'000'000;
+constexpr int kMaxShared = 3;                       // failures in a row, after which others are troubled no more
 
 }  // namespace
 
-Keeper::Keeper(std::string model, std::string instance, Arguments arguments, std::shared_ptr<Spares> spares, Hooks hooks)
+Keeper::Keeper(std::string model, std::string instance, std::string group, Arguments arguments,
+               std::shared_ptr<Spares> spares, Hooks hooks)
     : model_(std::move(model)),
       instance_(std::move(instance)),
+      group_(std::move(group)),
       arguments_(std::move(arguments)),
       spares_(std::move(spares)),
       hooks_(std::move(hooks)) {
@@ -38,13 +42,22 @@ Keeper::Keeper(std::string model, std::string instance, Arguments arguments, std
     throw;
   }
   report_instance(model_, 1);
-  thread_ = std::thread([this] { keep(); });
+  try {
+    thread_ = started_thread("watch the model process", [this] { keep(); });
+  } catch (const std::runtime_error& error) {
+    end();
+    throw ProcessError(model_ + ": " + error.what());
+  }
 }
 
 Keeper::~Keeper() {
   const uint64_t one = 1;
   if (write(stop_event_, &one, sizeof one) < 0) std::terminate();  // an eventfd takes it
   thread_.join();
+  end();
+}
+
+void Keeper::end() {
   report_instance(model_, -1);
   if (process_) {
     if (!is_lost_) report_serving(model_, -1);
@@ -78,16 +91,38 @@ void Keeper::lost(const ModelProcess& process, const std::string& how) {
   process_->hang_up();  // which the thread that keeps it sees
 }
 
+int Keeper::failures() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return failures_;
+}
+
 // The first start after an end is at once, and so is the second.
 uint64_t Keeper::pause_ns() const {
   if (failures_ < 3) return 0;
   return std::min(kMaxPauseNs, kPauseNs << std::min(failures_ - 3, 10));
 }
 
+// The model in a process of its own, or in its group's.
+std::shared_ptr<ModelProcess> Keeper::load() {
+  const auto loaded = [&](const std::string& group) {
+    return std::make_shared<ModelProcess>(spares_->take(instance_, group), arguments_, kLoadLimitNs, stop_event_);
+  };
+  if (group_.empty() || failures() >= kMaxShared) return loaded("");
+  try {
+    const auto turn = spares_->turn(group_);
+    return loaded(group_);
+  } catch (const ApartError& error) {
+    group_ += error.what();
+  }
+  hooks_.tell(false, model_ + " wants other settings than models that share a process; its group is " + group_);
+  const auto turn = spares_->turn(group_);
+  return loaded(group_);
+}
+
 void Keeper::start() {
   auto started = [&] {
     try {
-      return std::make_shared<ModelProcess>(spares_->take(instance_), arguments_, kLoadLimitNs, stop_event_);
+      return load();
     } catch (const ProcessError&) {
       throw;
     } catch (const std::runtime_error& error) {
@@ -116,7 +151,10 @@ void Keeper::keep() {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (process_ && !is_lost_) {
-        if (const std::string how = process_->look(); !how.empty()) lost(*process_, how);
+        if (const std::string how = process_->look(); !how.empty()) {
+          has_worked_ = has_worked_ || process_->is_bystander();
+          lost(*process_, how);
+        }
       }
       is_there = process_ && !is_lost_;
       next_ns = next_ns_;

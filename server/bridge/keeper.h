@@ -22,8 +22,10 @@ class Keeper {
     std::function<void(bool, const std::string&)> tell;   // for the log: whether it is bad news, and the news
   };
 
-  // Starts the first process. Throws ProcessError where the model is refused.
-  Keeper(std::string model, std::string instance, Arguments arguments, std::shared_ptr<Spares> spares, Hooks hooks);
+  // Starts the first process. Throws ProcessError where the model is refused. Models of one group share a process; ""
+  // is none.
+  Keeper(std::string model, std::string instance, std::string group, Arguments arguments,
+         std::shared_ptr<Spares> spares, Hooks hooks);
   ~Keeper();
   Keeper(const Keeper&) = delete;
   Keeper& operator=(const Keeper&) = delete;
@@ -39,14 +41,18 @@ class Keeper {
   void lost(const ModelProcess& process, const std::string& how);
 
  private:
+  std::shared_ptr<ModelProcess> load();
   void start();
+  void end();
   void keep();
   void drop();
   void replace();
   bool wait_for_news(int timeout_ms);
+  int failures();
   uint64_t pause_ns() const;
 
   const std::string model_, instance_;
+  std::string group_;
   const Arguments arguments_;
   const std::shared_ptr<Spares> spares_;
   const Hooks hooks_;

@@ -75,28 +75,12 @@ std::string from_hex(const std::string& digits) {
 
 ModelProcess::ModelProcess(std::unique_ptr<Child> child, const Arguments& arguments, uint64_t limit_ns, int stop_event)
     : child_(std::move(child)), may_look_(has_cores_to_look()) {
-  send(arguments);
+  child_->give(arguments);
   receive_layout(limit_ns, stop_event);
 }
 
 ModelProcess::~ModelProcess() {
   if (lane_ != nullptr) munmap(lane_, layout_.byte_size);
-}
-
-void ModelProcess::send(const Arguments& arguments) {
-  std::string text;
-  for (const auto& [key, value] : arguments) text += key + '\0' + value + '\0';
-  // With it the model process finds out whether it may open what this process has open.
-  text += std::string("bridge_descriptor") + '\0' + std::to_string(child_->memory_file()) + '\0';
-  const uint32_t size = static_cast<uint32_t>(text.size());
-  text.insert(0, reinterpret_cast<const char*>(&size), sizeof size);
-  for (size_t sent = 0; sent < text.size();) {
-    const ssize_t done = ::send(child_->socket(), text.data() + sent, text.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (done < 0 && errno == EINTR) continue;
-    // A socket's buffer holds any model's configuration; a process that does not read is stopped, or gone.
-    if (done <= 0) throw ProcessError("the model process " + child_->how_it_ended());
-    sent += static_cast<size_t>(done);
-  }
 }
 
 void ModelProcess::receive_layout(uint64_t limit_ns, int stop_event) {
@@ -123,6 +107,7 @@ void ModelProcess::receive_layout(uint64_t limit_ns, int stop_event) {
     const auto words = split(line, '\t');
     if (words.empty()) continue;
     if (words[0] == "refused" && words.size() == 2) throw ProcessError(words[1]);
+    if (words[0] == "apart" && words.size() == 2) throw ApartError(words[1]);
     if (words[0] == "input" && words.size() == 3) {
       layout_.inputs.push_back({words[1], std::stoi(words[2])});
     } else if (words[0] == "buffer" && words.size() == 5) {
@@ -183,7 +168,7 @@ void ModelProcess::wait(uint32_t number, uint32_t rows, uint64_t since_ns) {
     if (waited_ns < limit_ns(digits)) continue;
     const std::lock_guard<std::mutex> lock(child_mutex_);
     end_ = "gave no answer within " + in_seconds(limit_ns(digits)) + " and was ended";
-    child_->kill();
+    child_->kill(end_);
     throw ProcessError(end_);
   }
   const uint64_t taken_ns = now_ns() - since_ns;
@@ -198,8 +183,13 @@ std::string ModelProcess::look() {
   const bool is_closed = poll(&end, 1, 0) > 0;
   if (!is_closed && child_->look() == Child::State::kRuns) return "";
   end_ = child_->how_it_ended();
-  child_->kill();  // where it only stands still
+  child_->kill(end_);  // where it only stands still
   return end_;
+}
+
+bool ModelProcess::is_bystander() {
+  const std::lock_guard<std::mutex> lock(child_mutex_);
+  return child_->is_place() && (child_->is_bystander() || has_answered(asked_));
 }
 
 void ModelProcess::hang_up() {

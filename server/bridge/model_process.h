@@ -23,6 +23,11 @@ struct ProcessError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// A model that does not go together with those that share the process; the text is how its group's name goes on.
+struct ApartError : ProcessError {
+  using ProcessError::ProcessError;
+};
+
 struct TensorSpec {
   std::string name;
   int datatype;
@@ -53,8 +58,6 @@ struct ModelLayout {
   bool reads_regions = false;    // it can open this process's descriptors, and so the clients' memory
 };
 
-using Arguments = std::vector<std::pair<std::string, std::string>>;
-
 class ModelProcess {
  public:
   // Gives the process its model and waits until that is loaded and warm, no longer than the limit or until
@@ -66,6 +69,7 @@ class ModelProcess {
 
   const ModelLayout& layout() const { return layout_; }
   pid_t pid() const { return child_->pid(); }
+  std::string label() const { return child_->label(); }
   int socket() const { return child_->socket(); }
   uint8_t* memory() { return reinterpret_cast<uint8_t*>(lane_); }
 
@@ -85,6 +89,8 @@ class ModelProcess {
   uint64_t usual_ns(uint32_t rows) const { return usual_ns_[digits_of(rows)]; }
   // Why it can serve no longer, "" while it can.
   std::string look();
+  // Whether another model may have ended it, which shares it: this one was asked nothing, or the other is known.
+  bool is_bystander();
   // Ends it where it runs, and lets `socket` be read.
   void hang_up();
   // Waits until it has ended, so that its memory is free; no longer than some seconds.
@@ -96,7 +102,6 @@ class ModelProcess {
   bool has_answered(uint32_t number) const;
   bool sleep(uint32_t number, uint64_t limit_ns);
   bool look(uint32_t number, uint64_t until_ns);
-  void send(const Arguments& arguments);
   void receive_layout(uint64_t limit_ns, int stop_event);
   uint64_t limit_ns(size_t digits) const;
 

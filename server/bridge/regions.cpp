@@ -13,6 +13,7 @@
 
 #include "clock.h"
 #include "plain_files.h"
+#include "threads.h"
 
 namespace photofinish {
 namespace {
@@ -75,12 +76,7 @@ bool is_region(int held, const RegionName& name) {
 }  // namespace
 
 Regions::Regions() {
-  // Triton's signals are for its own threads.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  looks_ = std::thread(&Regions::look_at_times, this);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  looks_ = started_thread("let go of clients' memory", [this] { look_at_times(); });
 }
 
 Regions::~Regions() {

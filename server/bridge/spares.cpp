@@ -25,12 +25,31 @@ bool has_memory_to_spare() {
 
 }  // namespace
 
-std::unique_ptr<Child> Spares::take(const std::string& instance_name) {
+std::unique_ptr<Child> Spares::take(const std::string& instance_name, const std::string& group) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  if (group.empty()) return take_whole(instance_name);
+  std::weak_ptr<Child>& known = groups_[group].process;
+  std::shared_ptr<Child> shared = known.lock();
+  if (!shared || shared->look() != Child::State::kRuns) {
+    shared = take_whole(group);
+    shared->give({{"group", group}});
+    known = shared;
+  }
+  return std::make_unique<Child>(std::move(shared), instance_name);
+}
+
+std::unique_ptr<Child> Spares::take_whole(const std::string& name) {
   std::unique_ptr<Child> taken = std::move(spare_);
   if (taken && taken->look() == Child::State::kRuns) return taken;
   taken.reset();
-  return std::make_unique<Child>(python_, script_, instance_name);
+  return std::make_unique<Child>(python_, script_, name);
+}
+
+std::unique_lock<std::mutex> Spares::turn(const std::string& group) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  std::mutex& loading = groups_[group].loading;
+  lock.unlock();
+  return std::unique_lock<std::mutex>(loading);
 }
 
 void Spares::prepare() {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from photofinish.access.token import new_token
 from photofinish.errors import ModelRepositoryError, ServerError
 from photofinish.machine.addresses import LOOPBACK
 from photofinish.machine.disk import LOG_FOLDER, log_folder
+from photofinish.server.backend.model import GROUP
 from photofinish.server.bridge.build import bridge_library
 from photofinish.server.triton.control import accepts_connections, is_ready, load_failures
 from photofinish.server.triton.files import TRITON_VERSION, find_triton
@@ -117,6 +119,8 @@ class EmbeddedServer:
         files = find_triton(self._on_progress)
         deadline = time.monotonic() + self._ready_timeout_s
         bridge = bridge_library(self._on_progress)
+        if bridge is None and os.environ.get(GROUP) == "1":
+            self._on_progress(f"{GROUP}=1 needs the bridge: each model has a process of its own")
         self._token = "" if self._is_open else new_token()
         self._process = ServerProcess(
             files, self._repository, models, ports, self.log_path, bridge, self._token, self.gpu

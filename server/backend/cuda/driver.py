@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ _NOT_READY = 600
 _NON_BLOCKING = 1
 _PORTABLE = 1
 _NO_TIMING = 2
+CAPTURE_THREAD_LOCAL = 1
 _STACK_SIZE_LIMIT = 0
 _STACK_BYTES = 256
 
@@ -27,8 +29,12 @@ class CudaError(Exception):
 class Cuda:
     """One GPU's primary context, which ONNX Runtime and torch share, current in this thread."""
 
-    def __init__(self, device_id: int) -> None:
-        """Raise RefusedModelError when there is no driver or no such GPU."""
+    def __init__(self, device_id: int, *, is_shared: bool = False) -> None:
+        """Raise RefusedModelError when there is no driver or no such GPU.
+
+        is_shared: other models use the context, each in a thread of its own. What was allocated here is then free when
+        this object goes, and a graph that another thread records forbids this one nothing.
+        """
         try:
             self._driver = ctypes.CDLL("libcuda.so.1")
         except OSError as exc:
@@ -41,6 +47,8 @@ class Cuda:
             self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
             self._call("cuCtxSetCurrent", context)
             self.stream = self.new_stream()
+            if is_shared:
+                self._call("cuThreadExchangeStreamCaptureMode", ctypes.byref(ctypes.c_int(CAPTURE_THREAD_LOCAL)))
         except CudaError as exc:
             raise RefusedModelError(f"GPU {device_id} cannot be used: {exc}; run `photofinish doctor`") from exc
         self._stream = ctypes.c_void_p(self.stream)
@@ -52,6 +60,9 @@ class Cuda:
         self._on_device = self._copier("cuMemcpyDtoDAsync_v2")
         self._query = self._driver.cuEventQuery
         self._query.argtypes = (ctypes.c_void_p,)
+        self._owned: list[tuple[str, int]] = []
+        if is_shared:
+            weakref.finalize(self, _let_go, self._driver, context, self._owned).atexit = False
 
     def _copier(self, name: str) -> Callable[..., int]:
         function = self._driver[name]
@@ -82,13 +93,15 @@ class Cuda:
         """The address of `size` bytes of zeros on the GPU."""
         address = ctypes.c_uint64()
         self._call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size))
+        self._owned.append(("cuMemFree_v2", int(address.value)))
         self._call("cuMemsetD8_v2", address, ctypes.c_ubyte(0), ctypes.c_size_t(size))
         return int(address.value)
 
     def pinned_array(self, size: int) -> npt.NDArray[np.uint8]:
-        """`size` bytes of page-locked host memory, for the life of the process."""
+        """`size` bytes of page-locked host memory, for the life of this object."""
         address = ctypes.c_void_p()
         self._call("cuMemHostAlloc", ctypes.byref(address), ctypes.c_size_t(size), _PORTABLE)
+        self._owned.append(("cuMemFreeHost", int(address.value or 0)))
         memory = (ctypes.c_ubyte * size).from_address(int(address.value or 0))
         return np.frombuffer(memoryview(memory), np.uint8)
 
@@ -151,11 +164,22 @@ class Cuda:
         """Wait until the stream has done everything."""
         self._check(self._synchronize(self._stream), "cuStreamSynchronize")
 
+    def is_broken(self) -> bool:
+        """Whether the context is of no use any more, as after an illegal access: whoever uses it is told that error."""
+        code: int = self._driver["cuStreamQuery"](self._stream)
+        return code not in (_SUCCESS, _NOT_READY)
+
     def used_bytes(self) -> int:
         """Memory in use on the GPU, by everybody."""
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
         self._call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
         return int(total.value - free.value)
+
+
+def _let_go(driver: ctypes.CDLL, context: ctypes.c_void_p, owned: list[tuple[str, int]]) -> None:
+    driver.cuCtxSetCurrent(context)
+    for function, handle in reversed(owned):
+        driver[function](ctypes.c_void_p(handle))
 
 
 @contextmanager

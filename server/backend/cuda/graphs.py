@@ -5,9 +5,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
-from .driver import Cuda
+from .driver import CAPTURE_THREAD_LOCAL, Cuda
 
-_CAPTURE_THREAD_LOCAL = 1
 _CAPABILITY_MAJOR = 75
 _CAPABILITY_MINOR = 76
 
@@ -15,9 +14,9 @@ _CAPABILITY_MINOR = 76
 class GraphCuda(Cuda):
     """A GPU that can record what is launched on its stream, and say its compute capability."""
 
-    def __init__(self, device_id: int) -> None:
+    def __init__(self, device_id: int, *, is_shared: bool = False) -> None:
         """Raise RefusedModelError when there is no driver or no such GPU."""
-        super().__init__(device_id)
+        super().__init__(device_id, is_shared=is_shared)
         self._device_id = device_id
         self._launch = self._driver["cuGraphLaunch"]
         self._launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
@@ -36,7 +35,7 @@ class GraphCuda(Cuda):
     def record(self, launch: Callable[[], None]) -> int:
         """What `launch` puts on the stream, as an executable graph. Raises CudaError when it cannot be recorded."""
         graph, executable = ctypes.c_void_p(), ctypes.c_void_p()
-        self._call("cuStreamBeginCapture_v2", self._stream, _CAPTURE_THREAD_LOCAL)
+        self._call("cuStreamBeginCapture_v2", self._stream, CAPTURE_THREAD_LOCAL)
         try:
             launch()
         finally:
@@ -44,6 +43,7 @@ class GraphCuda(Cuda):
             code = self._driver["cuStreamEndCapture"](self._stream, ctypes.byref(graph))
         self._check(code, "cuStreamEndCapture")
         self._call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
+        self._owned.append(("cuGraphExecDestroy", int(executable.value or 0)))
         self._call("cuGraphDestroy", graph)
         return int(executable.value or 0)
 

@@ -88,6 +88,13 @@ def share_working_memory(device_id: int) -> None:
             ) from exc
 
 
+def _load_cuda_libraries() -> None:
+    """Those of the nvidia wheels, and those that torch brings along, whichever are there."""
+    ort.preload_dlls()
+    with contextlib.suppress(ImportError):
+        importlib.import_module("torch")
+
+
 def check_cuda_provider(model: ConfiguredModel) -> None:
     """Raise RefusedModelError when this ONNX Runtime was built without CUDA."""
     if CUDA_PROVIDER not in (available := ort.get_available_providers()):
@@ -102,7 +109,7 @@ def cuda_session(model: ConfiguredModel, *, stream: int, cuda_graphs: bool, fixe
 
     stream: the CUDA stream's handle. cuda_graphs: record the first run and replay it. fixed: sizes of named dimensions;
     with all shapes known nothing is left for the CPU, which CUDA graphs need, and cuDNN plans each convolution once.
-    Call share_working_memory first.
+    Call share_working_memory first, unless other models run in this process: each session then has its own.
     """
     settings = {
         "device_id": str(model.device_id),
@@ -118,7 +125,11 @@ def cuda_session(model: ConfiguredModel, *, stream: int, cuda_graphs: bool, fixe
     ort.set_default_logger_severity(4)
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    options.add_session_config_entry("session.use_env_allocators", "1")
+    if model.is_grouped:
+        settings["arena_extend_strategy"] = "kSameAsRequested"
+        _load_cuda_libraries()
+    else:
+        options.add_session_config_entry("session.use_env_allocators", "1")
     # A plan of the memory would be a second copy of it beside what the first run took.
     options.enable_mem_pattern = False
     for name, size in fixed.items():

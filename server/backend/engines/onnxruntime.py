@@ -28,7 +28,7 @@ def open_engine(model: ConfiguredModel) -> Engine:
     if model.device != "cuda":
         return OnnxCpuEngine(model)
     require_fixed_shapes(model)
-    return OnnxGpuEngine(model, Cuda(model.device_id))
+    return OnnxGpuEngine(model, Cuda(model.device_id, is_shared=model.is_grouped))
 
 
 class OnnxCpuEngine(CpuEngine):
@@ -62,7 +62,8 @@ class OnnxGpuEngine(GpuEngine):
         """All sessions, before any of them runs."""
         if ACCELERATOR not in self._model.accelerators:
             check_cuda_provider(self._model)
-            share_working_memory(self._model.device_id)
+            if not self._model.is_grouped:  # whoever shares it must not run at the same time
+                share_working_memory(self._model.device_id)
         self._sessions = {
             size: self._session({self._dimension: size} if self._dimension else {}) for size in self._buckets
         }

@@ -22,7 +22,7 @@ def open_engine(model: ConfiguredModel) -> Engine:
     if model.device != "cuda":
         return TorchCpuEngine(program)
     require_fixed_shapes(model)
-    return TorchGpuEngine(model, Cuda(model.device_id), program)
+    return TorchGpuEngine(model, Cuda(model.device_id, is_shared=model.is_grouped), program)
 
 
 class TorchCpuEngine(CpuEngine):
@@ -90,7 +90,9 @@ class TorchGpuEngine(GpuEngine):
         graph = torch.cuda.CUDAGraph()
         inputs = self._rows_of_inputs(size)
         # All graphs share one pool: they never run at the same time, and outputs are fetched before the next one runs.
-        with torch.inference_mode(), torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+        # Where other models serve meanwhile, what they do is no part of it and no fault.
+        mode = {"capture_error_mode": "thread_local"} if self._model.is_grouped else {}
+        with torch.inference_mode(), torch.cuda.graph(graph, pool=self._pool, stream=self._stream, **mode):
             results = self._program.run(size, inputs)
         outputs = _device_outputs(results)
 

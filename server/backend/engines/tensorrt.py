@@ -27,7 +27,7 @@ def open_engine(model: ConfiguredModel) -> Engine:
     if not model.max_batch_size:
         raise RefusedModelError(f"{model.name} has max_batch_size 0; an engine is served in batches of at least 1")
     require_fixed_shapes(model)
-    cuda = GraphCuda(model.device_id)
+    cuda = GraphCuda(model.device_id, is_shared=model.is_grouped)
     with refuse_on_error():
         capability = cuda.capability()
     path = model.folder / file_for_capability(model.capability_files, model.file_name, capability)

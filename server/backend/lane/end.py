@@ -34,7 +34,7 @@ LOOK_NS = 400_000
 """Where requests follow each other so closely, the next one is looked for: to wake from sleep takes tens of µs."""
 CORES_TO_LOOK = int(os.environ.get("PHOTOFINISH_CORES_TO_LOOK", "4"))
 """With fewer cores the clients need them; the variable is for tests on small machines."""
-_FUTEX_WAIT, _FUTEX_WAKE = 0, 1
+FUTEX_WAIT, FUTEX_WAKE = 0, 1
 _SYS_FUTEX = 202
 """Linux's number on x86-64, the only machine that the embedded server runs on."""
 _TENSOR_HEAD = struct.Struct("=IIQQQQ")
@@ -142,7 +142,7 @@ class LaneEnd:
                 pass
         while lane.asked == self._seen:
             # An idle process lets go of what its clients have left, too.
-            self._futex(0, _FUTEX_WAIT, self._seen, _LOOK if self._regions.known else None)
+            self._futex(0, FUTEX_WAIT, self._seen, _LOOK if self._regions.known else None)
             if lane.asked == self._seen:
                 self._drop_regions()
         self._gap_ns = (self._gap_ns + time.perf_counter_ns() - begun_ns) // 2
@@ -204,7 +204,7 @@ class LaneEnd:
         self._lane.slots[slot].input_ns, self._lane.slots[slot].output_ns = input_ns, output_ns
         self._lane.answered = number
         if self._lane.bridge_sleeps:
-            self._futex(4, _FUTEX_WAKE, 1)
+            self._futex(4, FUTEX_WAKE, 1)
 
     def _request_inputs(self, slot: int, index: int) -> Part | Exception:
         """A client sends from the same place again and again: an input that looks the same is made once."""

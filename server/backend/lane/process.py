@@ -1,8 +1,9 @@
-"""One model instance in a process of its own: a script that tritonserver's bridge starts.
+"""One model instance in a process of its own, or several: a script that tritonserver's bridge starts.
 
 Descriptor 3 is the memory shared with the bridge, 4 a socket that brings the model's arguments and whose end is this
-process's end. Nothing but the standard library is imported before both are taken care of. Libraries are imported before
-the arguments come: the bridge keeps a spare process that waits for them, in case that another ends.
+process's end. Where it says that models share this process, it brings such a pair for each. Nothing but the standard
+library is imported before both are taken care of. Libraries are imported before the arguments come: the bridge keeps a
+spare process that waits for them, in case that another ends.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import socket
 import struct
 import sys
 import threading
-import traceback
 from pathlib import Path
 
 MEMORY_FILE = 3
@@ -40,22 +40,16 @@ def main() -> None:
     threading.Thread(target=attend_bridge, args=(bridge, received), daemon=True).start()
     import_libraries()
     arguments = received.get()
-    show_name(arguments["model_instance_name"])
-    from ..model import RefusedModelError
-    from .serving import describe, open_lane, serve
+    if "group" in arguments:
+        show_name(arguments["group"])
+        from .group import serve_group
 
-    try:
-        lane, model, engine = open_lane(arguments, MEMORY_FILE)
-        lines = describe(lane, model, engine, reads_regions=can_open(arguments["bridge_descriptor"]))
-    except RefusedModelError as exc:
-        send_lines(bridge, [f"refused\t{' '.join(str(exc).split())}"])
-        return
-    except Exception as exc:  # a library's own class; the user gets the text, the log the stack
-        traceback.print_exc()
-        send_lines(bridge, [f"refused\t{type(exc).__name__}: {' '.join(str(exc).split())}"])
-        return
-    send_lines(bridge, lines)
-    serve(lane, model, engine)
+        serve_group(bridge)
+    show_name(arguments["model_instance_name"])
+    from .serving import load, serve
+
+    if served := load(bridge, arguments, MEMORY_FILE):
+        serve(*served)
 
 
 def receive_arguments(bridge: socket.socket) -> dict[str, str]:
@@ -66,19 +60,22 @@ def receive_arguments(bridge: socket.socket) -> dict[str, str]:
 
 
 def receive_exactly(bridge: socket.socket, size: int) -> bytes:
-    """So many bytes; the process ends when the bridge hangs up before."""
+    """So many bytes. Raises EOFError when the bridge hangs up before."""
     parts = bytearray()
     while len(parts) < size:
         if not (part := bridge.recv(size - len(parts))):
-            os._exit(0)
+            raise EOFError
         parts += part
     return bytes(parts)
 
 
 def attend_bridge(bridge: socket.socket, received: queue.SimpleQueue[dict[str, str]]) -> None:
     """Hand on the arguments, then wait for the socket's end: the server is gone or wants this process gone."""
-    with contextlib.suppress(OSError):
-        received.put(receive_arguments(bridge))
+    with contextlib.suppress(OSError, EOFError):
+        arguments = receive_arguments(bridge)
+        received.put(arguments)
+        if "group" in arguments:  # it goes on speaking, to whoever serves the group
+            return
         bridge.recv(1)
     os._exit(0)
 
@@ -107,11 +104,11 @@ def send_lines(bridge: socket.socket, lines: list[str]) -> None:
     bridge.sendall("\n".join([*lines, "end", ""]).encode())
 
 
-def can_open(descriptor: str) -> bool:
+def can_open(descriptor: str, memory_file: int) -> bool:
     """Whether the bridge's descriptors can be opened here, as clients' memory is; told by the lane, which both have."""
     try:
         file = os.open(f"/proc/{os.getppid()}/fd/{descriptor}", os.O_RDWR)
-        is_same = os.fstat(file).st_ino == os.fstat(MEMORY_FILE).st_ino
+        is_same = os.fstat(file).st_ino == os.fstat(memory_file).st_ino
         os.close(file)
         return is_same
     except OSError:

@@ -96,6 +96,10 @@ class Regions:
         """Let go of regions that have lost a part; whether there were any."""
         return self._drop(lambda region: bool(self._guard and self._guard.photofinish_is_lost(region.address)))
 
+    def drop_all(self) -> None:
+        """Let go of every region."""
+        self._drop(lambda region: True)
+
     def is_due(self) -> bool:
         """Whether it is time to look who still holds what is mapped."""
         return bool(self.known) and time.monotonic() - self._looked_s >= LOOK_S

@@ -2,37 +2,80 @@
 
 from __future__ import annotations
 
+import socket
+import traceback
 from typing import NoReturn
 
 from ..batches import check_outputs, run_each
-from ..engine import Engine, open_model
+from ..engine import Engine, open_engine, read_model
 from ..gpu_engine import GpuEngine
-from ..memory import memory_figures
-from ..model import DTYPES, ConfiguredModel, lane_count
+from ..memory import Account, memory_figures
+from ..model import DTYPES, ApartError, ConfiguredModel, RefusedModelError, lane_count
 from .ahead import serve_ahead
 from .end import LaneEnd, beside_refused, good_parts
+from .process import can_open, send_lines
 from .regions import open_guard
 
+Served = tuple[LaneEnd, ConfiguredModel, Engine]
+"""A model that can be asked."""
 
-def open_lane(arguments: dict[str, str], memory_file: int) -> tuple[LaneEnd, ConfiguredModel, Engine]:
-    """The lane, the model and its engine, loaded and checked. Raises RefusedModelError."""
-    model, engine = open_model(arguments)
+
+def load(
+    bridge: socket.socket,
+    arguments: dict[str, str],
+    memory_file: int,
+    *,
+    lane_type: type[LaneEnd] = LaneEnd,
+    account: Account | None = None,
+) -> Served | None:
+    """The model, loaded and described to the bridge; None where it is refused, which the bridge is told as well.
+
+    account: of the process's memory, where several models share it.
+    """
+    try:
+        model = read_model(arguments)
+        if account is not None:
+            account.prepare(arguments["model_instance_name"], model)
+        engine = open_engine(arguments, model)
+        lane = open_lane(arguments, model, engine, memory_file, lane_type)
+        reads_regions = can_open(arguments["bridge_descriptor"], memory_file)
+        lines = describe(lane, model, engine, reads_regions=reads_regions, account=account)
+    except ApartError as exc:
+        send_lines(bridge, [f"apart\t{exc}"])
+        return None
+    except RefusedModelError as exc:
+        send_lines(bridge, [f"refused\t{' '.join(str(exc).split())}"])
+        return None
+    except Exception as exc:  # a library's own class; the user gets the text, the log the stack
+        traceback.print_exc()
+        send_lines(bridge, [f"refused\t{type(exc).__name__}: {' '.join(str(exc).split())}"])
+        return None
+    send_lines(bridge, lines)
+    return lane, model, engine
+
+
+def open_lane(
+    arguments: dict[str, str], model: ConfiguredModel, engine: Engine, memory_file: int, lane_type: type[LaneEnd]
+) -> LaneEnd:
+    """The lane to an engine that is loaded, and checked here. Raises RefusedModelError."""
     check_outputs(model, engine.run_arrays)
-    slots = lane_count()
+    slots = 1 if model.is_grouped else lane_count()
     if isinstance(engine, GpuEngine):
         engine.prepare_slots(slots)
     batch = engine.batch
     # Last, so that no library takes its place as the handler of SIGBUS.
     guard = open_guard(arguments["guard_library"])
     if batch is None:
-        return LaneEnd(memory_file, model, slots=slots, guard=guard), model, engine
+        return lane_type(memory_file, model, slots=slots, guard=guard)
     addresses, unmap = batch.slot_addresses(), batch.forget_pages
-    lane = LaneEnd(memory_file, model, slots=slots, batch_addresses=addresses, on_unmap=unmap, guard=guard)
+    lane = lane_type(memory_file, model, slots=slots, batch_addresses=addresses, on_unmap=unmap, guard=guard)
     batch.lock_pages(lane.address, lane.sizes.total)
-    return lane, model, engine
+    return lane
 
 
-def describe(lane: LaneEnd, model: ConfiguredModel, engine: Engine, *, reads_regions: bool) -> list[str]:
+def describe(
+    lane: LaneEnd, model: ConfiguredModel, engine: Engine, *, reads_regions: bool, account: Account | None = None
+) -> list[str]:
     """The lines that tell the bridge about tensors, memory and figures."""
     numbers = {dtype: number for number, dtype in enumerate(DTYPES.values(), start=1)}
     sizes = lane.sizes
@@ -45,7 +88,8 @@ def describe(lane: LaneEnd, model: ConfiguredModel, engine: Engine, *, reads_reg
             for index, (handle, offset) in enumerate(engine.batch.shared_inputs(slot)):
                 lines.append(f"buffer\t{slot}\t{index}\t{handle}\t{offset}")
     lines += [f"output\t{io.name}\t{numbers[io.dtype]}" for io in model.outputs]
-    for figure in memory_figures(model, engine.gpu_bytes):
+    figures = account.figures(model, engine.gpu_bytes) if account else memory_figures(model, engine.gpu_bytes)
+    for figure in figures:
         lines.append(f"gauge\t{figure.metric}\t{figure.text}\t{figure.device}\t{figure.byte_size}")
     return lines
 

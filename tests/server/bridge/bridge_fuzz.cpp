@@ -3,6 +3,7 @@
 // bridge_fuzz FOLDER REPOSITORY CONFIG SEED COUNT MODE: FOLDER holds photofinish_backend/ and the guard's library;
 // CONFIG is the file of the model's configuration as Triton gives it. MODE "clients": the model process is ours, honest
 // requests must be answered rightly. MODE "process": it writes what it likes into the lane, nothing must be believed.
+// bridge_fuzz FOLDER MODELS runs bridge_group.cpp.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -21,6 +22,8 @@
 #include <thread>
 
 #include "fake_triton.h"
+
+int run_group(const std::string& folder, const std::string& models);
 
 namespace {
 
@@ -149,6 +152,7 @@ bool is_right(const Asked& asked) {
 }  // namespace
 
 int main(int count, char** words) {
+  if (count == 3) return run_group(words[1], words[2]);
   if (count != 7) return 2;
   std::ifstream config(words[3]);
   TRITONBACKEND_Backend backend{words[1]};

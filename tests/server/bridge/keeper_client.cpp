@@ -26,7 +26,7 @@ int main(int count, char** words) {
     was_there = kill(first, 0) == 0;  // one that nobody has reaped counts, too
     second = process->pid();
   };
-  Keeper keeper("model", "model_0", {}, std::make_shared<Spares>(words[1], words[2]),
+  Keeper keeper("model", "model_0", "", {}, std::make_shared<Spares>(words[1], words[2]),
                 Keeper::Hooks{adopt, [](bool, const std::string&) {}});
   std::shared_ptr<ModelProcess> held;
   {

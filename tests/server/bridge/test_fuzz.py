@@ -1,4 +1,6 @@
-"""The whole bridge under sanitizers: requests that no client should make, and a model process that answers nonsense."""
+"""The whole bridge under sanitizers: requests that no client should make, a model process that answers nonsense, and
+models that come and go in a process that they share.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def program(compile_sanitized: Compile) -> Path:
-    return compile_sanitized("bridge_fuzz.cpp", "*.cpp", beside=["fake_triton.cpp"])
+    return compile_sanitized("bridge_fuzz.cpp", "*.cpp", beside=["fake_triton.cpp", "bridge_group.cpp"])
 
 
 def fuzz(program: Path, folder: Path, mode: str, lanes: int) -> dict[str, int]:
@@ -50,12 +52,16 @@ def fuzz(program: Path, folder: Path, mode: str, lanes: int) -> dict[str, int]:
     return {name: int(number) for name, number in re.findall(r"(\w+) (\d+)", done.stdout.splitlines()[-1])}
 
 
-@pytest.mark.parametrize("lanes", [1, 2])
-def test_honest_requests_beside_hostile_ones_are_answered_rightly(program: Path, tmp_path: Path, lanes: int) -> None:
-    shutil.copytree(BACKEND, tmp_path / "backend" / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+def copy_backend(folder: Path) -> None:
+    shutil.copytree(BACKEND, folder / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
     library = bridge_library(lambda line: None)
     assert library is not None
-    shutil.copy2(library.with_name(GUARD), tmp_path / "backend" / GUARD)
+    shutil.copy2(library.with_name(GUARD), folder / GUARD)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_honest_requests_beside_hostile_ones_are_answered_rightly(program: Path, tmp_path: Path, lanes: int) -> None:
+    copy_backend(tmp_path / "backend")
     counts = fuzz(program, tmp_path, "clients", lanes)
     assert counts["asked"] >= REQUESTS
     assert counts["honest"] == counts["right"] > REQUESTS // 2
@@ -73,3 +79,17 @@ def test_a_model_process_is_not_believed(program: Path, tmp_path: Path, lanes: i
     assert counts["asked"] >= REQUESTS
     assert counts["refused"] > REQUESTS // 2
     assert counts["strange"] == 0
+
+
+def test_one_goes_and_comes_again_while_another_in_its_process_serves(program: Path, tmp_path: Path) -> None:
+    copy_backend(tmp_path / "backend")
+    for name in ("first", "second", "broken"):
+        save_mean(tmp_path / "models", name)
+        (tmp_path / "models" / name / "config.json").write_text(json.dumps({**CONFIG, "name": name}))
+    (tmp_path / "models" / "broken" / "1" / "model.onnx").unlink()
+    environment = {"PHOTOFINISH_PYTHON": sys.executable, "PHOTOFINISH_GROUP": "1", "PHOTOFINISH_SPARE": "off"}
+    words = [str(program), str(tmp_path / "backend"), str(tmp_path / "models")]
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=SANITIZED_SECONDS, env={**os.environ, **environment}
+    )
+    assert (done.returncode, done.stdout) == (0, "0 wrong\n"), f"{done.stdout}\n{done.stderr[-6000:]}"

@@ -147,7 +147,7 @@ def test_every_batch_size_has_a_tensorrt_session_of_its_own(toy_path: Path, monk
         made.append(fixed)
         return FakeSession(fixed, runs)
 
-    monkeypatch.setattr(engines, "Cuda", lambda device_id: HostCuda())
+    monkeypatch.setattr(engines, "Cuda", lambda device_id, is_shared: HostCuda())
     monkeypatch.setattr(engines, "tensorrt_session", session)
     monkeypatch.setattr(engines, "cuda_session", None)
     engine = engines.open_engine(served(toy_path))
@@ -172,7 +172,7 @@ def test_cuda_sessions_share_memory_and_are_all_loaded_before_one_runs(
         events.append(f"load {fixed['batch']}")
         return Noted(fixed, runs)
 
-    monkeypatch.setattr(engines, "Cuda", lambda device_id: HostCuda())
+    monkeypatch.setattr(engines, "Cuda", lambda device_id, is_shared: HostCuda())
     monkeypatch.setattr(engines, "cuda_session", session)
     monkeypatch.setattr(engines, "check_cuda_provider", lambda model: None)
     monkeypatch.setattr(engines, "share_working_memory", lambda device_id: events.append("share"))

@@ -1,0 +1,65 @@
+"""A lane that is closed while the process goes on, and an error that is the end of all models in a process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from photofinish.server.backend.lane import group
+from photofinish.server.backend.lane.group import LaneClosedError, PlaceLane
+from tests.server.backend.test_batches import build_model
+
+
+@pytest.fixture
+def lane() -> Iterator[PlaceLane]:
+    file = os.memfd_create("photofinish_lane")
+    yield PlaceLane(file, build_model())
+    os.close(file)
+
+
+@pytest.mark.parametrize("is_waiting", [True, False])
+def test_a_wait_ends_when_the_bridge_hangs_up(lane: PlaceLane, is_waiting: bool) -> None:
+    ended = threading.Event()
+
+    def wait() -> None:
+        with pytest.raises(LaneClosedError):
+            lane.wait()
+        ended.set()
+
+    waiter = threading.Thread(target=wait)
+    if is_waiting:
+        waiter.start()
+    lane.hang_up()
+    if not is_waiting:
+        waiter.start()
+    assert ended.wait(5)
+    waiter.join()
+
+
+def test_a_closed_lane_leaves_no_mapping(lane: PlaceLane) -> None:
+    def is_mapped() -> bool:
+        return f"{lane.address:x}-" in Path("/proc/self/maps").read_text()
+
+    assert is_mapped()
+    lane.close()
+    assert not is_mapped()
+
+
+@pytest.mark.parametrize("is_broken", [True, False])
+def test_an_error_that_broke_the_context_ends_the_process(
+    lane: PlaceLane, monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    """The next process can answer; this one would fail on every request of every model."""
+    ended: list[int] = []
+    monkeypatch.setattr(group.os, "_exit", ended.append)
+    monkeypatch.setattr(group.LaneEnd, "answer", lambda self, results, *times: None)
+    lane.is_broken = lambda: is_broken
+    lane.answer([[np.zeros(4)]])
+    assert ended == []
+    lane.answer([[np.zeros(4)], RuntimeError("an illegal memory access")])
+    assert ended == [1] * is_broken
