@@ -171,15 +171,16 @@ def both_served(repository: Path, model: str, log: Path) -> Iterator[dict[int, S
 
 
 @contextmanager
-def sleeping(sleep_ms: float) -> Iterator[Path]:
-    """A repository with one model, whose engine sleeps; servers that are started meanwhile run it."""
+def sleeping(sleep_ms: float, models: Sequence[str] = (SLEEPER,)) -> Iterator[Path]:
+    """A repository with models whose engine sleeps; servers that are started meanwhile run them."""
     with tempfile.TemporaryDirectory(prefix="photofinish-lanes-") as name:
         folder = Path(name)
         shutil.copytree(run_folder.BACKEND, folder / "backend", ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "backend" / "engines" / "pytorch.py").write_text(ENGINE.format(seconds=sleep_ms / 1e3))
-        (folder / "models" / SLEEPER / "1").mkdir(parents=True)
-        (folder / "models" / SLEEPER / "1" / "model.pt").touch()
-        (folder / "models" / SLEEPER / "config.pbtxt").write_text(CONFIG)
+        for model in models:
+            (folder / "models" / model / "1").mkdir(parents=True)
+            (folder / "models" / model / "1" / "model.pt").touch()
+            (folder / "models" / model / "config.pbtxt").write_text(CONFIG.replace(f'"{SLEEPER}"', f'"{model}"'))
         genuine, run_folder.BACKEND = run_folder.BACKEND, folder / "backend"
         try:
             yield folder / "models"

@@ -42,7 +42,8 @@ class GpuEngine(ABC):
         self._executions: dict[int, Execution] = {}
         self.times = StageTimes(model.name, cuda.synchronize)
         with refuse_on_error():
-            if self._cuda_graphs:  # without them it serves as the tutorials' backends do
+            # Without graphs it serves as the tutorials' backends do; a context that others use is as it is.
+            if self._cuda_graphs and not model.is_grouped:
                 cuda.shrink_stacks()
             used_before = cuda.used_bytes()
             self._load()

@@ -3,7 +3,8 @@
 // It stands in for Triton's Python backend, which copies every picture into its own shared memory and needs several
 // hops between the processes. Here a picture that lies in a client's region is not copied at all, any other once, and
 // there is one hop each way. What runs a model is the same Python as there, a process for each instance: its memory on
-// the GPU can be told apart, and a crash takes no other model along.
+// the GPU can be told apart, and a crash takes no other model along. With PHOTOFINISH_GROUP=1 models of one device have a
+// place each in one process, and one context there.
 
 #include <algorithm>
 #include <array>

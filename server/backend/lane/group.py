@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from ..batches import Arrays, Part
-from ..memory import Account
 from ..model import LANES, lane_count
+from .account import Account
 from .end import FUTEX_WAKE, LaneEnd
 from .process import receive_arguments, send_lines
 from .serving import load, serve

@@ -9,14 +9,15 @@ from typing import NoReturn
 from ..batches import check_outputs, run_each
 from ..engine import Engine, open_engine, read_model
 from ..gpu_engine import GpuEngine
-from ..memory import Account, memory_figures
+from ..memory import memory_figures
 from ..model import DTYPES, ApartError, ConfiguredModel, RefusedModelError, lane_count
+from .account import Account
 from .ahead import serve_ahead
 from .end import LaneEnd, beside_refused, good_parts
 from .process import can_open, send_lines
 from .regions import open_guard
 
-Served = tuple[LaneEnd, ConfiguredModel, Engine]
+Loaded = tuple[LaneEnd, ConfiguredModel, Engine]
 """A model that can be asked."""
 
 
@@ -27,7 +28,7 @@ def load(
     *,
     lane_type: type[LaneEnd] = LaneEnd,
     account: Account | None = None,
-) -> Served | None:
+) -> Loaded | None:
     """The model, loaded and described to the bridge; None where it is refused, which the bridge is told as well.
 
     account: of the process's memory, where several models share it.

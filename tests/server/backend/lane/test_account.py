@@ -7,16 +7,10 @@ from typing import Any
 
 import pytest
 
-from photofinish.server.backend import memory
 from photofinish.server.backend.cuda import driver
-from photofinish.server.backend.memory import (
-    COMMON_GPU_METRIC,
-    COMMON_HOST_METRIC,
-    GPU_METRIC,
-    HOST_METRIC,
-    Account,
-    process_settings,
-)
+from photofinish.server.backend.lane import account as accounts
+from photofinish.server.backend.lane.account import Account, process_settings
+from photofinish.server.backend.memory import COMMON_GPU_METRIC, COMMON_HOST_METRIC, GPU_METRIC, HOST_METRIC
 from photofinish.server.backend.model import ApartError, ConfiguredModel
 from tests.server.backend.test_batches import build_model
 
@@ -28,9 +22,9 @@ class Process:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, host: int, gpu: int) -> None:
         self.host, self.gpu = host, gpu
-        monkeypatch.setattr(memory, "resident_bytes", lambda: self.host)
-        monkeypatch.setattr(memory, "own_gpu_bytes", lambda device_id: self.gpu)
-        monkeypatch.setattr(memory, "Cuda", lambda device_id, is_shared: self)
+        monkeypatch.setattr(accounts, "resident_bytes", lambda: self.host)
+        monkeypatch.setattr(accounts, "own_gpu_bytes", lambda device_id: self.gpu)
+        monkeypatch.setattr(accounts, "Cuda", lambda device_id, is_shared: self)
 
     def shrink_stacks(self) -> None:
         self.gpu -= 198 * MIB
