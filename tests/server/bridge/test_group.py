@@ -155,6 +155,7 @@ def test_one_that_ends_the_process_at_every_try_is_alone_then(server: EmbeddedSe
     (alone,) = processes_of(server, "faulty")
     assert all(is_right(url, name) for name in GROUPED)
     os.kill(alone, signal.SIGKILL)
+    seconds_until(lambda: alone not in processes_of(server, "faulty"), "it is gone")
     assert is_right(url, "faulty")
     assert group_of(server, "faulty_0_0") == group_of(server, "other_0_0"), "it has worked since"
 
