@@ -106,13 +106,14 @@ class RaceDesk:
 
     def state(self, language: Language) -> dict[str, Any]:
         """What the page shows of it, JSON-able. race: number of the last one, 0 for none; said: its words."""
+        is_running = self.is_running  # first: who is told that none runs is told of all that came of the last one
         say, progress, failure, last = PageWords(language), self._progress, self._failure, self._last
         told = say(f"race.page.{progress.stage}", number=progress.number, rounds=progress.rounds)
         found = headline(last[1], "done", last[1].duration_ns, say) if last else None
         return {
-            "is_running": self.is_running,
-            "stage": told if self.is_running else "",
-            "share": progress.share if self.is_running else None,
+            "is_running": is_running,
+            "stage": told if is_running else "",
+            "share": progress.share if is_running else None,
             "failure": say("race.page.failed", reason=said(failure, say)) if failure else "",
             "race": last[0] if last else 0,
             "is_void": bool(last and last[1].claim.is_void),

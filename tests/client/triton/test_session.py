@@ -25,7 +25,7 @@ from photofinish.errors import (
 )
 from photofinish.letterbox import letterboxed_from_image
 from tests.builders import build_card
-from tests.client.fake_triton import FakeModel, FakeTriton
+from tests.client.fake_triton import FakeModel, FakeTriton, wait_for
 from tests.client.triton.test_http_caller import answer, scripted
 
 
@@ -138,8 +138,7 @@ def test_a_slow_server_meets_the_deadline():
 def test_a_server_that_vanishes_fails_what_is_in_flight_and_leaves_nothing():
     with FakeTriton(delay_s=30) as server, Session(server.url, served(server), timeout_s=20) as session:
         future = session.submit(session.acquire())
-        while not server.requests:
-            time.sleep(0.01)
+        wait_for(lambda: bool(server.requests))
         begun = time.monotonic()
         server.vanish()
         with pytest.raises(ServerUnavailableError):

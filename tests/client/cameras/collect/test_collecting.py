@@ -111,7 +111,7 @@ def kept(folder: Path) -> dict[str, list[int]]:
 
 
 def test_each_camera_gives_the_same_number_over_the_whole_time(tmp_path: Path) -> None:
-    assert collect(tmp_path, "a", "b", count=9) == []
+    assert collect(tmp_path, "a", "b", count=9, duration_s=2) == []
     assert kept(tmp_path) == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3]}
     assert len(list((tmp_path / "frames").glob("*.jpg"))) == 8
     assert "10.0.0.1" not in (tmp_path / "manifest.json").read_text()
@@ -120,8 +120,8 @@ def test_each_camera_gives_the_same_number_over_the_whole_time(tmp_path: Path) -
 def test_a_dead_camera_is_one_line_and_is_tried_again_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collecting, "DEAD_S", 0.2)
-    said = collect(tmp_path, "a", "dead", count=4, duration_s=0.5)
+    monkeypatch.setattr(collecting, "DEAD_S", 0.4)
+    said = collect(tmp_path, "a", "dead", count=4, duration_s=1)
     assert said == ["dead is skipped: nobody answers at its address"]
     assert kept(tmp_path) == {"a": [0, 1]}
     states = {state.name: state for state in manifest_from_folder(tmp_path).sources.values()}

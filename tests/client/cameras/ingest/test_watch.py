@@ -15,7 +15,7 @@ from photofinish.client.cameras.streams.server import StreamServer
 from photofinish.client.cameras.streams.stream import StreamFaults, TestStream
 from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.status import IngestPhase, IngestProblem
-from tests.client.cameras.ingest.watching import Watched
+from tests.client.cameras.ingest.watching import Watched, until
 from tests.client.cameras.streams.test_server import moving_clip
 from tests.client.sources.test_rtsp import rtsp_server, system_python  # noqa: F401
 
@@ -118,8 +118,7 @@ def test_two_hundred_reconnections_leave_nothing_behind(monkeypatch: pytest.Monk
         async with StreamServer({"cam": stream}) as server:
             seen, before = Watched(camera_at(server.url("cam"))), 0
             for number in range(200):
-                while stream.connections <= number:
-                    await asyncio.sleep(0.001)
+                await until(lambda number=number: stream.connections > number)  # type: ignore[misc]
                 before = before or descriptors()
                 server.cut_connections("cam")
                 await asyncio.sleep(0)

@@ -50,4 +50,4 @@ async def until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline, "did not come true in time"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.002)
