@@ -30,7 +30,7 @@ def test_each_camera_has_its_row() -> None:
                 Camera(name=name, url=server.url(name.replace(" ", "-")), password="hunter2", frames_per_s=15)
                 for name in streams
             ]
-            return await check_cameras(cameras, watch_s=3)
+            return await check_cameras(cameras, watch_s=4)
 
     rows = asyncio.run(main())
     assert [row.camera.name for row in rows] == list(streams)
@@ -41,7 +41,7 @@ def test_each_camera_has_its_row() -> None:
     assert by_name["fine"].endswith("RTCP     –")
     for name, text in {
         "locked": "refuses the user and password",
-        "no keyframe": "no keyframe within 3 s",
+        "no keyframe": "no keyframe within 4 s",
         "clock": "its clock is 5.0 years behind ours",
         "small": "it sends 10 fps and 15 are wanted",
         "garbage": "restart",
