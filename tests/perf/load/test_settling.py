@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 import time
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,19 +75,20 @@ def test_a_cold_arm_is_driven_until_two_stretches_agree() -> None:
     assert any(settles_in_time() for _ in range(5)), attempts
 
 
-def test_what_never_settles_ends_and_what_fails_ends_at_once() -> None:
-    calls: list[int] = []
-
-    def grows(index: int) -> None:
-        calls.append(index)
-        time.sleep(0.001 * 1.3 ** min(len(calls), 12))
-
+def test_what_never_settles_ends_and_what_fails_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(index: int) -> None:
         time.sleep(0.002)
         raise RequestTimeoutError("late")
 
-    assert warm_until_steady(grows, stretch_s=0.001) == MAX_STRETCHES
     assert warm_until_steady(fails, stretch_s=0.01) == 1
+    stretches = count(1)
+
+    def grown(sender: object, **options: object) -> SimpleNamespace:
+        return SimpleNamespace(latency_ns=[round(1e6 * 1.3 ** next(stretches))])
+
+    monkeypatch.setattr(settling, "run_closed_loop", grown)
+    assert warm_until_steady(fails) == MAX_STRETCHES
+    assert next(stretches) == MAX_STRETCHES + 1
 
 
 def test_the_lead_in_is_short_and_not_counted() -> None:
