@@ -96,13 +96,14 @@ def _hold(place: socket.socket, memory_file: int, account: Account) -> None:
     """One model from its arguments to its end. The bridge's end of the socket sees it when its memory is free."""
     try:
         arguments = {**receive_arguments(place), "group": ""}
-        _serve(place, memory_file, arguments, account)
+        with contextlib.suppress(ConnectionError):  # the bridge gave up while it was loaded
+            _serve(place, memory_file, arguments, account)
         gc.collect()
         give_back()
         account.leave(arguments["model_instance_name"])
         if account.is_broken():  # by a model that could not be loaded
             os._exit(1)
-    except (EOFError, OSError):  # the bridge has given up
+    except (EOFError, ConnectionError):  # it gave up before
         pass
     except BaseException:  # as a process of its own would end
         traceback.print_exc()

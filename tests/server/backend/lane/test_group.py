@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from photofinish.server.backend.lane import group
+from photofinish.server.backend.lane.account import Account
 from photofinish.server.backend.lane.group import LaneClosedError, PlaceLane
 from tests.server.backend.test_batches import build_model
 
@@ -63,3 +66,22 @@ def test_an_error_that_broke_the_context_ends_the_process(
     assert ended == []
     lane.answer([[np.zeros(4)], RuntimeError("an illegal memory access")])
     assert ended == [1] * is_broken
+
+
+def test_what_was_loaded_for_nobody_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bridge gave up while the model was loaded: nothing of it counts, and the process goes on."""
+    bridge, place = socket.socketpair()
+    words = b"model_instance_name\0toy_0\0"
+    bridge.sendall(struct.pack("I", len(words)) + words)
+    account = Account()
+
+    def load(place: socket.socket, arguments: dict[str, str], memory_file: int, **_: object) -> None:
+        account.prepare(arguments["model_instance_name"], build_model())
+        account.figures(build_model(), 0)
+        bridge.close()
+        group.send_lines(place, ["memory"])
+
+    monkeypatch.setattr(group, "load", load)
+    group._hold(place, os.memfd_create("photofinish_lane"), account)
+    assert account._shares == {}
+    assert place.fileno() == -1
