@@ -180,19 +180,29 @@ def _runnable(chosen: tuple[Variant, ...], request: _ExportRequest) -> list[Vari
     """The chosen variants that these weights and this device allow; the others are announced."""
     kind = "onnx" if request.found.kind == "onnx" else "torch"
     runnable = []
+    left_out: dict[str, list[str]] = {}
+
+    def leave_out(variant: Variant, reason: str) -> None:
+        if request.named:
+            raise ExportError(f"{variant.name} was asked for, but {reason}")
+        left_out.setdefault(reason, []).append(variant.suffix)
+
     for variant in chosen:
         if kind not in variant.sources:
             # Nothing to announce: torch and ONNX weights have a baseline each.
             if request.named:
                 raise ExportError(f"{variant.name} was asked for, but it cannot be made from {kind} weights")
         elif variant.aspect != SQUARE and request.found.kind not in RESHAPED:
-            _leave_out(variant, "these weights take square pictures only", request)
+            leave_out(variant, "these weights take square pictures only")
         elif variant.backend == "tensorrt" and request.targets:
             runnable.append(variant)
         elif request.device not in variant.devices:
-            _leave_out(variant, f"it runs on {' or '.join(variant.devices)}, not on {request.device}", request)
+            leave_out(variant, f"it runs on {' or '.join(variant.devices)}, not on {request.device}")
         else:
             runnable.append(variant)
+    for reason, suffixes in left_out.items():
+        each = "each " if len(suffixes) > 1 else ""
+        request.on_progress(f"left out: {', '.join(suffixes)} ({each}because {reason})")
     if not runnable:
         raise ExportError(f"no variant is left for {request.device} and {request.found.spec}; see variants.toml")
     return runnable

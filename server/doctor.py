@@ -38,6 +38,7 @@ Status = Literal["works", "note", "fails"]
 MIN_FREE_GIB = 2.0
 MIN_SHARED_MEMORY_GIB = 0.25
 PROBE_TIMEOUT_S = 120.0
+SERVER_PORTS, PAGE_PORT = (8000, 8001, 8002), 7860
 EXTRAS = ("server", "client", "export", "perf")
 _SUBSTITUTES = {"onnxruntime": ("onnxruntime-gpu",), "opencv-python-headless": ("opencv-python",)}
 
@@ -245,19 +246,20 @@ def _is_installed(package: str) -> bool:
 
 def _ports_check() -> Check:
     taken = []
-    for port in (8000, 8001, 8002, 7860):
+    for port in (*SERVER_PORTS, PAGE_PORT):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.settimeout(0.5)
             if probe.connect_ex((LOOPBACK, port)) == 0:
                 taken.append(port)
-    if taken:
-        return Check(
-            name="ports",
-            status="note",
-            found=f"{', '.join(map(str, taken))} in use (a running server, perhaps)",
-            remedy="pass --grpc-port 0 --http-port 0 --metrics-port 0 to take free ones",
-        )
-    return Check(name="ports", status="works", found="8000, 8001, 8002 and 7860 are free")
+    if not taken:
+        return Check(name="ports", status="works", found="8000, 8001, 8002 and 7860 are free")
+    remedies = []
+    if set(taken) & set(SERVER_PORTS):
+        remedies.append("`photofinish serve --grpc-port 0 --http-port 0 --metrics-port 0` takes free ones")
+    if PAGE_PORT in taken:
+        remedies.append("a page takes the next free port and says which")
+    found = f"{', '.join(map(str, taken))} in use (a running server or page, perhaps)"
+    return Check(name="ports", status="note", found=found, remedy="; ".join(remedies))
 
 
 def _shared_memory_check(folder: Path) -> Check:

@@ -64,7 +64,8 @@ def _tensorrt(library: TensorRTLibrary | None, gpu: Gpu | None) -> TensorRTFindi
     name = "TensorRT"
     if library is None:
         remedy = f"{INSTALL['tensorrt']} on a GPU machine; its engines run in the container too" if gpu else ""
-        return TensorRTFinding(name=name, status="note", found="tensorrt is not installed", remedy=remedy)
+        found = "tensorrt is not installed" if gpu else "tensorrt is not installed, and does nothing without a GPU"
+        return TensorRTFinding(name=name, status="note", found=found, remedy=remedy)
     if gpu is None:
         return TensorRTFinding(
             name=name, status="note", found=f"{library.version}, which builds on an NVIDIA GPU only and finds none here"

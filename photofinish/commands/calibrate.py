@@ -10,7 +10,7 @@ import click
 from photofinish.commands.source_options import source_credentials
 
 
-@click.command()
+@click.command(short_help="Collect frames of your own scenes, to calibrate INT8 on.")
 @click.argument("source")
 @click.option("--frames", "count", type=click.IntRange(1, 10_000), default=300, show_default=True, help="At most.")
 @click.option("--out", "folder", type=click.Path(path_type=Path), default=Path("calibration"), show_default=True)

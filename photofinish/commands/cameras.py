@@ -13,12 +13,12 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 LIST = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 
-@click.group()
+@click.group(short_help="Watch many cameras; every frame is accounted for.")
 def cameras() -> None:
     """Watch many cameras: every frame that is due is inferred, or dropped with one cause."""
 
 
-@cameras.command()
+@cameras.command(short_help="Reach every camera of FILE once; what to do about each.")
 @LIST
 @click.option("--seconds", "watch_s", type=click.FloatRange(2.5, 120), default=6.0, show_default=True, help="For each.")
 def check(file: Path, watch_s: float) -> None:
@@ -31,7 +31,7 @@ def check(file: Path, watch_s: float) -> None:
     run_check(file, watch_s=watch_s)
 
 
-@cameras.command()
+@cameras.command(short_help="Watch the cameras of FILE until Ctrl-C.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option(
     "--url",
@@ -114,7 +114,7 @@ def run(**options: Any) -> None:
     run_cameras(**options)
 
 
-@cameras.command()
+@cameras.command(short_help="Print the table of a running `cameras run`.")
 @click.option("--url", default="127.0.0.1:7870", show_default=True, help="Where the run says that its status is.")
 def status(url: str) -> None:
     """Print the table of a running `cameras run`, the camera with the most trouble first."""

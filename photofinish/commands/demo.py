@@ -10,7 +10,7 @@ import click
 from photofinish.commands.source_options import source_credentials
 
 
-@click.command()
+@click.command(short_help="Export, serve and show both sides in a browser.")
 @click.option("--weights", default="demo", show_default=True, help="A .pt, .onnx or .yaml file, or demo.")
 @click.option("--model", help="A model that the repository holds already, shown as it is: nothing is made.")
 @click.option("--source", default="synthetic", show_default=True, help="synthetic, a file, a camera number, rtsp://…")

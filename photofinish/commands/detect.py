@@ -13,7 +13,7 @@ from photofinish.commands.source_options import source_credentials
 from photofinish.errors import ConfigError
 
 
-@click.command()
+@click.command(short_help="Find objects in pictures, videos, cameras and streams.")
 @click.argument("source")
 @click.option("--url", help="host:port of a Triton gRPC endpoint; without it a server is started on --repository.")
 @click.option("--variant", help="Full name or suffix, e.g. onnx_fp16; default: the best one here.")

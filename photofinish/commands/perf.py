@@ -29,7 +29,7 @@ def perf() -> None:
 perf.add_command(cameras)
 
 
-@perf.command()
+@perf.command(short_help="Comparison, rivals, ladder and sweep: the standard set.")
 @bench_options
 @out_options("standard.json")
 @limit_options
@@ -54,7 +54,7 @@ def standard(rates: str, concurrency: str, batch: str, transport: Any, no_perf_a
     measure_standard(plan, perf_analyzer=not no_perf_analyzer, **options)
 
 
-@perf.command()
+@perf.command(short_help="Two variants in alternating blocks, with intervals.")
 @bench_options
 @out_options("comparison.json")
 @limit_options
@@ -84,7 +84,7 @@ def comparison(rates: str, arrivals: Any, rounds: int, seconds: float, transport
     measure_comparison(plan, **options)
 
 
-@perf.command()
+@perf.command(short_help="Every step from the baseline on, one after the other.")
 @bench_options
 @out_options("ladder.json")
 @rival_options
@@ -98,7 +98,7 @@ def ladder(rounds: int, seconds: float, transport: Any, **options: Any) -> None:
     measure_ladder(Plan(transport=transport, ladder_rounds=rounds, ladder_block_s=seconds), **options)
 
 
-@perf.command()
+@perf.command(short_help="Every variant under growing load, by perf_analyzer too.")
 @bench_options
 @out_options("sweep.json")
 @click.option("--concurrency", default="1,4,8", show_default=True, help="Requests in flight, one row each.")
@@ -115,7 +115,7 @@ def sweep(concurrency: str, batch: str, seconds: float, no_perf_analyzer: bool, 
     measure_sweep(plan, perf_analyzer=not no_perf_analyzer, **options)
 
 
-@perf.command()
+@perf.command(short_help="Where one request's time goes, in microseconds.")
 @bench_options
 @out_options("trace.json", minutes=False)
 @click.option("--seconds", type=SECONDS, default=1.0, show_default=True, help="One block's length; ten blocks each.")
@@ -127,7 +127,7 @@ def trace(seconds: float, transport: Any, **options: Any) -> None:
     measure_trace(Plan(transport=transport, rounds=10, block_s=seconds), **options)
 
 
-@perf.command()
+@perf.command(short_help="Each artifact in a bare loop, without a server.")
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
 @click.option("--variant", "names", multiple=True, help="Only this variant (name or suffix); may be repeated.")
 @model_option
@@ -141,7 +141,7 @@ def engine(batch: str, **options: Any) -> None:
     measure_artifacts(batch_sizes=whole_numbers(batch), **options)
 
 
-@perf.command()
+@perf.command(short_help="Draw every table and picture again from a record.")
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -157,7 +157,7 @@ def report(record: Path, out: Path | None, lang: str, pdf: bool) -> None:
     click.echo(redrawn_report(record, out=out, results=RESULTS, lang=lang, pdf=pdf))
 
 
-@perf.command()
+@perf.command(short_help="One page for a stage, from a record.")
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), help=f"A .pdf or .html. Default: RECORD.poster.pdf in {RESULTS}."
@@ -172,7 +172,7 @@ def poster(record: Path, out: Path | None, paper: Any, lang: str) -> None:
     click.echo(make_poster(record, out=out or RESULTS / name, lang=lang, paper=paper))
 
 
-@perf.command()
+@perf.command(short_help="The second record against the first.")
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option(

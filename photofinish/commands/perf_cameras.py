@@ -117,7 +117,7 @@ def chosen_mode(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return mode, {**taken, **given}
 
 
-@click.command()
+@click.command(short_help="How many cameras this machine carries, or a GPU would.")
 @click.option("--plan", "is_plan", is_flag=True, help="What GPUs would carry, by arithmetic; measures nothing.")
 @click.option("--find", "is_find", is_flag=True, help="Search the most cameras that hold the goal, and confirm them.")
 @click.option("--streams", help="Numbers of cameras, one step each.  [default: 1,10,30,50,70]")

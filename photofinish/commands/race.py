@@ -10,7 +10,7 @@ import click
 from photofinish.commands.perf_options import RESULTS, SECONDS, bench_options
 
 
-@click.command()
+@click.command(short_help="Who has the boxes of N frames first? With a replay.")
 @bench_options
 @click.option("--baseline", help="The side to beat. Default: the variant whose role is baseline.")
 @click.option("--optimised", help="The other side. Default: the fastest variant here.")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PORT = click.IntRange(0, 65535)
 
 
-@click.command()
+@click.command(short_help="Serve a model repository with the embedded Triton.")
 @click.option("--repository", type=click.Path(path_type=Path), default="model_repository", show_default=True)
 @click.option("--model", "models", multiple=True, help="Serve this model only; may be repeated. Default: all.")
 @click.option("--grpc-port", type=PORT, default=8001, show_default=True, help="0 takes any free port.")

@@ -11,7 +11,7 @@ import click
 from photofinish.flows import tell
 
 
-@click.command("train-demo")
+@click.command("train-demo", short_help="Train the demo detector on the synthetic camera.")
 @click.option("--work", type=click.Path(path_type=Path), default=Path(".photofinish/train-demo"), show_default=True)
 @click.option("--weights", type=click.Path(path_type=Path), default=Path("export/weights/demo_traffic.pt"))
 @click.option("--results", type=click.Path(path_type=Path), default=Path(".photofinish/results/demo_training.json"))

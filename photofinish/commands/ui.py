@@ -11,7 +11,7 @@ from photofinish.commands.source_options import source_credentials
 from photofinish.machine.addresses import LOOPBACK
 
 
-@click.command()
+@click.command(short_help="Show both sides of a running server in a browser.")
 @click.option("--url", default="127.0.0.1:8001", show_default=True, help="The server's gRPC address.")
 @click.option("--server-metrics-url", help="The server's metrics address, host:port, for GPU memory.")
 @click.option("--source", default="synthetic", show_default=True, help="synthetic, a file, a camera number, rtsp://…")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -13,10 +14,12 @@ import pytest
 import torch
 
 from photofinish.errors import ConfigError, ExportError
+from photofinish.export import build
 from photofinish.export.build import resolve_device, stage_variants
 from photofinish.export.graph.session import output_from_onnx
 from photofinish.export.publishing.cards import card_from_directory, rewrite_card
 from photofinish.export.recipes import table as recipes
+from photofinish.variant import variants_from_toml
 from tests.export.conftest import CHECKOUT, SIZE, SUFFIXES, SaveOnnx, Tiny, raw_yolo, stage_tiny
 
 
@@ -224,3 +227,16 @@ def test_what_is_wrong_is_found_before_anything_heavy_is_loaded() -> None:
     program = "import sys, photofinish.export.build; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert {"torch", "onnx", "onnxruntime", "ultralytics"} & set(done.stdout.split()) == set()
+
+
+def test_what_a_device_cannot_run_is_told_in_one_line() -> None:
+    said: list[str] = []
+    request = SimpleNamespace(
+        found=SimpleNamespace(kind="pt"), named=False, targets=(), device="cpu", on_progress=said.append
+    )
+    chosen = variants_from_toml(CHECKOUT / "variants.toml", model="toy")
+    runnable = build._runnable(chosen, request)  # type: ignore[arg-type]
+    assert {variant.suffix for variant in runnable} >= {"torch_fp32_tensor", "onnx_fp32", "onnx_fp32_rect"}
+    (line,) = said
+    assert line.startswith("left out: onnx_fp16_plain, trt_fp16, ")
+    assert line.endswith(" (each because it runs on cuda, not on cpu)")

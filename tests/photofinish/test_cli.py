@@ -45,6 +45,14 @@ def test_every_command_has_help_and_loads(name: str) -> None:
     assert command.help, f"{name} needs a docstring: it is its help text"
 
 
+@pytest.mark.parametrize("words", [[], ["perf"], ["cameras"]], ids=["photofinish", "perf", "cameras"])
+def test_a_list_of_commands_is_whole_in_80_columns(words: list[str]) -> None:
+    said = CliRunner().invoke(cli, [*words, "--help"], terminal_width=80).output
+    listed = said.partition("Commands:")[2].splitlines()
+    assert len(listed) > 3
+    assert [line for line in listed if line.endswith("...")] == [], "give the command a short_help"
+
+
 def test_help_of_the_base_command_needs_no_heavy_library() -> None:
     code = (
         "import sys, photofinish.cli as c; "

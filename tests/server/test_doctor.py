@@ -55,6 +55,25 @@ def test_engines(engines: dict[str, dict[str, object]], has_gpu: bool, status: s
     assert any(check.status == status and words in check.found for check in checks)
 
 
+@pytest.mark.parametrize(
+    ("taken", "told", "not_told"),
+    [
+        ({7860}, "a page takes the next free port", "--grpc-port"),
+        ({8001}, "--grpc-port 0", "a page takes"),
+        ({8001, 7860}, "takes free ones; a page takes", "nothing"),
+    ],
+)
+def test_what_to_do_about_a_port_is_said_of_that_port(
+    monkeypatch: pytest.MonkeyPatch, taken: set[int], told: str, not_told: str
+) -> None:
+    monkeypatch.setattr(doctor.socket.socket, "connect_ex", lambda self, address: int(address[1] not in taken))
+    found = doctor._ports_check()
+    assert found.status == "note"
+    assert found.found.startswith(", ".join(map(str, sorted(taken, key=(8000, 8001, 8002, 7860).index))))
+    assert told in found.remedy
+    assert not_told not in found.remedy
+
+
 def test_extras_come_from_the_package() -> None:
     assert "torch" in extra_packages("server")
     assert "torch" not in extra_packages("client")
