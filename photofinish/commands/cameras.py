@@ -52,7 +52,11 @@ def check(file: Path, watch_s: float) -> None:
     "--fps", "frames_per_s", type=click.FloatRange(0.1, 60), default=5.0, show_default=True, help="Inferred of each."
 )
 @click.option("--json", "json_path", help="A line of JSON for each inferred frame; - is standard output.")
-@click.option("--mqtt", help="A broker that hears of everything, mqtt://host:1883/prefix; mqtts:// is with TLS.")
+@click.option(
+    "--mqtt",
+    envvar="PHOTOFINISH_MQTT",
+    help="A broker that hears of everything, mqtt://host:1883/prefix; mqtts:// is with TLS.",
+)
 @click.option(
     "--mqtt-discovery",
     default="homeassistant",

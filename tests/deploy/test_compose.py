@@ -104,7 +104,7 @@ def test_cameras_may_use_the_decoder_and_cudas_memory() -> None:
     assert "--gpus" not in " ".join(service["command"]), "the one GPU that a container sees is its first"
     dockerfile = (CHECKOUT / "server" / "container" / "Dockerfile").read_text(encoding="utf-8")
     (extras,) = re.findall(r'--editable "\.\[([\w,]+)\]"', dockerfile.partition(" AS client\n")[2])
-    assert {"client", "perf", "nvdec"} == set(extras.split(","))
+    assert {"client", "perf", "nvdec", "mqtt", "tracks"} == set(extras.split(","))
 
 
 def test_without_a_gpu_nothing_is_reserved_and_the_rest_stays() -> None:

@@ -16,8 +16,11 @@ from typing import Any
 
 import av
 import pytest
+from click.testing import CliRunner
 
+from photofinish.cli import cli
 from photofinish.client.cameras.streams.stream import TestStream
+from photofinish.errors import ConfigError
 from tests.client.cameras.streams.test_server import moving_clip, serving
 from tests.client.cameras.supervise.test_cell import one_box
 from tests.client.fake_triton import FakeModel, FakeTriton
@@ -170,3 +173,11 @@ def test_what_cannot_be_run_is_one_line(tmp_path: Path, words: list[str], messag
         assert run.exit_code() == 1
         assert len(run.said) == 1
         assert message in run.said[0]
+
+
+def test_the_broker_of_a_container_comes_from_its_environment() -> None:
+    answer = CliRunner().invoke(
+        cli, ["cameras", "run", "--test-streams", "1"], env={"PHOTOFINISH_MQTT": "http://broker"}
+    )
+    assert isinstance(answer.exception, ConfigError)
+    assert "mqtt://" in str(answer.exception)
