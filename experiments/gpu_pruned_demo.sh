@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Backs: docs/accuracy.md, "What pruning buys on the demo detector, and at which mAP"
+# Backs: docs/accuracy.md, "What it buys on a GPU"
 # The demo detector pruned on a GPU, taught on pictures of the synthetic camera, and measured on GPU and CPU:
 #   experiments/gpu_pruned_demo.sh
 # Settings by the environment: RATIO (share of channels that goes), EPOCHS, MINUTES (of teaching), SEEDS (towns to

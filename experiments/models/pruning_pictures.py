@@ -1,8 +1,8 @@
 """Pictures of the synthetic camera to prune the demo detector with, and labelled ones to judge it by.
 
-Backs: docs/accuracy.md, "What pruning buys on the demo detector, and at which mAP"
-`gpu_pruned_demo.sh` runs it: FOLDER, towns to learn from, frames of each, towns to judge by, processes. It prints the
-path of the data.yaml.
+Backs: docs/accuracy.md, "What pruning buys on the demo detector"
+`gpu_pruned_demo.sh` and `cpu_pruned_demo.sh` run it: FOLDER, towns to learn from, frames of each, towns to judge by,
+processes. It prints the path of the data.yaml.
 """
 
 from __future__ import annotations

@@ -78,6 +78,9 @@ def _pruned_network(
             f"the GPU has too little free memory to teach the pruned {weights} at {plan.input_size} pixels; end what "
             "else runs on it, pass a smaller --input-size, or --device cpu"
         ) from exc
+    except KeyboardInterrupt:
+        on_progress("pruning: stopped while learning: nothing of it is kept, and the same command begins anew")
+        raise
     return student, (figures, taught)
 
 

@@ -47,6 +47,17 @@ class PruningFigures:
         return self.operations / self.operations_before
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Which of the unpruned network's channels are left. blocks: of a block's output, by its number.
+
+    convolutions: of a convolution's output, by its name. What is not known is left out.
+    """
+
+    blocks: dict[int, torch.Tensor]
+    convolutions: dict[str, torch.Tensor]
+
+
 def keep_served_head(network: Any, weights: str) -> None:
     """Take away what is never served: the one-to-many half of an NMS-free head. ExportError for another head."""
     head = network.model[-1]
@@ -60,10 +71,10 @@ def keep_served_head(network: Any, weights: str) -> None:
         head.cv2 = head.cv3 = None
 
 
-def prune_channels(network: Any, ratio: float, *, weights: str) -> tuple[PruningFigures, dict[int, torch.Tensor]]:
+def prune_channels(network: Any, ratio: float, *, weights: str) -> tuple[PruningFigures, Kept]:
     """Take about `ratio` of each layer's channels out of `network`, in place; those whose weights are smallest.
 
-    Second: for every block whose output's channels are known, by its number, which of the unpruned ones are left.
+    Second: which of the unpruned channels are left.
     What torch-pruning does not follow stays whole: attention and what adds to it, and the outputs of the head.
     ExportError for a network that cannot be pruned.
     """
@@ -94,10 +105,20 @@ def prune_channels(network: Any, ratio: float, *, weights: str) -> tuple[Pruning
                 if pruner.DG.is_out_channel_pruning_fn(dependency.handler):
                     removed[dependency.target.module].update(int(index) for index in channels)
             group.prune()
-        kept = _kept_channels(network, removed)
+        left = {conv: _left_of(conv, removed) for _, conv in _convolutions(network)}
+        blocks = _kept_of_blocks(network, left)
         for position, block in enumerate(network.model):
             if isinstance(block, Halves):
-                network.model[position] = block.merged()
+                network.model[position] = merged = block.merged()
+                first, second = (half.conv for half in (block.first, block.second))
+                width = first.out_channels + len(removed.get(first, ()))
+                left[merged.cv1.conv] = torch.cat([left[first], left[second] + width])
+        kept = Kept(
+            blocks=blocks,
+            convolutions={
+                name: left[conv] for name, conv in _convolutions(network) if len(left[conv]) == conv.out_channels
+            },
+        )
         after = _counted(network, images)
     except _FAILURES as exc:
         raise ExportError(
@@ -166,7 +187,13 @@ def _kept_whole(network: Any) -> Iterator[nn.Module]:
             yield from (inner for inner in module.modules() if isinstance(inner, nn.Conv2d))
 
 
-def _kept_channels(network: Any, removed: dict[nn.Module, set[int]]) -> dict[int, torch.Tensor]:
+def _left_of(conv: nn.Conv2d, removed: dict[nn.Module, set[int]]) -> torch.Tensor:
+    """Which of a convolution's former outputs it still has."""
+    gone = removed.get(conv, set())
+    return torch.tensor([i for i in range(conv.out_channels + len(gone)) if i not in gone])
+
+
+def _kept_of_blocks(network: Any, left: dict[nn.Conv2d, torch.Tensor]) -> dict[int, torch.Tensor]:
     kept = {}
     for position, block in enumerate(network.model[:-1]):
         last = (
@@ -174,10 +201,8 @@ def _kept_channels(network: Any, removed: dict[nn.Module, set[int]]) -> dict[int
             if isinstance(block, Halves)
             else getattr(block, "cv3" if isinstance(block, C3) else "cv2", block)
         )
-        conv = getattr(last, "conv", None)
-        if isinstance(conv, nn.Conv2d):
-            gone = removed.get(conv, set())
-            kept[position] = torch.tensor([i for i in range(conv.out_channels + len(gone)) if i not in gone])
+        if (conv := getattr(last, "conv", None)) in left:
+            kept[position] = left[conv]
     return kept
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,8 +112,8 @@ def run_export(request: ExportRequest) -> None:
     check_best_options(request.best, request.p95_ms, request.gate)
     options, unpruned = request.prune_options, request
     found = _checked_for_pruning(request, options) if options else None
-    if request.prune_pictures and not options:
-        raise ConfigError("--prune-pictures is what --prune learns from; pass --prune 0.3 too, or leave it out")
+    if not options and (alone := prune_options_alone(request)):
+        raise ConfigError(f"{alone} is for --prune alone; pass --prune 0.3 too, or leave it out")
     if request.gate:
         check_gate_frames(request.gate_options)
     tell_places(request.staging, request.repository, tell)
@@ -137,6 +137,14 @@ def run_export(request: ExportRequest) -> None:
     if options:
         tell(pruned_line(staged[0].card, unpruned.weights, unpruned.model_name, request.repository))
     finish_export(request, staged, outcome)
+
+
+def prune_options_alone(request: ExportRequest) -> str:
+    """The first option of --prune that was given another value than its own; "" where none was."""
+    usual = {field.name: field.default for field in fields(ExportRequest)}
+    names = ("prune_pictures", "prune_epochs", "prune_minutes", "prune_floor")
+    given = (name for name in names if getattr(request, name) != usual[name])
+    return next((f"--{name.replace('_', '-')}" for name in given), "")
 
 
 def _checked_for_pruning(request: ExportRequest, options: PruneOptions) -> WeightsFile:

@@ -19,6 +19,10 @@ USUAL_REPOSITORY = "model_repository"
 """Which commands take where none is named."""
 
 
+FEW_PICTURES = 100
+"""Fewer of them are told to teach little."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneOptions:
     """What the user asked for. ratio: the share of each layer's channels that goes.
@@ -101,10 +105,16 @@ def prune_weights(
     from photofinish.export.pruning.checkpoint import pruned_weights
     from photofinish.export.pruning.request import FOLDER, PruneRequest
 
+    pictures = pictures_to_learn_from(options, data)
+    if len(pictures) < FEW_PICTURES:
+        on_progress(
+            f"pruning: {len(pictures)} pictures teach little; pass some hundreds of all your cameras by "
+            "--prune-pictures FOLDER (no labels are needed)"
+        )
     request = PruneRequest(
         found=found,
         ratio=options.ratio,
-        pictures=pictures_to_learn_from(options, data),
+        pictures=pictures,
         epochs=options.epochs,
         minutes=options.minutes,
         device=resolve_device(device),

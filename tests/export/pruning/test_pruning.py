@@ -53,7 +53,7 @@ def test_channels_go_and_the_answers_keep_their_shape(network: Any) -> None:
     assert 0.3 < figures.parameters_share < 0.9
     assert 0.3 < figures.operations_share < 0.9
     assert 0 < figures.kept_whole < figures.convolutions
-    for position, index in kept.items():
+    for position, index in kept.blocks.items():
         assert len(index) == after[position].shape[1] <= before[position].shape[1]
         assert int(index.max()) < before[position].shape[1]
     assert not any(isinstance(block, Halves) for block in network.modules()), "Ultralytics alone must open it"
@@ -69,6 +69,7 @@ def test_the_unpruned_answers_are_approached(street_pictures: tuple[Path, ...]) 
     plan = TeachingPlan(pictures=street_pictures, input_size=128, epochs=8, minutes=5, batch_size=4)
     told: list[str] = []
     figures = teach(student, teacher, kept, plan, on_progress=told.append)
+    assert figures.distance_refit < figures.distance_before, "its weights solved anew answer better"
     assert figures.distance < 0.9 * figures.distance_before, "sixteen steps on eight pictures bring it nearer"
     assert (figures.steps, figures.pictures) == (16, 8)
     assert told[0].startswith("pruning: learning from 8 pictures, at most 8 epochs and 5 min")
@@ -154,6 +155,23 @@ def test_a_gpu_without_room_is_told_in_one_line(
     )
     with pytest.raises(ExportError, match=r"too little free memory .* at 64 pixels; .* smaller --input-size"):
         pruned_weights(request, tmp_path / FOLDER, on_progress=print)
+    assert not (tmp_path / FOLDER).exists()
+
+
+def test_stopped_while_learning_it_says_so_and_keeps_nothing(
+    small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("photofinish.export.pruning.checkpoint.teach", stopped)
+    request = PruneRequest(
+        found=find_weights(str(small_weights)), ratio=0.5, pictures=(), epochs=1, minutes=1, device="cpu"
+    )
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        pruned_weights(request, tmp_path / FOLDER, on_progress=told.append)
+    assert told[-1] == "pruning: stopped while learning: nothing of it is kept, and the same command begins anew"
     assert not (tmp_path / FOLDER).exists()
 
 

@@ -45,7 +45,8 @@ def test_it_needs_pictures_and_the_gate(small_weights: Path, small_data: Path) -
         ({"classes": "helmet"}, "leave --classes and its embeddings out"),
         ({"head": "yolox"}, "is for .onnx files"),
         ({"input_size": 100}, "must be a multiple of its stride"),
-        ({"prune": None, "prune_pictures": Path("pictures")}, "--prune-pictures is what --prune learns from"),
+        ({"prune": None, "prune_pictures": Path("pictures")}, "--prune-pictures is for --prune alone"),
+        ({"prune": None, "prune_epochs": 3}, "--prune-epochs is for --prune alone; pass --prune 0.3 too"),
     ],
 )
 def test_what_could_not_be_exported_is_refused_before_anything_learns(
@@ -103,6 +104,7 @@ def test_the_gate_compares_the_pruned_family_with_the_unpruned_baseline(
     assert seen["options"].pruned_floor == 0.9
     told = capsys.readouterr().err
     assert "small-pruned30: weights changed: " in told
+    assert "pruning: 8 pictures teach little; pass some hundreds" in told
     assert f"perf ladder --model small --weights-changed --repository {tmp_path}/model_repository` compares" in told
 
 
