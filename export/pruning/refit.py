@@ -23,7 +23,7 @@ RIDGE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class _Sample:
+class _SampledOutput:
     """Some positions of a convolution's output. wanted: (positions, channels), what the unpruned network has there."""
 
     picture: torch.Tensor
@@ -40,7 +40,7 @@ def refit_convolutions(student: Any, teacher: Any, kept: dict[str, torch.Tensor]
     """
     layers = {name: layer for name, layer in _layers(student) if name in kept}
     generator = torch.Generator().manual_seed(0)
-    samples: dict[str, _Sample] = {}
+    samples: dict[str, _SampledOutput] = {}
     hooks = [
         layer.register_forward_hook(_noting(samples, name, kept[name], generator))
         for name, layer in _layers(teacher)
@@ -74,7 +74,7 @@ def _layers(network: Any) -> list[tuple[str, Any]]:
 
 
 def _noting(
-    samples: dict[str, _Sample], name: str, kept: torch.Tensor, generator: torch.Generator
+    samples: dict[str, _SampledOutput], name: str, kept: torch.Tensor, generator: torch.Generator
 ) -> Callable[[Any, Any, torch.Tensor], None]:
     def note(layer: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         if isinstance(layer, Conv):  # before its activation
@@ -84,12 +84,12 @@ def _noting(
         chosen = torch.randperm(every, generator=generator)[:POSITIONS].to(output.device)
         picture, rest = chosen // (height * width), chosen % (height * width)
         row, column = rest // width, rest % width
-        samples[name] = _Sample(picture, row, column, output[picture, :, row, column][:, kept.to(output.device)])
+        samples[name] = _SampledOutput(picture, row, column, output[picture, :, row, column][:, kept.to(output.device)])
 
     return note
 
 
-def _solving(sample: _Sample) -> Callable[[Any, tuple[torch.Tensor, ...]], None]:
+def _solving(sample: _SampledOutput) -> Callable[[Any, tuple[torch.Tensor, ...]], None]:
     def solve(layer: Any, inputs: tuple[torch.Tensor, ...]) -> None:
         conv, norm = (layer.conv, layer.bn) if isinstance(layer, Conv) else (layer, None)
         patches = _patches(conv, inputs[0], sample)
@@ -114,7 +114,7 @@ def _solving(sample: _Sample) -> Callable[[Any, tuple[torch.Tensor, ...]], None]
     return solve
 
 
-def _patches(conv: nn.Conv2d, inputs: torch.Tensor, sample: _Sample) -> torch.Tensor:
+def _patches(conv: nn.Conv2d, inputs: torch.Tensor, sample: _SampledOutput) -> torch.Tensor:
     """What the convolution sees at the sample's positions: (positions, groups, inputs of a group × kernel)."""
     (down, right), (high, wide) = conv.padding, conv.kernel_size
     padded = nn.functional.pad(inputs, (right, right, down, down))
