@@ -18,7 +18,7 @@ from ultralytics.nn.modules import Conv
 from photofinish.errors import ExportError
 from photofinish.export.pruning.lessons import Lessons
 from photofinish.export.pruning.refit import PICTURES, refit_convolutions
-from photofinish.export.pruning.structure import Kept, outputs_from_network
+from photofinish.export.pruning.structure import KeptChannels, outputs_from_network
 from photofinish.machine.processor import BF16_FLAGS, processor_flags
 
 BATCH_SIZES = {"cpu": 4, "cuda": 32}
@@ -71,7 +71,7 @@ class TeachingFigures:
 def teach(
     student: Any,
     teacher: Any,
-    kept: Kept,
+    kept: KeptChannels,
     plan: TeachingPlan,
     *,
     on_progress: Callable[[str], None],

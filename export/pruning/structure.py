@@ -48,7 +48,7 @@ class PruningFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptChannels:
     """Which of the unpruned network's channels are left. blocks: of a block's output, by its number.
 
     convolutions: of a convolution's output, by its name. What is not known is left out.
@@ -71,7 +71,7 @@ def keep_served_head(network: Any, weights: str) -> None:
         head.cv2 = head.cv3 = None
 
 
-def prune_channels(network: Any, ratio: float, *, weights: str) -> tuple[PruningFigures, Kept]:
+def prune_channels(network: Any, ratio: float, *, weights: str) -> tuple[PruningFigures, KeptChannels]:
     """Take about `ratio` of each layer's channels out of `network`, in place; those whose weights are smallest.
 
     Second: which of the unpruned channels are left.
@@ -113,7 +113,7 @@ def prune_channels(network: Any, ratio: float, *, weights: str) -> tuple[Pruning
                 first, second = (half.conv for half in (block.first, block.second))
                 width = first.out_channels + len(removed.get(first, ()))
                 left[merged.cv1.conv] = torch.cat([left[first], left[second] + width])
-        kept = Kept(
+        kept = KeptChannels(
             blocks=blocks,
             convolutions={
                 name: left[conv] for name, conv in _convolutions(network) if len(left[conv]) == conv.out_channels
