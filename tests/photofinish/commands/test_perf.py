@@ -24,6 +24,7 @@ from photofinish.commands.perf_options import positive_numbers, whole_numbers
 from photofinish.errors import ConfigError, PhotofinishError, ServerUnavailableError, VerdictError
 from photofinish.flows.bench import artifacts_in, models_named, repeat_command
 from photofinish.perf.judge.findings import findings_from_record
+from photofinish.perf.measure.budget import TIME_UP
 from photofinish.perf.record.record import read_record
 from photofinish.perf.report.words import ENGLISH
 from tests.builders import build_card, build_frame
@@ -302,10 +303,13 @@ def test_the_standard_set_on_the_real_server(tmp_path: Path, source: str) -> Non
     repository = write_toy_repository(tmp_path / "repository")
     out = tmp_path / "s.json"
     words = ["--repository", str(repository), "--out", str(out), "--source", source, "--rates", "20"]
-    words += ["--concurrency", "2", "--batch", "1,4", "--minutes", "0.7"]
-    result = _invoke("standard", *words)
-    assert isinstance(result.exception, (VerdictError, type(None))), (result.output, result.exception)
-    record = read_record(out)
+    words += ["--concurrency", "2", "--batch", "1,4"]
+    for minutes in ("0.5", "1.2"):  # the second where the machine is too busy for a first round of each part
+        result = _invoke("standard", *words, "--minutes", minutes)
+        assert isinstance(result.exception, (VerdictError, type(None))), (result.output, result.exception)
+        record = read_record(out)
+        if all(section.stopped_by != TIME_UP for section in record.sections):
+            break
     assert record.is_complete
     sections = {section.name: section for section in record.sections}
     if importlib.util.find_spec("ultralytics"):  # its client shows the server's token; the toy has no weights
