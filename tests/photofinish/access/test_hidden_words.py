@@ -86,5 +86,5 @@ def test_started_by_its_own_program_it_ends_as_that_does(number: signal.Signals,
         assert word == "s3cret"
         assert "s3cret" not in " ".join(command_line(int(pid)) + command_line(process.pid))
         process.send_signal(number)
-        assert process.wait(20) == code
+        assert process.wait(60) == code
         process.stdout.read()  # ends with the program, which does not outlive its starter

@@ -55,7 +55,7 @@ def test_few_descriptors_are_made_more(repository: Path) -> None:
         with asking(at["grpc_url"]) as client:
             assert (infer(client, "toy", frames=frames).as_numpy("detections") == frames * 2.0).all()
         serve.send_signal(signal.SIGINT)
-        _, said = serve.communicate(timeout=20)
+        _, said = serve.communicate(timeout=60)
     assert serve.returncode == 0, said
     written = (repository.parent / "log").read_text()
     assert "Too many open files" not in written
@@ -64,7 +64,7 @@ def test_few_descriptors_are_made_more(repository: Path) -> None:
 
 def test_too_low_a_hard_limit_is_refused(repository: Path) -> None:
     with limited(64, 128, repository) as serve:
-        _, said = serve.communicate(timeout=20)
+        _, said = serve.communicate(timeout=60)
     assert serve.returncode == 1
     assert "may have 128 files open (`ulimit -Hn`), a server of 1 models needs 272; raise it: `ulimit -n" in said
 
