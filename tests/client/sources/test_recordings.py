@@ -216,7 +216,9 @@ def test_a_variable_rate_is_presented_and_paced_at_its_own_times(tmp_path):
     assert max(by_index) == len(kept) - 1
     for index, frame in by_index.items():
         assert frame.presented_ns / 1e9 == pytest.approx(expected_s[index], abs=0.002)
-        assert (frame.captured_ns - begun_ns) / 1e9 >= expected_s[index] - 0.05
+        assert (frame.captured_ns - begun_ns) / 1e9 >= expected_s[
+            index
+        ] - 0.4  # without its own times the last is a second early
 
 
 def test_the_times_go_on_when_it_is_repeated(tmp_path):
