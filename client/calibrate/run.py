@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ MAX_PICTURES = 96
 CELL_WH = (200, 113)
 CAPTION_HEIGHT = 18
 GAP = 4
+LOG_EVERY_S = 10.0
+"""Between two lines of a bar that goes into a file or a pipe."""
 
 
 def collect_into(
@@ -73,13 +76,14 @@ def tell_collected(folder: Path, on_progress: Callable[[str], None]) -> Iterator
 @contextmanager
 def progress_bar(slots: int) -> Iterator[Callable[[SourceState, int], None]]:
     """A bar on stderr over the source's slots; the block gets the function that moves it."""
-    with tqdm(total=slots, unit="part", desc="collecting") as bar:
+    with tqdm(
+        total=slots, unit="part", desc="collecting", mininterval=0.1 if sys.stderr.isatty() else LOG_EVERY_S
+    ) as bar:
 
         def step(state: SourceState, kept: int) -> None:
             if state.next_slot != bar.n:
-                bar.n = state.next_slot
                 bar.set_postfix_str(f"frames {kept}, duplicates {state.duplicates}", refresh=False)
-                bar.refresh()
+                bar.update(state.next_slot - bar.n)
 
         yield step
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,6 +16,8 @@ from photofinish.perf.formatting import MISSING, number
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
 
 SCHEMA_VERSION = 1
+LOG_EVERY_S = 10.0
+"""Between two lines of a bar that goes into a file or a pipe."""
 HEADER = (
     "variant",
     "mAP50-95",
@@ -49,7 +52,7 @@ def frame_bar() -> Iterator[OnFrame]:
         if bar is None or name != current or done < bar.n:
             if bar is not None:
                 bar.close()
-            bar = tqdm(total=total, unit="frame", desc=name)
+            bar = tqdm(total=total, unit="frame", desc=name, mininterval=0.1 if sys.stderr.isatty() else LOG_EVERY_S)
             current = name
         bar.update(done - bar.n)
         if done == total:  # what is computed now is none of this model's time

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from photofinish.perf.accuracy import report
 from photofinish.perf.accuracy.answers import AccuracyResult
 from photofinish.perf.accuracy.gate import GateCandidate, GateReport, GateVerdict
 from photofinish.perf.accuracy.report import document_from_report, frame_bar, table_from_report
@@ -46,3 +49,20 @@ def test_the_bar_of_a_model_ends_with_its_last_frame(capsys: pytest.CaptureFixtu
                 on_frame(name, done, 3)
             assert "3/3" in capsys.readouterr().err.rpartition("\r")[2], f"{name} is not shown to its end"
     assert capsys.readouterr().err == "", "nothing more comes of it"
+
+
+def test_a_bar_in_a_log_has_few_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    usual = report.tqdm
+
+    def counted(**options: Any) -> Any:
+        asked.append(options["mininterval"])
+        return usual(**options)
+
+    monkeypatch.setattr(report, "tqdm", counted)
+    with frame_bar() as on_frame:
+        on_frame("first", 1, 1)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with frame_bar() as on_frame:
+        on_frame("first", 1, 1)
+    assert asked == [report.LOG_EVERY_S, 0.1]
