@@ -156,30 +156,31 @@ class ModelService:
                 opened.enter_context(contextlib.closing(StagedSlot(session.acquire(0))))
                 for _ in range(SLOTS.get(card.device, 1))
             ]
-            lanes = [
-                asyncio.ensure_future(self._lane(sender, slot, session.batch_size, failed, is_over)) for slot in staged
+            filling = [
+                asyncio.ensure_future(self._fill_slot(sender, slot, session.batch_size, failed, is_over))
+                for slot in staged
             ]
             try:
-                done, going = await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
+                done, going = await asyncio.wait(filling, return_when=asyncio.FIRST_COMPLETED)
                 is_over.set()
                 self._wake.set()
                 if going:
                     await asyncio.wait(going, timeout=LAST_ANSWERS_S)
                 sender.cause_at_end = CameraDropCause.SERVER_FAILED
-                for lane in done:
-                    lane.result()
+                for one in done:
+                    one.result()
             finally:
-                for lane in lanes:
-                    lane.cancel()
-                await asyncio.gather(*lanes, return_exceptions=True)
+                for one in filling:
+                    one.cancel()
+                await asyncio.gather(*filling, return_exceptions=True)
                 for slot in staged:
                     if slot.gpu_region:
                         self._writer.forget_region(slot.gpu_region, slot.gpu)
 
-    async def _lane(
+    async def _fill_slot(
         self, sender: BatchSender, staged: StagedSlot, batch_size: int, failed: FailuresInRow, is_over: asyncio.Event
     ) -> None:
-        """Fill one slot. It ends when its own requests fail in a row, or those of all lanes do."""
+        """Fill one slot again and again. It ends when its own requests fail in a row, or those of all slots do."""
         failures = 0
         while max(failures, failed.count) < MAX_FAILURES and not is_over.is_set():
             chosen = chosen_seats(self._ready(), batch_size)
