@@ -6,6 +6,7 @@
 Two servers run beside each other, one with PHOTOFINISH_GROUP=1. One is measured at a time, in the order A B B A: each
 variant alone, then both at once. Clients have processes of their own and send single prepared pictures by system
 shared memory and HTTP. --sleep-ms needs no GPU: engines that sleep so long for every execution stand in.
+`PHOTOFINISH_GROUP=1 python -m experiments.gpu_server_check` asks whether answers are right.
 
 Memory is told three times: by the servers' own account, by the driver for each server's processes, and by the driver
 for the whole GPU, before and after each server's start. Where the first two disagree the account is wrong.

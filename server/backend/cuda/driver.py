@@ -165,8 +165,11 @@ class Cuda:
         self._check(self._synchronize(self._stream), "cuStreamSynchronize")
 
     def is_broken(self) -> bool:
-        """Whether the context is of no use any more, as after an illegal access: whoever uses it is told that error."""
-        code: int = self._driver["cuStreamQuery"](self._stream)
+        """Whether the context is of no use any more, as after an illegal access: whoever uses it is told that error.
+
+        From any thread, which has the context then.
+        """
+        code: int = self._set_current(self._context) or self._driver["cuStreamQuery"](self._stream)
         return code not in (_SUCCESS, _NOT_READY)
 
     def used_bytes(self) -> int:

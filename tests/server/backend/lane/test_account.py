@@ -120,7 +120,9 @@ def test_a_shared_context_is_left_without_what_was_allocated(monkeypatch: pytest
     cuda = driver.Cuda(0, is_shared=is_shared)
     assert ("cuThreadExchangeStreamCaptureMode" in recorded.called) is is_shared
     cuda.allocate(4096)
+    recorded.called.clear()
     assert not cuda.is_broken()
+    assert recorded.called == ["cuCtxSetCurrent", "cuStreamQuery"], "a thread whose model was refused has no context"
     recorded.answers["cuStreamQuery"] = 700
     assert cuda.is_broken()
     del cuda
