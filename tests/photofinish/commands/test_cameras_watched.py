@@ -101,13 +101,13 @@ def test_status_prints_the_table_with_the_worst_camera_first(watched: Watched) -
 
     def is_refused() -> bool:
         try:
-            with urllib.request.urlopen(f"{url}/status", timeout=5) as answer:
+            with urllib.request.urlopen(f"{url}/status", timeout=60) as answer:
                 rows = json.load(answer)["cameras"]
         except urllib.error.HTTPError:  # not a second old
             return False
         return any(row["camera"] == "gate" and row["count"]["dropped"] for row in rows)
 
-    wait_for(is_refused, 30)
+    wait_for(is_refused, 60)
     found = status_command("--url", url.removeprefix("http://"))
     assert found.returncode == 0, found.stderr
     summary, _, headings, *rows = found.stdout.splitlines()

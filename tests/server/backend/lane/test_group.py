@@ -40,7 +40,7 @@ def test_a_wait_ends_when_the_bridge_hangs_up(lane: PlaceLane, is_waiting: bool)
     lane.hang_up()
     if not is_waiting:
         waiter.start()
-    assert ended.wait(5)
+    assert ended.wait(60)
     waiter.join()
 
 
