@@ -152,8 +152,11 @@ void Keeper::keep() {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (process_ && !is_lost_) {
         if (const std::string how = process_->look(); !how.empty()) {
-          has_worked_ = has_worked_ || process_->is_bystander();
+          const bool is_bystander = process_->is_bystander();
+          has_worked_ = has_worked_ || is_bystander;
           lost(*process_, how);
+          // Whoever ends the process again while this model is loaded has failed more often than it.
+          if (is_bystander) failures_ = 0;
         }
       }
       is_there = process_ && !is_lost_;
