@@ -279,6 +279,9 @@ def _space_check(name: str, folder: Path, least_gib: float, remedy: str) -> Chec
     gib = free_bytes(existing) / 2**30
     found = f"{gib:.1f} GiB free for {folder}"
     if not os.access(existing, os.W_OK):
+        remedy = (
+            "correct its permissions" if folder == SHARED_MEMORY else "correct its permissions, or use another folder"
+        )
         return Check(name=name, status="fails", found=f"{folder} is not writable", remedy=remedy)
     return Check(
         name=name,

@@ -74,6 +74,12 @@ def test_what_to_do_about_a_port_is_said_of_that_port(
     assert not_told not in found.remedy
 
 
+def test_a_folder_without_leave_to_write_is_no_full_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
+    found = doctor._space_check("disk", tmp_path, 0.0, "free some space")
+    assert (found.status, found.remedy) == ("fails", "correct its permissions, or use another folder")
+
+
 def test_extras_come_from_the_package() -> None:
     assert "torch" in extra_packages("server")
     assert "torch" not in extra_packages("client")

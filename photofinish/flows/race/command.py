@@ -48,6 +48,7 @@ def run_race(
         if path is not None:
             require_ending(option, path)
             require_writable(path)
+    require_writable(out)
     also = tuple(name for name in (baseline, optimised) if name)
     with open_bench(also=also, take_frames=race_frames, **bench) as opened:
         run = race_run(

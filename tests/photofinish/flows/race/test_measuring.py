@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from photofinish.cli import cli
 from photofinish.errors import ConfigError
 from photofinish.flows.race.measuring import (
     arrivals_from_blocks,
@@ -151,3 +154,11 @@ def test_a_race_without_any_gain_says_why_in_the_page_s_language() -> None:
 def test_so_many_seconds_a_side(seconds: float, rounds: int, block_s: float) -> None:
     plan = race_plan(seconds)
     assert (plan.rounds, plan.block_s) == (rounds, pytest.approx(block_s))
+
+
+def test_a_race_whose_record_cannot_be_written_is_not_begun(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    words = ["race", "--url", "127.0.0.1:1", "--out", str(tmp_path / "file" / "race.json")]
+    answer = CliRunner().invoke(cli, words)
+    assert isinstance(answer.exception, ConfigError), "the server is not even asked"
+    assert "race.json cannot be written" in str(answer.exception)
