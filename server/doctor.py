@@ -253,11 +253,9 @@ def _ports_check() -> Check:
                 taken.append(port)
     if not taken:
         return Check(name="ports", status="works", found="8000, 8001, 8002 and 7860 are free")
-    remedies = []
-    if set(taken) & set(SERVER_PORTS):
-        remedies.append("`photofinish serve --grpc-port 0 --http-port 0 --metrics-port 0` takes free ones")
-    if PAGE_PORT in taken:
-        remedies.append("a page takes the next free port and says which")
+    serve = "`photofinish serve --grpc-port 0 --http-port 0 --metrics-port 0` takes free ones"
+    page = "a page takes the next free port and says which"
+    remedies = [serve] * bool(set(taken) & set(SERVER_PORTS)) + [page] * (PAGE_PORT in taken)
     found = f"{', '.join(map(str, taken))} in use (a running server or page, perhaps)"
     return Check(name="ports", status="note", found=found, remedy="; ".join(remedies))
 

@@ -165,7 +165,7 @@ def test_the_page_shows_all_cameras_and_each_in_both_languages(watched: Watched,
         browser.resize(390, 844)
         browser.evaluate("document.querySelector('#pc-back').click()")
         browser.wait_for("document.querySelector('#pc-mosaic').naturalWidth === 720")
-        assert browser.evaluate("document.querySelector('#pc-rows').innerText.includes('摄像头拒绝该用户名和密码')")
+        assert browser.evaluate("document.querySelector('#pc-rows').innerText.includes('摄像头拒绝了用户名或密码')")
         assert browser.evaluate("document.documentElement.scrollWidth") <= 390
         assert browser.errors == []
         assert all(address.startswith((url, "data:", "blob:")) for address in browser.requested)
