@@ -54,7 +54,7 @@ def test_nothing_is_claimed_of_a_void_race() -> None:
     doubts = {"en": ("other programs used 1.0 of 2 cores; stop them.",), "zh": ("其他程序占用了 1.0 核。",)}
     race = build_race(claim=RaceClaim(ratio=4.0, doubts=doubts))  # type: ignore[arg-type]
     assert said(race, 6000) == ("–", "No gain is claimed", doubts["en"][0])
-    assert said(race, 6000, "zh") == ("–", "不给出提升结论", doubts["zh"][0])
+    assert said(race, 6000, "zh") == ("–", "不声称任何提升", doubts["zh"][0])
 
 
 def test_a_race_to_one_frame_and_a_dead_heat() -> None:
