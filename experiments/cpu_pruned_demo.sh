@@ -25,6 +25,9 @@ pictures_at() {
   "$python" -m experiments.models.pruning_pictures "$work/data" "${SEEDS:-100}" "${FRAMES:-8}" "${TEST_SEEDS:-20}" \
     "${PROCESSES:-2}"
 }
+newest() { # the pruned weights that were made last
+  find "$work/staging/pruned" -name "$name-*.pt" -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2-
+}
 judged=()
 if [[ "$steps" == *teach* || "$steps" == *accuracy* ]]; then
   judged=(--data "$(pictures_at)" --gate-frames "$pictures")
@@ -33,16 +36,17 @@ if [[ "$steps" == *teach* ]]; then
   # The floor is 0 so that the figures are seen, whatever they are.
   export_one demo demo_traffic "${judged[@]}" --prune "$ratio" --prune-floor 0 --prune-epochs "${EPOCHS:-60}" \
     --prune-minutes "${MINUTES:-20}"
-  cp "$work/gate/$name.json" "$out/accuracy_demo_pruned.json"
+  cp ".photofinish/gate/$name.json" "$out/accuracy_demo_pruned.json"
+  "$python" -m experiments.models.taught "$(newest)" "$out/pruned_demo_teaching.json"
 fi
 if [[ "$steps" == *accuracy* ]]; then
   for size in $sizes; do
     export_one demo "demo_traffic-$size" "${judged[@]}" --input-size "$size"
-    cp "$work/gate/demo_traffic-$size.json" "$out/accuracy_demo_$size.json"
+    cp ".photofinish/gate/demo_traffic-$size.json" "$out/accuracy_demo_$size.json"
   done
 fi
 if [[ "$steps" == *speed* ]]; then
-  pruned="${PRUNED:-$(ls -t "$work/staging/pruned/$name"-*.pt | head -1)}"
+  pruned="${PRUNED:-$(newest)}"
   export_one demo demo_traffic --no-gate
   export_one "$pruned" "$name" --no-gate
   for size in $sizes; do export_one demo "demo_traffic-$size" --no-gate --input-size "$size"; done
