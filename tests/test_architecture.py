@@ -104,6 +104,7 @@ SHORT = {
     "server/bridge/build.py": "the bridge's own switch and words; `photofinish.machine.compiler` compiles",
     "photofinish/flows/showing/importing.py": "what the view waits with, apart from what it shows",
     "experiments/autocast.py": "runs in an environment of its own, without Photofinish",
+    "experiments/models/taught.py": "what finished weights say, apart from what a cut would leave",
     "client/ui/cameras/page.py": "the one module of it that imports Gradio, which takes seconds",
     "photofinish/machine/started_program.py": "what four rooms start programs with, apart from the signals themselves",
     "photofinish/flows/camera/plan.py": "arithmetic, beside commands that measure",
