@@ -39,7 +39,7 @@ def memory_figures(model: ConfiguredModel, gpu_bytes: int) -> list[MemoryFigure]
     """The memory of this process, also as lines in the log. gpu_bytes: what loading took on the GPU, 0 on the CPU."""
     found = {HOST_METRIC: resident_bytes()}
     if model.device == "cuda":
-        found[GPU_METRIC] = own_gpu_bytes(model.device_id) or gpu_bytes
+        found[GPU_METRIC] = own_gpu_bytes() or gpu_bytes
     return told_figures(model, found)
 
 
@@ -67,19 +67,27 @@ class _ProcessInfo(ctypes.Structure):
     )
 
 
-def own_gpu_bytes(device_id: int) -> int:
-    """GPU memory of this process as the driver counts it; 0 where the driver does not tell (some containers)."""
+def own_gpu_bytes() -> int:
+    """GPU memory of this process as the driver counts it; 0 where the driver does not tell (some containers).
+
+    All GPUs are asked: this process uses one, and CUDA may number them in another way than the driver does.
+    """
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
         return 0
+    gpus = ctypes.c_uint()
+    if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetCount_v2(ctypes.byref(gpus)):
+        return 0
+    return sum(_own_bytes_on(nvml, index) for index in range(gpus.value))
+
+
+def _own_bytes_on(nvml: ctypes.CDLL, index: int) -> int:
     device = ctypes.c_void_p()
     count = ctypes.c_uint(256)
     processes = (_ProcessInfo * count.value)()
-    if (
-        nvml.nvmlInit_v2()
-        or nvml.nvmlDeviceGetHandleByIndex_v2(device_id, ctypes.byref(device))
-        or nvml.nvmlDeviceGetComputeRunningProcesses_v3(device, ctypes.byref(count), processes)
+    if nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(device)) or nvml.nvmlDeviceGetComputeRunningProcesses_v3(
+        device, ctypes.byref(count), processes
     ):
         return 0
     unknown = ctypes.c_ulonglong(-1).value

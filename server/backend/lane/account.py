@@ -72,7 +72,7 @@ class Account:
     def _held(self, model: ConfiguredModel) -> Counter[str]:
         held = Counter({HOST_METRIC: resident_bytes()})
         if model.device == "cuda":
-            held[GPU_METRIC] = own_gpu_bytes(model.device_id)
+            held[GPU_METRIC] = own_gpu_bytes()
         return held
 
 

@@ -23,7 +23,7 @@ class Process:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, host: int, gpu: int) -> None:
         self.host, self.gpu = host, gpu
         monkeypatch.setattr(accounts, "resident_bytes", lambda: self.host)
-        monkeypatch.setattr(accounts, "own_gpu_bytes", lambda device_id: self.gpu)
+        monkeypatch.setattr(accounts, "own_gpu_bytes", lambda: self.gpu)
         monkeypatch.setattr(accounts, "Cuda", lambda device_id, is_shared: self)
 
     def shrink_stacks(self) -> None:
