@@ -123,8 +123,8 @@ class BatchSender:
     """Fills slots, several at once. on_inferred hears of every frame, of one camera in their order.
 
     on_ready hears that a picture may be sent that came while its camera's one before was written. A failure of the
-    server is raised. read_rows: of answers, in place of numpy where it can. cause_at_end: of frames whose answer is not
-    waited for.
+    server is raised. read_rows: of answers, in place of numpy where it can. cause_at_end: of frames whose picture or
+    answer is not waited for.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class BatchSender:
             done, _ = await asyncio.wait(asked, timeout=WRITE_TIMEOUT_S)
         except asyncio.CancelledError:
             for seat in seats:
-                seat.lose_writing(CameraDropCause.SERVER_FAILED)
+                seat.lose_writing(self.cause_at_end)
             raise
         if len(done) < len(asked):
             for seat in seats:

@@ -96,6 +96,34 @@ def test_frames_of_a_row_that_cannot_be_moved_are_dropped_and_their_cameras_go_o
         assert seat.is_ready
 
 
+class SilentWriter(Writer):
+    """Decoders that write nothing yet."""
+
+    def ask(self, wish: WriteFrame) -> asyncio.Future[FrameWritten]:
+        return asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize("cause", [CameraDropCause.STOPPED, CameraDropCause.SERVER_FAILED])
+def test_a_picture_that_is_not_waited_for_is_dropped_for_what_ended_the_waiting(cause: CameraDropCause) -> None:
+    seat = CameraSeat(Camera(name="yard", url="rtsp://cam"), 0)
+    at_ns = seat.schedule.time_ns(0)
+    seat.advance(at_ns)
+    seat.take(DueFrame(camera="yard", sequence=1, captured_ns=at_ns, arrived_ns=at_ns, decoded_ns=at_ns,
+                       clock="arrival", size_wh=(64, 64)), at_ns)  # fmt: skip
+    card = SimpleNamespace(contract="frames", input_wh=(64, 64))
+    sender = BatchSender(SimpleNamespace(), card, SilentWriter({}), lambda found: None)  # type: ignore[arg-type]
+    sender.cause_at_end = cause
+
+    async def send_for_a_moment() -> None:
+        sending = asyncio.ensure_future(sender.send(staged_slot(), [seat]))
+        await asyncio.sleep(0)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+    asyncio.run(send_for_a_moment())
+    assert seat.account.count().dropped == {cause: 1}
+
+
 class Server:
     """A Session whose requests wait for their answers."""
 
