@@ -96,6 +96,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "没有发现令这些数字存疑的问题；方括号内为 95 % 置信区间。本记录中无效的：{void}。",
     ),
     "trust_void": ("Do not quote any of it: {reason}", "请勿引用：{reason}"),
+    "trust_gain_void": ("Do not quote this gain: {reason}", "请勿引用此项提升：{reason}"),
     "reason_empty": ("nothing was measured", "没有任何测量"),
     "advice_empty": ("run it again", "请重新运行"),
     "reason_incomplete": ("{section} was stopped: {by}", "{section} 被中断：{by}"),

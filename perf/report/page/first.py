@@ -254,7 +254,9 @@ def _trust(findings: Findings, say: Words) -> str:
         counts = [item.requests for item in primary.summaries[:2]]
         return say("trust_valid", rounds=rounds, before=counts[0], after=counts[1])
     reasons = (claim.reasons if claim else ()) or verdict.reasons
-    return say("trust_void", reason=say.reason(reasons[0])) if reasons else say("valid_note")
+    if not reasons:
+        return say("valid_note")
+    return say("trust_void" if verdict.standing == "INVALID" else "trust_gain_void", reason=say.reason(reasons[0]))
 
 
 def _void_text(part: PartVerdict, say: Words) -> str:

@@ -99,8 +99,12 @@ def test_one_pill_made_of_the_claims() -> None:
     assert bad.tone == "bad"
     assert bad.is_void
     assert bad.lines[0].text == "Not valid: no gain is claimed"
-    assert bad.trust.startswith("Do not quote any of it: comparison was stopped: Ctrl-C")
+    assert bad.pill == "VALID in part"
+    assert bad.trust.startswith("Do not quote this gain: comparison was stopped: Ctrl-C")
     assert all(tile.change.startswith("(") for tile in bad.tiles if tile.name != "mAP50-95")
+    none = screen_of(interrupted(build_comparison()))
+    assert (none.pill, none.tone) == ("INVALID", "bad")
+    assert none.trust.startswith("Do not quote any of it: comparison was stopped: Ctrl-C")
     failed = replace(build_record(sections=(build_comparison(),)), limits={"min_speedup": 1000.0})
     missed = first_screen(findings_from_record(failed), Words())
     assert (missed.pill, missed.tone) == ("VALID, FAIL", "bad")
