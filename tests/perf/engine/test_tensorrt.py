@@ -70,7 +70,7 @@ def test_loop_replays_the_graph_of_its_batch_and_waits(
     gpus: list[Gpu] = []
     library = SummingLibrary()
     (engines,) = import_backend(BACKEND, "engines.tensorrt")
-    monkeypatch.setattr(engines, "GraphCuda", lambda device_id: gpus.append(Gpu(device_id)) or gpus[-1])
+    monkeypatch.setattr(engines, "GraphCuda", lambda device_id, is_shared: gpus.append(Gpu(device_id)) or gpus[-1])
     monkeypatch.setattr(engines, "import_library", lambda record: library)
     monkeypatch.setattr(
         engine_tensorrt, "config_from_card", lambda card, size: {**config_from_card(card, size), "output": [OUTPUT]}
