@@ -120,7 +120,7 @@ def _wait(server: subprocess.Popen[bytes], parent_pid: int, log_path: Path) -> s
         if stopped_s > STOPPED_S:
             server.kill()
             return f"it was stopped (SIGSTOP) for {STOPPED_S:.0f} s"
-    return ""
+    return f"its supervisor was ended by {signal.Signals(_asked_by[0]).name}" if _asked_by else ""
 
 
 def is_stopped(pid: int) -> bool:

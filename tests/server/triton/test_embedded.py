@@ -307,6 +307,15 @@ def test_killed_supervisor_takes_the_server_along(repository: Path, tmp_path: Pa
         left.unlink()
 
 
+def test_a_supervisor_that_is_ended_by_a_signal_says_so(repository: Path, tmp_path: Path) -> None:
+    with EmbeddedServer(repository, log_path=tmp_path / "log") as server:
+        supervisor = int(Path(f"/proc/{server.endpoint.pid}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(supervisor, signal.SIGTERM)
+        assert server.wait(DEADLINE_S)
+        assert server.how_it_ended() == "its supervisor was ended by SIGTERM"
+        assert server_processes(repository) == []
+
+
 @contextmanager
 def run_serve(repository: Path, *arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
     """One that does not end in time is made to show where it stands (SIGABRT), and ended."""
