@@ -24,7 +24,7 @@ if [[ "$device" == cuda ]]; then
   apart=(aoti_fp16)
   # A gate on photos cannot judge a rectangular input.
   if [[ -z "${DATA:-}" ]]; then small_variants+=(aoti_fp16_rect) apart+=(aoti_fp16_rect); fi
-  middle_variants=(torch_fp32_tensor torch_fp32 onnx_fp16_plain onnx_fp16 aoti_fp16 aoti_fp16_rect)
+  middle_variants=(torch_fp32_tensor torch_fp32 aoti_fp16 aoti_fp16_rect)
 else
   small_variants=(torch_fp32_tensor torch_fp32 openvino_fp32)
   apart=(openvino_fp32)

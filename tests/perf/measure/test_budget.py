@@ -32,15 +32,16 @@ def budget(clock: Clock, **options: bool) -> Budget:
     return Budget(180.0, PARTS, clock=clock, **options)
 
 
-def test_every_part_gets_its_share_and_the_last_ends_in_time() -> None:
+@pytest.mark.parametrize(("fills", "expected"), [(False, [50, 40, 10, 10, 30, 40]), (True, [34, 42, 10, 10, 59, 25])])
+def test_every_part_gets_its_share_and_the_last_ends_in_time(fills: bool, expected: list[int]) -> None:
     clock = Clock()
     shares = []
-    given = budget(clock)
+    given = budget(clock, fills=fills)
     for part in PARTS:
         deadline_s = given.deadline_of(part)
         shares.append(round(deadline_s - clock.now_s))
         clock.now_s = deadline_s
-    assert shares == [50, 40, 10, 10, 30, 40]
+    assert shares == expected
     assert clock.now_s == pytest.approx(280)
 
 
@@ -66,6 +67,17 @@ def test_blocks_become_shorter_until_there_are_rounds_enough(rate_rps: float, sh
     least, until = Budget(0.0, PARTS, clock=clock, stops_early=True).timed(part, load, 2)
     assert least.block_s == shortest
     assert until.requests == P95_REQUESTS
+
+
+def test_arms_that_scatter_get_shorter_blocks_and_more_rounds_where_all_the_time_is_used() -> None:
+    clock = Clock()
+    load = Load(mode="closed", block_s=0.5)
+    lengths = {
+        fills: Budget(300.0, PARTS, clock=clock, fills=fills).timed("rivals", load, 4)[0].block_s
+        for fills in (False, True)
+    }
+    assert lengths[False] == 0.5
+    assert 0.1 < lengths[True] < 0.4
 
 
 def _comparison(clock: Clock, until: Until, *, block_s: float = 1.0, per_block: int = 20) -> tuple[int, str, bool]:
