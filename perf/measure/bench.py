@@ -14,6 +14,7 @@ from photofinish.client.triton.served import ServedModel, TritonClient
 from photofinish.client.triton.session import ignore_notice
 from photofinish.errors import ConfigError, SourceError
 from photofinish.frame import Frame
+from photofinish.model_card import ModelCard
 from photofinish.names import all_chosen_by_name
 from photofinish.perf.record.environment import environment_fingerprint, frames_fingerprint
 from photofinish.perf.record.record import Arm
@@ -46,6 +47,16 @@ class Bench:
     def baseline(self) -> ServedModel:
         """The model every other one is compared with."""
         return self.models[0]
+
+    @property
+    def cards(self) -> dict[str, ModelCard]:
+        """What is known of each model, in their order."""
+        return {model.name: model.require_card() for model in self.models}
+
+    @property
+    def sizes_wh(self) -> set[tuple[int, int]]:
+        """The sizes of the frames."""
+        return {frame.size_wh for frame in self.frames}
 
     def environment(self) -> dict[str, Any]:
         """The fingerprint of this machine and the server."""
@@ -82,12 +93,13 @@ def served_models(
     model: str | None = None,
     also: Sequence[str] = (),
     weights_changed: bool = False,
+    is_chosen: bool = False,
     on_notice: Progress = lambda line: None,
 ) -> tuple[ServedModel, ...]:
     """The variants to measure, the baseline first: all of one network, the one called `model` or that exported last.
 
-    names: only these of them, by full name or suffix. also: variants that must be of the same network.
-    weights_changed: with those that were pruned from it.
+    names: only these of them, by full name or suffix, and those of `also`. also: variants of the same network.
+    weights_changed: with those that were pruned from it. is_chosen: the server holds what is measured and nothing else.
     Raises ConfigError where they are not, or where it is not clear which network is meant.
     """
     with TritonClient(url) as client:
@@ -99,12 +111,13 @@ def served_models(
         raise ConfigError(
             f"the server at {url} serves no model this client can use, found {found}; run `photofinish export`"
         )
-    cards = {item.name: item.require_card() for item in usable}
-    network = choose_network(
-        cards, where=url, model=model, named=(*names, *also), weights_changed=weights_changed, on_notice=on_notice
-    )
-    chosen = all_chosen_by_name(network, names, where=url)
-    usable = [item for item in usable if item.name in chosen]
+    if not is_chosen:
+        cards = {item.name: item.require_card() for item in usable}
+        network = choose_network(
+            cards, where=url, model=model, named=(*names, *also), weights_changed=weights_changed, on_notice=on_notice
+        )
+        chosen = all_chosen_by_name(network, (*names, *also) if names else (), where=url)
+        usable = [item for item in usable if item.name in chosen]
     return tuple(sorted(usable, key=lambda item: (item.require_card().role != "baseline", item.name)))
 
 

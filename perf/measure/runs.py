@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from photofinish.client.choosing.sides import fitting_names, sides_from_cards
 from photofinish.client.triton.served import ServedModel
 from photofinish.client.triton.session import Session
 from photofinish.client.triton.transport import GRPC, TransportChoice, transport_from_text
 from photofinish.errors import ConfigError, PhotofinishError
-from photofinish.letterbox import is_smaller_than_in_square
 from photofinish.names import chosen_by_name
 from photofinish.percentiles import nearest_rank
 from photofinish.perf.formatting import milliseconds
@@ -205,13 +205,19 @@ def pair_setups(baseline: ServedModel, optimised: ServedModel, transport: Transp
 def choose_pair(
     bench: Bench, baseline_name: str | None, optimised_name: str | None, on_progress: Progress
 ) -> tuple[ServedModel, ServedModel]:
-    """The two models to compare, by full name or suffix; without a name the baseline by role, and the fastest other."""
-    baseline = model_named(bench, baseline_name) if baseline_name else bench.baseline
+    """The two models to compare, as `sides_from_cards` says; where several may be the other one, the fastest here."""
+    models = {model.name: model for model in bench.models}
+    sides = sides_from_cards(
+        bench.cards,
+        baseline_name,
+        optimised_name,
+        sizes_wh=bench.sizes_wh,
+        where=bench.url,
+        on_notice=on_progress,
+    )
+    baseline, others = models[sides.baseline], [models[name] for name in sides.others]
     if optimised_name:
-        return baseline, model_named(bench, optimised_name)
-    others = [model for model in fitting_models(bench, on_progress) if model.name != baseline.name]
-    if not others:
-        raise ConfigError(f"only {baseline.name} is served; a comparison needs two variants: run `photofinish export`")
+        return baseline, others[0]
     medians = {model.name: _quick_median_ns(bench, model) for model in others}
     fastest = min(others, key=lambda model: medians[model.name])
     listed = ", ".join(f"{name} {milliseconds(median)} ms" for name, median in sorted(medians.items()))
@@ -220,17 +226,9 @@ def choose_pair(
 
 
 def fitting_models(bench: Bench, on_progress: Progress) -> tuple[ServedModel, ...]:
-    """The served models without those whose input shows the frames smaller than a square would: they would be faster
-    for seeing less."""
-    sizes = {frame.size_wh for frame in bench.frames}
-    fitting = []
-    for model in bench.models:
-        input_wh = model.require_card().input_wh
-        if any(is_smaller_than_in_square(size, input_wh) for size in sizes):
-            on_progress(f"{model.name}: left out, the frames have another shape than its input")
-        else:
-            fitting.append(model)
-    return tuple(fitting)
+    """The served models whose input shows the frames as large as a square would."""
+    fitting = fitting_names(bench.cards, bench.sizes_wh, on_progress)
+    return tuple(model for model in bench.models if model.name in fitting)
 
 
 def _measured(

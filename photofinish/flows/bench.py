@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ import click
 
 from photofinish.address.command_line import public_arguments
 from photofinish.client.choosing.networks import choose_network
+from photofinish.client.choosing.sides import sides_from_cards
 from photofinish.errors import ConfigError, VerdictError
 from photofinish.flows import tell
 from photofinish.machine.addresses import is_loopback
@@ -43,12 +44,14 @@ def open_bench(
     model: str | None,
     source: str,
     also: tuple[str, ...] = (),
+    sides: tuple[str | None, str | None] | None = None,
     weights_changed: bool = False,
     take_frames: Callable[[str], tuple[Frame, ...]] | None = None,
 ) -> Iterator[Bench]:
     """The bench on a server of our own or the given one; a server of our own is stopped afterwards.
 
-    names, model, also, weights_changed: which variants are measured, as `served_models` says.
+    names, model, also, weights_changed: which variants are measured, as `served_models` says. sides: baseline and
+    optimised, each None where it has no name, where nothing but a comparison is measured: ours then loads just them.
     take_frames: which frames of the source; None for those of every measurement.
     """
     from photofinish.machine.gpu import bytes_in_use, load_nvml
@@ -57,6 +60,7 @@ def open_bench(
 
     nvml = load_nvml()
     take = take_frames or frames_from_source
+    also = (*also, *filter(None, sides or ()))
     if url is not None:
         host = url.removeprefix("grpc://").rpartition(":")[0]
         metrics = {None: f"{host}:8002", "none": ""}.get(metrics_url, metrics_url) or ""
@@ -76,13 +80,24 @@ def open_bench(
     frames = take(source)
     idle_bytes = bytes_in_use(nvml)
     held = models_named(repository, names, model=model, also=also, weights_changed=weights_changed)
+    cards, _ = cards_in(repository)
+    ours = {name: cards[name] for name in held if name in cards}
+    is_chosen = len(ours) == len(held)  # by its network, so nothing is left to choose
+    if sides is not None:
+        held = _models_of_sides(ours, held, sides, frames, where=str(repository))
     with EmbeddedServer(repository, models=held, on_progress=tell) as server:
         at = server.endpoint
         yield Bench(
             url=at.grpc_url,
             http_url=at.http_url,
             models=served_models(
-                at.grpc_url, names, model=model, also=also, weights_changed=weights_changed, on_notice=tell
+                at.grpc_url,
+                names,
+                model=model,
+                also=also,
+                weights_changed=weights_changed,
+                is_chosen=is_chosen,
+                on_notice=tell,
             ),
             frames=frames,
             source=source,
@@ -119,6 +134,22 @@ def models_named(
     )
     wanted = (*names, *also) if names else ()
     return all_chosen_by_name(network, wanted, where=str(repository))
+
+
+def _models_of_sides(
+    cards: Mapping[str, ModelCard],
+    held: tuple[str, ...],
+    sides: tuple[str | None, str | None],
+    frames: Sequence[Frame],
+    *,
+    where: str,
+) -> tuple[str, ...]:
+    """Those of `held` that a comparison needs. Of models without our card all, unless both sides are named."""
+    if len(cards) == len(held):
+        sizes_wh = {frame.size_wh for frame in frames}
+        return sides_from_cards(cards, *sides, sizes_wh=sizes_wh, where=where, on_notice=tell).names
+    named = tuple(filter(None, sides))
+    return all_chosen_by_name(held, named, where=where) if len(named) == len(sides) else held
 
 
 def cards_in(repository: Path) -> tuple[dict[str, ModelCard], tuple[str, ...]]:

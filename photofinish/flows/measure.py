@@ -13,6 +13,7 @@ from photofinish.flows import tell
 from photofinish.flows.bench import artifacts_in, draw_reports, find_program, open_run, repeat_command
 
 if TYPE_CHECKING:
+    from photofinish.client.triton.served import ServedModel
     from photofinish.perf.measure.runs import Plan, Run
 
 
@@ -34,19 +35,20 @@ def measure_standard(
     from photofinish.perf.measure.runs import choose_pair, climb_ladder, compare_flat_out, compare_paced, sweep_variants
 
     program = find_program() if perf_analyzer else None
-    also = _named(baseline, optimised)
+    also = tuple(filter(None, (baseline, optimised)))
     steps = () if options["quick"] else ("ladder",)
     parts = ("comparison", "rivals", *["paced"] * len(plan.rates), *steps, "sweep")
-    with open_run(plan=plan, parts=parts, also=also, **options) as run, rivals_of(run, rivals, weights, baseline):
+    with open_run(plan=plan, parts=parts, also=also, **options) as run:
         pair = choose_pair(run.bench, baseline, optimised, tell)
-        compare_flat_out(run, *pair)
-        compare_rivals(run, pair[1])
-        compare_paced(run, *pair)
-        if steps:
-            climb_ladder(run, pair[1])
-        else:
-            tell("A quick run leaves the ladder out; `photofinish perf ladder` or a run with --minutes 5 climbs it")
-        sweep_variants(run, program)
+        with rivals_of(run, rivals, weights, pair[0]):
+            compare_flat_out(run, *pair)
+            compare_rivals(run, pair[1])
+            compare_paced(run, *pair)
+            if steps:
+                climb_ladder(run, pair[1])
+            else:
+                tell("A quick run leaves the ladder out; `photofinish perf ladder` or a run with --minutes 5 climbs it")
+            sweep_variants(run, program)
 
 
 def measure_comparison(
@@ -56,37 +58,35 @@ def measure_comparison(
     from photofinish.perf.measure.rivals import compare_rivals
     from photofinish.perf.measure.runs import choose_pair, compare_flat_out, compare_paced
 
-    also = _named(baseline, optimised)
     parts = ("comparison", "rivals", *["paced"] * len(plan.rates))
-    with open_run(plan=plan, parts=parts, also=also, **options) as run, rivals_of(run, rivals, weights, baseline):
+    with open_run(plan=plan, parts=parts, sides=(baseline, optimised), **options) as run:
         pair = choose_pair(run.bench, baseline, optimised, tell)
-        compare_flat_out(run, *pair)
-        compare_rivals(run, pair[1])
-        compare_paced(run, *pair)
+        with rivals_of(run, rivals, weights, pair[0]):
+            compare_flat_out(run, *pair)
+            compare_rivals(run, pair[1])
+            compare_paced(run, *pair)
 
 
 def measure_ladder(plan: Plan, *, rivals: bool, weights: str | None, **options: Any) -> None:
     """Every step from plain PyTorch on, where it runs here, else from the baseline."""
     from photofinish.perf.measure.runs import climb_ladder
 
-    with open_run(plan=plan, parts=("ladder",), **options) as run, rivals_of(run, rivals, weights, None):
+    with open_run(plan=plan, parts=("ladder",), **options) as run, rivals_of(run, rivals, weights, run.bench.baseline):
         climb_ladder(run, required=True)
 
 
 @contextmanager
-def rivals_of(run: Run, wanted: bool, weights: str | None, baseline: str | None) -> Iterator[None]:
-    """The rivals of a run's baseline, if they are wanted, until the block ends."""
+def rivals_of(run: Run, wanted: bool, weights: str | None, baseline: ServedModel) -> Iterator[None]:
+    """The rivals of this baseline of a run, if they are wanted, until the block ends."""
     if not wanted:
         yield
         return
     from photofinish.flows.rivals import rivals_for
     from photofinish.perf.measure.rivals import RivalArms
-    from photofinish.perf.measure.runs import model_named
 
-    model = model_named(run.bench, baseline) if baseline else run.bench.baseline
     keeps_memory = run.record.environment["client_memory"] == "kept"
-    known = rivals_for(model.require_card(), weights, keeps_memory=keeps_memory)
-    with RivalArms(known, run.bench, model, tell) as run.rivals:
+    known = rivals_for(baseline.require_card(), weights, keeps_memory=keeps_memory)
+    with RivalArms(known, run.bench, baseline, tell) as run.rivals:
         yield
 
 
@@ -105,10 +105,6 @@ def measure_trace(plan: Plan, **options: Any) -> None:
 
     with open_run(plan=plan, **options) as run:
         trace_stages(run)
-
-
-def _named(*names: str | None) -> tuple[str, ...]:
-    return tuple(name for name in names if name)
 
 
 def measure_artifacts(

@@ -49,8 +49,7 @@ def run_race(
             require_ending(option, path)
             require_writable(path)
     require_writable(out)
-    also = tuple(name for name in (baseline, optimised) if name)
-    with open_bench(also=also, take_frames=race_frames, **bench) as opened:
+    with open_bench(sides=(baseline, optimised), take_frames=race_frames, **bench) as opened:
         run = race_run(
             opened, race_plan(seconds, transport), out, command=repeat_command(), client_memory=client_memory
         )
