@@ -8,12 +8,15 @@ from click.testing import CliRunner
 
 from photofinish import __version__
 from photofinish.cli import COMMANDS, cli
+from tests.conftest import CHECKOUT
+
+MODULE = (sys.executable, "-m", "photofinish")
+SCRIPT = (sys.executable, "-c", "import sys; from photofinish.cli import main; sys.argv[0] = 'photofinish'; main()")
+"""As an installation's `photofinish` calls it."""
 
 
-def photofinish(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "photofinish.cli", *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
+def photofinish(*arguments: str, by: tuple[str, ...] = MODULE) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*by, *arguments], cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_version_goes_to_stdout() -> None:
@@ -29,6 +32,13 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert "No such command 'fly'" in result.stderr
     assert "Did you mean" not in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("words", [["--version"], ["race", "--still", "a.gif"], ["race", "--fly"]])
+def test_the_module_does_what_the_script_does(words: list[str]) -> None:
+    module, script = photofinish(*words), photofinish(*words, by=SCRIPT)
+    assert (module.returncode, module.stdout) == (script.returncode, script.stdout)
+    assert module.stderr.replace("python -m photofinish", "photofinish") == script.stderr
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("detct", "detect"), ("exprot", "export"), ("train_demo", "train-demo")])
