@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from photofinish.flows.gate import (
     gate_and_publish,
     tell_places,
 )
+from photofinish.machine.disk import why_not_written
 from photofinish.variant import default_variants_path, select_variants, variants_from_toml
 
 if TYPE_CHECKING:
@@ -116,6 +118,7 @@ def run_export(request: ExportRequest) -> None:
         raise ConfigError(f"{alone} is for --prune alone; pass --prune 0.3 too, or leave it out")
     if request.gate:
         check_gate_frames(request.gate_options)
+        require_work_folder(request.gate_options.work)
     tell_places(request.staging, request.repository, tell)
     with alone_in(request.staging, tell):
         unpruned_staged: tuple[StagedVariant, ...] = ()
@@ -220,6 +223,18 @@ def check_gate_frames(options: GateOptions) -> None:
         from photofinish.client.sources.opening import open_source
 
         open_source(options.frames).close()
+
+
+def require_work_folder(work: Path) -> None:
+    """Raise ConfigError now, not after minutes of building, when the gate can keep nothing in the working folder."""
+    folder = (work / "gate").absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as exc:
+        remedy = "start the export in a folder that you may write to; --repository and --staging name others"
+        raise ConfigError(f"the gate's report: {why_not_written(folder, exc, remedy)}") from exc
 
 
 def baseline_of(staged: tuple[StagedVariant, ...], request: ExportRequest) -> StagedVariant:

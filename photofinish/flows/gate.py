@@ -56,7 +56,9 @@ class GateOutcome:
 def tell_places(staging: Path, repository: Path, on_progress: Callable[[str], None]) -> None:
     """On the first run in a folder: what will be kept where, since there may be no checkout around it."""
     if not staging.exists():
-        on_progress(f"models are kept in {repository.resolve()}, work files in {staging.parent.resolve()}")
+        folders = [WORK] if staging.resolve().is_relative_to(WORK.resolve()) else [staging, WORK]
+        kept = " and ".join(str(folder.resolve()) for folder in folders)
+        on_progress(f"models are kept in {repository.resolve()}, work files in {kept}")
 
 
 @contextmanager
@@ -173,7 +175,7 @@ def error_from_report(report: GateReport, work: Path) -> AccuracyGateError:
         names, reason = ", ".join(item.name for item in report.undecided), report.undecided[0].reason
         return AccuracyGateError(f"not published: {names}: {reason}, or pass --accept-undecided")
     reasons = " | ".join(f"{verdict.name} {verdict.reason}" for verdict in report.refused)
-    return AccuracyGateError(f"not published: {reasons} (kept in {work / 'refused'})")
+    return AccuracyGateError(f"not published: {reasons} (kept in {(work / 'refused').resolve()})")
 
 
 def _measure(
@@ -229,7 +231,7 @@ def _measure(
         )
     path = work / "gate" / f"{measurable[-1].card.model}.json"
     path.write_text(json.dumps(document_from_report(report, candidates), indent=1) + "\n", encoding="utf-8")
-    on_progress(f"accuracy report: {path}")
+    on_progress(f"accuracy report: {path.resolve()}")
     return report
 
 

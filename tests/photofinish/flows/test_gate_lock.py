@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from photofinish.cli import cli
 from photofinish.errors import ConfigError
 from photofinish.flows import demo, export
-from photofinish.flows.gate import LOCK_NAME, alone_in
+from photofinish.flows.gate import LOCK_NAME, alone_in, tell_places
 
 
 def is_held(staging: Path) -> bool:
@@ -60,6 +60,7 @@ def test_an_error_inside_is_not_taken_for_one_of_the_folder(tmp_path: Path) -> N
 def test_export_holds_the_staging_folder_from_building_to_publishing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     held: list[bool] = []
 
     def stage(*args: Any, staging: Path, **options: Any) -> tuple[()]:
@@ -91,3 +92,30 @@ def test_demo_holds_the_staging_folder_too(tmp_path: Path, monkeypatch: pytest.M
     done = CliRunner().invoke(cli, ["demo", "--headless"], standalone_mode=False)
     assert str(done.exception) == "published"
     assert held == [True]
+
+
+def test_reports_stay_in_the_working_folder_which_is_told_wherever_the_rest_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    said: list[str] = []
+    tell_places(Path(".photofinish/staging"), elsewhere / "models", said.append)
+    tell_places(elsewhere / "staging", elsewhere / "models", said.append)
+    kept = f"models are kept in {elsewhere}/models, work files in "
+    assert said == [f"{kept}{here}/.photofinish", f"{kept}{elsewhere}/staging and {here}/.photofinish"]
+
+
+def test_a_working_folder_that_takes_no_report_is_told_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".photofinish").write_text("a file, no folder")
+    words = ["export", "--staging", str(tmp_path / "staging"), "--repository", str(tmp_path / "models")]
+    done = CliRunner().invoke(cli, words, standalone_mode=False)
+    assert isinstance(done.exception, ConfigError)
+    said = str(done.exception)
+    assert f"{tmp_path}/.photofinish/gate cannot be written: Not a directory; start the export in a folder" in said
+    assert not (tmp_path / "staging").exists()

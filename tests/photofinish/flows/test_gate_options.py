@@ -217,6 +217,13 @@ def test_what_is_undecided_is_published_only_when_that_is_accepted(
     finish_with_report(report, GateOptions(accept_undecided=True))
 
 
+def test_a_refusal_names_the_folder_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = verdict_on(empty_detections(), build_detections([CAR]))
+    report = GateReport(baseline="toy_torch", dataset="", kind="unlabelled", verdicts=(refused,), cached=0)
+    assert str(error_from_report(report, GateOptions().work)).endswith(f"(kept in {tmp_path}/.photofinish/refused)")
+
+
 def test_a_baseline_that_finds_next_to_nothing_is_no_measure() -> None:
     """One of two hundred objects found: every share of that would be a share of chance."""
     dataset = SyntheticDataset(12)
