@@ -71,7 +71,7 @@ async def is_open(host: str, port: int) -> bool:
     """Whether somebody takes a connection there. Nothing is sent."""
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), KNOCK_TIMEOUT_S)
-    except (OSError, asyncio.TimeoutError):
+    except (OSError, ValueError, asyncio.TimeoutError):  # ValueError: a name that cannot be one, such as `cam..local`
         return False
     writer.transport.abort()
     return True

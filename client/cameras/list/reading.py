@@ -15,6 +15,7 @@ A row that is wrong is one message, and leaves the others alone.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
@@ -40,7 +41,7 @@ _Shape = TypeVar("_Shape", Zone, Line)
 _FIELDS = {item.name for item in fields(Camera)}
 _KEYS = _FIELDS | {"user_env", "password_env"}
 _SWITCHES = ("tracks", "video")
-_NUMBERS = {"frames_per_s": float, "min_confidence": float, "stall_s": float, "max_age_s": float, "priority": int}
+_NUMBERS = ("frames_per_s", "min_confidence", "stall_s", "max_age_s", "priority")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +104,9 @@ def camera_from_row(row: Mapping[str, Any], environment: Mapping[str, str]) -> C
     for key, given in (("user", user), ("password", password)):
         values[key] = _secret(key, given, row, environment, is_network=is_network_address(url))
         values.pop(f"{key}_env", None)
-    for key, kind in _NUMBERS.items():
-        if key in values and (isinstance(values[key], bool) or not isinstance(values[key], int | float)):
-            raise ConfigError(f"{key} must be a number, got {values[key]!r}")
+    for key in _NUMBERS:
         if key in values:
-            values[key] = kind(values[key])
+            values[key] = _number(key, values[key])
     for key in ("name", "variant", "transport", "decode"):
         if key in values and not isinstance(values[key], str):
             raise ConfigError(f"{key} must be text, got {values[key]!r}")
@@ -115,11 +114,24 @@ def camera_from_row(row: Mapping[str, Any], environment: Mapping[str, str]) -> C
         if not isinstance(values.get(key, False), bool):
             raise ConfigError(f"{key} must be true or false, got {values[key]!r}")
     classes = values.get("classes", ())
-    if isinstance(classes, str) or not all(isinstance(item, str) for item in classes):
+    if not isinstance(classes, list | tuple) or not all(isinstance(item, str) for item in classes):
         raise ConfigError(f"classes must be a list of names, got {classes!r}")
     values["zones"] = _shapes(Zone, "zones", values.get("zones", ()))
     values["lines"] = _shapes(Line, "lines", values.get("lines", ()))
     return Camera(**{**values, "classes": tuple(classes)})
+
+
+def _number(key: str, given: Any) -> float | int:
+    """Whole for a priority. Raises ConfigError; a number may be too large for a float."""
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        with contextlib.suppress(OverflowError):
+            number = float(given)
+            if key != "priority":
+                return number
+            if number.is_integer():
+                return int(given)
+    kind = "a whole number" if key == "priority" else "a number"
+    raise ConfigError(f"{key} must be {kind}, got {str(given)[:20]}")
 
 
 def name_from_address(url: str) -> str:
@@ -151,6 +163,8 @@ def _secret(key: str, given: str, row: Mapping[str, Any], environment: Mapping[s
             raise ConfigError(f"{key} must be text; a number stands in quotes")
         return str(row[key])
     if variable is not None:
+        if not isinstance(variable, str):
+            raise ConfigError(f"{key}_env must be the name of a variable, as text")
         if variable not in environment:
             raise ConfigError(f"{key}_env names {variable}, and the environment has no such variable; export it first")
         return environment[variable]
@@ -164,7 +178,7 @@ def _shapes(kind: Callable[..., _Shape], key: str, rows: Any) -> tuple[_Shape, .
         return tuple(
             kind(name=str(row["name"]), points_xy=tuple((float(x), float(y)) for x, y in row["points"])) for row in rows
         )
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise ConfigError(f'{key} must be a list of {{name = "…", points = [[x, y], …]}}') from exc
 
 
@@ -178,7 +192,7 @@ def _numbered(camera: Camera, taken: Mapping[str, Camera]) -> Camera:
 def _rows_from_toml(text: str, path: Path) -> list[tuple[str, Mapping[str, Any]]]:
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except ValueError as exc:  # Python's own for a number of thousands of digits
         raise ConfigError(f"{path} is no TOML: {_without_line(reason_from_error(exc))}") from exc
     if unknown := sorted(set(document) - {"camera", "defaults"}):
         raise ConfigError(f"{path}: unknown part {', '.join(unknown)}; it has [defaults] and [[camera]] rows")

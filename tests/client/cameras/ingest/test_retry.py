@@ -88,6 +88,12 @@ def test_a_knock_is_a_connection_and_nothing_else() -> None:
     assert asyncio.run(main()) == (True, False, b"")
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 70])
+def test_a_name_that_no_network_has_is_nobody(host: str) -> None:
+    """It ended the wait with an error, and with it the camera: nobody reached for it any more."""
+    assert asyncio.run(is_open(host, 554)) is False
+
+
 def test_so_many_cameras_are_reached_for_at_once() -> None:
     async def main() -> list[int]:
         pace = StartPace(at_once=3, hold_s=0.2)

@@ -72,8 +72,14 @@ def test_a_line_for_each_camera(tmp_path: Path) -> None:
         ('url = "rtsp://cam"\npassword = 1234', "a number stands in quotes"),
         ('url = "rtsp://cam"\nframes_per_s = "5"', "frames_per_s must be a number"),
         ('url = "rtsp://cam"\nframes_per_s = 0', "frames_per_s must be above 0"),
+        ('url = "rtsp://cam"\nframes_per_s = 1' + "0" * 400, "frames_per_s must be a number"),
+        ('url = "rtsp://cam"\npriority = inf', "priority must be a whole number"),
+        ('url = "rtsp://cam"\npriority = 1.5', "priority must be a whole number, got 1.5"),
+        ('url = "rtsp://cam"\npassword_env = ["PW"]', "password_env must be the name of a variable"),
         ('url = "rtsp://cam"\nclasses = "person"', "classes must be a list"),
+        ('url = "rtsp://cam"\nclasses = 5', "classes must be a list"),
         ('url = "rtsp://cam"\nzones = [1]', "zones must be a list of"),
+        ('url = "rtsp://cam"\nzones = [{name = "z", points = [[1' + "0" * 400 + ", 0]]}]", "zones must be a list of"),
         ('url = "rtsp://cam"\nname = "good"', "the name 'good' is taken"),
         ('url = "rtsp://cam"\ntransport = "ip"', "transport must be tcp or udp"),
     ],
@@ -90,7 +96,12 @@ def test_a_wrong_row_is_one_message_and_leaves_the_others_alone(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [("[[camera]\n", "is no TOML"), ("[[cam]]\n", "unknown part cam"), ("camera = 1\n", "write \\[defaults\\]")],
+    [
+        ("[[camera]\n", "is no TOML"),
+        ("x = " + "1" * 5000, "is no TOML"),
+        ("[[cam]]\n", "unknown part cam"),
+        ("camera = 1\n", "write \\[defaults\\]"),
+    ],
 )
 def test_a_file_that_is_none_is_one_error(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
