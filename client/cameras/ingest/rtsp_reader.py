@@ -9,8 +9,9 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from photofinish.client.cameras.ingest.clock import CaptureClock
 from photofinish.client.cameras.ingest.connection import MAX_REDIRECTS, RtspConnection, open_connection
@@ -64,33 +65,47 @@ class StreamListener(Protocol):
 async def read_rtsp(
     camera: Camera, listener: StreamListener, clock_ns: Callable[[], int] = time.perf_counter_ns
 ) -> None:
-    """Read until the connection ends, which raises IngestError; UnsuitableError where FFmpeg should try."""
-    url, redirects = camera.url, 0
+    """Read until the connection ends, which raises IngestError; UnsuitableError where FFmpeg should try.
+
+    A camera may send us elsewhere; its user and password are for its own host, and not for a plain way of speaking
+    where its own is encrypted.
+    """
+    url, redirects, own = camera.url, 0, {"user": camera.user, "password": camera.password}
     while True:
         address = host_and_port(url)
         if address is None:
             raise IngestError(IngestProblem.UNREACHABLE, "the address has no host that can be read; check it")
-        reading = _TrackReading(camera, listener, clock_ns)
+        login = own if _may_be_told(camera.url, url) else dict.fromkeys(own, "")
+        reading = _TrackReading(login, listener, clock_ns)
         connection = await open_connection(url, address, reading.on_packet, listener.on_line)
         try:
-            answer = await connection.request(
-                "DESCRIBE", url, {"Accept": "application/sdp"}, user=camera.user, password=camera.password
-            )
+            answer = await connection.request("DESCRIBE", url, {"Accept": "application/sdp"}, **login)
             if answer.status == 200:
                 await reading.play(connection, url, answer)
             redirects += 1
             url = answer.header("location")
             if redirects > MAX_REDIRECTS or not url.lower().startswith(("rtsp://", "rtsps://")):
                 raise IngestError(IngestProblem.PROTOCOL, "the camera sends us elsewhere, and there is nothing there")
+        except IngestError as exc:
+            if exc.problem is not IngestProblem.AUTHENTICATION or login == own:
+                raise
+            wants = f"the camera sends us to {address[0]}, which wants a login of its own; put that address in the list"
+            raise IngestError(IngestProblem.AUTHENTICATION, wants) from None
         finally:
             connection.abort()
 
 
-class _TrackReading:
-    """What is known of one connection while it is read."""
+def _may_be_told(own: str, other: str) -> bool:
+    """Whether what is a secret at one address may be told at another."""
+    here, there = urlsplit(own), urlsplit(other)
+    return here.hostname == there.hostname and not (here.scheme == "rtsps" and there.scheme != "rtsps")
 
-    def __init__(self, camera: Camera, listener: StreamListener, clock_ns: Callable[[], int]) -> None:
-        self._camera = camera
+
+class _TrackReading:
+    """What is known of one connection while it is read. login: user and password there."""
+
+    def __init__(self, login: Mapping[str, str], listener: StreamListener, clock_ns: Callable[[], int]) -> None:
+        self._login = login
         self._listener = listener
         self._clock_ns = clock_ns
         self._assembler: PictureAssembler | None = None
@@ -103,7 +118,6 @@ class _TrackReading:
 
     async def play(self, connection: RtspConnection, url: str, description: RtspMessage) -> None:
         """Set the track up, play it and keep it alive. Ends with IngestError alone."""
-        secrets_of = {"user": self._camera.user, "password": self._camera.password}
         try:
             track = video_track_from_sdp(description.body.decode("utf-8", "replace"))
         except NoVideoError as exc:
@@ -115,14 +129,14 @@ class _TrackReading:
             base = url
         transport = {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1"}
         try:
-            answer = await connection.request("SETUP", control_url(base, track), transport, **secrets_of)
+            answer = await connection.request("SETUP", control_url(base, track), transport, **self._login)
         except IngestError as exc:
             if exc.problem is IngestProblem.PROTOCOL and "461" in str(exc):
                 raise UnsuitableError("the camera refuses TCP", use_udp=True) from None
             raise
         timeout_s = self._use(connection, track, answer)
         self._info = StreamInfo(codec=track.codec, announced_fps=track.announced_fps)
-        await connection.request("PLAY", session_url(base, track), {"Range": "npt=0.000-"}, **secrets_of)
+        await connection.request("PLAY", session_url(base, track), {"Range": "npt=0.000-"}, **self._login)
         self._begin_stream()
         keeping = asyncio.ensure_future(self._keep_alive(connection, session_url(base, track), timeout_s))
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from typing import Any
 
@@ -49,3 +50,41 @@ def test_a_keyframe_that_comes_with_the_answer_to_play_belongs_to_its_stream() -
 
     asyncio.run(main())
     assert order.told == ["stream", "key", *["picture"] * 9]
+
+
+@pytest.mark.parametrize(("host", "is_told"), [("127.0.0.1", True), ("127.0.0.2", False)])
+def test_a_camera_that_sends_us_to_another_host_gives_it_no_password(host: str, is_told: bool) -> None:
+    """Whoever stands at an address could have all passwords by one answer: go there, and log in the plain way."""
+
+    async def main() -> tuple[str, str]:
+        heard: list[str] = []
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, first: str) -> None:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                heard.append(head.decode())
+                sequence = head.partition(b"CSeq: ")[2].partition(b"\r")[0].decode()
+                writer.write(f"RTSP/1.0 {first}\r\nCSeq: {sequence}\r\n\r\n".encode())
+
+        async def serve(host: str, first: str) -> asyncio.Server:
+            async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                    await answer(reader, writer, first)
+                writer.close()
+
+            return await asyncio.start_server(connected, host, 0)
+
+        other = await serve(host, '401 No\r\nWWW-Authenticate: Basic realm="x"')
+        there = f"rtsp://{host}:{other.sockets[0].getsockname()[1]}/x"
+        camera = await serve("127.0.0.1", f"302 There\r\nLocation: {there}")
+        url = f"rtsp://127.0.0.1:{camera.sockets[0].getsockname()[1]}/x"
+        with pytest.raises(IngestError) as failure:
+            await asyncio.wait_for(read_rtsp(Camera(name="cam", url=url, user="u", password="pw"), Order()), 60)
+        for server in (other, camera):
+            server.close()
+        return "".join(heard), str(failure.value)
+
+    heard, said = asyncio.run(main())
+    assert ("Authorization" in heard) is is_told
+    assert said.startswith(
+        "the camera refuses the user" if is_told else "the camera sends us to 127.0.0.2, which wants"
+    )
