@@ -6,6 +6,7 @@ Each such camera has a thread, since the library blocks; one that hangs there ke
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -77,10 +78,11 @@ def _read(camera: Camera, listener: StreamListener, post: Any, leaving: threadin
         post(listener.on_line, f"< {codec} {context.width} x {context.height}")
         post(listener.on_stream, info)
         while not leaving.is_set():
-            _hand_over(container, stream, codec, listener, post, leaving, is_paced=not is_live)
-            if is_live or leaving.is_set():
+            count = _hand_over(container, stream, codec, listener, post, leaving, is_paced=not is_live)
+            if is_live or not count or leaving.is_set():
                 return
-            container.seek(0)
+            with contextlib.suppress(av.FFmpegError):  # some files cannot go back, and have ended
+                container.seek(0)
 
 
 def _hand_over(
@@ -92,21 +94,23 @@ def _hand_over(
     leaving: threading.Event,
     *,
     is_paced: bool,
-) -> None:
-    """Every packet up to the end; a file's at its own times."""
+) -> int:
+    """Every packet up to the end; a file's at its own times. How many there were."""
+    count = 0
     begun_s = time.perf_counter()
     first_s: float | None = None
     kind = _KINDS.get(codec)
     for packet in _annex_b(container, stream, codec):
         if leaving.is_set():
-            return
+            return count
         if not packet.size:
             continue
         if is_paced and packet.dts is not None and packet.time_base is not None:
             at_s = float(packet.dts * packet.time_base)
             first_s = at_s if first_s is None else first_s
             if leaving.wait(max(begun_s + at_s - first_s - time.perf_counter(), 0.0)):
-                return
+                return count
+        count += 1
         data = bytes(packet)
         now_ns = time.perf_counter_ns()
         post(
@@ -120,6 +124,7 @@ def _hand_over(
             or any(kind(unit).is_slice and kind(unit).is_reference for unit in nal_units(data)),
             is_after_loss=bool(packet.is_corrupt),
         )
+    return count
 
 
 def _annex_b(container: InputContainer, stream: VideoStream, codec: str) -> Iterator[Any]:

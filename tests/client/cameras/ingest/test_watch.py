@@ -239,6 +239,21 @@ def test_files_play_at_their_own_pace_and_again(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("name", "count"), [("still.jpg", 1), ("raw.h264", 3)])
+def test_a_file_without_a_second_pass_has_ended(tmp_path: Path, name: str, count: int) -> None:
+    """A thread sought the beginning of a still picture as fast as a core can, until the camera was given up."""
+    words = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=size=160x96:rate=25", "-frames:v", str(count)]
+    subprocess.run([*words, str(tmp_path / name)], check=True)
+
+    async def main() -> None:
+        seen = Watched(camera_at(str(tmp_path / name), stall_s=300.0))
+        report = await seen.waiting()
+        seen.watch.stop()
+        assert (report.message, len(seen.units)) == ("the source has ended", count)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("words", [(), ("digest", "p@/[s%s ä:?#"), ("basic", "p@/[s%s ä:?#"), ("udp",)])
 def test_gstreamers_server(system_python, words):  # noqa: F811
     """A second implementation; over UDP alone FFmpeg reads it."""
