@@ -152,12 +152,15 @@ def points_by_name(detections: Detections) -> list[dict[str, list[float]] | None
 
 def iou_matrix(a_xyxy: npt.NDArray[np.float32], b_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Intersection over union of every box of a (n, 4) with every box of b (m, 4): (n, m) float32."""
-    top_left = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
-    bottom_right = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
-    intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
-    area_a = np.prod(np.clip(a_xyxy[:, 2:] - a_xyxy[:, :2], 0, None), axis=1)
-    area_b = np.prod(np.clip(b_xyxy[:, 2:] - b_xyxy[:, :2], 0, None), axis=1)
-    union = area_a[:, None] + area_b[None, :] - intersection
+    # Column by column: a last axis of two costs more than what is computed along it.
+    a_x1, a_y1, a_x2, a_y2 = np.ascontiguousarray(a_xyxy.T)[:, :, None]
+    b_x1, b_y1, b_x2, b_y2 = np.ascontiguousarray(b_xyxy.T)[:, None, :]
+    width = np.minimum(a_x2, b_x2) - np.maximum(a_x1, b_x1)
+    height = np.minimum(a_y2, b_y2) - np.maximum(a_y1, b_y1)
+    intersection = np.maximum(width, 0) * np.maximum(height, 0)
+    area_a = np.maximum(a_x2 - a_x1, 0) * np.maximum(a_y2 - a_y1, 0)
+    area_b = np.maximum(b_x2 - b_x1, 0) * np.maximum(b_y2 - b_y1, 0)
+    union = area_a + area_b - intersection
     overlap = np.zeros(union.shape, dtype=np.float32)
     np.divide(intersection, union, out=overlap, where=union > 0)
     return overlap
@@ -187,16 +190,21 @@ def nms_indices(detections: Detections, iou_threshold: float) -> npt.NDArray[np.
 def match_detections(found: Detections, reference: Detections, *, iou_threshold: float = 0.5) -> npt.NDArray[np.intp]:
     """For each found box the index of its reference box, or -1: (n,) intp.
 
-    Greedy, best confidence first; classes must agree; a reference box is used once.
+    Greedy: the best confidence first, for each the largest overlap that is left. Classes must agree; a reference box is
+    used once.
     """
     matches = np.full(len(found), -1, dtype=np.intp)
     if not len(found) or not len(reference):
         return matches
     overlaps = iou_matrix(found.boxes_xyxy, reference.boxes_xyxy)
-    overlaps[found.class_id[:, None] != reference.class_id[None, :]] = 0
-    for index in np.argsort(-found.confidence, kind="stable"):
-        best = int(np.argmax(overlaps[index]))
-        if overlaps[index, best] >= iou_threshold:
-            matches[index] = best
-            overlaps[:, best] = 0
+    may_match = (overlaps >= iou_threshold) & (found.class_id[:, None] == reference.class_id[None, :])
+    rows, columns = np.nonzero(may_match)
+    place = np.empty(len(found), dtype=np.intp)
+    place[np.argsort(-found.confidence, kind="stable")] = np.arange(len(found))
+    order = np.lexsort((columns, -overlaps[rows, columns], place[rows]))
+    used = set[int]()
+    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+        if matches[row] < 0 and column not in used:
+            matches[row] = column
+            used.add(column)
     return matches

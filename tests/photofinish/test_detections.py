@@ -99,6 +99,29 @@ def test_matching_uses_a_reference_box_once_and_respects_classes() -> None:
     assert match_detections(found, reference).tolist() == [-1, 0, -1]
 
 
+def test_matching_in_a_crowd_takes_the_largest_overlap_that_is_left() -> None:
+    """Boxes on a coarse grid, so that overlaps and confidences are equal again and again."""
+    rng = np.random.default_rng(3)
+
+    def crowd(count: int) -> Detections:
+        corners = rng.integers(0, 8, (count, 2)) * 10
+        boxes = np.hstack([corners, corners + rng.integers(1, 9, (count, 2)) * 10])
+        sure, label = rng.integers(0, 5, count) / 5, rng.integers(0, 2, count)
+        return build_detections([(*box, *rest) for box, *rest in zip(boxes, sure, label, strict=True)])
+
+    found, reference = crowd(120), crowd(150)
+    overlaps = iou_matrix(found.boxes_xyxy, reference.boxes_xyxy)
+    expected, left = [-1] * len(found), list(range(len(reference)))
+    for index in sorted(range(len(found)), key=lambda item: -found.confidence[item]):
+        same = [item for item in left if reference.class_id[item] == found.class_id[index]]
+        best = max(same, key=lambda item: overlaps[index, item])
+        if overlaps[index, best] >= 0.5:
+            expected[index] = best
+            left.remove(best)
+    assert 0 < sum(match >= 0 for match in expected) < len(found)
+    assert match_detections(found, reference).tolist() == expected
+
+
 def test_matching_with_nothing() -> None:
     some = build_detections([(0, 0, 10, 10, 1, 0)])
     assert match_detections(empty_detections(), some).tolist() == []
