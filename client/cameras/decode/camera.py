@@ -184,9 +184,10 @@ class DecodedCamera(Generic[PictureT]):
         self._decoded += 1
         now_ns = self._clock_ns()
         if now_ns - unit.arrived_ns > STALE_S * 1e9:
+            if unit.arrived_ns <= self._excused_ns:
+                return None  # frames that are due meanwhile have no picture for the reason that the state still tells
             is_wanted = False
-            if unit.arrived_ns > self._excused_ns:
-                self._behind_until_ns = now_ns + BEHIND_NS
+            self._behind_until_ns = now_ns + BEHIND_NS
         self.state = "behind" if now_ns < self._behind_until_ns else "ok"
         self._message = "more pictures come than this machine can decode" if self.state == "behind" else ""
         if not is_wanted:

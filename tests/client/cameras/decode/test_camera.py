@@ -220,9 +220,11 @@ def test_a_decoder_that_waits_for_its_turn_to_be_opened_is_no_overload() -> None
     assert camera.report().state == "before_keyframe"
     decoder.is_opening = False
     assert not any([camera.step() for _ in range(10)])
-    assert camera.report().state == "ok"
+    assert camera.report().decoded == 10
+    assert camera.report().state == "before_keyframe", "frames that are due have no picture, and it still holds why"
     later = [replace(unit, captured_ns=unit.captured_ns + 2 * 10**9) for unit in units[:10]]
     assert all(told(camera, iter(arriving(later, clock, 0.001))))
+    assert camera.report().state == "ok"
 
 
 def test_the_newest_picture_is_written_where_it_is_wanted() -> None:
