@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -79,7 +80,7 @@ class ModelService:
         self._on_notice = on_notice
         self._serves = serves
         self._waiting: dict[str, CameraSeat] = {}
-        self._wake = asyncio.Event()
+        self._idle: deque[asyncio.Future[None]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._read_rows: ReadRows | None = None
 
@@ -90,7 +91,7 @@ class ModelService:
     def wake(self, seat: CameraSeat) -> None:
         """A frame of the seat waits, and may be ready."""
         self._waiting[seat.camera.name] = seat
-        self._wake.set()
+        self._wake_one()
 
     async def stop(self) -> None:
         """Stop serving. What is in flight is given a moment."""
@@ -148,7 +149,7 @@ class ModelService:
     async def _serve(self, session: Session, card: ModelCard) -> None:
         """Fill every slot again and again, until requests fail in a row."""
         sender = BatchSender(
-            session, card, self._writer, self._on_inferred, on_ready=self._wake.set, read_rows=self._read_rows
+            session, card, self._writer, self._on_inferred, on_ready=self._wake_one, read_rows=self._read_rows
         )
         failed, is_over = FailuresInRow(), asyncio.Event()
         with contextlib.ExitStack() as opened:
@@ -163,7 +164,8 @@ class ModelService:
             try:
                 done, going = await asyncio.wait(filling, return_when=asyncio.FIRST_COMPLETED)
                 is_over.set()
-                self._wake.set()
+                while self._idle:
+                    self._wake_one()
                 if going:
                     await asyncio.wait(going, timeout=LAST_ANSWERS_S)
                 sender.cause_at_end = CameraDropCause.SERVER_FAILED
@@ -183,14 +185,16 @@ class ModelService:
         """Fill one slot again and again. It ends when its own requests fail in a row, or those of all slots do."""
         failures = 0
         while max(failures, failed.count) < MAX_FAILURES and not is_over.is_set():
-            chosen = chosen_seats(self._ready(), batch_size)
-            if not chosen:
-                self._wake.clear()
-                await self._wake.wait()
+            ready = chosen_seats(self._ready(), batch_size + 1)
+            if not ready:
+                self._idle.append(asyncio.get_running_loop().create_future())
+                await self._idle[-1]
                 continue
+            if len(ready) > batch_size:
+                self._wake_one()
             begun = failed.begin()
             try:
-                await sender.send(staged, chosen)
+                await sender.send(staged, ready[:batch_size])
             except LateWriteError as exc:
                 self._on_notice(f"{exc}; its cameras' pictures go on in other memory")
                 return
@@ -205,6 +209,17 @@ class ModelService:
                 if not self.is_served:
                     self._set_served(True)
                     self.message = ""
+
+    def _wake_one(self) -> None:
+        """Have the slot that is idle for longest look for frames: where it leaves some, it wakes the next one.
+
+        A slot that is busy looks before it is idle.
+        """
+        while self._idle:
+            future = self._idle.popleft()
+            if not future.done():  # cancelled with its slot
+                future.set_result(None)
+                return
 
     def _ready(self) -> Iterable[CameraSeat]:
         """The seats with frames that wait: of hundreds of cameras a few, while all would be asked for every batch."""

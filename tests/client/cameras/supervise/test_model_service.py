@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from concurrent.futures import Future
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import pytest
 
 from photofinish.client.cameras.schedule import batches
 from photofinish.client.cameras.schedule.seat import CameraSeat
+from photofinish.client.cameras.supervise import model_service
 from photofinish.client.cameras.supervise.model_service import MAX_FAILURES, SLOTS, ModelService, ServerAddress
 from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.outcome import CameraDropCause, DueFrame, Inferred
@@ -74,7 +76,7 @@ class Cameras:
     def serve(self, server: Server) -> asyncio.Future[None]:
         return asyncio.ensure_future(self.service._serve(server, build_card(device="cuda")))  # type: ignore[arg-type]
 
-    def send(self, name: str, number: int) -> DueFrame:
+    def send(self, name: str, number: int, *, wakes: bool = True) -> DueFrame:
         """The camera's picture of this due frame is there."""
         seat = self.seats[name]
         at_ns = seat.schedule.time_ns(number)
@@ -82,7 +84,10 @@ class Cameras:
                          clock="arrival", size_wh=(64, 64))  # fmt: skip
         self._frames[name] = frame
         seat.take(frame, at_ns)
-        self.service.wake(seat)
+        if wakes:
+            self.service.wake(seat)
+        else:
+            self.service._waiting[name] = seat
         return frame
 
     def ask(self, wish: WriteFrame) -> asyncio.Future[FrameWritten]:
@@ -137,6 +142,33 @@ def test_requests_that_fail_together_fail_for_one_reason_and_the_next_answer_of_
         server.sent[-1].set_result(np.zeros((1, MAX_ROWS, ROW_WIDTH), np.float32))
         await until(lambda: cameras.service.is_served)
         assert (cameras.service.message, serving.done()) == ("", False)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_a_frame_wakes_one_slot_which_wakes_the_next_where_it_leaves_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All six woke for every frame of hundreds of cameras, and five of them found nothing."""
+    cameras, server = Cameras("door", "yard", "gate"), Server()
+    looks: list[int] = []
+
+    def counted(seats: Iterable[CameraSeat], count: int) -> list[CameraSeat]:
+        looks.append(len(found := batches.chosen_seats(seats, count)))
+        return found
+
+    monkeypatch.setattr(model_service, "chosen_seats", counted)
+
+    async def main() -> None:
+        serving = cameras.serve(server)
+        await until(lambda: len(looks) == SLOTS["cuda"])
+        cameras.send("door", 0)
+        await until(lambda: len(server.sent) == 1)
+        assert looks[SLOTS["cuda"] :] == [1]
+        for number, name in enumerate(("yard", "gate")):  # only the second of them wakes a slot
+            cameras.send(name, 0, wakes=bool(number))
+        await until(lambda: len(server.sent) == 3)
+        assert looks[SLOTS["cuda"] :] == [1, 2, 1]
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
 
