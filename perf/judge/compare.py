@@ -41,7 +41,8 @@ class Difference:
 def differences(first: Findings, second: Findings) -> tuple[Difference, ...]:
     """All that makes the two records incomparable: what differs, and sections of which either is not VALID.
 
-    Only sections and arms that both have are looked at; to have none in common is a difference too.
+    Only sections and arms that both have are looked at; to have none in common is a difference too. The size of an
+    input, which older records do not tell, counts where both do.
     """
     common = {
         before.section.name: shared
@@ -49,7 +50,11 @@ def differences(first: Findings, second: Findings) -> tuple[Difference, ...]:
         if (shared := _keys(before.section) & _keys(after.section))
     }
     facts = [_facts(item, common) for item in (first, second)]
-    keys = dict.fromkeys((*facts[0], *facts[1]))
+    keys = [
+        key
+        for key in dict.fromkeys((*facts[0], *facts[1]))
+        if not key.endswith(".input_wh") or all(any(item.get(key, ())) for item in facts)
+    ]
     return tuple(
         Difference(key=key, first=facts[0].get(key), second=facts[1].get(key))
         for key in keys
@@ -160,4 +165,6 @@ def _facts(findings: Findings, common: Mapping[str, set[str]]) -> Mapping[str, A
             facts[f"{section.name}.{arm.key}.model"] = arm.model
             facts[f"{section.name}.{arm.key}.weights_sha256"] = arm.weights_sha256
             facts[f"{section.name}.{arm.key}.transport"] = arm.transport
+            facts[f"{section.name}.{arm.key}.input_wh"] = arm.input_wh
+            facts[f"{section.name}.{arm.key}.tf32"] = arm.tf32
     return facts

@@ -58,6 +58,9 @@ def _section(change: Callable[..., object]) -> Record:
         (lambda: _section(lambda section: replace(section, arms=(section.arms[0], replace(section.arms[1],
                                                                                      transport="grpc")))),
          "comparison.optimised.transport", ("system_shm", "grpc")),
+        (lambda: _section(lambda section: replace(section, arms=(section.arms[0], replace(section.arms[1],
+                                                                                     tf32=True)))),
+         "comparison.optimised.tf32", ("False", "True")),
     ],
 )  # fmt: skip
 def test_what_was_measured_otherwise_is_refused(other: Callable[[], Record], key: str, values: tuple[str, str]) -> None:
@@ -65,6 +68,17 @@ def test_what_was_measured_otherwise_is_refused(other: Callable[[], Record], key
         _require_comparable(_record(), other())
     assert all(text in str(caught.value) for text in (key, *values, "--allow"))
     _require_comparable(_record(), other(), allowed=(key,))
+
+
+def _of_size(input_wh: tuple[int, int]) -> Record:
+    return _section(lambda item: replace(item, arms=tuple(replace(arm, input_wh=input_wh) for arm in item.arms)))
+
+
+def test_the_same_weights_at_another_size_are_no_faster() -> None:
+    """A variant exported again with `--input-size 320` has the same name and weights. Older records tell no size."""
+    with pytest.raises(ConfigError, match=r"\*\.input_wh is \(640, 640\) in A and \(320, 320\) in B"):
+        _require_comparable(_of_size((640, 640)), _of_size((320, 320)))
+    _require_comparable(_of_size((640, 640)), _of_size((0, 0)))
 
 
 def test_two_invalid_records_are_no_better_than_one() -> None:
