@@ -73,7 +73,7 @@ def _rename(found: Recognised, old: Buffer, new: Buffer, offset: int) -> None:
 
 
 def joined_step(first: LayerStep, second: LayerStep) -> LayerStep | None:
-    """`second` run on the tiles of `first`; None where it does not fit."""
+    """`second` run on the tiles of `first`; None where it does not fit: those of `pairs` hold two pixels each."""
     out = first.stages[-1].out
     stage = second.stages[0]
     own = [part for part in stage.sources if part.buffer.key == out.key]
@@ -83,6 +83,7 @@ def joined_step(first: LayerStep, second: LayerStep) -> LayerStep | None:
     also = [*others, *residuals, *(part for later in second.stages[1:] for part in later.sources)]
     if (
         second.kind != "pointwise"
+        or first.kind == "pairs"
         or len(own) != 1
         or own[0].halved
         or len(others) > MAX_EXTRAS

@@ -135,7 +135,7 @@ def _convolution(found: Recognised, module: GraphModule, node: Node, order: dict
 
 
 def _readable(parts: Parts, kernel: int) -> bool:
-    """Whether a layer can read these parts: few, in runs that load well, a window of one tensor only."""
+    """Whether a kernel can read these parts: few, in runs that load well, a window of one tensor only."""
     if len(parts) > (MAX_SOURCES if kernel == 1 else 1) or (kernel > 1 and parts[0].halved):
         return False
     unit = 8 if len(parts) == 1 else 16
@@ -242,7 +242,7 @@ def _piece(found: Recognised, node: Node) -> bool:
 def _pools(found: Recognised, node: Node) -> bool:
     chain = patterns.pools_from(node)
     images = parts_of(found, node.args[0])
-    if not chain or images is None or len(images) != 1 or images[0].halved or images[0].channels % 8:
+    if not chain or images is None or not _readable(images, 3):
         return False
     source = images[0]
     out = Buffer(

@@ -6,6 +6,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as FutureTimeoutError  # Python's own only from 3.11 on
 from typing import Any
 
 import torch
@@ -81,6 +82,6 @@ def compile_jobs(
             for done, future in enumerate(as_completed(futures, timeout=left_s), start=1):
                 fates[futures[future]] = future.result()
                 on_progress(done, len(jobs))
-        except TimeoutError:
+        except FutureTimeoutError:
             pool.shutdown(wait=False, cancel_futures=True)
     return fates

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from photofinish.export.kernels.layers.layer import Layer, Tile, representative
 from photofinish.export.kernels.search.compile import compile_jobs
 from photofinish.export.kernels.search.tiles import tiles_of_layer
 from photofinish.export.kernels.search.timing_child import TimingChild
+from photofinish.machine.processor import usable_cores
 
 Places = tuple[int, ...]
 """Places of steps that are one kernel."""
@@ -82,7 +82,7 @@ def measure(
     fates = compile_jobs(
         jobs,
         device.major * 10 + device.minor,
-        workers=max(1, (os.cpu_count() or 2) - 1),
+        workers=max(1, usable_cores() - 1),
         deadline_s=deadline_s,
         on_progress=compiled,
     )
