@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from pathlib import Path
+
 import numpy as np
 
 from photofinish.detections import Detections
@@ -37,3 +41,12 @@ def build_card(**changes: object) -> ModelCard:
         "weights_sha256": "0" * 64,
     }
     return ModelCard(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def cores_of_threads(pid: int) -> set[frozenset[int]]:
+    """The cores that threads of a process may use, each choice once."""
+    found = set()
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            found.add(frozenset(os.sched_getaffinity(int(thread.name))))
+    return found

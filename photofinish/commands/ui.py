@@ -30,7 +30,8 @@ from photofinish.machine.addresses import LOOPBACK
     type=click.Choice(["auto", "on", "off"]),
     default="auto",
     show_default=True,
-    help="Whether one side works at a time; auto: where both models run on the CPU.",
+    help="Whether one side works at a time; auto: where both models run on the CPU. In `demo` not from 8 cores on: "
+    "each side has half of them there.",
 )
 @click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the page; default: the first free from 7860.")

@@ -18,6 +18,7 @@ from photofinish.client.choosing.networks import choose_network
 from photofinish.client.choosing.sides import sides_from_cards
 from photofinish.errors import ConfigError, VerdictError
 from photofinish.flows import tell
+from photofinish.flows.showing.core_groups import require_all_cores
 from photofinish.machine.addresses import is_loopback
 from photofinish.names import all_chosen_by_name, names_meant
 
@@ -65,9 +66,11 @@ def open_bench(
         host = url.removeprefix("grpc://").rpartition(":")[0]
         metrics = {None: f"{host}:8002", "none": ""}.get(metrics_url, metrics_url) or ""
         watcher = Watcher(metrics_url=metrics, nvml=nvml if is_loopback(url) else None)
+        models = served_models(url, names, model=model, also=also, weights_changed=weights_changed, on_notice=tell)
+        require_all_cores(url, [served.name for served in models])
         yield Bench(
             url=url,
-            models=served_models(url, names, model=model, also=also, weights_changed=weights_changed, on_notice=tell),
+            models=models,
             frames=take(source),
             source=source,
             server={"kind": "external", "version": server_version(url)},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,12 @@ import click
 from photofinish.errors import ServerError
 from photofinish.flows import tell
 from photofinish.flows.race.page import view_racer
+from photofinish.flows.showing.core_groups import CoreGroup, core_groups
 from photofinish.flows.showing.importing import imported_meanwhile
 from photofinish.flows.showing.recall import recall_from_results
 from photofinish.flows.showing.shelf import PublishedShelf
 from photofinish.machine.addresses import is_loopback
+from photofinish.machine.processor import usable_cores
 from photofinish.model_card import DEMO_WEIGHTS
 
 if TYPE_CHECKING:
@@ -62,14 +65,18 @@ def show_pair(
     on_progress hears of the server's start; start: a page that shows it until the view takes its place.
     """
     from photofinish.client.ui.page.app import serve_view, stopped_by_signals
+    from photofinish.server.backend.model import GROUP
 
-    def server_for(names: tuple[str, ...], at: ServerEndpoint | None) -> EmbeddedServer:
-        return server_of(replace(pair, names=names), at, on_progress if at is None else tell)
+    def server_for(names: tuple[str, ...], at: ServerEndpoint | None, cores: Mapping[str, CoreGroup]) -> EmbeddedServer:
+        return server_of(replace(pair, names=names), at, on_progress if at is None else tell, cores)
 
-    shelf = PublishedShelf(pair.repository, pair.served, server_for)
+    groups = core_groups() if choice.turns == "auto" and os.environ.get(GROUP) != "1" else None
+    shelf = PublishedShelf(pair.repository, pair.served, server_for, groups=groups)
     warn_of_toy(choice.source, [card.weights for name, card in shelf.cards().items() if name == pair.optimised])
     with imported_meanwhile(PAGE_MODULES), shelf, stopped_by_signals() as stop, ExitStack() as stack:
         at = shelf.endpoint
+        if group := shelf.cores(pair.baseline):
+            tell(f"Each side has {len(group)} of {usable_cores()} cores; with `--turns on` one side at a time has all")
         stack.enter_context(
             serve_view(
                 at.grpc_url,
@@ -113,9 +120,12 @@ def page_panels(racer: ViewRacer) -> tuple[PagePanel, ...]:
 
 
 def server_of(
-    pair: Pair, at: ServerEndpoint | None = None, on_progress: Callable[[str], None] = tell
+    pair: Pair,
+    at: ServerEndpoint | None = None,
+    on_progress: Callable[[str], None] = tell,
+    cores: Mapping[str, CoreGroup] | None = None,
 ) -> EmbeddedServer:
-    """A server for the two variants, on free ports or on those of an earlier one."""
+    """A server for the two variants, on free ports or on those of an earlier one. cores: as EmbeddedServer has them."""
     from photofinish.server.triton.embedded import EmbeddedServer
 
     urls = (at.grpc_url, at.http_url, at.metrics_url) if at else (":0", ":0", ":0")
@@ -126,6 +136,7 @@ def server_of(
         grpc_port=grpc,
         http_port=http,
         metrics_port=metrics,
+        cores=cores,
         on_progress=on_progress,
     )
 
@@ -152,9 +163,9 @@ def show_server(
     """Show two variants of a server that runs already, until Ctrl-C."""
     from photofinish.client.ui.page.app import Hosting, serve_view, stopped_by_signals
     from photofinish.client.ui.page.choosing import choice_from_server
-    from photofinish.client.ui.page.split_view import served_cards
     from photofinish.client.ui.page.sub_path import root_path_from_text
     from photofinish.client.ui.page.why.known import nothing_measured
+    from photofinish.client.ui.processes.shelf import served_cards
 
     root_path = root_path_from_text(root_path)
     choice = choice_from_server(

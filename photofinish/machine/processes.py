@@ -122,6 +122,15 @@ def command_line(pid: int, proc: Path = PROC) -> list[str]:
         return []
 
 
+def environment_of(pid: int, proc: Path = PROC) -> dict[str, str]:
+    """The variables a process was started with; none where it has ended or is another user's."""
+    try:
+        words = (proc / str(pid) / "environ").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return {}
+    return {name: value for name, is_set, value in (word.partition("=") for word in words) if is_set}
+
+
 class ProcessTree:
     """A process, or several, and everything they started, read anew at each call."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
@@ -43,6 +45,40 @@ def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor_quota(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+    """How many cores' time this process's control groups let it use; None where they set no limit.
+
+    The files of version 2 (`cpu.max`) and 1 (`cpu.cfs_quota_us`), of every group from its own up to the top.
+    """
+    found = []
+    with suppress(OSError):
+        for line in own.read_text(encoding="utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            top = groups / controllers if controllers else groups
+            below = Path(path.lstrip("/"))
+            found += [quota for part in (below, *below.parents) if (quota := _quota_in(top / part))]
+    return min(found, default=None)
+
+
+def _quota_in(folder: Path) -> float | None:
+    with suppress(OSError, ValueError):
+        if (folder / "cpu.max").is_file():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return float(quota) / float(period) if quota != "max" and float(quota) > 0 else None
+    return None
+
+
+def keep_to_cores(cores: Collection[int]) -> None:
+    """From now on this process computes on these cores alone, with all threads that it has or starts."""
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 def memory_gib() -> float:

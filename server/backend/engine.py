@@ -12,7 +12,7 @@ from typing import Protocol
 
 from .batches import Arrays, Part, run_joined
 from .cuda.buffers import DeviceBatch
-from .model import ConfiguredModel, RefusedModelError, configured_model
+from .model import ConfiguredModel, RefusedModelError, configured_model, keep_to_own_cores
 from .trace import StageTimes
 
 
@@ -93,8 +93,13 @@ def open_model(arguments: dict[str, str]) -> tuple[ConfiguredModel, Engine]:
 
 
 def read_model(arguments: dict[str, str]) -> ConfiguredModel:
-    """The model alone, checked as far as its configuration goes. Raises RefusedModelError."""
-    return configured_model(arguments, _opener(arguments).file_name)
+    """The model alone, checked as far as its configuration goes; its process keeps to its cores from here on.
+
+    Raises RefusedModelError.
+    """
+    model = configured_model(arguments, _opener(arguments).file_name)
+    keep_to_own_cores(model)
+    return model
 
 
 def open_engine(arguments: dict[str, str], model: ConfiguredModel) -> Engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ GROUP = "PHOTOFINISH_GROUP"
 """Environment variable: 1 lets the models of one backend on one device share a process, and a GPU's context."""
 LANES = "PHOTOFINISH_LANES"
 """Environment variable: how many executions of a model may stand ready at once, 1 (the usual) or 2."""
+CORES = "PHOTOFINISH_CORES"
+"""Environment variable: {"a model's name": [0, 1]} in JSON; its process computes on these alone, others on all."""
 
 
 class RefusedModelError(Exception):
@@ -164,6 +167,24 @@ def _ios(config: dict[str, Any], kind: str) -> tuple[Io, ...]:
 def lane_count() -> int:
     """How many executions may stand ready at once: while one runs, the next one is copied. 2 is an experiment."""
     return 2 if os.environ.get(LANES) == "2" else 1
+
+
+def keep_to_own_cores(model: ConfiguredModel) -> None:
+    """Let this process compute on the model's cores alone, where it has cores of its own. Raises RefusedModelError.
+
+    To be called before the engine is opened: libraries ask once how many cores there are.
+    """
+    cores = json.loads(os.environ.get(CORES) or "{}").get(model.name)
+    if not cores or model.is_grouped:
+        return
+    try:
+        for thread in Path("/proc/self/task").iterdir():  # libraries that are imported already may have some
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), cores)
+    except OSError as exc:
+        raise RefusedModelError(
+            f"{model.name} cannot compute on the cores {cores} alone: {exc.strerror}; show it with `--turns on`"
+        ) from exc
 
 
 def thread_count(model: ConfiguredModel) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -52,7 +52,8 @@ class EmbeddedServer:
     every model is ready, and raises ModelRepositoryError with the model and Triton's reason when one cannot be loaded,
     ServerError when the server itself cannot run. The server also ends when this process dies, in whatever way.
     is_open: everybody who reaches the ports is answered, with or without the server's token. gpu: the one GPU that it
-    sees, as this process counts; None for all.
+    sees, as this process counts; None for all. cores: on which a model's process computes, by the model's name; others
+    compute on all.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class EmbeddedServer:
         ready_timeout_s: float = 300.0,
         is_open: bool = False,
         gpu: int | None = None,
+        cores: Mapping[str, Sequence[int]] | None = None,
         on_progress: Callable[[str], None] = print_progress,
     ) -> None:
         self.log_path = (log_path or default_log_path()).absolute()
@@ -78,6 +80,7 @@ class EmbeddedServer:
         self._on_progress = on_progress
         self._is_open = is_open
         self.gpu = gpu
+        self._cores = cores
         self._token = ""
         self._process: ServerProcess | None = None
         self._endpoint: ServerEndpoint | None = None
@@ -123,7 +126,7 @@ class EmbeddedServer:
             self._on_progress(f"{GROUP}=1 needs the bridge: each model has a process of its own")
         self._token = "" if self._is_open else new_token()
         self._process = ServerProcess(
-            files, self._repository, models, ports, self.log_path, bridge, self._token, self.gpu
+            files, self._repository, models, ports, self.log_path, bridge, self._token, self.gpu, self._cores
         )
         self._endpoint = ServerEndpoint(
             grpc_url=f"{LOOPBACK}:{ports.grpc}",

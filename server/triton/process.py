@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from photofinish.access import hidden_words
@@ -23,7 +24,7 @@ from photofinish.server.triton.files import TritonFiles
 from photofinish.server.triton.limits import descriptors_for
 from photofinish.server.triton.log import last_error, read_end
 from photofinish.server.triton.ports import Ports
-from photofinish.server.triton.run_folder import fill_run_folder, one_gpu, preloaded, server_environment
+from photofinish.server.triton.run_folder import fill_run_folder, one_gpu, own_cores, preloaded, server_environment
 from photofinish.server.triton.supervisor import SHARED_MEMORY, remove_shared_memory
 
 STOP_TIMEOUT_S = 10.0
@@ -44,11 +45,13 @@ class ServerProcess:
         bridge: Path | None = None,
         token: str = "",
         gpu: int | None = None,
+        cores: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         """Start it; it does not answer yet. Raises ServerError when it cannot be started.
 
         bridge: the compiled bridge to the model processes; without it Triton's Python backend runs the models.
         token: what clients must show, kept where ours find it; "" lets everybody in. gpu: the only one that it sees.
+        cores: where models compute, by name; others compute on all.
         """
         descriptors = descriptors_for(len(models))
         remove_leftovers()
@@ -90,7 +93,12 @@ class ServerProcess:
             [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py")), json.dumps(plan)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**server_environment(run_folder, files, os.environ), **one_gpu(gpu, os.environ), **guarded},
+            env={
+                **server_environment(run_folder, files, os.environ),
+                **one_gpu(gpu, os.environ),
+                **own_cores(cores),
+                **guarded,
+            },
             text=True,
             start_new_session=True,
         )

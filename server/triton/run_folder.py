@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from photofinish.errors import ModelRepositoryError, ServerError, said_of_file
 from photofinish.server.backend.engine import ENGINES
+from photofinish.server.backend.model import CORES
 from photofinish.server.bridge.build import GUARD
 from photofinish.server.triton.files import TritonFiles
 
@@ -98,6 +100,11 @@ def one_gpu(gpu: int | None, inherited: Mapping[str, str]) -> dict[str, str]:
         return {}
     visible = [name.strip() for name in inherited.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     return {"CUDA_VISIBLE_DEVICES": visible[gpu] if gpu < len(visible) else str(gpu)}
+
+
+def own_cores(cores: Mapping[str, Sequence[int]] | None) -> dict[str, str]:
+    """What keeps each named model's process to its cores; nothing where there are none."""
+    return {CORES: json.dumps({name: list(numbers) for name, numbers in cores.items()})} if cores else {}
 
 
 def preloaded(bridge: Path | None, inherited: Mapping[str, str]) -> dict[str, str]:

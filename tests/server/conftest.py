@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -34,5 +35,6 @@ def toy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSer
         outputs='{name: "total" data_type: TYPE_FP32 dims: [4]}, {name: "difference" data_type: TYPE_FP32 dims: [4]}',
     )
     save_two_inputs_onnx(write_model(repository, "two_inputs", config))
-    with EmbeddedServer(repository, log_path=folder / "server.log") as server:
+    cores = {"lookup": [max(os.sched_getaffinity(0))]}
+    with EmbeddedServer(repository, log_path=folder / "server.log", cores=cores) as server:
         yield server

@@ -17,6 +17,7 @@ from photofinish.client.ui.page.machine_use import GivenUpError
 from photofinish.client.ui.page.split_view import Choice, is_synthetic
 from photofinish.client.ui.processes.command import CommandRun, StartCommand
 from photofinish.client.ui.words import WordedError
+from photofinish.errors import PhotofinishError
 
 MOST_S = 1200.0
 """A measurement that takes longer hangs; `--quick` asks for some minutes at most."""
@@ -152,6 +153,8 @@ class Measurement:
             end = "stopped"
         except WordedError as exc:
             self._reason = exc
+        except PhotofinishError as exc:
+            self._message = str(exc)
         except OSError as exc:
             self._message = exc.strerror or str(exc)
         finally:

@@ -19,10 +19,11 @@ from photofinish.client.ui.owner import Owner
 from photofinish.client.ui.page.front.preparing import preparing_page
 from photofinish.client.ui.page.metrics import registry_of_boards
 from photofinish.client.ui.page.server import Address, WebServer, add_view_routes, open_listener
-from photofinish.client.ui.page.split_view import Choice, Shelf, SplitView
+from photofinish.client.ui.page.split_view import Choice, SplitView
 from photofinish.client.ui.page.sub_path import SubPath, root_path_from_text
 from photofinish.client.ui.page.trusted_hosts import HostGuard, TrustedHosts
 from photofinish.client.ui.page.why.known import Recall, nothing_measured
+from photofinish.client.ui.processes.shelf import Shelf
 from photofinish.client.ui.words import Language
 from photofinish.errors import ServerError
 from photofinish.machine.addresses import LOOPBACK, host_from_address, is_loopback

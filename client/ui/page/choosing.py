@@ -7,7 +7,8 @@ from collections.abc import Callable
 from photofinish.client.choosing.networks import choose_network
 from photofinish.client.choosing.preference import baselines, candidates
 from photofinish.client.sources.opening import open_source
-from photofinish.client.ui.page.split_view import Choice, served_cards
+from photofinish.client.ui.page.split_view import Choice
+from photofinish.client.ui.processes.shelf import served_cards
 from photofinish.client.ui.processes.source import Pace
 from photofinish.client.ui.processes.turns import TurnMode
 from photofinish.errors import ConfigError, SourceError

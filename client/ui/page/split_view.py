@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 from photofinish.client.sources.opening import is_present
-from photofinish.client.triton.served import TritonClient
 from photofinish.client.ui.page.composer import Composer, FrameHub
 from photofinish.client.ui.page.machine import MachineFacts, MemoryMeter, MemoryReading, machine_facts
 from photofinish.client.ui.page.machine_use import MachineUse
@@ -20,6 +18,7 @@ from photofinish.client.ui.page.why.known import MachineRecord, Recall, Recollec
 from photofinish.client.ui.processes.board import Board, BoardMemory, SideNumbers, numbers_from_board
 from photofinish.client.ui.processes.child import ChildStatus, SupervisedChild
 from photofinish.client.ui.processes.scribe import PANEL_WH
+from photofinish.client.ui.processes.shelf import ServedShelf, Shelf
 from photofinish.client.ui.processes.side import SIDES, Side, SideSpec, SideWork
 from photofinish.client.ui.processes.slots import FRAME_PIXELS, PictureMemory, PictureReader
 from photofinish.client.ui.processes.source import Pace, SourceWork
@@ -97,21 +96,10 @@ class ViewState:
         """Whether the sides work one at a time."""
         return any(side.child.facts.get("takes_turns") for side in self.sides.values())
 
-
-def served_cards(url: str, *, timeout_s: float = 5.0) -> dict[str, ModelCard]:
-    """Name and card of every model of the server that a pipeline can use."""
-    with TritonClient(url, timeout_s=timeout_s) as client:
-        return {model.name: model.card for model in client.models() if model.card is not None}
-
-
-class Shelf(Protocol):
-    """Variants of which the server loads what is wanted."""
-
-    def cards(self) -> Mapping[str, ModelCard]:
-        """All of them, by name."""
-
-    def load(self, names: Sequence[str]) -> None:
-        """Let the server serve these, whatever else it serves. Raises PhotofinishError where it cannot."""
+    @property
+    def cores_a_side(self) -> int:
+        """How many cores each side has of its own; 0 where they share all."""
+        return min(int(side.child.facts.get("cores", 0)) for side in self.sides.values())
 
 
 class SplitView:
@@ -138,7 +126,7 @@ class SplitView:
         """
         self._recollection = Recollection(recall)
         self.url = url
-        self._shelf = shelf
+        self._shelf: Shelf = shelf or ServedShelf(url)
         self.metrics_url = metrics_url
         self._http_url = http_url
         self.hub = FrameHub()
@@ -181,7 +169,7 @@ class SplitView:
 
     def cards(self) -> Mapping[str, ModelCard]:
         """Every variant that can be chosen, by name. Raises what asking the server raises."""
-        return self._shelf.cards() if self._shelf else served_cards(self.url)
+        return self._shelf.cards()
 
     def choose(self, choice: Choice) -> None:
         """Run something else, or the same from the beginning; nothing once the view has closed.
@@ -196,7 +184,7 @@ class SplitView:
                 raise WordedError("page.reserved.choosing")
             self._stop_children()
             try:
-                if self._shelf:
+                if not self._is_paused:  # what is measured is loaded, in its own way
                     self._shelf.load((choice.baseline, choice.optimised))
                 self._choice = choice
             finally:
@@ -206,14 +194,16 @@ class SplitView:
     def paused(self, stop: threading.Event | None = None) -> Iterator[None]:
         """Both sides and the source have ended while the block runs; what is chosen then begins behind it.
 
-        For one at a time that wants the machine for itself. stop and what it raises: as of `machine_use.alone`.
+        For one at a time that wants the machine for itself, and the models on all its cores. stop and what it raises:
+        as of `machine_use.alone`; PhotofinishError where the models cannot be had on all cores.
         """
         with self.machine_use.alone(stop):
             with self._lock:
                 self._is_paused = True
                 self._stop_children()
             try:
-                yield
+                with self._shelf.all_cores():
+                    yield
             finally:
                 with self._lock:
                     self._is_paused = False
@@ -280,6 +270,7 @@ class SplitView:
                 other_model=choice.model_name(others[side]),
                 is_paced=choice.is_paced,
                 turns=choice.turns,
+                cores=tuple(self._shelf.cores(choice.model_name(side))),
             )
             work = SideWork(spec=spec, frames=self._frames, panel=self._panels[side], board=self._board_memory[side])
             children[side] = child(f"the {side} process", work, requests=TurnSeat(keeper, side))

@@ -16,6 +16,7 @@ from photofinish.client.ui.processes.slots import Picture, PictureMemory, Pictur
 from photofinish.client.ui.processes.turns import TurnMode, TurnTaker
 from photofinish.errors import ModelNotFoundError, PhotofinishError
 from photofinish.frame import Frame
+from photofinish.machine.processor import keep_to_cores
 from photofinish.model_card import ModelCard
 
 Side = Literal["baseline", "optimised"]
@@ -35,7 +36,7 @@ class SideSpec:
     is_paced: frames come at a camera's rate. Then late frames are dropped and latency runs from the moment the
     picture was there; otherwise it runs from the moment the pipeline took the frame up.
     other_model: what the other side runs; turns: whether the two take turns. http_url: Triton's HTTP endpoint where
-    it is known.
+    it is known. cores: of this side alone, where it has a group of its own; then there are no turns.
     """
 
     side: Side
@@ -46,6 +47,7 @@ class SideSpec:
     timeout_s: float = 20.0
     is_paced: bool = False
     turns: TurnMode = "auto"
+    cores: tuple[int, ...] = ()
 
 
 def pipeline_from_spec(spec: SideSpec, on_notice: Callable[[str], None]) -> Pipeline:
@@ -74,11 +76,14 @@ class SideWork:
     def __call__(self, link: ChildLink) -> None:
         """Work through the newest frames. Raises what the pipeline raises; the owner starts it again."""
         spec = self.spec
+        if spec.cores:
+            keep_to_cores(spec.cores)
         link.report_waiting(f"waiting for {spec.url}")
         card, takes_turns = _arrangement(spec)
         notices: list[str] = []
         with pipeline_from_spec(spec, notices.append) as pipeline:
-            link.report_running(card=card, transport=pipeline.transport, notices=(), takes_turns=takes_turns)
+            facts = {"takes_turns": takes_turns, "cores": len(spec.cores)}
+            link.report_running(card=card, transport=pipeline.transport, notices=(), **facts)
             told = 0
             panel = PictureWriter(self.panel)
             board = Board(self.board)
@@ -167,11 +172,11 @@ def _frame_from_picture(picture: Picture) -> Frame:
 
 
 def _arrangement(spec: SideSpec) -> tuple[ModelCard, bool]:
-    """The card of the side's model, and whether the sides take turns: in `auto` where both models share the CPU."""
+    """The card of the side's model, and whether the sides take turns: in `auto` where both models share the cores."""
     with TritonClient(spec.url, timeout_s=spec.timeout_s) as client:
         client.wait_until_ready(spec.timeout_s)
         card = client.model(spec.model_name).require_card()
-        if spec.turns != "auto":
+        if spec.turns != "auto" or spec.cores:
             return card, spec.turns == "on"
         try:
             other = client.model(spec.other_model).card

@@ -15,7 +15,7 @@ from typing import Literal
 from photofinish.client.ui.processes.child import ChildLink
 
 TurnMode = Literal["auto", "on", "off"]
-"""auto: where both models run on the CPU."""
+"""auto: where both models run on the CPU, and share its cores."""
 TURN_LIMIT_NS = 5_000_000_000
 """A side that holds its turn longer has lost it: its server hangs, or it does."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photofinish.errors import PhotofinishError
+from photofinish.flows.showing.core_groups import CoreGroup, model_cores
 from photofinish.machine.gpu import gpu_handles, opened_nvml
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 
 POLL_S = 0.5
 
-StartServer = Callable[[tuple[str, ...], "ServerEndpoint | None"], "EmbeddedServer"]
-"""A server for these variants, not yet started: on free ports, or on those of an earlier one."""
+StartServer = Callable[[tuple[str, ...], "ServerEndpoint | None", Mapping[str, CoreGroup]], "EmbeddedServer"]
+"""A server for these variants, not yet started: on free ports, or on those of an earlier one.
+
+The last says on which cores a variant's model computes; the others compute on all.
+"""
 
 
 class PublishedShelf:
@@ -35,9 +39,13 @@ class PublishedShelf:
         names: Sequence[str],
         start: StartServer,
         *,
+        groups: tuple[CoreGroup, CoreGroup] | None = None,
         has_gpu: Callable[[], bool] = lambda: has_gpu_here(),
     ) -> None:
-        """names: what it serves from the beginning."""
+        """names: what it serves from the beginning. groups: of cores, one for each of two variants without a GPU."""
+        self._groups = groups
+        self._shared: Mapping[str, CoreGroup] = {}
+        self._is_closing = False
         self._repository = repository
         self._names = tuple(names)
         self._start = start
@@ -47,7 +55,8 @@ class PublishedShelf:
 
     def __enter__(self) -> PublishedShelf:
         """Start the server; returns when it is ready."""
-        self._server = self._resources.enter_context(self._start(self._names, None))
+        self._shared = self._shared_among(self._names)
+        self._server = self._resources.enter_context(self._start(self._names, None, self._models_cores()))
         self.endpoint = self._server.endpoint
         return self
 
@@ -68,26 +77,60 @@ class PublishedShelf:
         may_use_gpu = self._has_gpu()
         return {name: card for name, card in cards.items() if card.device == "cpu" or may_use_gpu}
 
+    def cores(self, name: str) -> CoreGroup:
+        """The core group of the side that shows this variant; () where models share the cores."""
+        return self._shared.get(name, ())
+
     def load(self, names: Sequence[str]) -> None:
         """Serve these; a server that has them goes on. One that cannot load them is replaced by the last that could."""
         with self._lock:
-            if set(names) <= set(self._names):
+            wanted = tuple(dict.fromkeys(names))
+            shared = self._shared_among(wanted)
+            if set(wanted) <= set(self._names) and shared == self._shared:
                 return
-            before, wanted = self._names, tuple(dict.fromkeys(names))
-            try:
-                self._restart(wanted)
-            except PhotofinishError:
-                self._restart(before)
-                raise
+            self._restart_or_go_back(wanted, shared)
 
     def restart(self) -> None:
         """Start the server again as it was."""
         with self._lock:
-            self._restart(self._names)
+            self._restart(self._names, self._shared)
 
-    def _restart(self, names: tuple[str, ...]) -> None:
+    @contextmanager
+    def all_cores(self) -> Iterator[None]:
+        """While the block runs, every model computes on all cores. A server that kept them to groups begins anew."""
+        with self._lock:
+            shared = self._shared
+            if shared:
+                self._restart_or_go_back(self._names, {})
+        try:
+            yield
+        finally:
+            with self._lock, suppress(PhotofinishError):  # a server that is gone is told, and started, by who waits
+                if shared and not self._is_closing:
+                    self._restart(self._names, shared)
+
+    def _shared_among(self, names: Sequence[str]) -> Mapping[str, CoreGroup]:
+        """A group for each of two variants that compute on the processor; the same ones, whichever side shows them."""
+        cards = self.cards() if self._groups and len(set(names)) == 2 else {}
+        if self._groups is None or not all(name in cards and cards[name].device == "cpu" for name in names):
+            return {}
+        return dict(zip(sorted(names), self._groups, strict=True)) if cards else {}
+
+    def _models_cores(self) -> Mapping[str, CoreGroup]:
+        return {name: model_cores(group) for name, group in self._shared.items()}
+
+    def _restart_or_go_back(self, names: tuple[str, ...], shared: Mapping[str, CoreGroup]) -> None:
+        before = self._names, self._shared
+        try:
+            self._restart(names, shared)
+        except PhotofinishError:
+            self._restart(*before)
+            raise
+
+    def _restart(self, names: tuple[str, ...], shared: Mapping[str, CoreGroup]) -> None:
         self._server.stop()
-        self._server = self._resources.enter_context(self._start(names, self.endpoint))
+        self._shared = shared
+        self._server = self._resources.enter_context(self._start(names, self.endpoint, self._models_cores()))
         self._names = names
 
     def is_stopped_by_user(self, stop: Event) -> bool:
@@ -97,6 +140,7 @@ class PublishedShelf:
                 if not self._server.is_alive():
                     return stop.is_set()
             if stop.wait(POLL_S):
+                self._is_closing = True
                 return True
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from photofinish.server.backend.engine import ENGINES, open_model
-from photofinish.server.backend.model import RefusedModelError
+from photofinish.server.backend.model import (
+    CORES,
+    ConfiguredModel,
+    RefusedModelError,
+    keep_to_own_cores,
+    thread_count,
+)
 
 LIBRARIES = {"onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "torch"}
 OWN = {"onnxruntime": {"onnxruntime"}, "openvino": {"openvino"}, "pytorch": {"torch"}, "tensorrt": set[str]()}
@@ -44,3 +52,23 @@ def test_a_process_loads_the_libraries_of_its_own_engine_only(name: str) -> None
 def test_a_backend_that_is_not_there_is_refused() -> None:
     with pytest.raises(RefusedModelError, match="names the backend 'python', this server has onnxruntime, openvino"):
         open_model({"model_config": json.dumps({"backend": "python"})})
+
+
+def configured(instances: int = 1) -> ConfiguredModel:
+    return ConfiguredModel(
+        name="toy", folder=Path(), file_name="", inputs=(), outputs=(), max_batch_size=0, device="cpu", device_id=0,
+        instance_count=instances,
+    )  # fmt: skip
+
+
+def test_threads_fit_the_cores_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {4, 5, 6})
+    assert [thread_count(configured(instances)) for instances in (1, 2, 4)] == [3, 1, 1]
+
+
+def test_cores_that_are_not_there_are_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CORES, '{"other": [1023]}')
+    keep_to_own_cores(configured())
+    monkeypatch.setenv(CORES, '{"toy": [1023]}')
+    with pytest.raises(RefusedModelError, match=r"toy cannot compute on the cores \[1023\] alone: .*--turns on"):
+        keep_to_own_cores(configured())

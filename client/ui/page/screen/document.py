@@ -112,7 +112,9 @@ def _footnote(state: ViewState, words: PageWords) -> str:
 
 
 def _turns(state: ViewState, words: PageWords) -> str:
-    """What to say of turns in the middle of the page; "" when the sides work at once."""
+    """What to say in the middle of the page of how the sides share the cores; "" when they work at once on all."""
+    if state.cores_a_side:
+        return words("page.core_groups", cores=state.cores_a_side, all=usable_cores())
     if not state.takes_turns:
         return ""
     is_asked_for = any(card.device != "cpu" for card in cards_of(state))

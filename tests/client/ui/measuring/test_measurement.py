@@ -20,6 +20,7 @@ from photofinish.client.ui.measuring.routes import RUNS_PATH, add_measuring_rout
 from photofinish.client.ui.measuring.runs import KeptRuns
 from photofinish.client.ui.owner import HEADER, Owner
 from photofinish.client.ui.page.machine_use import MachineUse
+from photofinish.errors import ServerError
 from tests.client.fake_triton import wait_for
 
 SUBJECT = Subject(
@@ -180,6 +181,22 @@ def test_where_the_machine_is_reserved_nothing_is_measured_and_the_page_says_why
         assert measurement.begin()
         wait_for(lambda: measurement.document()["phase"] == "failed")
     assert measurement.document()["reason"] == {"word": "page.reserved.measuring", "values": {}}
+    assert bench.words == []
+
+
+def test_where_the_models_cannot_be_had_on_all_cores_nothing_is_measured_and_the_page_says_why(
+    bench: Bench, tmp_path: Path
+) -> None:
+    @contextmanager
+    def paused(stop: threading.Event) -> Iterator[None]:
+        raise ServerError("port 8001 is taken")
+        yield
+
+    measurement = Measurement(KeptRuns(tmp_path), lambda: SUBJECT, paused, start=bench.start)
+    with measurement:
+        assert measurement.begin()
+        wait_for(lambda: measurement.document()["phase"] == "failed")
+    assert measurement.document()["message"] == "port 8001 is taken"
     assert bench.words == []
 
 

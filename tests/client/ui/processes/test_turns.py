@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import grpc
@@ -18,9 +19,12 @@ from photofinish.client.ui.page.screen.document import screen_from_state
 from photofinish.client.ui.page.split_view import Choice, SplitView
 from photofinish.client.ui.processes.board import Board, BoardMemory, numbers_from_board
 from photofinish.client.ui.processes.child import ChildLink, SupervisedChild
+from photofinish.client.ui.processes.shelf import ServedShelf
 from photofinish.client.ui.processes.side import PAINT_S
 from photofinish.client.ui.processes.turns import TurnKeeper, TurnRequest, TurnSeat, TurnTaker
 from photofinish.client.ui.words import PageWords
+from photofinish.machine.processor import usable_cores
+from tests.builders import cores_of_threads
 from tests.client.fake_triton import FakeTriton, wait_for
 from tests.client.ui.served import BASELINE, OPTIMISED, slow_answer, toy_models
 
@@ -250,6 +254,37 @@ def test_without_turns_both_work_at_once(turns: str, device: str, expected: str)
     assert screen["turns"] == expected
     assert screen["footnote"].startswith("Both sides run at once on one server.")
     assert screen["sides"]["baseline"]["drops_label"] == "Done / late"
+
+
+class TwoGroups(ServedShelf):
+    """The fake server's models, as if each had a core of this machine to itself."""
+
+    is_whole = False
+
+    def cores(self, name: str) -> tuple[int, ...]:
+        return (max(os.sched_getaffinity(0)) if name == OPTIMISED else min(os.sched_getaffinity(0)),)
+
+    @contextmanager
+    def all_cores(self) -> Iterator[None]:
+        self.is_whole = True
+        yield
+        self.is_whole = False
+
+
+def test_with_a_core_group_each_both_work_at_once_on_their_own_cores(served: FakeTriton) -> None:
+    shelf = TwoGroups(served.url)
+    with SplitView(served.url, choice(), shelf=shelf) as view:
+        wait_for(lambda: min(done(view).values()) >= 8, START_S)
+        screen = screen_from_state(view.state(), PageWords("en"))
+        for side, model in (("baseline", BASELINE), ("optimised", OPTIMISED)):
+            pid = view.state().sides[side].child.pid
+            assert pid is not None
+            assert cores_of_threads(pid) == {frozenset(shelf.cores(model))}
+        with view.paused():
+            assert shelf.is_whole, "who measures has all cores"
+    assert screen["turns"] == PageWords("en")("page.core_groups", cores=1, all=usable_cores())
+    assert screen["footnote"].startswith("Both sides run at once on one server.")
+    assert not shelf.is_whole
 
 
 def test_a_side_whose_process_was_killed_lets_the_other_go_on(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,8 @@ from tests.perf.toy_repository import write_toy_repository
 class CountedServer:
     """Stands for the embedded server: knows what it was asked to serve, and at which ports."""
 
-    def __init__(self, names: tuple[str, ...], at: ServerEndpoint | None, started: list[tuple[str, ...]]) -> None:
-        self._names, self._at, self._started = names, at, started
+    def __init__(self, names: tuple[str, ...], at: ServerEndpoint | None, started: list[Any], told: Any = None) -> None:
+        self._names, self._at, self._started, self._told = names, at, started, told or names
         self.is_running = False
 
     @property
@@ -28,7 +29,7 @@ class CountedServer:
     def __enter__(self) -> CountedServer:
         if "broken" in self._names:
             raise ModelRepositoryError("model broken cannot be loaded")
-        self._started.append(self._names)
+        self._started.append(self._told)
         self.is_running = True
         return self
 
@@ -44,7 +45,7 @@ class CountedServer:
 
 def test_what_is_wanted_is_loaded_and_what_cannot_be_goes_back(tmp_path: Path) -> None:
     started: list[tuple[str, ...]] = []
-    shelf = PublishedShelf(tmp_path, ("a", "b"), lambda names, at: CountedServer(names, at, started))  # type: ignore
+    shelf = PublishedShelf(tmp_path, ("a", "b"), lambda names, at, _: CountedServer(names, at, started))  # type: ignore
     with shelf:
         at = shelf.endpoint
         shelf.load(("b", "a"))
@@ -65,7 +66,45 @@ def test_what_is_wanted_is_loaded_and_what_cannot_be_goes_back(tmp_path: Path) -
     assert not last.is_alive()
 
 
+TORCH, ONNX = "toy_torch_fp32_tensor", "toy_onnx_fp32"
+HALVES = {ONNX: (0, 1, 2), TORCH: (4, 5, 6)}
+"""What each model computes on, by name and whichever side shows it; of four cores one is left to the client."""
+
+
+def test_two_models_have_a_core_group_each_and_all_cores_while_something_is_measured(tmp_path: Path) -> None:
+    write_toy_repository(tmp_path, published_ns=1)
+    started: list[Any] = []
+
+    def start(names: tuple[str, ...], at: ServerEndpoint | None, cores: Any) -> CountedServer:
+        return CountedServer(names, at, started, (names, dict(cores)))
+
+    pair = (TORCH, ONNX)
+    shelf = PublishedShelf(tmp_path, pair, start, groups=((0, 1, 2, 3), (4, 5, 6, 7)))  # type: ignore
+    with shelf:
+        assert started == [(pair, HALVES)]
+        assert (shelf.cores(ONNX), shelf.cores(TORCH)) == ((0, 1, 2, 3), (4, 5, 6, 7))
+        shelf.load((ONNX, TORCH))
+        assert len(started) == 1, "the sides were exchanged, not the models"
+        with shelf.all_cores():
+            assert started[1:] == [(pair, {})]
+            assert shelf.cores(ONNX) == ()
+        assert started[2:] == [(pair, HALVES)]
+        shelf.server.stop()
+        shelf.restart()
+        assert started[3:] == [(pair, HALVES)]
+        shelf.load((ONNX, ONNX))
+        assert started[4:] == [((ONNX,), {})], "one process cannot be in both groups"
+        with shelf.all_cores():
+            assert len(started) == 5, "it has them already"
+        shelf.load(pair)
+        stop = threading.Event()
+        with shelf.all_cores():
+            stop.set()
+            assert shelf.is_stopped_by_user(stop)
+        assert started[5:] == [(pair, HALVES), (pair, {})], "nobody waits for what is about to end"
+
+
 def test_every_published_variant_that_can_run_here_is_on_the_shelf(tmp_path: Path) -> None:
     write_toy_repository(tmp_path, published_ns=1)
-    shelf = PublishedShelf(tmp_path, (), lambda names, at: None, has_gpu=lambda: False)  # type: ignore
+    shelf = PublishedShelf(tmp_path, (), lambda names, at, cores: None, has_gpu=lambda: False)  # type: ignore
     assert set(shelf.cards()) == {"toy_torch_fp32_tensor", "toy_onnx_fp32"}
