@@ -45,7 +45,7 @@ def listeners_at(port: int, net: Path = Path("/proc/net")) -> frozenset[int] | N
     found: set[int] = set()
     try:
         for family in (socket.AF_INET, socket.AF_INET6):
-            for address, user in _listeners(family, port):
+            for address, user, _ in _listeners(family, port):
                 if address in _HEARING_LOOPBACK:
                     found.add(user)
     except (OSError, AttributeError, struct.error):
@@ -53,8 +53,18 @@ def listeners_at(port: int, net: Path = Path("/proc/net")) -> frozenset[int] | N
     return frozenset(found)
 
 
-def _listeners(family: int, port: int) -> Iterator[tuple[bytes, int]]:
-    """Address and user id of what listens at the port, from the kernel's sock_diag(7)."""
+def is_listener(pid: int, port: int) -> bool:
+    """Whether this process listens at the port, at whatever address; True where the system does not tell."""
+    try:
+        families = (socket.AF_INET, socket.AF_INET6)
+        sockets = {f"socket:[{inode}]" for family in families for *_, inode in _listeners(family, port)}
+        return not sockets or any(str(entry.readlink()) in sockets for entry in Path(f"/proc/{pid}/fd").iterdir())
+    except (OSError, AttributeError, struct.error):
+        return True
+
+
+def _listeners(family: int, port: int) -> Iterator[tuple[bytes, int, int]]:
+    """Address, user id and inode of what listens at the port, from the kernel's sock_diag(7)."""
     wanted = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 0, 1 << _LISTEN) + struct.pack("!H", port).ljust(
         48, b"\0"
     )
@@ -72,7 +82,8 @@ def _listeners(family: int, port: int) -> Iterator[tuple[bytes, int]]:
                     raise OSError("the kernel does not tell who listens")
                 body, data = data[_NETLINK_HEAD:length], data[(length + 3) // 4 * 4 :]
                 if struct.unpack_from("!H", body, 4)[0] == port:
-                    yield body[8 : 8 + (4 if family == socket.AF_INET else 16)], struct.unpack_from("=I", body, 64)[0]
+                    user, inode = struct.unpack_from("=II", body, 64)
+                    yield body[8 : 8 + (4 if family == socket.AF_INET else 16)], user, inode
 
 
 def _listeners_in_text(port: int, net: Path) -> frozenset[int] | None:

@@ -11,15 +11,22 @@ from types import TracebackType
 
 from photofinish.access.token import new_token
 from photofinish.errors import ModelRepositoryError, ServerError
-from photofinish.machine.addresses import LOOPBACK
+from photofinish.machine.addresses import LOOPBACK, is_listener
 from photofinish.machine.disk import LOG_FOLDER, log_folder
 from photofinish.server.backend.model import GROUP
 from photofinish.server.bridge.build import bridge_library
 from photofinish.server.triton.control import accepts_connections, is_ready, load_failures
-from photofinish.server.triton.files import TRITON_VERSION, find_triton
+from photofinish.server.triton.files import TRITON_VERSION, TritonFiles, find_triton
 from photofinish.server.triton.limits import DESCRIPTORS_REMEDY, shared_memory_scarcity
-from photofinish.server.triton.log import ServerLog, gpu_hint
-from photofinish.server.triton.ports import choose_ports, require_own_listeners
+from photofinish.server.triton.log import ServerLog, gpu_hint, read_end, taken_address
+from photofinish.server.triton.ports import (
+    PORT_ATTEMPTS,
+    Ports,
+    PortTakenError,
+    choose_ports,
+    require_own_listeners,
+    require_ports,
+)
 from photofinish.server.triton.process import ServerProcess, default_log_path
 from photofinish.server.triton.run_folder import models_in
 from photofinish.wheels import print_progress
@@ -125,6 +132,22 @@ class EmbeddedServer:
         if bridge is None and os.environ.get(GROUP) == "1":
             self._on_progress(f"{GROUP}=1 needs the bridge: each model has a process of its own")
         self._token = "" if self._is_open else new_token()
+        for attempts_left in reversed(range(PORT_ATTEMPTS)):
+            try:
+                self._start(files, models, ports, bridge, deadline)
+                break
+            except PortTakenError as exc:
+                if not attempts_left or all(self._ports_given.values()):
+                    raise
+                self._on_progress(f"{str(exc).partition(';')[0]}; it starts again with others")
+                ports = choose_ports(**self._ports_given)
+        self._on_progress(f"server ready at {self.endpoint.grpc_url}, models: {', '.join(models)}")
+        return self
+
+    def _start(
+        self, files: TritonFiles, models: tuple[str, ...], ports: Ports, bridge: Path | None, deadline: float
+    ) -> None:
+        """Start it on these ports and wait until it is ready; when that fails nothing of it is left."""
         self._process = ServerProcess(
             files, self._repository, models, ports, self.log_path, bridge, self._token, self.gpu, self._cores
         )
@@ -142,8 +165,6 @@ class EmbeddedServer:
         except BaseException:
             self.stop()
             raise
-        self._on_progress(f"server ready at {self.endpoint.grpc_url}, models: {', '.join(models)}")
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -161,6 +182,7 @@ class EmbeddedServer:
         """Triton answers once it has tried every model; until then its log tells which ones are loaded."""
         self._on_progress(f"tritonserver {TRITON_VERSION} is loading {', '.join(models)}")
         at = self.endpoint
+        urls = at.grpc_url, at.http_url, at.metrics_url
         log = ServerLog(self.log_path)
         told = 0
         reminded = time.monotonic()
@@ -170,11 +192,12 @@ class EmbeddedServer:
             for name in log.loaded[told:]:
                 told += 1
                 self._on_progress(f"loaded {name} ({told} of {len(models)})")
-            require_own_listeners((at.grpc_url, at.http_url, at.metrics_url))
-            if ready:
+            require_own_listeners(urls)
+            if ready and all(is_listener(process.pid, int(url.rpartition(":")[2])) for url in urls):
                 return
             waiting = ", ".join(name for name in models if name not in log.loaded) or "nothing"
             if not process.is_alive():
+                require_ports(taken_address(read_end(self.log_path)))
                 raise ServerError(f"tritonserver ended while loading {waiting}; {process.log_hint()}{self._scarcity}")
             if log.lacks_descriptors:
                 raise ServerError(

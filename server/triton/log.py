@@ -12,6 +12,7 @@ READ_BYTES = 1 << 20
 _LOADED = re.compile(r"successfully loaded '([^']+)'")
 _UNREAD = re.compile(r"Poll failed for model directory '([^']+)': (.*?)\"?$", re.MULTILINE)
 _PARSE_ERROR = re.compile(r"Error parsing text-format inference\.ModelConfig: (.*)")
+_TAKEN = re.compile(r"Socket '([^']+)' already in use")
 _NO_DESCRIPTORS = "Too many open files"
 
 
@@ -64,6 +65,12 @@ def read_end(path: Path) -> str:
             return file.read().decode(errors="replace")
     except OSError:
         return ""
+
+
+def taken_address(log: str) -> str:
+    """The host:port that the server could not have because another program had it; "" for none."""
+    found = _TAKEN.search(log)
+    return found.group(1) if found else ""
 
 
 def loaded_models(log: str) -> list[str]:

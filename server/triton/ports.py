@@ -11,6 +11,13 @@ from dataclasses import dataclass
 from photofinish.errors import ServerError, said_of_file
 from photofinish.machine.addresses import LOOPBACK, listeners_at
 
+PORT_ATTEMPTS = 3
+"""So many times ports are chosen for one server: those that were free may be taken while its models are loaded."""
+
+
+class PortTakenError(ServerError):
+    """A port that was free was another program's by the time the server wanted it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
@@ -68,14 +75,24 @@ def _bound_port(option: str, port: int, sockets: ExitStack) -> int:
 
 
 def require_own_listeners(urls: Iterable[str]) -> None:
-    """Raise ServerError when another user's program listens at one of these addresses, host:port.
+    """Raise PortTakenError when another user's program listens at one of these addresses, host:port.
 
     The ports stand in the server's command line seconds before it takes them: whoever is quicker gets the pictures.
     """
     for url in urls:
         port = int(url.rpartition(":")[2])
         if strangers := sorted((listeners_at(port) or set()) - {os.geteuid()}):
-            raise ServerError(
+            raise PortTakenError(
                 f"a program of user {strangers[0]} has taken port {port} on {LOOPBACK} before the server could; start "
                 "again with other ports, 0 for any free one, and ask that user"
             )
+
+
+def require_ports(taken: str) -> None:
+    """Raise PortTakenError for the host:port that the server found taken; "" is none."""
+    if taken:
+        port = taken.rpartition(":")[2]
+        raise PortTakenError(
+            f"another program has taken port {port} on {LOOPBACK} before the server could; start again with other "
+            f"ports, 0 for any free one, or stop that program (`ss -ltnp 'sport = :{port}'` names it)"
+        )
