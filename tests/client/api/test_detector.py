@@ -30,8 +30,8 @@ from tests.builders import build_card
 from tests.client.fake_triton import FakeModel, FakeTriton, wait_for
 from tests.client.pipeline.test_pipelines import one_box, tensor_model
 from tests.client.sources.test_sources import write_picture, write_video
-from tests.client.triton.test_served import free_port
 from tests.client.triton.test_session import shared_memory_names
+from tests.ports import free_port
 
 
 @pytest.fixture

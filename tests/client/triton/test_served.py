@@ -10,12 +10,7 @@ from photofinish.client.triton.served import TritonClient, grpc_target
 from photofinish.errors import ConfigError, ModelNotFoundError, ModelRepositoryError, ServerUnavailableError
 from tests.builders import build_card
 from tests.client.fake_triton import FakeModel, FakeTriton
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8001", "grpc://127.0.0.1:8001", "grpc://127.0.0.1:8001/"])

@@ -25,7 +25,7 @@ from photofinish.server.triton.embedded import EmbeddedServer
 from tests.client.fake_triton import FakeModel, FakeTriton, wait_for
 from tests.client.pipeline.test_pipelines import one_box, tensor_model
 from tests.client.sources.test_sources import write_noise, write_picture, write_video
-from tests.client.triton.test_served import free_port
+from tests.ports import free_port
 
 
 def start(*args: object) -> subprocess.Popen[str]:

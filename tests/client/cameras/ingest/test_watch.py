@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -18,18 +17,13 @@ from photofinish.client.cameras.values.status import IngestPhase, IngestProblem
 from tests.client.cameras.ingest.watching import Watched, until
 from tests.client.cameras.streams.test_server import moving_clip
 from tests.client.sources.test_rtsp import rtsp_server, system_python  # noqa: F401
+from tests.ports import free_port
 
 H264, HEVC = moving_clip("h264"), moving_clip("hevc")
 
 
 def camera_at(url: str, **fields: object) -> Camera:
     return Camera(**{"name": "door", "url": url, **fields})  # type: ignore[arg-type]
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.mark.parametrize("clip", [H264, HEVC], ids=["h264", "hevc"])

@@ -26,6 +26,7 @@ from photofinish.client.cameras.values.status import CameraStatus, CellStatus, D
 from photofinish.errors import ConfigError
 from tests.client.cameras.outputs.test_json_lines import inferred
 from tests.client.cameras.outputs.test_webhook import soon
+from tests.ports import free_port
 
 CAR = ObjectState(
     event_id="1.000000-abcdef",
@@ -53,11 +54,6 @@ needs_broker = pytest.mark.skipif(BROKER is None, reason="Mosquitto is not insta
 Topics = dict[str, str]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return int(held.getsockname()[1])
-
-
 @contextmanager
 def mosquitto(folder: Path, port: int, *, password: str = "") -> Iterator[subprocess.Popen[bytes]]:
     lines = [f"listener {port} 127.0.0.1", "persistence false", "user root"]
@@ -73,7 +69,8 @@ def mosquitto(folder: Path, port: int, *, password: str = "") -> Iterator[subpro
         [BROKER, "-c", str(folder / "broker.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        soon(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+        soon(lambda: process.poll() is not None or socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+        assert process.poll() is None, f"Mosquitto ended with {process.returncode}; is port {port} taken?"
         yield process
     finally:
         process.send_signal(signal.SIGCONT)
