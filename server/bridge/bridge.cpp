@@ -227,6 +227,28 @@ class Instance {
 // The staging area has no room left for this request in this round.
 struct NoRoom {};
 
+// Copies of one input that were begun. Also where the request fails they end before another one has its place.
+class Copying {
+ public:
+  Copying() = default;
+  ~Copying() {
+    try {
+      finish();
+    } catch (const std::runtime_error&) {
+      // the request is told of its first error, and the next one of this
+    }
+  }
+  Copying(const Copying&) = delete;
+  Copying& operator=(const Copying&) = delete;
+  GpuCopies& by(GpuCopies& copies) { return *(copies_ = &copies); }
+  void finish() {
+    if (GpuCopies* begun = std::exchange(copies_, nullptr)) begun->finish();
+  }
+
+ private:
+  GpuCopies* copies_ = nullptr;
+};
+
 Instance::Instance(TRITONBACKEND_ModelInstance* instance) : instance_(instance) {
   TRITONBACKEND_Model* model = nullptr;
   TRITONBACKEND_Backend* backend = nullptr;
@@ -434,7 +456,7 @@ void Instance::place_input(const Job& job, const Round& round, size_t index, Ten
   tensor.offset = round.process->staging_offset(round.number) + used;
   uint8_t* target = round.process->memory() + tensor.offset;
   uint64_t filled = 0;
-  bool is_copying = false;
+  Copying copying;
   for (uint32_t i = 0; i < buffer_count; ++i) {
     const void* source = nullptr;
     uint64_t size = 0;
@@ -444,23 +466,22 @@ void Instance::place_input(const Job& job, const Round& round, size_t index, Ten
     if (size > tensor.byte_size - filled) throw Failure(kErrorInvalidArgument, spec.name + " is longer than it says");
     const bool may_stay = layout.reads_regions && layout.inputs.size() == 1 && buffer_count == 1 && size == expected;
     if (may_stay && memory_type != kMemoryGpu && read_in_place(job, source, tensor)) return;
-    if (used + tensor.byte_size > layout.staging_size) throw NoRoom();
+    if (used > layout.staging_size || tensor.byte_size > layout.staging_size - used) throw NoRoom();
     if (memory_type != kMemoryGpu) {
       if (!copy_guarded(target + filled, source, size))
         throw Failure(kErrorInvalidArgument, "input '" + spec.name + "' of " + model_name_ + kShrunk);
-    } else if (GpuCopies& copies = gpu(*round.process); batch_address(round, index) != 0 && buffer_count == 1) {
+    } else if (GpuCopies& copies = copying.by(gpu(*round.process));
+               batch_address(round, index) != 0 && buffer_count == 1) {
       copies.to_gpu(batch_address(round, index) + batch_offset, source, size);
       tensor.place = kInBatch;
       tensor.offset = batch_offset;
-      is_copying = true;
     } else {
       copies.to_host(target + filled, source, size);
-      is_copying = true;
     }
     filled += size;
   }
   if (filled != tensor.byte_size) throw Failure(kErrorInvalidArgument, spec.name + " is shorter than it says");
-  if (is_copying) gpu_->finish();
+  copying.finish();
   if (tensor.place == kInLane) used += (tensor.byte_size + kAlignment - 1) / kAlignment * kAlignment;
 }
 

@@ -25,6 +25,8 @@ constexpr int kChildMemory = 3;  // the process's descriptors, by agreement with
 constexpr int kChildSocket = 4;
 constexpr int kEndMs = 1000;     // how long an end that was announced may take
 constexpr int kReapMs = 5000;    // a process that hangs in a driver is left to the kernel after this
+constexpr int kLookMs = 50;
+constexpr uint64_t kReadNs = 30'000'000'000;  // how long a process may take to read what it is given
 constexpr uint64_t kStoppedNs = 250'000'000;
 
 [[noreturn]] void fail(const std::string& what) { throw std::runtime_error(what + ": " + std::strerror(errno)); }
@@ -49,6 +51,13 @@ Child::Child(const std::string& python, const std::string& script, const std::st
   // The copies lie above the numbers that the child gets, so that none of its own is overwritten.
   const int memory = fcntl(memory_file_, F_DUPFD_CLOEXEC, 16), socket = fcntl(end, F_DUPFD_CLOEXEC, 16);
   close(end);
+  if (memory < 0 || socket < 0) {  // it would take whatever else has the numbers for its own
+    close(memory);
+    close(socket);
+    close(socket_);
+    close(memory_file_);
+    throw std::runtime_error("no descriptor is left for the model process; allow more open files");
+  }
 
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
@@ -138,10 +147,16 @@ void Child::give(const Arguments& arguments) {
   text += std::string("bridge_descriptor") + '\0' + std::to_string(memory_file_) + '\0';
   const uint32_t size = static_cast<uint32_t>(text.size());
   text.insert(0, reinterpret_cast<const char*>(&size), sizeof size);
+  const uint64_t until_ns = now_ns() + kReadNs;
   for (size_t sent = 0; sent < text.size();) {
     const ssize_t done = ::send(socket_, text.data() + sent, text.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (done < 0 && errno == EINTR) continue;
-    // A socket's buffer holds any model's configuration; a process that does not read is stopped, or gone.
+    // A configuration with the names of 20,000 classes is more than a socket's buffer holds, and Python takes a moment.
+    if (done < 0 && errno == EAGAIN && look() == State::kRuns && now_ns() < until_ns) {
+      pollfd room{socket_, POLLOUT, 0};
+      poll(&room, 1, kLookMs);
+      continue;
+    }
     if (done <= 0) throw std::runtime_error("the model process " + how_it_ended());
     sent += static_cast<size_t>(done);
   }

@@ -3,7 +3,7 @@
 // bridge_fuzz FOLDER REPOSITORY CONFIG SEED COUNT MODE: FOLDER holds photofinish_backend/ and the guard's library;
 // CONFIG is the file of the model's configuration as Triton gives it. MODE "clients": the model process is ours, honest
 // requests must be answered rightly. MODE "process": it writes what it likes into the lane, nothing must be believed.
-// bridge_fuzz FOLDER MODELS runs bridge_group.cpp.
+// bridge_fuzz FOLDER MODELS runs bridge_group.cpp; with a third word its requests on a GPU.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -24,6 +24,7 @@
 #include "fake_triton.h"
 
 int run_group(const std::string& folder, const std::string& models);
+int run_gpu(const std::string& folder, const std::string& models);
 
 namespace {
 
@@ -153,6 +154,7 @@ bool is_right(const Asked& asked) {
 
 int main(int count, char** words) {
   if (count == 3) return run_group(words[1], words[2]);
+  if (count == 4) return run_gpu(words[1], words[2]);
   if (count != 7) return 2;
   std::ifstream config(words[3]);
   TRITONBACKEND_Backend backend{words[1]};

@@ -81,6 +81,32 @@ extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attribute
   return has_no_thread ? EAGAIN : genuine(thread, attributes, work, word);
 }
 
+// A request whose second buffer on the GPU is longer than it says, and two honest ones of the same round behind it.
+int run_gpu(const std::string& folder, const std::string& models) {
+  backend.folder = folder;
+  Served first(models, "first");
+  expect(first.load().empty(), "it is loaded");
+  const std::string half(kPicture / 2, 'x'), pixels[] = {std::string(kPicture, 'a'), std::string(kPicture, 'b')};
+  TRITONBACKEND_Request bad, host, gpu;
+  bad.inputs.push_back({"frames", 2, {1, 64, 64, 3}, kPicture, {{half.data(), half.size()}, {half.data(), kPicture}}, true});
+  host.inputs.push_back({"frames", 2, {1, 64, 64, 3}, kPicture, {{pixels[0].data(), kPicture}}});
+  gpu.inputs.push_back({"frames", 2, {1, 64, 64, 3}, kPicture, {{pixels[1].data(), kPicture}}, true});
+  TRITONBACKEND_Request* requests[] = {&bad, &host, &gpu};
+  for (TRITONBACKEND_Request* request : requests) request->outputs = {"detections"};
+  expect(TRITONBACKEND_ModelInstanceExecute(&first.instance, requests, 3) == nullptr, "they are executed");
+  for (TRITONBACKEND_Request* request : requests) wait_until_released(*request);
+  expect(bad.error.find("longer than it says") != std::string::npos, "the bad one is refused: " + bad.error);
+  for (int i = 0; i < 2; ++i) {
+    float mean = 0;
+    const auto& bytes = requests[1 + i]->answer["detections"].bytes;
+    if (bytes.size() == 24) std::memcpy(&mean, bytes.data(), 4);
+    expect(std::fabs(mean - static_cast<float>('a' + i)) < 0.01, "an honest one has its own answer, not " + std::to_string(mean));
+  }
+  first.unload();
+  std::printf("%d wrong\n", wrong);
+  return wrong != 0;
+}
+
 int run_group(const std::string& folder, const std::string& models) {
   backend.folder = folder;
   Served first(models, "first"), second(models, "second"), broken(models, "broken");

@@ -197,7 +197,7 @@ TRITONSERVER_Error* TRITONBACKEND_InputBuffer(TRITONBACKEND_Input* input, uint32
                                               uint64_t* byte_size, int* memory_type, int64_t* memory_type_id) {
   *buffer = input->buffers.at(index).first;
   *byte_size = input->buffers.at(index).second;
-  *memory_type = kMemoryCpu;
+  *memory_type = input->is_on_gpu ? kMemoryGpu : kMemoryCpu;
   *memory_type_id = 0;
   return nullptr;
 }

@@ -40,6 +40,7 @@ struct TRITONBACKEND_Input {
   std::vector<int64_t> shape;
   uint64_t byte_size = 0;
   std::vector<std::pair<const void*, uint64_t>> buffers;
+  bool is_on_gpu = false;
 };
 struct TRITONBACKEND_Output {
   std::string name;

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from photofinish.machine.compiler import built_from_sources, find_compiler
 from photofinish.server.bridge.build import GUARD, bridge_library
 from photofinish.server.triton.run_folder import BACKEND, PACKAGE
 from tests.server.bridge.sanitized import SANITIZED_SECONDS, Compile
@@ -29,6 +30,8 @@ CONFIG = {
     "input": [{"name": "frames", "data_type": "TYPE_UINT8", "dims": [64, 64, 3]}],
     "output": [{"name": "detections", "data_type": "TYPE_FP32", "dims": [1, 6]}],
     "instance_group": [{"count": 1, "kind": "KIND_CPU"}],
+    # More than a socket's buffer holds, as the names of ImageNet-21k are.
+    "parameters": {"names": {"string_value": "name " * 100_000}},
 }
 
 
@@ -89,6 +92,23 @@ def test_one_goes_and_comes_again_while_another_in_its_process_serves(program: P
     (tmp_path / "models" / "broken" / "1" / "model.onnx").unlink()
     environment = {"PHOTOFINISH_PYTHON": sys.executable, "PHOTOFINISH_GROUP": "1", "PHOTOFINISH_SPARE": "off"}
     words = [str(program), str(tmp_path / "backend"), str(tmp_path / "models")]
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=SANITIZED_SECONDS, env={**os.environ, **environment}
+    )
+    assert (done.returncode, done.stdout) == (0, "0 wrong\n"), f"{done.stdout}\n{done.stderr[-6000:]}"
+
+
+def test_a_copy_of_a_request_that_failed_does_not_write_into_the_next_one(program: Path, tmp_path: Path) -> None:
+    """On a driver that copies as late as it may."""
+    copy_backend(tmp_path / "backend")
+    save_mean(tmp_path / "models", "first")
+    (tmp_path / "models" / "first" / "config.json").write_text(json.dumps({**CONFIG, "name": "first"}))
+    compiler = find_compiler()
+    assert compiler is not None
+    driver = Path(__file__).with_name("fake_cuda.cpp")
+    built_from_sources(compiler, ("-std=c++17", "-shared", "-fPIC"), [driver], tmp_path / "libcuda.so.1")
+    environment = {"PHOTOFINISH_PYTHON": sys.executable, "PHOTOFINISH_SPARE": "off", "LD_LIBRARY_PATH": str(tmp_path)}
+    words = [str(program), str(tmp_path / "backend"), str(tmp_path / "models"), "gpu"]
     done = subprocess.run(
         words, capture_output=True, text=True, timeout=SANITIZED_SECONDS, env={**os.environ, **environment}
     )

@@ -227,12 +227,22 @@ def test_a_spare_waits_and_takes_the_models_name(server: EmbeddedServer, url: st
     assert set(processes_of(server, "faulty")) <= waiting
 
 
-def test_the_next_process_begins_when_the_last_one_has_ended_whoever_still_holds_it(
-    compile_sanitized: Compile,
-) -> None:
-    """Both on one GPU might be more than it has room for."""
+@pytest.fixture(scope="module")
+def keeper_client(compile_sanitized: Compile) -> list[str]:
     keeper = ("keeper", "model_process", "child", "spares", "readiness")
     program = compile_sanitized("keeper_client.cpp", *(f"{name}.cpp" for name in keeper))
-    script = Path(__file__).with_name("hostile_process.py")
-    done = subprocess.run([program, sys.executable, script], capture_output=True, text=True, timeout=60)
+    return [str(program), sys.executable, str(Path(__file__).with_name("hostile_process.py"))]
+
+
+def test_without_a_descriptor_no_process_is_started(keeper_client: list[str]) -> None:
+    """It would have taken another file of the server's for the memory that it shares with it."""
+    few = ["sh", "-c", 'ulimit -n 16; exec "$@"', "sh", *keeper_client]
+    done = subprocess.run(few, capture_output=True, text=True, timeout=60)
+    assert "no descriptor is left for the model process; allow more open files" in done.stderr
+    assert done.returncode != 0
+
+
+def test_the_next_process_begins_when_the_last_one_has_ended_whoever_still_holds_it(keeper_client: list[str]) -> None:
+    """Both on one GPU might be more than it has room for."""
+    done = subprocess.run(keeper_client, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "after the first\n"), done.stderr
