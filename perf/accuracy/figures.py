@@ -119,6 +119,13 @@ def _coco_from_truth(
                     "iscrowd": 0,
                 }
             )
+    return coco_document(annotations, sizes_wh, names)
+
+
+def coco_document(
+    annotations: list[dict[str, Any]], sizes_wh: Sequence[tuple[int, int]], names: Sequence[str]
+) -> dict[str, Any]:
+    """Labels as COCO's evaluation reads them: pictures and classes are numbered from 0."""
     return {
         "info": {},
         "licenses": [],

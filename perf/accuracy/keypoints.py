@@ -19,6 +19,7 @@ from photofinish.detections import (
 )
 from photofinish.errors import ConfigError
 from photofinish.keypoints.layout import COCO_POSE, VISIBLE, KeypointLayout
+from photofinish.perf.accuracy.figures import coco_document
 
 COCO_SIGMAS = np.array(
     [0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89]
@@ -146,13 +147,7 @@ def _coco_from_truth(
                     "num_keypoints": int((labelled[:, 2] > 0).sum()),
                 }
             )
-    return {
-        "info": {},
-        "licenses": [],
-        "images": [{"id": index, "width": size[0], "height": size[1]} for index, size in enumerate(sizes_wh)],
-        "annotations": annotations,
-        "categories": [{"id": label, "name": name} for label, name in enumerate(names)],
-    }
+    return coco_document(annotations, sizes_wh, names)
 
 
 def _results(found: Sequence[Detections], count: int) -> list[dict[str, Any]]:

@@ -12,21 +12,12 @@ import numpy as np
 from photofinish.errors import ConfigError
 from photofinish.perf.judge.findings import Findings, SectionFindings
 from photofinish.perf.judge.summary import PERCENTILES, ArmSummary, latency_statistic
+from photofinish.perf.record.environment import ENGINE_PACKAGES
 from photofinish.perf.record.record import Section
 from photofinish.perf.statistics import Interval, ratio_interval, resampled_mean
 
 MUST_MATCH = ("cpu", "cpu_cores", "driver", "cuda_driver", "distribution")
 """Keys of the environment that make two runs different machines."""
-PACKAGES_MUST_MATCH = (
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "openvino",
-    "torch",
-    "tensorrt",
-    "tensorrt-cu13",
-    "tensorrt-cu13-bindings",
-    "tensorrt-rtx-cu13-bindings",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +143,7 @@ def _facts(findings: Findings, common: Mapping[str, set[str]]) -> Mapping[str, A
     facts["environment.gpus"] = [gpu.get("name") for gpu in environment.get("gpus") or []]
     facts |= {f"environment.server.{key}": value for key, value in (environment.get("server") or {}).items()}
     packages = environment.get("packages") or {}
-    facts |= {f"environment.packages.{key}": packages[key] for key in PACKAGES_MUST_MATCH if key in packages}
+    facts |= {f"environment.packages.{key}": packages[key] for key in ENGINE_PACKAGES if key in packages}
     facts["source.sha256"] = record.source.get("sha256")
     if not common:
         facts["sections"] = [section.name for section in record.sections]

@@ -25,11 +25,7 @@ from photofinish.machine.processor import (
     usable_cores,
 )
 
-_PACKAGES = (
-    "numpy",
-    "opencv-python-headless",
-    "tritonclient",
-    "grpcio",
+ENGINE_PACKAGES = (
     "onnxruntime",
     "onnxruntime-gpu",
     "openvino",
@@ -38,10 +34,17 @@ _PACKAGES = (
     "tensorrt-cu13",
     "tensorrt-cu13-bindings",
     "tensorrt-rtx-cu13-bindings",
+)
+"""What computes: two runs with other versions of them measure something else."""
+_PACKAGES = (
+    "numpy",
+    "opencv-python-headless",
+    "tritonclient",
+    "grpcio",
+    *ENGINE_PACKAGES,
     "ultralytics",
     "faster-coco-eval",
 )
-
 
 WAITING = ("OMP_", "GOMP_", "KMP_", "PHOTOFINISH_LANES")
 """How the variables begin that say how threads wait and how many there are: a library's, and the embedded server's."""
