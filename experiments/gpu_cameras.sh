@@ -6,14 +6,15 @@
 #   experiments/gpu_cameras.sh sessions     how many decoders open, and how much they decode together
 #   experiments/gpu_cameras.sh latency      70 cameras, 1080p, 25 fps sent, 5 inferred: from capture to boxes
 #   experiments/gpu_cameras.sh cameras      250 cameras, 720p, 25 fps sent, 5 inferred
+#   experiments/gpu_cameras.sh hd           160 cameras, 1080p, likewise; only where it is named
 #   experiments/gpu_cameras.sh substreams   500 cameras that send 5 fps, all of them inferred
 #   experiments/gpu_cameras.sh find         the most cameras that hold the goal, and its proof
 #   experiments/gpu_cameras.sh two          the same search on one GPU and on two, and the ratio; only where it is named
 # `find` and `two` end in time; the same step goes on in its next call until it is over.
 # Each writes its JSON and a log into OUT. Settings by the environment: DEVICE (a GPU's number; stand-in rehearses
 # everything on the CPU, with FEW=1 at sizes for two cores), TWO (the GPUs of `two`, such as 0,1), OUT, REPOSITORY,
-# VARIANT, SOURCE (a video), MINUTES (of `find` and `two`), CONFIRM_SECONDS (of `find`), START and MOST (of
-# `two`: the first number on one GPU, and the largest), SECONDS_EACH, PYTHON.
+# VARIANT, SOURCE (a video), MINUTES (of `find` and `two`), CONFIRM_SECONDS and HARD_RUNS=off (of `find`), START and
+# MOST (of both: the first number, on one GPU, and the largest), SECONDS_EACH, PYTHON.
 set -uo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$root" || exit 1
@@ -23,7 +24,8 @@ if [[ -z "${PYTHON:-}" && -f .venv/bin/activate ]]; then
 fi
 device="${DEVICE:-0}" out="${OUT:-results}" source="${SOURCE:-}"
 repository="${REPOSITORY:-.photofinish/gpu_cameras}" minutes="${MINUTES:-9}" each="${SECONDS_EACH:-60}"
-two="${TWO:-0,1}" confirm="${CONFIRM_SECONDS:-300}"
+two="${TWO:-0,1}" confirm="${CONFIRM_SECONDS:-300}" hard=""
+if [[ "${HARD_RUNS:-on}" == off ]]; then hard=--no-hard-runs; fi
 if [[ "$device" == stand-in ]]; then
   export PHOTOFINISH_DECODE_DEVICE=stand-in
   model_device=cpu variant="${VARIANT:-openvino_int8_rect}"
@@ -32,12 +34,12 @@ else
 fi
 if [[ "${FEW:-0}" == 1 ]]; then
   sessions=2,4 repeats=20 each="${SECONDS_EACH:-5}" least=5 threads=2
-  latency=(3 640x360 5) cameras=(4 640x360 5) substreams=(5 640x360 5) most=4
+  latency=(3 640x360 5) cameras=(4 640x360 5) hd=(3 640x360 5) substreams=(5 640x360 5) most=4
   pair=(--size 320x180 --send-fps 10 --infer-fps 10 --p99-ms 1000 --max-drops 0.2 --seconds 5 --confirm-seconds 84)
   pair_start="${START:-1}" pair_most=1 pair_flags=(--may-be-least)
 else
   sessions=64,200,400 repeats=2000 least=6 threads=8,32
-  latency=(70 1920x1080 25) cameras=(250 1280x720 25) substreams=(500 640x360 5) most=400
+  latency=(70 1920x1080 25) cameras=(250 1280x720 25) hd=(160 1920x1080 25) substreams=(500 640x360 5) most=400
   pair=(--size 1920x1080 --send-fps 25 --infer-fps 5 --p99-ms 150 --max-drops 0.01 --seconds 10 --confirm-seconds 136)
   pair_start="${START:-160}" pair_most="${MOST:-400}" pair_flags=()
 fi
@@ -97,11 +99,12 @@ for step in "$@"; do
       ;;
     latency) watched latency "${latency[@]}" --mean-ms 25 --p99-ms 60 --decode gpu ;;
     cameras) watched cameras "${cameras[@]}" --p99-ms 150 --max-drop-percent 1 --decode gpu ;;
+    hd) watched hd "${hd[@]}" --p99-ms 150 --max-drop-percent 1 --decode gpu ;;
     substreams) watched substreams "${substreams[@]}" --p99-ms 150 --max-drop-percent 1 ;;
     find)
       limited "$(awk "BEGIN {print int(60 * $minutes) + 40}")" find photofinish.cli perf cameras --find \
         --codec h264 --size "${cameras[1]}" --send-fps "${cameras[2]}" --infer-fps 5 --p99-ms 150 --max-drops 0.01 \
-        --decode gpu --start 2 --most "$most" --minutes "$minutes" --confirm-seconds "$confirm" \
+        --decode gpu --start "${START:-2}" --most "${MOST:-$most}" $hard --minutes "$minutes" --confirm-seconds "$confirm" \
         --repository "$repository" --variant "$variant" \
         ${source:+--source "$source"} --out "$out/gpu_cameras_find.json"
       ;;
@@ -119,7 +122,7 @@ for step in "$@"; do
       fi
       ;;
     *)
-      echo "gpu_cameras.sh: unknown step $step; there are export kernel sessions latency cameras substreams find two" >&2
+      echo "gpu_cameras.sh: unknown step $step; there are export kernel sessions latency cameras hd substreams find two" >&2
       exit 2
       ;;
   esac

@@ -38,9 +38,9 @@ STUCK_S = 15.0
 """A thread that answers nothing for so long hangs in the driver, and the process begins anew."""
 MAX_EARLY = 4096
 """Streams that ingest opens before the owner has said what is wanted of their camera."""
-THREADS = 32
-"""Each waits for one picture at a time, 1.2 ms at 1280 x 720 on a busy H200: eight carry no 250 cameras of 25 frames a
-second. More processes of one GPU get less (docs/decisions.md)."""
+THREADS = 128
+"""Each waits for one picture at a time, and a picture that waits for its thread is late: at 250 cameras of 25 frames a
+second 32 were too few on an H200 that was half idle (docs/decisions.md). More processes of one GPU get less."""
 UNKNOWN = "no picture is held"
 STAND_IN = "stand-in"
 SESSION_LIMIT = "PHOTOFINISH_STAND_IN_SESSIONS"
