@@ -7,6 +7,7 @@ import http.client
 import os
 import re
 import shutil
+import unicodedata
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -63,9 +64,17 @@ class WeightsFile:
 
 
 def model_name_from_weights(weights: str) -> str:
-    """The model name that a weights file gives its variants, e.g. `yolo26n` for `/data/YOLO26n.pt`."""
+    """The model name that a weights file gives its variants, e.g. `yolo26n` for `/data/YOLO26n.pt`.
+
+    Accents go; where other letters do, a hash of the file's name stays: `安全帽-v2.pt` and `车辆-v2.pt` stay apart.
+    """
     stem = weights.partition(":")[2] if weights.startswith(TORCHVISION) else Path(weights).stem
-    return re.sub(r"[^a-z0-9_.-]+", "_", stem.lower()).lstrip("_.-")
+    plain = "".join(sign for sign in unicodedata.normalize("NFKD", stem.lower()) if not unicodedata.combining(sign))
+    name = re.sub(r"[^a-z0-9_.-]+", "_", plain).lstrip("_.-")
+    if name and not any(sign.isalnum() and not sign.isascii() for sign in plain):
+        return name
+    lost = hashlib.sha256(unicodedata.normalize("NFC", stem).encode()).hexdigest()[:6]
+    return f"{name.rstrip('_.-') or 'model'}_{lost}"
 
 
 def find_weights(weights: str, *, model_name: str | None = None) -> WeightsFile:

@@ -23,6 +23,11 @@ from photofinish.export.loading.weights import (
         ("best (copy).onnx", "best_copy_"),
         ("_odd.yaml", "odd"),
         ("torchvision:resnet18", "resnet18"),
+        ("Modèle_été.pt", "modele_ete"),
+        ("安全帽.pt", "model_fcbe78"),
+        ("安全帽-v2.pt", "v2_2e488c"),
+        ("车辆-v2.pt", "v2_7f36d0"),
+        ("---.pt", "model_cb3f91"),
     ],
 )
 def test_model_names(weights: str, model: str) -> None:
