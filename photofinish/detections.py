@@ -208,3 +208,17 @@ def match_detections(found: Detections, reference: Detections, *, iou_threshold:
             matches[row] = column
             used.add(column)
     return matches
+
+
+def match_partners(shown: Detections, other: Detections) -> npt.NDArray[np.intp]:
+    """As `match_detections`, in another answer: its boxes of SHOWN_CONFIDENCE are taken first, then weaker ones.
+
+    A model without NMS gives faint boxes beside the strong one, and a faint one may overlap more.
+    """
+    matches = np.full(len(shown), -1, dtype=np.intp)
+    is_strong = other.confidence >= SHOWN_CONFIDENCE
+    for wanted in (is_strong, ~is_strong):
+        rest = np.flatnonzero(matches < 0)
+        found = match_detections(shown.select(rest), other.select(wanted))
+        matches[rest[found >= 0]] = np.flatnonzero(wanted)[found[found >= 0]]
+    return matches

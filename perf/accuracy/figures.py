@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from photofinish.detections import PARTNER_CONFIDENCE, SHOWN_CONFIDENCE, Detections, match_detections
+from photofinish.detections import PARTNER_CONFIDENCE, SHOWN_CONFIDENCE, Detections, match_partners
 
 MAX_BOXES = 300
 """Boxes per picture that count, as in Ultralytics' validation (COCO's own default is 100)."""
@@ -75,7 +75,7 @@ def figures_from_baseline(found: Sequence[Detections], baseline: Sequence[Detect
     lost: dict[int, int] = {}
     for ours, theirs in zip(found, baseline, strict=True):
         shown, partners = theirs.at_least(SHOWN_CONFIDENCE), ours.at_least(PARTNER_CONFIDENCE)
-        matches = match_detections(shown, partners)
+        matches = match_partners(shown, partners)
         pairs = matches >= 0
         boxes += len(shown)
         matched += int(pairs.sum())
@@ -88,7 +88,7 @@ def figures_from_baseline(found: Sequence[Detections], baseline: Sequence[Detect
             confidence_errors.extend(np.abs(partner.confidence - own.confidence).tolist())
         extra = ours.at_least(SHOWN_CONFIDENCE)
         found_boxes += len(extra)
-        matched += int((match_detections(extra, theirs.at_least(PARTNER_CONFIDENCE)) >= 0).sum())
+        matched += int((match_partners(extra, theirs.at_least(PARTNER_CONFIDENCE)) >= 0).sum())
     total = boxes + found_boxes
     return AgreementFigures(
         boxes=boxes,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from photofinish.detections import PARTNER_CONFIDENCE, SHOWN_CONFIDENCE, Detections, iou_matrix, match_detections
+from photofinish.detections import PARTNER_CONFIDENCE, SHOWN_CONFIDENCE, Detections, iou_matrix, match_partners
 
 
 def agreement_of(found: Sequence[Detections], ours: Sequence[Detections], *, against: str) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def agreement_of(found: Sequence[Detections], ours: Sequence[Detections], *, aga
     boxes, other_boxes = 0, 0
     for theirs, other in zip(found, ours, strict=True):
         shown, partners = theirs.at_least(SHOWN_CONFIDENCE), other.at_least(PARTNER_CONFIDENCE)
-        matches = match_detections(shown, partners)
+        matches = match_partners(shown, partners)
         boxes += len(shown)
         other_boxes += len(other.at_least(SHOWN_CONFIDENCE))
         overlap = iou_matrix(shown.boxes_xyxy, partners.boxes_xyxy)

@@ -9,6 +9,7 @@ from photofinish.detections import (
     empty_detections,
     iou_matrix,
     match_detections,
+    match_partners,
     nms_indices,
 )
 from photofinish.letterbox import Letterbox
@@ -120,6 +121,17 @@ def test_matching_in_a_crowd_takes_the_largest_overlap_that_is_left() -> None:
             left.remove(best)
     assert 0 < sum(match >= 0 for match in expected) < len(found)
     assert match_detections(found, reference).tolist() == expected
+
+
+def test_a_shown_box_is_no_partner_of_a_faint_one_beside_the_strong_one() -> None:
+    shown = build_detections([(0, 0, 100, 100, 0.92, 0), (200, 0, 300, 100, 0.3, 0)])
+    other = build_detections(
+        [(0, 0, 100, 90, 0.88, 0), (0, 0, 100, 99, 0.2, 0), (200, 0, 300, 99, 0.18, 0), (200, 0, 300, 90, 0.9, 1)]
+    )
+    assert match_detections(shown, other.select(other.class_id == 0)).tolist() == [1, 2]
+    assert match_partners(shown, other).tolist() == [0, 2]
+    assert match_partners(empty_detections(), other).tolist() == []
+    assert match_partners(shown, empty_detections()).tolist() == [-1, -1]
 
 
 def test_matching_with_nothing() -> None:

@@ -23,7 +23,7 @@ from photofinish.detections import (
     SHOWN_CONFIDENCE,
     Detections,
     detections_to_target,
-    match_detections,
+    match_partners,
 )
 from photofinish.errors import InferenceError
 from photofinish.frame import Frame
@@ -144,7 +144,7 @@ def shown_of(found: dict[Side, Detections]) -> dict[Side, Detections]:
     shown: dict[Side, Detections] = {}
     for side in SIDES:
         own, other = found[side], found["optimised" if side == "baseline" else "baseline"]
-        partners = match_detections(other.at_least(SHOWN_CONFIDENCE), own)
+        partners = match_partners(other.at_least(SHOWN_CONFIDENCE), own)
         wanted = own.confidence >= SHOWN_CONFIDENCE
         wanted[partners[partners >= 0]] = True
         shown[side] = own.select(wanted)
@@ -161,7 +161,7 @@ def difference_between(found: dict[Side, Detections], class_names: tuple[str, ..
     for side, other in (("baseline", found["optimised"]), ("optimised", found["baseline"])):
         side_name: Side = "baseline" if side == "baseline" else "optimised"
         shown = found[side_name].at_least(SHOWN_CONFIDENCE)
-        partners = match_detections(shown, other)
+        partners = match_partners(shown, other)
         only[side_name] = [
             (class_name(class_names, int(class_id)), round(float(score), 3))
             for class_id, score in zip(shown.class_id[partners < 0], shown.confidence[partners < 0], strict=True)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from photofinish.client.ui.processes.side import SIDES, Side
 from photofinish.client.ui.words import Language
-from photofinish.detections import PARTNER_CONFIDENCE, SHOWN_CONFIDENCE, Detections, match_detections
+from photofinish.detections import PARTNER_CONFIDENCE, SHOWN_CONFIDENCE, Detections, match_partners
 from photofinish.errors import ConfigError
 
 NS_PER_S = 1_000_000_000
@@ -92,8 +92,8 @@ class SeenPictures:
         left, right = (self.found[side][index] for side in SIDES)
         shown, other = left.at_least(SHOWN_CONFIDENCE), right.at_least(SHOWN_CONFIDENCE)
         # A shown box's partner may be a little weaker, so that a box at the limit is not lost. Boxes come best first.
-        mine = match_detections(shown, right.at_least(PARTNER_CONFIDENCE))
-        theirs = match_detections(other, left.at_least(PARTNER_CONFIDENCE))
+        mine = match_partners(shown, right.at_least(PARTNER_CONFIDENCE))
+        theirs = match_partners(other, left.at_least(PARTNER_CONFIDENCE))
         twice = int(((mine >= 0) & (mine < len(other))).sum())
         same = int((mine >= 0).sum()) + int((theirs >= 0).sum()) - twice
         return same, same + int((mine < 0).sum()) + int((theirs < 0).sum())
