@@ -149,8 +149,9 @@ def _measured(
     with serve(served) as url:
 
         def ask(name: str, frames: Iterable[Frame]) -> Answers:
+            total = len(frames) if isinstance(frames, Sequence) else dataset.size
             return answers_from_server(
-                url, name, frames, total=dataset.size, is_baseline=name == baseline.name, on_frame=on_frame
+                url, name, frames, total=total, is_baseline=name == baseline.name, on_frame=on_frame
             )
 
         for name in wanted:
@@ -164,6 +165,9 @@ def _measured(
             cause = ""
             # A rectangular input moves confidences as far as swapped channels do; there a probe tells them apart.
             if _decide(results[item.name], item) is False or not item.card.is_square:
+                on_progress(
+                    f"{item.name}: some frames again, to see whether channels are swapped or pictures scaled wrongly"
+                )
                 cause = diagnose(item.card, answers[item.name], answers[baseline.name], dataset=dataset, ask=ask)
             store.keep_result(identities[item.name], identities[baseline.name], results[item.name], cause)
             measured[item.name] = (results[item.name], cause)

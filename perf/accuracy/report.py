@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from photofinish.perf.accuracy.answers import OnFrame
+from photofinish.perf.accuracy.answers import OnFrame, ignore_frame
 from photofinish.perf.accuracy.gate import GateCandidate, GateReport, GateVerdict
 from photofinish.perf.formatting import MISSING, number
 from photofinish.perf.record.environment import environment_fingerprint, utc_now
@@ -42,13 +42,14 @@ KIND_NOTES = {
 
 
 @contextmanager
-def frame_bar() -> Iterator[OnFrame]:
-    """A bar on stderr, one round for each model; the block gets the function that moves it."""
+def frame_bar(also: OnFrame = ignore_frame) -> Iterator[OnFrame]:
+    """A bar on stderr, one round for each model; the block gets the function that moves it. also: hears the same."""
     bar: tqdm | None = None
     current = ""
 
     def step(name: str, done: int, total: int) -> None:
         nonlocal bar, current
+        also(name, done, total)
         if bar is None or name != current or done < bar.n:
             if bar is not None:
                 bar.close()

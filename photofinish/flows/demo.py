@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from photofinish.client.ui.processes.source import Pace
     from photofinish.client.ui.processes.turns import TurnMode
     from photofinish.client.ui.words import Language
+    from photofinish.perf.accuracy.answers import OnFrame
     from photofinish.variant import Variant
 
 GATE_FRAMES = 40
@@ -90,7 +91,7 @@ def show_demo(request: DemoRequest, frame_wh: tuple[int, int] | None) -> None:
             tell(line)
             start.tell(line)
 
-        pair = pair_of(request, frame_wh, tell_both)
+        pair = pair_of(request, frame_wh, tell_both, start.count)
         choice = Choice(
             source=request.source,
             baseline=pair.baseline,
@@ -101,13 +102,18 @@ def show_demo(request: DemoRequest, frame_wh: tuple[int, int] | None) -> None:
         show_pair(pair, choice, hosting, on_progress=tell_both, start=start)
 
 
-def pair_of(request: DemoRequest, frame_wh: tuple[int, int] | None, on_progress: Callable[[str], None]) -> Pair:
+def pair_of(
+    request: DemoRequest,
+    frame_wh: tuple[int, int] | None,
+    on_progress: Callable[[str], None],
+    on_frame: OnFrame = lambda name, done, total: None,
+) -> Pair:
     """The two variants: of a model that is published, else made of the weights by nobody else at the same time."""
     if request.model:
         return published_pair(request, frame_wh)
     tell_places(WORK / "staging", request.repository, on_progress)
     with alone_in(WORK / "staging", on_progress):
-        return publish_pair(request, frame_wh=frame_wh, on_progress=on_progress)
+        return publish_pair(request, frame_wh=frame_wh, on_progress=on_progress, on_frame=on_frame)
 
 
 def published_pair(request: DemoRequest, frame_wh: tuple[int, int] | None) -> Pair:
@@ -135,6 +141,7 @@ def publish_pair(
     *,
     frame_wh: tuple[int, int] | None = None,
     on_progress: Callable[[str], None] = tell,
+    on_frame: OnFrame = lambda name, done, total: None,
 ) -> Pair:
     """Make, where stale, and publish the two variants. The best candidate that can be made here wins.
 
@@ -163,7 +170,7 @@ def publish_pair(
         if not staged[0].card.has_boxes:
             raise ConfigError(f"{request.weights} is a model for {staged[0].card.task}; the demo shows boxes")
         baseline = next(item for item in staged if item.variant.name == left.name)
-        options = GateOptions(size=GATE_FRAMES, accept_undecided=True)
+        options = GateOptions(size=GATE_FRAMES, accept_undecided=True, on_frame=on_frame)
         outcome = gate_and_publish(staged, baseline, request.repository, options, on_progress=on_progress)
         if right.name in outcome.published:
             return Pair(baseline=left.name, optimised=right.name, repository=request.repository)

@@ -17,6 +17,7 @@ from photofinish.machine.scratch import remove, remove_stale, scratch_folder
 if TYPE_CHECKING:
     from photofinish.export.publishing.staging import StagedVariant
     from photofinish.model_card import ModelCard
+    from photofinish.perf.accuracy.answers import OnFrame
     from photofinish.perf.accuracy.data import Dataset
     from photofinish.perf.accuracy.gate import GateReport, GateVerdict
 
@@ -31,9 +32,9 @@ DEFAULT_FRAMES = 120
 class GateOptions:
     """What the gate looks at. data: a data.yaml; frames: a source without labels; neither: the synthetic camera.
 
-    size: number of frames; None takes all labelled pictures, else DEFAULT_FRAMES. calibration: the folder that INT8 is
-    calibrated on, whose pictures the gate must not look at. accept_undecided: publish what nothing was decided on.
-    pruned_floor: what pruned weights must keep of the unpruned baseline, times the variant's own floor.
+    size: number of frames; None takes all labelled pictures, else DEFAULT_FRAMES. calibration: what INT8 is calibrated
+    on, which the gate must not look at. accept_undecided: publish what was not decided. pruned_floor: what pruned
+    weights must keep of the unpruned baseline, times the variant's own floor. on_frame: hears of each frame.
     """
 
     data: Path | None = None
@@ -43,6 +44,7 @@ class GateOptions:
     calibration: Path | None = None
     accept_undecided: bool = False
     pruned_floor: float = 1.0
+    on_frame: OnFrame = lambda name, done, total: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ class GateOutcome:
 
 
 def tell_places(staging: Path, repository: Path, on_progress: Callable[[str], None]) -> None:
-    """On the first run in a folder: what will be kept where, since there may be no checkout around it."""
+    """On the first run in a folder: what will be kept where."""
     if not staging.exists():
         folders = [WORK] if staging.resolve().is_relative_to(WORK.resolve()) else [staging, WORK]
         kept = " and ".join(str(folder.resolve()) for folder in folders)
@@ -219,7 +221,7 @@ def _measure(
         )
         for item in measurable
     ]
-    with frame_bar() as on_frame:
+    with frame_bar(options.on_frame) as on_frame:
         report = gate_variants(
             candidates,
             dataset,

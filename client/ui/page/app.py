@@ -72,11 +72,15 @@ class RunningView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageStart:
-    """A page that shows progress until the view takes its place. tell: one line more; end: leave the place."""
+    """A page that shows progress until the view takes its place.
+
+    tell: one line more; count: what a model has looked at, of how many frames; end: leave the place.
+    """
 
     listener: socket.socket
     hosts: TrustedHosts
     tell: Callable[[str], None]
+    count: Callable[[str, int, int], None]
     end: Callable[[], None]
 
 
@@ -96,7 +100,9 @@ def page_start(hosting: Hosting, *, on_progress: Callable[[str], None]) -> Itera
             preparing_page(listener, hosts, root_path=root_path, asked=hosting.language)
         )
         on_progress(f"Page: {Address.of(listener).url}{root_path and f'{root_path}/'}")
-        yield PageStart(listener=listener, hosts=hosts, tell=preparation.tell, end=showing.close)
+        yield PageStart(
+            listener=listener, hosts=hosts, tell=preparation.tell, count=preparation.count, end=showing.close
+        )
 
 
 @contextmanager

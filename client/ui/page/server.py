@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import secrets
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -38,6 +39,7 @@ _START_TIMEOUT_S = 60.0
 def add_view_routes(app: FastAPI, view: SplitView, stop: threading.Event) -> None:
     """Serve the stream and the state; streams end when `stop` is set. No address is absolute: a tunnel may stand
     between."""
+    run = secrets.token_hex(4)  # a page that sees another one is of an earlier start, and loads itself anew
 
     @app.get(STREAM_PATH)
     async def stream(layout: str = LAYOUTS[0]) -> Response:
@@ -52,7 +54,8 @@ def add_view_routes(app: FastAPI, view: SplitView, stop: threading.Event) -> Non
 
     @app.get(STATE_PATH)
     async def state(language: Language = "en") -> Response:
-        return JSONResponse(screen_from_state(view.state(), PageWords(language)), headers={"Cache-Control": "no-store"})
+        screen = {"run": run, **screen_from_state(view.state(), PageWords(language))}
+        return JSONResponse(screen, headers={"Cache-Control": "no-store"})
 
 
 class PictureStreams(Protocol[Stream]):

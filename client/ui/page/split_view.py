@@ -79,7 +79,7 @@ class ViewState:
     """The whole view at one moment. other_cores: how many cores other programs use, None when nobody knows.
 
     other_programs: which those are most, with the cores of each. is_paused: both sides stand still for a measurement.
-    record: what was measured on this machine before, None while it is looked for.
+    record: what was measured here before, None while it is looked for. is_server_recovering: as the shelf says.
     """
 
     choice: Choice
@@ -89,6 +89,7 @@ class ViewState:
     other_cores: float | None = None
     other_programs: str = ""
     is_paused: bool = False
+    is_server_recovering: bool = False
     record: MachineRecord | None = None
 
     @property
@@ -121,8 +122,7 @@ class SplitView:
     ) -> None:
         """url: the server's gRPC address; http_url, metrics_url: its other endpoints where they are known.
 
-        shelf: more variants than the server has loaded; None: what it serves is all there is. recall: what was
-        measured on this machine before.
+        shelf: more variants than the server has loaded, None: there are none. recall: what was measured here before.
         """
         self._recollection = Recollection(recall)
         self.url = url
@@ -174,8 +174,8 @@ class SplitView:
     def choose(self, choice: Choice) -> None:
         """Run something else, or the same from the beginning; nothing once the view has closed.
 
-        Raises PhotofinishError for other variants while something is measured, as the server would begin anew under it,
-        and where the variants cannot be loaded; what ran before then begins anew.
+        PhotofinishError for other variants while something is measured, as the server would begin anew under it, and
+        where they cannot be loaded; what ran before then begins anew.
         """
         with self._lock:
             if self._is_closed:
@@ -192,10 +192,10 @@ class SplitView:
 
     @contextmanager
     def paused(self, stop: threading.Event | None = None) -> Iterator[None]:
-        """Both sides and the source have ended while the block runs; what is chosen then begins behind it.
+        """Both sides and the source stand still while the block runs, for one at a time that wants the machine.
 
-        For one at a time that wants the machine for itself, and the models on all its cores. stop and what it raises:
-        as of `machine_use.alone`; PhotofinishError where the models cannot be had on all cores.
+        The models have all cores. stop and what it raises: as of `machine_use.alone`; PhotofinishError where the models
+        cannot be had on all cores.
         """
         with self.machine_use.alone(stop):
             with self._lock:
@@ -236,6 +236,7 @@ class SplitView:
             other_cores=self._other_work.cores() if is_loopback(self.url) else None,
             other_programs=self._other_work.programs(),
             is_paused=self._is_paused,
+            is_server_recovering=self._shelf.is_recovering(),
             record=self._recollected(children["optimised"]),
             sides={
                 side: SideState(

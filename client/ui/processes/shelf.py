@@ -31,6 +31,9 @@ class Shelf(Protocol):
     def all_cores(self) -> AbstractContextManager[None]:
         """While the block runs, no model is kept to a group. Raises PhotofinishError where that cannot be had."""
 
+    def is_recovering(self) -> bool:
+        """Whether the server ended by itself, and is being started again or was a moment ago."""
+
 
 class ServedShelf:
     """A server of others': it serves what it serves, and where its models compute is not ours to choose."""
@@ -53,3 +56,7 @@ class ServedShelf:
     def all_cores(self) -> AbstractContextManager[None]:
         """Nothing changes."""
         return nullcontext()
+
+    def is_recovering(self) -> bool:
+        """Nobody here starts it again."""
+        return False

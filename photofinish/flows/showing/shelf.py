@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from photofinish.server.triton.embedded import EmbeddedServer, ServerEndpoint
 
 POLL_S = 0.5
+RECOVERY_S = 20.0
+"""After a new start, until who lost the server has tried again."""
 
 StartServer = Callable[[tuple[str, ...], "ServerEndpoint | None", Mapping[str, CoreGroup]], "EmbeddedServer"]
 """A server for these variants, not yet started: on free ports, or on those of an earlier one.
@@ -46,6 +50,8 @@ class PublishedShelf:
         self._groups = groups
         self._shared: Mapping[str, CoreGroup] = {}
         self._is_closing = False
+        self._is_changing = False
+        self._recovers_until_s = 0.0
         self._repository = repository
         self._names = tuple(names)
         self._start = start
@@ -93,7 +99,16 @@ class PublishedShelf:
     def restart(self) -> None:
         """Start the server again as it was."""
         with self._lock:
-            self._restart(self._names, self._shared)
+            self._recovers_until_s = math.inf
+            try:
+                self._restart(self._names, self._shared)
+            finally:
+                self._recovers_until_s = time.monotonic() + RECOVERY_S
+
+    def is_recovering(self) -> bool:
+        """Whether the server ended by itself, and is being started again or was a moment ago."""
+        has_ended = not self._is_changing and not self._server.is_alive()
+        return has_ended or time.monotonic() < self._recovers_until_s
 
     @contextmanager
     def all_cores(self) -> Iterator[None]:
@@ -128,10 +143,14 @@ class PublishedShelf:
             raise
 
     def _restart(self, names: tuple[str, ...], shared: Mapping[str, CoreGroup]) -> None:
-        self._server.stop()
-        self._shared = shared
-        self._server = self._resources.enter_context(self._start(names, self.endpoint, self._models_cores()))
-        self._names = names
+        self._is_changing = True
+        try:
+            self._server.stop()
+            self._shared = shared
+            self._server = self._resources.enter_context(self._start(names, self.endpoint, self._models_cores()))
+            self._names = names
+        finally:
+            self._is_changing = False
 
     def is_stopped_by_user(self, stop: Event) -> bool:
         """Waits. True once the user stops, False as soon as the server has ended by itself."""

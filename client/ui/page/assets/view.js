@@ -2,7 +2,7 @@
 (() => {
   "use strict";
   const PERIOD_MS = 500;
-  let failures = 0;
+  let failures = 0, run = null;
 
   const lookUp = (object, path) => path.split(".").reduce((value, key) => (value == null ? value : value[key]), object);
   const all = (root, attribute) => root.querySelectorAll(`[data-${attribute}]`);
@@ -18,7 +18,7 @@
   function show(root, screen) {
     for (const node of all(document, "text")) setText(node, lookUp(screen, node.dataset.text) ?? "–");
     for (const node of all(root, "small")) node.classList.toggle("pf-small", !lookUp(screen, node.dataset.small));
-    for (const node of all(root, "title")) node.title = lookUp(screen, node.dataset.title) ?? "";
+    for (const node of all(document, "title")) node.title = lookUp(screen, node.dataset.title) ?? "";
     for (const node of all(root, "hide")) node.hidden = !lookUp(screen, node.dataset.hide);
     const rates = Object.fromEntries(Object.entries(screen.sides).map(([side, part]) => [side, part.numbers.frames_per_s ?? 0]));
     const fastest = Math.max(...Object.values(rates), 1e-9);
@@ -33,24 +33,27 @@
     }
   }
 
-  function lose(root) {
-    root.dataset.state = "lost";
-    const whole = root.querySelector(".pf-whole");
-    whole.hidden = false;
-    setText(whole, photofinish.word("page.lost"));
+  // Beneath the head, where every tab shows it.
+  function setState(root, state) {
+    root.dataset.state = state;
+    document.getElementById("pf-lost").hidden = state !== "lost";
   }
 
   async function refresh(root) {
     try {
       const answer = await fetch(`view/state?language=${photofinish.language}`, { cache: "no-store", signal: AbortSignal.timeout(5000) });
       if (!answer.ok) throw new Error(answer.statusText);
-      show(root, await answer.json());
-      root.dataset.state = "live";
+      const screen = await answer.json();
+      // Photofinish was started anew: its sources and variants are others.
+      if (run !== null && run !== screen.run) { location.reload(); return; }
+      run = screen.run;
+      show(root, screen);
+      setState(root, "live");
       if (failures) openStream(root);
       failures = 0;
     } catch {
       failures += 1;
-      if (failures > 2) lose(root);
+      if (failures > 2) setState(root, "lost");
     }
     setTimeout(() => refresh(root), PERIOD_MS);
   }

@@ -27,22 +27,33 @@
     }));
   }
 
-  // Lines of [seconds ago, value]; a gap of more than three seconds is a gap.
+  // The numbers beside the chart: 0, and one or two round ones.
+  function ticks(top) {
+    const power = 10 ** Math.floor(Math.log10(top));
+    const step = [0.5, 1, 2, 5].map((part) => part * power).find((part) => top / part < 3);
+    return Array.from({ length: Math.floor(top / step) + 1 }, (_, index) => Number((index * step).toPrecision(3)));
+  }
+
+  // Lines of [seconds ago, value], drawn as large as they are shown; a gap of more than three seconds is a gap.
   function lines(svg, series, unit) {
-    const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
+    const width = Math.max(svg.clientWidth, 200), height = Number(svg.dataset.height);
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const top = Math.max(...series.flatMap((line) => line.points.map((point) => point[1])), 1e-9) * 1.1;
     const x = (ago) => 60 + (width - 70) * (1 - ago / HISTORY_S), y = (value) => 8 + (height - 34) * (1 - value / top);
-    const parts = [0, top / 2.2, top / 1.1].map((value) => [
+    const parts = ticks(top).map((value) => [
       shape("line", { x1: 60, x2: width - 10, y1: y(value), y2: y(value), stroke: "#262c33" }),
-      shape("text", { x: 54, y: y(value) + 5, "text-anchor": "end" }, value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(2)))),
+      shape("text", { x: 54, y: y(value) + 5, "text-anchor": "end" }, String(value)),
     ]).flat();
     parts.push(shape("text", { x: 60, y: height - 4 }, photofinish.word("page.why.ago")), shape("text", { x: width - 10, y: height - 4, "text-anchor": "end" }, `${photofinish.word("page.why.now")} · ${unit}`));
     for (const line of series) {
-      let path = "", before = null;
-      for (const [ago, value] of line.points) {
-        path += `${before == null || before - ago > 3 ? "M" : "L"}${x(ago).toFixed(1)} ${y(value).toFixed(1)}`;
-        before = ago;
-      }
+      let path = "";
+      const begins = (index) => index === 0 || line.points[index - 1][0] - line.points[index][0] > 3;
+      line.points.forEach(([ago, value], index) => {
+        path += `${begins(index) ? "M" : "L"}${x(ago).toFixed(1)} ${y(value).toFixed(1)}`;
+        // One alone is a dot: a slow side has a frame in some seconds.
+        const is_last = index + 1 === line.points.length || begins(index + 1);
+        if (begins(index) && is_last) parts.push(shape("circle", { cx: x(ago), cy: y(value), r: 3, fill: line.colour }));
+      });
       parts.push(shape("path", { d: path || "M0 0", fill: "none", stroke: line.colour, "stroke-width": 2.5 }));
     }
     svg.replaceChildren(...parts);
@@ -69,7 +80,7 @@
       try {
         const answer = await fetch(`view/why?language=${photofinish.language}`, { cache: "no-store", signal: AbortSignal.timeout(5000) });
         if (answer.ok) show(root, await answer.json());
-      } catch { /* the view says when its server is lost */ }
+      } catch { /* the page says when its server is lost */ }
     }
     setTimeout(look, PERIOD_MS);
   }

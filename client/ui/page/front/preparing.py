@@ -34,13 +34,19 @@ class Preparation:
         self._began_s = clock()
         self._lines: list[str] = []
         self._error = ""
+        self._frames: tuple[int, int] | None = None
         self._asked_s: float | None = None
         self._was_seen = threading.Event()
 
     def tell(self, line: str) -> None:
         """One line more of progress."""
+        self._frames = None
         self._lines.append(line)
         del self._lines[:-LINES_SHOWN]
+
+    def count(self, name: str, done: int, total: int) -> None:
+        """How many frames a model has looked at, until the next line or its last frame."""
+        self._frames = (done, total) if done < total else None
 
     def fail(self, error: str) -> None:
         """Nothing comes after this; waits a moment for the page to show it, if somebody looks at it."""
@@ -55,7 +61,7 @@ class Preparation:
         if self._error:
             self._was_seen.set()
         seconds = round(self._clock() - self._began_s)
-        return {"lines": list(self._lines), "seconds": seconds, "error": self._error}
+        return {"lines": list(self._lines), "seconds": seconds, "frames": self._frames, "error": self._error}
 
 
 def preparing_html(asked: Language | None) -> str:

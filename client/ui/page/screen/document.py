@@ -7,7 +7,7 @@ from typing import Any
 from photofinish.address.hiding import public_address
 from photofinish.client.ui.page.other_work import SHARE as OTHER_SHARE
 from photofinish.client.ui.page.screen.figures import DASH, EARLY_FRAMES, TIMES, machine, times
-from photofinish.client.ui.page.screen.sides import cards_of, side_texts
+from photofinish.client.ui.page.screen.sides import cards_of, is_recovering, side_texts
 from photofinish.client.ui.page.split_view import ViewState, is_synthetic
 from photofinish.client.ui.processes.board import WINDOW_FRAMES
 from photofinish.client.ui.processes.side import SIDES
@@ -48,7 +48,9 @@ def _ratio_texts(state: ViewState, words: PageWords) -> dict[str, Any]:
     note = ""
     if is_mixed or is_disturbed:
         first, second = (DASH, words("page.ratio.mixed" if is_mixed else "page.ratio.void")), ("", "")
-    elif leading and min(baseline.rate_frames, optimised.rate_frames) < EARLY_FRAMES:
+    elif leading is None:
+        first, second = (DASH, words("page.ratio.none")), ("", "")
+    elif min(baseline.rate_frames, optimised.rate_frames) < EARLY_FRAMES:
         note = words("page.ratio.early", baseline=baseline.rate_frames, optimised=optimised.rate_frames)
     is_void = is_mixed or is_disturbed
     is_won = leading is not None and leading > 1 and not is_void
@@ -153,4 +155,6 @@ def _whole_trouble(state: ViewState, words: PageWords) -> str:
     """What stands across both panels: a pause, or a source that no waiting brings back; else ""."""
     if state.is_paused:
         return words("page.trouble.paused")
+    if is_recovering(state):
+        return words("page.trouble.recovering")
     return words("page.trouble.final", message=state.source.message) if state.source.is_final else ""

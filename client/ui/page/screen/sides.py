@@ -67,10 +67,15 @@ def side_texts(state: ViewState, side: Side, words: PageWords) -> dict[str, Any]
     }
 
 
+def is_recovering(state: ViewState) -> bool:
+    """Whether a side waits for the view's own server, which is being started again."""
+    return state.is_server_recovering and any(part.child.message for part in state.sides.values())
+
+
 def trouble(state: ViewState, side: Side, words: PageWords) -> str:
     """Why this side's panel stands still, in plain words; "" when it moves, or the whole picture says it."""
     child = state.sides[side].child
-    if state.is_paused or state.source.is_final:
+    if state.is_paused or state.source.is_final or is_recovering(state):
         return ""
     if child.message:
         return words(f"page.trouble.{child.state}", message=child.message)

@@ -56,9 +56,12 @@ def test_what_is_wanted_is_loaded_and_what_cannot_be_goes_back(tmp_path: Path) -
             shelf.load(("a", "broken"))
         assert started[-1] == ("a", "c")
         assert shelf.server.endpoint.grpc_url == at.grpc_url
+        assert not shelf.is_recovering(), "what the user chose is no fault of the server"
         shelf.server.stop()
+        assert shelf.is_recovering()
         assert shelf.is_stopped_by_user(threading.Event()) is False
         shelf.restart()
+        assert shelf.is_recovering(), "the view's sides have not tried again yet"
         stop = threading.Event()
         stop.set()
         assert shelf.is_stopped_by_user(stop) is True

@@ -53,3 +53,15 @@ def test_only_the_last_lines_are_kept_and_nobody_waits_for_nobody() -> None:
     document = preparation.document()
     assert document["lines"] == [str(number) for number in range(40 - LINES_SHOWN, 40)]
     assert (document["error"], document["seconds"]) == ("gone", 0)
+
+
+def test_the_frames_that_a_model_looks_at_are_counted_until_it_has_them_all() -> None:
+    preparation = Preparation(clock=lambda: 5.0)
+    preparation.tell("measuring the accuracy")
+    preparation.count("toy", 12, 40)
+    assert preparation.document()["frames"] == (12, 40)
+    preparation.count("toy", 40, 40)
+    assert preparation.document()["frames"] is None
+    preparation.count("toy", 1, 40)
+    preparation.tell("comparing")
+    assert preparation.document()["frames"] is None

@@ -199,3 +199,21 @@ def test_the_demo_detector_says_that_it_knows_drawn_streets_only(source: str, is
     choice = Choice(source=source, baseline="toy_a", optimised="toy_b")
     said = [text for text in shown(sides=sides, choice=choice)["warnings"] if "WEIGHTS=best.pt" in text]
     assert bool(said) is is_said
+
+
+def test_a_server_that_is_started_again_is_told_instead_of_what_its_clients_say() -> None:
+    said = "no answer from 127.0.0.1:8001; start a server with `photofinish serve`, or correct --url. Trying again"
+    lost = replace(build_side(None, None), child=ChildStatus(state="retrying", message=said), is_live=False)
+    sides: dict[Side, SideState] = {"baseline": lost, "optimised": lost}
+    screen = shown(sides=sides, is_server_recovering=True)
+    assert screen["trouble"].startswith("The server ended by itself and is being started again")
+    assert screen["sides"]["baseline"]["trouble"] == ""
+    other = shown(sides=sides)
+    assert (other["trouble"], other["sides"]["baseline"]["trouble"]) == ("", said)
+    assert shown(is_server_recovering=True)["trouble"] == "", "both sides go on already"
+
+
+def test_before_the_first_frames_no_gain_is_named() -> None:
+    sides: dict[Side, SideState] = {"baseline": build_side(None, None), "optimised": build_side(40.0, 20.0)}
+    ratio = shown(sides=sides)["ratio"]
+    assert (ratio["first"], ratio["first_words"], ratio["second_words"]) == ("–", "no figures yet", "")
