@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from mimetypes import guess_type
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -63,7 +65,7 @@ def open_source(
     if path.is_dir():
         return PictureSource(
             path.name or str(path),
-            image_paths(path, PICTURE_SUFFIXES)[::every],
+            _pictures_of(path)[::every],
             loop=loop,
             paced=paced,
             strict=strict,
@@ -72,6 +74,25 @@ def open_source(
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return PictureSource(path.name, (path,), loop=loop, paced=paced)
     return VideoSource(path.name, lambda: _file_decoder(path), path=path, loop=loop, paced=paced, on_notice=on_notice)
+
+
+def _pictures_of(folder: Path) -> tuple[Path, ...]:
+    try:
+        return image_paths(folder, PICTURE_SUFFIXES)
+    except SourceError as exc:
+        if video := _first_video(folder):
+            raise SourceError(f"{folder} holds no pictures, but videos; give one of them, such as {video}") from exc
+        raise
+
+
+def _first_video(folder: Path) -> Path | None:
+    with suppress(OSError):
+        return min((path for path in folder.iterdir() if _is_called_video(path)), default=None)
+    return None
+
+
+def _is_called_video(path: Path) -> bool:
+    return (guess_type(path.name)[0] or "").startswith("video/")
 
 
 def local_path(spec: str) -> Path | None:

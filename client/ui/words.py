@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -48,7 +49,31 @@ def said(error: BaseException, say: PageWords) -> str:
     """An error in a page's language where it has words in it, else as it is."""
     if isinstance(error, WordedError):
         return say(error.word, **error.values)
-    return str(error) or type(error).__name__
+    return translated(str(error), say.language) or type(error).__name__
+
+
+def translated(message: str, language: Language) -> str:
+    """What the code says in English, by the rooms' messages.json; what is in none of them stays as it is."""
+    if language == "en":
+        return message
+    for pattern, keys, text in _messages():
+        if found := pattern.fullmatch(message):
+            values = (translated(value, language) for value in found.groups())
+            return _filled(text, dict(zip(keys, values, strict=True)))
+    return message
+
+
+@lru_cache
+def _messages() -> tuple[tuple[re.Pattern[str], tuple[str, ...], str], ...]:
+    """Every message as a pattern, the names of its blanks, and its Chinese; those with the fewest blanks first."""
+    paths = sorted(ROOMS.glob("*/assets/messages.json"))
+    rows = [row for path in paths for row in json.loads(path.read_text(encoding="utf-8"))]
+    made = []
+    for said_by_code, chinese in sorted(rows, key=lambda row: (row[0].count("{"), -len(row[0]))):
+        parts = [re.escape(part) for part in re.split(r"\{\w+\}", said_by_code)]
+        keys = tuple(re.findall(r"\{(\w+)\}", said_by_code))
+        made.append((re.compile("(.+?)".join(parts), re.DOTALL), keys, chinese))
+    return tuple(made)
 
 
 def _filled(text: str, values: Mapping[str, object]) -> str:

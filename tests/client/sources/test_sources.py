@@ -164,7 +164,11 @@ def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
 
 
 def test_empty_folder(tmp_path):
-    with pytest.raises(SourceError, match="holds no pictures"):
+    with pytest.raises(SourceError, match="holds no pictures; expected"):
+        open_source(str(tmp_path))
+    (tmp_path / "街道 2.mp4").touch()
+    (tmp_path / "街道 1.mp4").touch()
+    with pytest.raises(SourceError, match=r"but videos; give one of them, such as .*街道 1.mp4"):
         open_source(str(tmp_path))
 
 

@@ -11,7 +11,7 @@ from photofinish.client.ui.page.screen.sides import cards_of, is_recovering, sid
 from photofinish.client.ui.page.split_view import ViewState, is_synthetic
 from photofinish.client.ui.processes.board import WINDOW_FRAMES
 from photofinish.client.ui.processes.side import SIDES
-from photofinish.client.ui.words import PageWords
+from photofinish.client.ui.words import PageWords, translated
 from photofinish.machine.processor import usable_cores
 from photofinish.model_card import DEMO_WEIGHTS
 
@@ -157,4 +157,5 @@ def _whole_trouble(state: ViewState, words: PageWords) -> str:
         return words("page.trouble.paused")
     if is_recovering(state):
         return words("page.trouble.recovering")
-    return words("page.trouble.final", message=state.source.message) if state.source.is_final else ""
+    message = translated(state.source.message, words.language)
+    return words("page.trouble.final", message=message) if state.source.is_final else ""

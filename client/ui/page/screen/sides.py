@@ -10,7 +10,7 @@ from photofinish.client.ui.page.screen.figures import DASH, basis, memory, perce
 from photofinish.client.ui.page.split_view import SideState, ViewState
 from photofinish.client.ui.processes.board import SideNumbers
 from photofinish.client.ui.processes.side import SIDES, Side
-from photofinish.client.ui.words import PageWords
+from photofinish.client.ui.words import PageWords, translated
 from photofinish.model_card import ModelCard
 
 
@@ -78,11 +78,12 @@ def trouble(state: ViewState, side: Side, words: PageWords) -> str:
     if state.is_paused or state.source.is_final or is_recovering(state):
         return ""
     if child.message:
-        return words(f"page.trouble.{child.state}", message=child.message)
+        return words(f"page.trouble.{child.state}", message=translated(child.message, words.language))
     if state.sides[side].is_live:
         return ""
     if state.source.message:
-        return words(f"page.trouble.{state.source.state}", message=state.source.message)
+        message = translated(state.source.message, words.language)
+        return words(f"page.trouble.{state.source.state}", message=message)
     return words("page.trouble.frames")
 
 
