@@ -29,7 +29,8 @@ def read_list(file: Path) -> CameraList:
     for problem in found.problems:
         tell(f"{file}: {problem}")
     if not found.cameras:
-        raise ConfigError(f"{file} has no camera that can be watched; write one address a line, or [[camera]] rows")
+        remedy = "correct what stands above" if found.problems else "write one address a line, or [[camera]] rows"
+        raise ConfigError(f"{file} has no camera that can be watched; {remedy}")
     return found
 
 
@@ -80,5 +81,5 @@ def run_check(file: Path, *, watch_s: float) -> None:
         names = ", ".join(lacking[:5]) + (", …" if len(lacking) > 5 else "")
         parts = [f"something is to be done about {counted(len(lacking), 'camera')}: {names}"] if lacking else []
         if found.problems:
-            parts.append(f"{counted(len(found.problems), 'row')} above cannot be used")
+            parts.append(f"{counted(found.wrong_rows, 'row')} above cannot be used")
         raise SourceError("; ".join(parts))

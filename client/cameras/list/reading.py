@@ -20,13 +20,13 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from photofinish.address.credentials import PASSWORD_VARIABLE, USER_VARIABLE
-from photofinish.address.hiding import host_of, is_network_address, public_address, rest_of
+from photofinish.address.hiding import NETWORK_SCHEMES, host_of, is_network_address, public_address, rest_of
 from photofinish.client.cameras.values.camera import MAX_NAME, Camera, Line, Zone, address_parts
 from photofinish.errors import ConfigError, reason_from_error
 
@@ -36,6 +36,8 @@ else:
     import tomli as tomllib
 
 MAX_CAMERAS = 5000
+MANY_PLACES = 4
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)(?::/+|//)", re.IGNORECASE)
 _PLACE = re.compile(r"(\d+\.\d+\.\d+\.\d+|[\w.-]+:\d+)(/|$)|[^/]+@")
 _Shape = TypeVar("_Shape", Zone, Line)
 _FIELDS = {item.name for item in fields(Camera)}
@@ -46,11 +48,12 @@ _NUMBERS = ("frames_per_s", "min_confidence", "stall_s", "max_age_s", "priority"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraList:
-    """cameras: in the order of the file, each name once. problems: what is wrong with rows, or done otherwise than they
-    ask, without secrets."""
+    """cameras: in the order of the file, each name once. problems: what is wrong with rows, each thing once, without
+    secrets. wrong_rows: how many rows those are."""
 
     cameras: tuple[Camera, ...]
     problems: tuple[str, ...] = ()
+    wrong_rows: int = 0
 
 
 def cameras_from_file(path: Path, environment: Mapping[str, str] = os.environ) -> CameraList:
@@ -70,7 +73,7 @@ def cameras_from_file(path: Path, environment: Mapping[str, str] = os.environ) -
 def cameras_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], environment: Mapping[str, str]) -> CameraList:
     """Cameras from (where it stands, fields). Names that are not given are made of the address."""
     cameras: dict[str, Camera] = {}
-    problems: list[str] = []
+    problems: dict[str, list[str]] = {}
     for where, row in rows:
         try:
             camera = camera_from_row(row, environment)
@@ -83,21 +86,27 @@ def cameras_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], environment
             if len(cameras) >= MAX_CAMERAS:
                 raise ConfigError(f"more than {MAX_CAMERAS} cameras are for more than one machine; split the list")
         except ConfigError as exc:
-            problems.append(f"{where}: {exc}")
+            problems.setdefault(str(exc), []).append(where)
         else:
             cameras[camera.name] = camera
-    return CameraList(cameras=tuple(cameras.values()), problems=tuple(problems))
+    said = tuple(f"{_places(where)}: {problem}" for problem, where in problems.items())
+    count = sum(len(where) for where in problems.values())
+    return CameraList(cameras=tuple(cameras.values()), problems=said, wrong_rows=count)
 
 
 def camera_from_row(row: Mapping[str, Any], environment: Mapping[str, str]) -> Camera:
     """One camera. Raises ConfigError that names what is wrong, and no secret."""
     if unknown := sorted(set(row) - _KEYS):
         nearest = difflib.get_close_matches(unknown[0], _KEYS, 1)
-        meant = f", did you mean {nearest[0]}?" if nearest else ";"
-        raise ConfigError(f"unknown field {', '.join(unknown)}{meant} a camera has {', '.join(sorted(_KEYS))}")
+        meant = f", did you mean {nearest[0]}?" if nearest else f"; a camera has {', '.join(sorted(_KEYS))}"
+        raise ConfigError(f"unknown field {', '.join(unknown)}{meant}")
     if not isinstance(row.get("url"), str):
         raise ConfigError("a camera needs a url, as text")
     url, user, password = address_parts(row["url"].strip())
+    if wrong := _wrong_scheme(url):
+        nearest = (*difflib.get_close_matches(wrong, NETWORK_SCHEMES, 1), "rtsp")[0]
+        known = "://, ".join(NETWORK_SCHEMES)
+        raise ConfigError(f"its address begins with {wrong}; did you mean {nearest}://? {known}:// are read")
     if _lacks_scheme(url):
         raise ConfigError("the address of a camera begins with rtsp://, or names a file that is there; correct it")
     values: dict[str, Any] = {"name": name_from_address(url), **row, "url": url}
@@ -140,6 +149,17 @@ def name_from_address(url: str) -> str:
     if not is_network_address(url):
         return (Path(shown).name or shown)[:MAX_NAME] or "camera"
     return rest_of(shown).strip("/")[-MAX_NAME:] or host_of(url) or "camera"
+
+
+def _wrong_scheme(url: str) -> str:
+    """How it begins where that is no scheme that is read: `rtps://`, `rtsp:/`, `rtsp//`; "" of anything else."""
+    begin = _SCHEME.match(url)
+    return begin[0] if begin and not is_network_address(url) and begin[1] != "file" and not Path(url).exists() else ""
+
+
+def _places(where: Sequence[str]) -> str:
+    """Where the same is wrong: of many places, as of a default, the first one names them."""
+    return ", ".join(where) if len(where) < MANY_PLACES else f"{where[0]} and {len(where) - 1} more"
 
 
 def _lacks_scheme(url: str) -> bool:
@@ -193,12 +213,13 @@ def _rows_from_toml(text: str, path: Path) -> list[tuple[str, Mapping[str, Any]]
     try:
         document = tomllib.loads(text)
     except ValueError as exc:  # Python's own for a number of thousands of digits
-        raise ConfigError(f"{path} is no TOML: {_without_line(reason_from_error(exc))}") from exc
+        hint = "; a camera's row begins with [[camera]], in two brackets" if "('camera',)" in str(exc) else ""
+        raise ConfigError(f"{path} is no TOML: {_without_line(reason_from_error(exc))}{hint}") from exc
     if unknown := sorted(set(document) - {"camera", "defaults"}):
         raise ConfigError(f"{path}: unknown part {', '.join(unknown)}; it has [defaults] and [[camera]] rows")
     defaults, rows = document.get("defaults", {}), document.get("camera", [])
     if not isinstance(defaults, dict) or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ConfigError(f"{path}: write [defaults] once and [[camera]] for each camera")
+        raise ConfigError(f"{path}: write [defaults] once and [[camera]], in two brackets, for each camera")
     return [
         (
             f"camera {number} ({row['name']})" if isinstance(row.get("name"), str) else f"camera {number}",

@@ -129,6 +129,25 @@ def test_a_row_names_lines_and_says_whether_it_is_tracked_and_filmed(tmp_path: P
     assert (filmed.is_tracked, filmed.video) == (True, False)
 
 
+def test_what_is_wrong_with_every_row_is_said_once(tmp_path: Path) -> None:
+    rows = "".join(f'[[camera]]\nname = "cam-{number}"\nurl = "rtsp://cam/{number}"\n' for number in range(1, 71))
+    found = read(tmp_path, f"[defaults]\nframe_per_s = 5\n{rows}")
+    assert found.problems == ("camera 1 (cam-1) and 69 more: unknown field frame_per_s, did you mean frames_per_s?",)
+    assert (found.cameras, found.wrong_rows) == ((), 70)
+
+
+@pytest.mark.parametrize("begin", ["rtps://", "rtsp:/", "rtsp//", "RTSPX://"])
+def test_an_address_of_no_known_kind_is_told_when_the_list_is_read(tmp_path: Path, begin: str) -> None:
+    (problem,) = read(tmp_path, f'[[camera]]\nurl = "{begin}viewer:secret@cam/live"\n').problems
+    assert f"its address begins with {begin}; did you mean rtsp" in problem
+    assert "secret" not in problem
+
+
+def test_a_row_in_one_bracket_is_told_how_it_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"begins with \[\[camera\]\], in two brackets"):
+        read(tmp_path, '[camera]\nurl = "rtsp://a/1"\n[camera]\nurl = "rtsp://a/2"\n')
+
+
 @pytest.mark.parametrize(
     ("more", "problem"),
     [

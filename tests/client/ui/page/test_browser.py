@@ -102,6 +102,25 @@ def test_a_killed_worker_is_shown_and_recovers(opened: Opened) -> None:
     opened.browser.wait_for(f"{trouble} === ''", 60)
 
 
+def test_every_tab_says_that_the_server_is_lost_and_another_start_loads_the_page_anew(opened: Opened) -> None:
+    opened.browser.evaluate(
+        """(() => {
+          const real = window.fetch; window.before = true; window.answer = "lost";
+          window.fetch = async (address, ...rest) => {
+            if (!String(address).startsWith("view/state")) return real(address, ...rest);
+            if (window.answer === "lost") throw new TypeError("no server");
+            const screen = await (await real(address, ...rest)).json();
+            return { ok: true, json: async () => ({ ...screen, run: window.answer }) };
+          };
+          document.querySelector('#pf-tab-picture-button').click();
+        })()"""
+    )
+    opened.browser.wait_for("document.querySelector('#pf-lost').offsetParent", 60)
+    opened.browser.evaluate("void (window.answer = 'another start')")
+    opened.browser.wait_for("window.before !== true && document.querySelector('#pf')?.dataset.state === 'live'", 60)
+    assert opened.browser.evaluate("document.querySelector('#pf-lost').offsetParent") is None
+
+
 def test_start_begins_anew(opened: Opened) -> None:
     boards = opened.running.view.boards
     before = boards["optimised"].frames_done
