@@ -37,6 +37,7 @@ else:
 
 MAX_CAMERAS = 5000
 MANY_PLACES = 4
+_USUAL_SCHEMES = ("rtsp", "rtmp", "http", "https", "srt")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)(?::/+|//)", re.IGNORECASE)
 _PLACE = re.compile(r"(\d+\.\d+\.\d+\.\d+|[\w.-]+:\d+)(/|$)|[^/]+@")
 _Shape = TypeVar("_Shape", Zone, Line)
@@ -104,7 +105,7 @@ def camera_from_row(row: Mapping[str, Any], environment: Mapping[str, str]) -> C
         raise ConfigError("a camera needs a url, as text")
     url, user, password = address_parts(row["url"].strip())
     if wrong := _wrong_scheme(url):
-        nearest = (*difflib.get_close_matches(wrong, NETWORK_SCHEMES, 1), "rtsp")[0]
+        nearest = (*difflib.get_close_matches(wrong.rstrip(":/").lower(), _USUAL_SCHEMES, 1), "rtsp")[0]
         known = "://, ".join(NETWORK_SCHEMES)
         raise ConfigError(f"its address begins with {wrong}; did you mean {nearest}://? {known}:// are read")
     if _lacks_scheme(url):
