@@ -9,6 +9,10 @@ from photofinish.errors import ConfigError
 from photofinish.model_card import BOX_TASKS, ModelCard
 from photofinish.names import all_chosen_by_name, names_meant
 
+MODEL_FLAG = "--model"
+VARIANT_FLAG = "--variant, by its full name"
+"""Of commands without --model."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
@@ -70,6 +74,7 @@ def choose_network(
     task: str | None = None,
     for_pair: bool = False,
     weights_changed: bool = False,
+    flag: str = MODEL_FLAG,
     on_notice: Callable[[str], None] = lambda line: None,
 ) -> tuple[str, ...]:
     """The variants of one network, in the order of `cards`.
@@ -79,6 +84,7 @@ def choose_network(
     Where these leave several, the one exported last, which on_notice is told; where that is not known, and where none
     fits, a ConfigError with what was found and the flag that chooses. for_pair: where it is not known, one that alone
     has a baseline and another variant is taken.
+    flag: what the user chooses with, where the command has no --model.
     weights_changed: count what was pruned from a network to it, but for the pruned baseline; the one exception to one
     network a run. ConfigError where nothing was pruned from any.
     """
@@ -107,14 +113,14 @@ def choose_network(
     elif len(last) > 1:
         listed = ", ".join(item.text for item in fitting)
         raise ConfigError(
-            f"{where} has several models: {listed}; {_remedy(fitting)} (a run has one network, and which of these was "
-            "exported last is not known)"
+            f"{where} has several models: {listed}; {_remedy(fitting, flag)} (a run has one network, and which of "
+            "these was exported last is not known)"
         )
     chosen = fitting[0]
     if len(fitting) > 1:
         others = ", ".join(item.text for item in fitting[1:])
         why = "exported last" if len(last) == 1 else "the only one with a baseline and another variant"
-        on_notice(f"model: {chosen.text}, {why}; there is also {others}: {_remedy(fitting)}")
+        on_notice(f"model: {chosen.text}, {why}; there is also {others}: {_remedy(fitting, flag)}")
     return chosen.names
 
 
@@ -140,13 +146,13 @@ def _with_pruned(networks: Sequence[Network], cards: Mapping[str, ModelCard], wh
     return tuple(joined)
 
 
-def _remedy(fitting: Sequence[Network]) -> str:
+def _remedy(fitting: Sequence[Network], flag: str) -> str:
     """What chooses among these: their names, unless they share one; variants by name where nobody knows weights."""
     if not any(item.weights_sha256 for item in fitting):
         return "nothing tells which of them are the same weights, so name the variants themselves"
     if len({item.model for item in fitting}) == len(fitting):
-        return "choose with --model"
-    return "choose with --model, or export again what shares a name"
+        return f"choose with {flag}"
+    return f"choose with {flag}, or export again what shares a name"
 
 
 def _unknown_together(fitting: Sequence[Network], named: Sequence[str]) -> tuple[str, ...]:

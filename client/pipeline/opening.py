@@ -9,7 +9,7 @@ from typing import Protocol
 
 from photofinish.client.choosing.beside import choose_beside, models_meant
 from photofinish.client.choosing.crops import CropChoice, choose_crops
-from photofinish.client.choosing.networks import choose_network
+from photofinish.client.choosing.networks import MODEL_FLAG, choose_network
 from photofinish.client.choosing.preference import candidates
 from photofinish.client.pipeline.baseline import BaselinePipeline
 from photofinish.client.pipeline.frame_result import DropCause, FrameCount, FrameResult, PipelineObserver
@@ -141,11 +141,13 @@ def choose_model(
     where: str,
     model: str | None = None,
     frame_wh: tuple[int, int] | None = None,
+    flag: str = MODEL_FLAG,
     on_notice: Callable[[str], None] = ignore_notice,
 ) -> str:
     """A variant's name: the one wanted, by full name or suffix (`onnx_fp16`), else the best for detection here.
 
     model: of which model; without it of the one exported last. frame_wh: size of the pictures, which it must fit.
+    flag: as `choose_network` has it.
     cards: None for what this client cannot use, which can be named all the same to be told why. where: the server or
     repository, for the ModelNotFoundError or ConfigError that lists what there is.
     """
@@ -161,7 +163,13 @@ def choose_model(
         return next(iter(cards))
     named = [wanted] if wanted else []
     names = choose_network(
-        usable, where=where, model=model, named=named, task=None if wanted else "detect", on_notice=on_notice
+        usable,
+        where=where,
+        model=model,
+        named=named,
+        task=None if wanted else "detect",
+        flag=flag,
+        on_notice=on_notice,
     )
     same = {name: usable[name] for name in names}
     return chosen_by_name(same, wanted, where=where) if wanted else candidates(same, frame_wh=frame_wh)[0]

@@ -40,7 +40,7 @@ def check(file: Path, watch_s: float) -> None:
     help="host:port of a Triton gRPC endpoint, again for each GPU; without it servers are started on --repository.",
 )
 @click.option("--http-url", "http_urls", multiple=True, help="host:port of its HTTP endpoint, where not one below.")
-@click.option("--variant", default="", help="Full name or suffix; default: the first optimised one.")
+@click.option("--variant", default="", help="Full name or suffix; default: the best of the model exported last.")
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
 @click.option(
     "--test-streams", type=click.IntRange(1, 2000), help="Watch so many real streams of this machine instead."

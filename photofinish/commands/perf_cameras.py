@@ -137,7 +137,7 @@ def chosen_mode(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 )
 @click.option("--http-url", "http_urls", multiple=True, help="host:port of its HTTP endpoint, where not one below.")
 @click.option("--gpus", help="GPUs that infer and decode, such as 0,1, or all, as of `cameras run`.  [default: 0]")
-@click.option("--variant", help="Full name or suffix; default: the first optimised one.")
+@click.option("--variant", help="Full name or suffix; default: the best of the model exported last.")
 @click.option("--repository", type=click.Path(path_type=Path), help="[default: model_repository]")
 @click.option("--source", help="A video that the streams show; default: the synthetic camera.")
 @click.option("--codec", type=click.Choice(["h264", "hevc", "mjpeg"]), help="Of the streams.  [default: h264]")

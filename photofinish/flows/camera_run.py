@@ -24,6 +24,7 @@ from photofinish.client.cameras.supervise.gpus import decode_plan
 from photofinish.client.cameras.supervise.tables import status_table, summary_line, total_count
 from photofinish.client.cameras.values.camera import Camera, DecodeChoice
 from photofinish.client.cameras.values.status import CellStatus
+from photofinish.client.choosing.networks import VARIANT_FLAG
 from photofinish.client.native.library import native_client
 from photofinish.client.pipeline.opening import choose_model
 from photofinish.errors import ConfigError, PhotofinishError, ServerError
@@ -161,7 +162,9 @@ class CameraRun:
         from photofinish.server.triton.run_folder import models_in
 
         cards = {name: card_from_directory(self._repository / name) for name in models_in(self._repository)}
-        name = choose_model(cards, self._variant or None, where=str(self._repository), on_notice=self._note)
+        name = choose_model(
+            cards, self._variant or None, where=str(self._repository), flag=VARIANT_FLAG, on_notice=self._note
+        )
         servers = own_servers(self._repository, name, cards[name], self._decoding, self._note)
         for server in servers:
             stack.push_async_callback(self._end_server, server)

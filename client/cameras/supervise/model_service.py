@@ -19,6 +19,7 @@ from photofinish.client.cameras.schedule.batches import (
 from photofinish.client.cameras.schedule.seat import CameraSeat
 from photofinish.client.cameras.schedule.under_way import FailuresInRow
 from photofinish.client.cameras.values.outcome import CameraDropCause, Inferred
+from photofinish.client.choosing.networks import VARIANT_FLAG
 from photofinish.client.native.library import native_client
 from photofinish.client.pipeline.opening import choose_model
 from photofinish.client.triton.served import TritonClient
@@ -129,7 +130,13 @@ class ModelService:
         with TritonClient(self.address.grpc_url, timeout_s=REQUEST_TIMEOUT_S) as client:
             models = {model.name: model for model in client.models()}
             cards = {name: model.card for name, model in models.items()}
-            name = choose_model(cards, self.variant or None, where=self.address.grpc_url, on_notice=self._on_notice)
+            name = choose_model(
+                cards,
+                self.variant or None,
+                where=self.address.grpc_url,
+                flag=VARIANT_FLAG,
+                on_notice=self._on_notice,
+            )
             card = models[name].require_card()
         self.model_name = name
         self._read_rows = native_client(_log.info).read_rows

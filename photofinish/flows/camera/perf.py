@@ -16,6 +16,7 @@ from photofinish.client.cameras.streams.clip import BIT_RATE, keyframe_every, si
 from photofinish.client.cameras.streams.process import DIFFERENT_CLIPS
 from photofinish.client.cameras.supervise.gpus import DecodePlan, decode_plan
 from photofinish.client.cameras.values.camera import DecodeChoice
+from photofinish.client.choosing.networks import VARIANT_FLAG
 from photofinish.client.pipeline.opening import choose_model
 from photofinish.client.triton.served import TritonClient
 from photofinish.errors import ConfigError, VerdictError
@@ -144,14 +145,14 @@ def served_for_cameras(
         with TritonClient(urls[0]) as client:
             models = {model.name: model for model in client.models()}
         cards = {name: model.card for name, model in models.items()}
-        name = choose_model(cards, variant or None, where=urls[0], on_notice=tell)
+        name = choose_model(cards, variant or None, where=urls[0], flag=VARIANT_FLAG, on_notice=tell)
         card = models[name].require_card()
         is_here = all(map(is_loopback, urls))
         plan = replace(plan, addresses=tuple(named), variant=name, nvml=nvml if is_here else None)
         yield plan, card, {"kind": "external", "version": server_version(urls[0])}
         return
     found, _ = cards_in(repository)
-    name = choose_model(found, variant or None, where=str(repository), on_notice=tell)
+    name = choose_model(found, variant or None, where=str(repository), flag=VARIANT_FLAG, on_notice=tell)
     idle = bytes_in_use(nvml) if nvml is not None else {}
     with contextlib.ExitStack() as stack:
         made = own_servers(repository, name, found[name], decoding, tell)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from photofinish.client.choosing.networks import choose_network
+from photofinish.client.choosing.networks import VARIANT_FLAG, choose_network
 from photofinish.errors import ConfigError
 from photofinish.model_card import ModelCard
 from tests.builders import build_card
@@ -32,6 +32,8 @@ def test_the_one_exported_last_is_taken_and_told() -> None:
     (line,) = told
     assert line.startswith("model: class (c.pt, classify, 64 pixels), exported last; there is also demo (demo.pt, ")
     assert line.endswith("choose with --model")
+    choose_network(cards(), where="here", flag=VARIANT_FLAG, on_notice=told.append)
+    assert told[1].endswith("choose with --variant, by its full name"), "commands of cameras have no --model"
     assert choose_network(cards(demo_ns=3), where="here") == DETECTORS
 
 

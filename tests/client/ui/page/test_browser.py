@@ -115,10 +115,10 @@ def test_every_tab_says_that_the_server_is_lost_and_another_start_loads_the_page
           document.querySelector('#pf-tab-picture-button').click();
         })()"""
     )
-    opened.browser.wait_for("document.querySelector('#pf-lost').offsetParent", 60)
+    opened.browser.wait_for("document.querySelector('#pf-lost').offsetParent !== null", 60)
     opened.browser.evaluate("void (window.answer = 'another start')")
     opened.browser.wait_for("window.before !== true && document.querySelector('#pf')?.dataset.state === 'live'", 60)
-    assert opened.browser.evaluate("document.querySelector('#pf-lost').offsetParent") is None
+    assert opened.browser.evaluate("document.querySelector('#pf-lost').hidden")
 
 
 def test_start_begins_anew(opened: Opened) -> None:
