@@ -29,7 +29,6 @@ from photofinish.errors import ServerError
 from photofinish.machine.addresses import LOOPBACK, host_from_address, is_loopback
 
 if TYPE_CHECKING:
-    from photofinish.client.choosing.shelf import Shelf
     from photofinish.client.ui.page.panels import PagePanel
 
 
