@@ -141,5 +141,5 @@ def told_when_full(*folders: Path) -> Iterator[None]:
         free = ", ".join(dict.fromkeys(free_text(folder) for folder in folders))
         raise ExportError(
             f"a file cannot be written: {reason} ({free}); free some space, or choose other folders with --staging, "
-            "--repository and the variable TMPDIR. Nothing was left behind"
+            "--repository and the variable TMPDIR. No half-made variant was left behind"
         ) from exc

@@ -104,10 +104,10 @@ def camera_from_row(row: Mapping[str, Any], environment: Mapping[str, str]) -> C
     if not isinstance(row.get("url"), str):
         raise ConfigError("a camera needs a url, as text")
     url, user, password = address_parts(row["url"].strip())
-    if wrong := _wrong_scheme(url):
-        nearest = (*difflib.get_close_matches(wrong.rstrip(":/").lower(), _USUAL_SCHEMES, 1), "rtsp")[0]
+    if begun := _wrong_scheme(url):
+        usual = (*difflib.get_close_matches(begun.rstrip(":/").lower(), _USUAL_SCHEMES, 1), "rtsp")[0]
         known = "://, ".join(NETWORK_SCHEMES)
-        raise ConfigError(f"its address begins with {wrong}; did you mean {nearest}://? {known}:// are read")
+        raise ConfigError(f"its address begins with {begun}; did you mean {usual}://? {known}:// are read")
     if _lacks_scheme(url):
         raise ConfigError("the address of a camera begins with rtsp://, or names a file that is there; correct it")
     values: dict[str, Any] = {"name": name_from_address(url), **row, "url": url}

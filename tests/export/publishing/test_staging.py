@@ -85,7 +85,7 @@ def test_an_interrupted_build_leaves_the_earlier_state(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("rtx")
 def test_full_temporary_folder_is_told_in_one_line(tmp_path: Path) -> None:
-    words = r"larger than the file system .*TMPDIR\. Nothing was left behind"
+    words = r"larger than the file system .*TMPDIR\. No half-made variant was left behind"
     with file_size_limit(4096), pytest.raises(ExportError, match=words):
         stage_variants(
             "demo",
