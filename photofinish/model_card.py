@@ -135,7 +135,7 @@ def card_from_parameter(text: str) -> ModelCard:
         if version != CARD_SCHEMA_VERSION:
             raise ModelRepositoryError(
                 f"the model's metadata has schema_version {version}, this client reads {CARD_SCHEMA_VERSION}; "
-                "export the repository again with this version of Photofinish"
+                "export its weights again with this version: `photofinish export --weights FILE.pt`"
             )
         known = {item.name for item in fields(ModelCard)}
         for key in ("input_wh", "class_names", "batch_buckets", "keypoint_names"):

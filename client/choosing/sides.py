@@ -37,6 +37,8 @@ def sides_from_cards(
 
     cards: of one network. sizes_wh: of the frames. Raises ConfigError for an unknown name, and for no second variant.
     """
+    if not cards:
+        raise ConfigError(f"{where} has no variant of Photofinish's to compare; run `photofinish export`")
     right = chosen_by_name(cards, optimised, where=where) if optimised else None
     left = chosen_by_name(cards, baseline, where=where) if baseline else default_baseline(cards, right)
     if right is not None:

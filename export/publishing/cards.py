@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,11 +89,34 @@ def ultralytics_metadata(source: ModelSource) -> str:
 def card_from_directory(directory: Path) -> ModelCard | None:
     """The card in a variant's config.pbtxt as we wrote it; None when the directory is not one of ours."""
     try:
-        found = _CARD.search((directory / CONFIG_NAME).read_text(encoding="utf-8"))
-        # Our quoting of an ASCII string is JSON's.
-        return card_from_parameter(json.loads(found.group(2))) if found else None
+        text = _card_text(directory)
+        return card_from_parameter(text) if text is not None else None
     except (OSError, ValueError, ModelRepositoryError):
         return None
+
+
+def is_ours(directory: Path) -> bool:
+    """Whether a directory carries a card of Photofinish, also one of another version that is not read here."""
+    try:
+        return _card_text(directory) is not None
+    except (OSError, ValueError):
+        return False
+
+
+def require_readable(repository: Path, names: Iterable[str]) -> None:
+    """Raise ModelRepositoryError for the first of these variants whose card is ours and cannot be read, saying why."""
+    for name in names:
+        if is_ours(repository / name) and card_from_directory(repository / name) is None:
+            try:
+                card_from_parameter(_card_text(repository / name) or "")
+            except ModelRepositoryError as exc:
+                raise ModelRepositoryError(f"{name} in {repository} cannot be used: {exc}") from exc
+
+
+def _card_text(directory: Path) -> str | None:
+    """The card's JSON; None in a config that has none."""
+    found = _CARD.search((directory / CONFIG_NAME).read_text(encoding="utf-8"))
+    return str(json.loads(found.group(2))) if found else None  # our quoting of an ASCII string is JSON's
 
 
 def rewrite_card(directory: Path, card: ModelCard) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from photofinish.engine_record import require_engines
 from photofinish.errors import ModelRepositoryError
-from photofinish.export.publishing.cards import card_from_directory, rewrite_card
+from photofinish.export.publishing.cards import card_from_directory, is_ours, rewrite_card
 from photofinish.export.publishing.repository import commit, work_on
 from photofinish.export.publishing.staging import StagedVariant, copy_variant, told_when_full
 
@@ -36,7 +36,7 @@ def publish_variants(
         return ()
     for item in variants:
         target = repository / item.variant.name
-        if target.exists() and card_from_directory(target) is None:
+        if target.exists() and not is_ours(target):
             raise ModelRepositoryError(
                 f"{target} exists and was not made by Photofinish; move it away, or export under another --model-name"
             )

@@ -156,12 +156,21 @@ def _models_of_sides(
 
 
 def cards_in(repository: Path) -> tuple[dict[str, ModelCard], tuple[str, ...]]:
-    """The cards of a repository's variants by name, and the names of the models without one of ours."""
-    from photofinish.export.publishing.cards import card_from_directory
+    """The cards of a repository's variants by name, and the names of the models without one of ours.
+
+    Raises ModelRepositoryError where all of ours are of another version.
+    """
+    from photofinish.export.publishing.cards import card_from_directory, require_readable
 
     directories = sorted(path.parent for path in repository.glob("*/config.pbtxt"))
     found = {directory.name: card_from_directory(directory) for directory in directories}
-    return {name: card for name, card in found.items() if card}, tuple(name for name, card in found.items() if not card)
+    cards, others = (
+        {name: card for name, card in found.items() if card},
+        tuple(name for name in found if not found[name]),
+    )
+    if not cards:
+        require_readable(repository, others)
+    return cards, others
 
 
 def server_version(url: str) -> str:

@@ -158,13 +158,14 @@ class CameraRun:
         """A server of our own with the chosen variant, or one for each of several GPUs; none if another was named."""
         if self._named:
             return []
-        from photofinish.export.publishing.cards import card_from_directory
+        from photofinish.export.publishing.cards import card_from_directory, require_readable
         from photofinish.server.triton.run_folder import models_in
 
         cards = {name: card_from_directory(self._repository / name) for name in models_in(self._repository)}
         name = choose_model(
             cards, self._variant or None, where=str(self._repository), flag=VARIANT_FLAG, on_notice=self._note
         )
+        require_readable(self._repository, [name])
         servers = own_servers(self._repository, name, cards[name], self._decoding, self._note)
         for server in servers:
             stack.push_async_callback(self._end_server, server)

@@ -167,8 +167,7 @@ def _require_other_pictures(options: GateOptions, flag: str, paths: Iterable[Pat
 
 
 def _undecided_line(verdict: GateVerdict, *, published: bool) -> str:
-    fate = "PUBLISHED, NOT DECIDED" if published else "not published, NOT DECIDED"
-    return f"{verdict.name}: {fate}: {verdict.reason}"
+    return f"{verdict.name}: {'PUBLISHED' if published else 'not published'}, NOT DECIDED: {verdict.reason}"
 
 
 def error_from_report(report: GateReport, work: Path) -> AccuracyGateError:
@@ -195,7 +194,6 @@ def _measure(
     if len(measurable) < 2:
         on_progress("accuracy was not measured: there is nothing to compare with the baseline")
         return None
-    work = options.work
 
     @contextmanager
     def serve(names: tuple[str, ...]) -> Iterator[str]:
@@ -227,11 +225,11 @@ def _measure(
             dataset,
             serve,
             baseline=baseline.variant.name,
-            cache=work / "gate" / "cache",
+            cache=options.work / "gate" / "cache",
             on_frame=on_frame,
             on_progress=on_progress,
         )
-    path = work / "gate" / f"{measurable[-1].card.model}.json"
+    path = options.work / "gate" / f"{measurable[-1].card.model}.json"
     path.write_text(json.dumps(document_from_report(report, candidates), indent=1) + "\n", encoding="utf-8")
     on_progress(f"accuracy report: {path.resolve()}")
     return report

@@ -7,7 +7,7 @@ import pytest
 
 from photofinish.errors import ExportError, ModelRepositoryError
 from photofinish.export.build import StagedVariant
-from photofinish.export.publishing.cards import card_from_directory, rewrite_card
+from photofinish.export.publishing.cards import card_from_directory, require_readable, rewrite_card
 from photofinish.export.publishing.publish import publish_variants
 from tests.builders import build_card
 from tests.export.conftest import SUFFIXES, Tiny
@@ -48,6 +48,19 @@ def test_a_strangers_directory_is_never_replaced(tiny_staging: Tiny, tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["yolo26n_onnx_fp16"]
     assert publish_variants([], tmp_path, withdraw=("yolo26n_onnx_fp16",)) == ()
     assert [path.name for path in tmp_path.iterdir()] == ["yolo26n_onnx_fp16"]
+
+
+def test_variants_of_another_version_are_replaced_and_until_then_told(tiny_staging: Tiny, tmp_path: Path) -> None:
+    """They cannot be read, and are ours all the same: a new export is what they wait for."""
+    (name, *_) = publish_variants(tiny_staging[1], tmp_path)
+    old = tmp_path / name / "config.pbtxt"
+    old.write_text(old.read_text().replace('schema_version\\": 1', 'schema_version\\": 0'))
+    assert card_from_directory(tmp_path / name) is None
+    with pytest.raises(ModelRepositoryError, match=rf"{name} in .* has schema_version 0, .*export its weights again"):
+        require_readable(tmp_path, [name])
+    publish_variants(tiny_staging[1], tmp_path)
+    assert card_from_directory(tmp_path / name) is not None
+    require_readable(tmp_path, [name, "not there"])
 
 
 @pytest.mark.usefixtures("rtx")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,9 +50,13 @@ def build(onnx_path: Path, destination: Path, precision: str = "fp16", *, target
 
 @contextmanager
 def file_size_limit(limit_bytes: int) -> Iterator[None]:
+    """No file grows larger. What is imported for the first time meanwhile is not kept as bytecode: Python would cut it
+    off at the limit, and every later run would fail at that import."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
     try:
         yield
     finally:
+        sys.dont_write_bytecode = writes_bytecode
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from photofinish.cli import cli
 from photofinish.client.choosing.sides import default_baseline
-from photofinish.errors import ConfigError, ServerError
+from photofinish.errors import ConfigError, ModelRepositoryError, ServerError
 from photofinish.model_card import ModelCard
 from tests.builders import build_card, build_frame
 
@@ -82,6 +82,20 @@ def test_a_comparison_loads_what_may_be_a_side(
     repository: Path, command: list[str], words: list[str], expected: set[str]
 ) -> None:
     assert loaded(repository, *command, *words) == expected
+
+
+@pytest.mark.parametrize("command", [["race"], ["perf", "comparison"]])
+def test_a_repository_of_another_version_and_one_without_ours_are_told(repository: Path, command: list[str]) -> None:
+    for config in repository.glob("*/config.pbtxt"):
+        config.write_text(config.read_text().replace('schema_version\\": 1', 'schema_version\\": 0'))
+    words = (*command, "--repository", str(repository), "--source", str(repository.parent / "picture.png"))
+    error = CliRunner().invoke(cli, words).exception
+    assert isinstance(error, ModelRepositoryError), error
+    assert "has schema_version 0" in str(error)
+    for config in repository.glob("*/config.pbtxt"):
+        config.write_text('name: "theirs"\n')
+    with pytest.raises(ConfigError, match="has no variant"):
+        loaded(repository, *command)
 
 
 def test_what_measures_every_variant_loads_them_all(repository: Path) -> None:
