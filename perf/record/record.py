@@ -12,6 +12,7 @@ import contextlib
 import gzip
 import json
 import os
+import shutil
 import tempfile
 import zlib
 from dataclasses import asdict, dataclass, field, replace
@@ -202,6 +203,25 @@ def write_whole(text: str, path: Path) -> None:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
+
+
+def keep_earlier(path: Path) -> Path | None:
+    """Where a whole record that lies at `path` was copied to, before a run that may be stopped takes its place.
+
+    None where there is none, or one that was itself stopped: a copy of a whole one is then left as it is.
+    """
+    try:
+        sections = read_record(path).sections
+    except ConfigError:
+        return None
+    if not sections or not all(section.complete for section in sections):
+        return None
+    name, _, suffixes = path.name.partition(".")
+    kept = path.with_name(f"{name}.before.{suffixes}")
+    with contextlib.suppress(OSError):  # a full disk is told where the new record is written
+        shutil.copy2(path, kept)
+        return kept
+    return None
 
 
 GZIP_MAGIC = b"\x1f\x8b"

@@ -247,13 +247,15 @@ def open_run(*, out: Path, lang: str, plan: Plan, quick: bool, client_memory: Cl
     """
     from photofinish.perf.load.settling import settle_client_memory
     from photofinish.perf.measure.runs import Run, new_record
-    from photofinish.perf.record.record import require_writable
+    from photofinish.perf.record.record import keep_earlier, require_writable
     from photofinish.perf.report.text import terminal_report
 
     began_s = time.monotonic()
     require_writable(out)
     settled = settle_client_memory(client_memory, tell)
     with open_bench(**bench) as opened:
+        if earlier := keep_earlier(out):
+            tell(f"the record of the run before is kept as {earlier}")
         record = new_record(opened, command=repeat_command(), limits=limits, client_memory=settled)
         chosen = plan.scaled(0.25) if quick and not parts else plan
         budget = budget_for(parts, minutes, quick=quick, began_s=began_s)

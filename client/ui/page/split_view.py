@@ -219,6 +219,10 @@ class SplitView:
         if not self._is_paused:
             self._start_children()
 
+    def is_server_recovering(self) -> bool:
+        """Whether the server ended by itself, and is being started again or was a moment ago."""
+        return self._shelf.is_recovering()
+
     def is_live(self, side: Side) -> bool:
         """Whether that side finished a frame in the last STALE_AFTER_S seconds."""
         return bool(len(self.boards[side].samples_since(time.perf_counter_ns() - int(STALE_AFTER_S * 1e9))))
@@ -236,7 +240,7 @@ class SplitView:
             other_cores=self._other_work.cores() if is_loopback(self.url) else None,
             other_programs=self._other_work.programs(),
             is_paused=self._is_paused,
-            is_server_recovering=self._shelf.is_recovering(),
+            is_server_recovering=self.is_server_recovering(),
             record=self._recollected(children["optimised"]),
             sides={
                 side: SideState(

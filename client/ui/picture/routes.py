@@ -20,7 +20,7 @@ from photofinish.client.ui.picture.bounds import (
 )
 from photofinish.client.ui.picture.examples import Examples
 from photofinish.client.ui.picture.trying import TwoSides
-from photofinish.client.ui.words import WordedError
+from photofinish.client.ui.words import COOKIE, WordedError, language_from_request, translated
 from photofinish.errors import PhotofinishError
 
 TRY_PATH = "/picture/try"
@@ -58,7 +58,8 @@ def add_picture_routes(app: FastAPI, sides: TwoSides, examples: Examples, use: M
         except WordedError as exc:
             return refusal(refused_for_now(exc))
         except PhotofinishError as exc:
-            return refusal(RefusedError(502, "picture.problem.server", message=str(exc)))
+            language = language_from_request(request.cookies.get(COOKIE))
+            return refusal(RefusedError(502, "picture.problem.server", message=translated(str(exc), language)))
         return JSONResponse(document, headers=NO_STORE)
 
     @app.post(GRADIO_UPLOAD_PATH)

@@ -19,6 +19,7 @@ from photofinish.client.ui.race.desk import RaceDesk, Tell
 from photofinish.client.ui.race.places import RaceLayout
 from photofinish.client.ui.race.replay import Race
 from photofinish.client.ui.words import Language, WordedError
+from photofinish.errors import ServerUnavailableError
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 SHORTEST_S, LONGEST_S = 2.0, 60.0
@@ -43,14 +44,21 @@ def race_panel(racer: ViewRacer) -> PagePanel:
 def build_race_panel(context: PanelContext, racer: ViewRacer) -> None:
     """Fill the tab and serve its routes."""
 
-    def run(seconds: float, tell: Tell) -> Race:
-        with context.view.paused(context.stop):
-            return racer(context, seconds, tell)
-
-    desk = RaceDesk(run, context.stop, context.view.machine_use.beside)
+    desk = RaceDesk(partial(race_alone, context, racer), context.stop, context.view.machine_use.beside)
     context.resources.enter_context(desk)
     add_race_routes(context.app, desk, context.owner)
     gr.HTML((ASSETS / "race.html").read_text(encoding="utf-8"), padding=False)
+
+
+def race_alone(context: PanelContext, racer: ViewRacer, seconds: float, tell: Tell) -> Race:
+    """A race with the machine for itself. Raises WordedError where the view's own server ended meanwhile."""
+    try:
+        with context.view.paused(context.stop):
+            return racer(context, seconds, tell)
+    except ServerUnavailableError as exc:
+        if context.view.is_server_recovering():
+            raise WordedError("page.reserved.recovering") from exc
+        raise
 
 
 def add_race_routes(app: FastAPI, desk: RaceDesk, owner: Owner) -> None:

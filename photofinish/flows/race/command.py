@@ -42,7 +42,7 @@ def run_race(
     from photofinish.client.ui.race.headline import headline
     from photofinish.client.ui.words import PageWords
     from photofinish.perf.measure.runs import choose_pair
-    from photofinish.perf.record.record import require_writable
+    from photofinish.perf.record.record import keep_earlier, require_writable
 
     for option, path in {"--record": record, "--gif": gif, "--still": still}.items():
         if path is not None:
@@ -50,6 +50,8 @@ def run_race(
             require_writable(path)
     require_writable(out)
     with open_bench(sides=(baseline, optimised), take_frames=race_frames, **bench) as opened:
+        if earlier := keep_earlier(out):
+            tell(f"the record of the race before is kept as {earlier}")
         run = race_run(
             opened, race_plan(seconds, transport), out, command=repeat_command(), client_memory=client_memory
         )

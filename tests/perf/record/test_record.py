@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from photofinish.errors import ConfigError
 from photofinish.perf.judge.summary import summaries_from_section
-from photofinish.perf.record.record import SCHEMA_VERSION, json_from_record, read_record, write_record
+from photofinish.perf.record.record import SCHEMA_VERSION, json_from_record, keep_earlier, read_record, write_record
 from tests.perf.records import build_record
 
 DATA = Path(__file__).parent / "data"
@@ -127,3 +128,17 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     blocked.write_text("")
     with pytest.raises(ConfigError, match="--out"):
         write_record(build_record(), blocked / "record.json")
+
+
+def test_a_whole_record_is_kept_and_none_that_was_stopped(tmp_path: Path) -> None:
+    out = tmp_path / "comparison.json"
+    assert keep_earlier(out) is None
+    whole = build_record()
+    write_record(whole, out)
+    kept = keep_earlier(out)
+    assert kept == tmp_path / "comparison.before.json"
+    assert read_record(kept) == whole
+    stopped = replace(whole, sections=tuple(replace(item, complete=False) for item in whole.sections))
+    write_record(stopped, out)
+    assert keep_earlier(out) is None
+    assert read_record(kept) == whole, "a run that was stopped takes no whole one's place"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from fastapi import FastAPI
@@ -14,8 +16,10 @@ from photofinish.client.ui.owner import Owner
 from photofinish.client.ui.page.machine_use import MachineUse
 from photofinish.client.ui.race import desk as desk_module
 from photofinish.client.ui.race.desk import RaceDesk, Tell
-from photofinish.client.ui.race.panel import add_race_routes
+from photofinish.client.ui.race.panel import add_race_routes, race_alone
 from photofinish.client.ui.race.replay import Race
+from photofinish.client.ui.words import WordedError
+from photofinish.errors import ServerUnavailableError
 from tests.client.fake_triton import wait_for
 from tests.client.ui.race.races import build_race, lane
 
@@ -37,6 +41,20 @@ def asked(go_on: threading.Event, monkeypatch: pytest.MonkeyPatch) -> Iterator[T
     with RaceDesk(racer, threading.Event()) as desk, TestClient(app) as client:
         add_race_routes(app, desk, Owner(is_public=False))
         yield client
+
+
+def test_a_race_whose_server_ended_says_that_it_is_started_again() -> None:
+    """What its client says, `photofinish serve`, is nothing that anybody has to do in a demo."""
+
+    def racer(*given: object) -> Race:
+        raise ServerUnavailableError("no answer from 127.0.0.1:8001; start a server with `photofinish serve`")
+
+    for is_recovering, error in ((True, WordedError), (False, ServerUnavailableError)):
+        view = SimpleNamespace(
+            paused=lambda stop: nullcontext(), is_server_recovering=lambda found=is_recovering: found
+        )
+        with pytest.raises(error):
+            race_alone(SimpleNamespace(view=view, stop=threading.Event()), racer, 1.0, print)  # type: ignore[arg-type]
 
 
 def test_before_the_first_race_there_is_nothing_to_see(asked: TestClient) -> None:
