@@ -108,8 +108,10 @@ class JsonLines:
                 return
 
     def _write(self, told: list[Inferred | ObjectEvent | LineCrossing]) -> None:
+        # A name as it is written, so that `grep 大门` finds its camera; escaped where the terminal has ASCII alone.
+        is_utf8 = (self._file.encoding or "").lower().replace("-", "") == "utf8"
         for item in told:
-            print(json.dumps(line_from_told(item)), file=self._file, flush=True)
+            print(json.dumps(line_from_told(item), ensure_ascii=not is_utf8), file=self._file, flush=True)
         if self._path is not None and self._file.tell() > self._max_bytes:
             self._rotate(self._path)
 

@@ -77,6 +77,13 @@ def test_boxes_bear_the_ids_of_their_events_and_events_are_lines_too(tmp_path: P
     assert "frame" not in told
 
 
+def test_a_name_stands_in_the_file_as_it_is_written(tmp_path: Path) -> None:
+    output = JsonLines(tmp_path / "out.jsonl")
+    output.on_inferred(replace(inferred(), camera="大门"))
+    output.close()
+    assert '"camera": "大门"' in (tmp_path / "out.jsonl").read_text(encoding="utf-8")
+
+
 def test_a_file_begins_anew_at_its_size(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     output = JsonLines(path, max_bytes=2000)
