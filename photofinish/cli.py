@@ -66,7 +66,11 @@ class LazyGroup(click.Group):
         return command
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog="Begin with `photofinish demo`; `photofinish COMMAND --help` says what a command takes.",
+)
 @click.version_option(__version__, prog_name="photofinish")
 @click.option("-v", "--verbose", count=True, help="More on stderr; twice for debugging.")
 def cli(verbose: int) -> None:

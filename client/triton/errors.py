@@ -32,6 +32,12 @@ class Rule:
     sentence: str
 
 
+_CHATTER = re.compile(
+    r"failed to connect to all addresses; last error: (?:[A-Z_]+: )?(?:ipv[46]:\S+: )?"
+    r"(?:Failed to connect to remote host: )?(?=\w)",
+    re.IGNORECASE,
+)
+"""What gRPC says before the reason; the address stands in our sentence."""
 _GONE = "no answer from {url}: {detail}; start a server with `photofinish serve`, or correct --url"
 _NOT_SERVED = "{url} does not serve {model}: {detail}; `photofinish serve` lists what a repository holds"
 _REFUSED = "{url} refused the request to {model}: {detail}"
@@ -134,7 +140,7 @@ def translate_status(status: str, detail: str, *, url: str, model: str = "") -> 
     """Our error for a gRPC status name (`UNAVAILABLE`) and the server's message."""
     for rule in RULES:
         if rule.status in ("", status) and re.search(rule.pattern, detail):
-            words = " ".join(detail.split()) or status or "no reason given"
+            words = _CHATTER.sub("", " ".join(detail.split())) or status or "no reason given"
             sentence = rule.sentence.format(url=url, model=model or "the server", detail=words[:300])
             return rule.error(sentence, model=model, url=url)
     raise AssertionError("the last rule fits everything")

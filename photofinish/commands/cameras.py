@@ -13,7 +13,10 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 LIST = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 
-@click.group(short_help="Watch many cameras; every frame is accounted for.")
+@click.group(
+    short_help="Watch many cameras; every frame is accounted for.",
+    epilog="Begin with `photofinish cameras run --test-streams 3`; with cameras of your own, `check` their list first.",
+)
 def cameras() -> None:
     """Watch many cameras: every frame that is due is inferred, or dropped with one cause."""
 

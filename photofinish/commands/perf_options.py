@@ -144,7 +144,9 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for name in reversed(names):
         with_limits = click.option(f"--{name.replace('_', '-')}", type=float, help="Limit of the verdict.")(with_limits)
     path_type = click.Path(path_type=Path)
-    return click.option("--limits", "limits_path", type=path_type, help="A TOML file with such limits.")(with_limits)
+    return click.option("--limits", "limits_path", type=path_type, help="A TOML file with the limits below.")(
+        with_limits
+    )
 
 
 def limits_from_toml(path: Path) -> dict[str, float]:

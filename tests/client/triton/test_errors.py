@@ -63,3 +63,13 @@ def test_an_error_raised_by_tritonclient_itself_has_no_status():
     error = error_from_triton(InferenceServerException(msg="got unexpected elements count"), url="h:1")
     assert type(error) is RequestRejectedError
     assert isinstance(error, InferenceError)
+
+
+def test_the_reason_of_a_server_that_is_not_there_stands_without_grpcs_own_words() -> None:
+    detail = (
+        "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:8001: Failed to connect to remote "
+        "host: Connection refused"
+    )
+    said = str(translate_status("UNAVAILABLE", detail, url="127.0.0.1:8001"))
+    assert said.startswith("no answer from 127.0.0.1:8001: Connection refused; start a server")
+    assert "not a known host" in str(translate_status("UNAVAILABLE", "DNS resolution failed for nowhere", url="x:1"))
