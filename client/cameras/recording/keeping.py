@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections import OrderedDict
 from pathlib import Path
 
-from photofinish.client.cameras.outputs.mqtt_names import object_id
 from photofinish.errors import ConfigError
+
+MOST_BYTES = 200
+"""Of a folder's name; file systems take 255."""
+
+
+def folder_name(camera: str) -> str:
+    """A camera's name as a folder: letters of any script, digits, `_`, `-`; its hash where that changes it."""
+    changed = re.sub(r"[^\w-]+", "_", camera).encode()[:MOST_BYTES].decode(errors="ignore")
+    return changed if changed == camera else f"{changed}-{zlib.crc32(camera.encode()):08x}"
 
 
 class BoundedFolder:
@@ -50,7 +59,7 @@ class BoundedFolder:
         """Where a camera's file of this name lies; its folder is made. Raises OSError."""
         if not self._is_open:
             self._look()
-        place = self.folder / object_id(camera)
+        place = self.folder / folder_name(camera)
         place.mkdir(parents=True, exist_ok=True)
         return place / name
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from photofinish.client.cameras.recording.keeping import BoundedFolder
+from photofinish.client.cameras.recording.keeping import BoundedFolder, folder_name
 from photofinish.errors import ConfigError
 
 NAME = re.compile(r"\d+\.jpg")
@@ -85,3 +85,12 @@ def test_a_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) ->
 def test_a_camera_of_any_name_stays_inside_the_folder(tmp_path: Path, camera: str) -> None:
     path = opened(tmp_path / "inside").path_for(camera, "1.jpg")
     assert path.resolve().parent.parent == (tmp_path / "inside").resolve()
+
+
+def test_a_camera_finds_its_folder_by_its_name_in_any_script() -> None:
+    assert folder_name("大门") == "大门"
+    assert folder_name("gate-2") == "gate-2"
+    assert folder_name("10.0.0.5/live") == "10_0_0_5_live-48baf730"
+    assert folder_name("大门 1") != folder_name("大门_1")
+    assert folder_name("..") not in (".", "..")
+    assert len(folder_name("門" * 80).encode()) <= 255
