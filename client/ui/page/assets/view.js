@@ -33,7 +33,7 @@
     }
   }
 
-  // Beneath the head, where every tab shows it.
+  // Above the head, where every tab shows it.
   function setState(root, state) {
     root.dataset.state = state;
     document.getElementById("pf-lost").hidden = state !== "lost";

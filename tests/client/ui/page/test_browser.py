@@ -116,6 +116,9 @@ def test_every_tab_says_that_the_server_is_lost_and_another_start_loads_the_page
         })()"""
     )
     opened.browser.wait_for("document.querySelector('#pf-lost').offsetParent !== null", 60)
+    where = """(() => { const box = (path) => document.querySelector(path).getBoundingClientRect();
+      return box('#pf-lost').bottom <= box('#pf-tab-picture-button').top; })()"""
+    assert opened.browser.evaluate(where), "it lies on no tab"
     opened.browser.evaluate("void (window.answer = 'another start')")
     opened.browser.wait_for("window.before !== true && document.querySelector('#pf')?.dataset.state === 'live'", 60)
     assert opened.browser.evaluate("document.querySelector('#pf-lost').hidden")
