@@ -38,10 +38,14 @@ def open_network_decoder(url: str) -> Decoder:
     name = public_address(url)
     scheme = url.partition("://")[0].lower()
     options = next((found for kind, found in _OPTIONS.items() if scheme.startswith(kind)), {})
+    begun_s = time.monotonic()
     try:
         return Decoder(url, name, options=options, timeouts_s=(OPEN_TIMEOUT_S, READ_TIMEOUT_S), low_delay=True)
     except (av.FFmpegError, OSError, ValueError) as exc:
-        raise SourceError(_why_not_open(url, exc)) from None  # the library's error holds the address with its password
+        waited_s = time.monotonic() - begun_s
+        raise SourceError(
+            _why_not_open(url, exc, waited_s)
+        ) from None  # the library's error holds the address with its password
 
 
 def is_recording(decoder: Decoder) -> bool:
@@ -155,12 +159,15 @@ class StreamSource(Source):
         raise SourceError(f"{self.name} stopped after {frames_read} frames{tries}")
 
 
-def _why_not_open(url: str, exc: BaseException) -> str:
+def _why_not_open(url: str, exc: BaseException, waited_s: float) -> str:
     begin = f"{public_address(url)} cannot be opened"
     if isinstance(exc, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
         return f"{begin}: it refuses the user and password, or wants some. {HOW_TO_GIVE}"
     if isinstance(exc, av.HTTPNotFoundError):
         return f"{begin}: there is nothing at this path; check the address"
-    if isinstance(exc, av.InvalidDataError):
+    # Who connects and then says nothing is given up in the middle of an answer, which FFmpeg calls invalid too.
+    is_silent = isinstance(exc, av.InvalidDataError) and waited_s >= OPEN_TIMEOUT_S
+    if isinstance(exc, av.InvalidDataError) and not is_silent:
         return f"{begin}: what is there is no video; check the address"
-    return f"{begin} within {OPEN_TIMEOUT_S:.0f} s ({reason_from_error(exc)}); check {what_to_check(url)}"
+    reason = "no answer" if is_silent else reason_from_error(exc)
+    return f"{begin} within {OPEN_TIMEOUT_S:.0f} s ({reason}); check {what_to_check(url)}"

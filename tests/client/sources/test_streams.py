@@ -14,7 +14,7 @@ import pytest
 
 from photofinish.client.sources import streams
 from photofinish.client.sources.opening import open_source
-from photofinish.client.sources.streams import StreamSource
+from photofinish.client.sources.streams import StreamSource, open_network_decoder
 from photofinish.errors import SourceError
 from tests.client.sources.clips import H264, make_clip
 
@@ -103,3 +103,13 @@ def test_a_streams_own_times_count_while_they_are_those_of_a_camera(stamp_s, arr
     times_ns = [frame.presented_ns for frame in itertools.islice(source.frames(), 200)]
     assert times_ns == sorted(set(times_ns))
     assert times_ns[-1] / 1e9 == pytest.approx(last_s, abs=0.01)
+
+
+def test_a_camera_that_connects_and_says_nothing_is_told_apart_from_what_is_no_video(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "OPEN_TIMEOUT_S", 0.6)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"rtsp://127.0.0.1:{listener.getsockname()[1]}/live"
+        with pytest.raises(SourceError, match=r"cannot be opened within 1 s \(no answer\); check the address and that"):
+            open_network_decoder(url)
