@@ -65,6 +65,7 @@ def test_rows_have_the_same_blanks_and_no_english_in_the_chinese() -> None:
             "rtsp://10.0.0.9/live 在 5 秒内无法打开（连接被拒绝）；请检查地址，以及 10.0.0.9 能否连通",
         ),
         ("a {b} stopped after 7 frames", "a {b} 在 7 帧之后停止"),
+        ("rtsp://c/1 stopped after 707 frames; reconnecting (3 of 5)", "rtsp://c/1 在 707 帧之后停止，正在重连"),
         ("the optimised process was ended by SIGKILL. Trying again", "优化进程 被 SIGKILL 终止"),
         ("what nobody has translated", "what nobody has translated"),
     ],
