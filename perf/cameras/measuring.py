@@ -101,7 +101,7 @@ async def measure_step(count: int, plan: StepPlan, on_progress: Callable[[str], 
             outputs=[ear],
             ingest_processes=-(-count // CAMERAS_A_PROCESS),
             decode_processes=max(usable_cores() // 2, 1),
-            decoding=plan.decoding,
+            decoding=plan.decoding.for_cameras(count),
             log_folder=plan.log_folder,
             on_notice=notes.append,
         )

@@ -115,7 +115,7 @@ class CameraRun:
                 outputs=[board, *outputs],
                 ingest_processes=self._ingest_processes or -(-len(cameras) // CAMERAS_A_PROCESS),
                 decode_processes=self._decode_processes or max(usable_cores() // 2, 1),
-                decoding=self._decoding,
+                decoding=self._decoding.for_cameras(len(cameras)),
                 on_notice=self._note,
             )
             cell.apply(cameras)

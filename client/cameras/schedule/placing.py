@@ -22,9 +22,12 @@ _LEAVING: tuple[DecodeWay, ...] = ("cpu", "pool", "gpu")
 
 @dataclass(slots=True)
 class _Placed:
+    """share: which of its GPU's decode processes has the camera."""
+
     camera: Camera
     order: int
     home: int | None
+    share: int = 0
     refused: str = ""
     way: DecodeWay = "cpu"
     reason: str = ""
@@ -32,12 +35,12 @@ class _Placed:
 
 
 class DecoderPlacement:
-    """Decode processes are numbered: those on the CPU from 0, behind them one for each GPU.
+    """Decode processes are numbered: those on the CPU from 0, behind them those of each GPU, as many of each.
 
     A camera's home is the GPU that infers its pictures, and decodes them where it can; it changes by `rehome` alone.
-    Either every GPU decodes or none does. A GPU's limit is found when it opens no more sessions: then those of the
-    lowest priority, and of one priority the newest, go to the CPU; and those of them for whom the CPU has no room share
-    a few sessions of their GPU for keyframes.
+    Either every GPU decodes or none does. A decode process's limit is found when its GPU opens no more sessions: then
+    those of the lowest priority, and of one priority the newest, go to the CPU; and those of them for whom the CPU has
+    no room share a few sessions of their GPU for keyframes.
     numbers: of each camera's decode process now. without_session: by a GPU's decode process, how many cameras it would
     decode if it opened more sessions; of them all, spilled are on the CPU, of which poolable could share sessions of
     their GPU instead, and pooled do so.
@@ -50,16 +53,18 @@ class DecoderPlacement:
         choice: DecodeChoice = "auto",
         *,
         homes: int | None = None,
+        each: int = 1,
         strengths: Sequence[float] = (),
     ) -> None:
         """gpus: those that decode. homes: those that infer, None for the same. choice: for rows that say "auto".
 
-        strengths: of each home, as in Spread.
+        each: decode processes of a GPU. strengths: of each home, as in Spread.
         """
         self.numbers: dict[str, int] = {}
         self._cpu_processes = cpu_processes
         self._gpus = gpus
         self._homes = gpus if homes is None else homes
+        self._each = each
         self._choice = choice
         self._strengths = strengths
         self._placed: dict[str, _Placed] = {}
@@ -73,9 +78,12 @@ class DecoderPlacement:
     def add(self, camera: Camera) -> list[str]:
         """Place a camera; the others that have another place now."""
         home = self._spread().home_for_another(self._full()) if self._homes else None
-        is_decoded = home is not None and self._gpus > 0
-        self.numbers[camera.name] = self.number_of_gpu(home) if home is not None and is_decoded else -1
-        self._placed[camera.name] = _Placed(camera, next(self._orders), home, way="gpu" if is_decoded else "cpu")
+        item = _Placed(camera, next(self._orders), home)
+        self.numbers[camera.name] = -1
+        if home is not None and self._gpus:
+            item.share, item.way = self._share_for_another(home), "gpu"
+            self.numbers[camera.name] = self._number(item)
+        self._placed[camera.name] = item
         return [name for name in self._settle() if name != camera.name]
 
     def change(self, camera: Camera) -> list[str]:
@@ -98,6 +106,7 @@ class DecoderPlacement:
     def rehome(self, name: str, home: int) -> list[str]:
         """Another GPU has a camera now; the cameras that have another place now."""
         item = self._placed[name]
+        item.share = self._share_for_another(home)
         item.home, item.refused = home, ""
         return self._settle()
 
@@ -109,7 +118,7 @@ class DecoderPlacement:
         if refusal.sessions is None:
             item.refused = refusal.reason
         else:
-            self._limits[item.home] = refusal.sessions
+            self._limits[self._number(item)] = refusal.sessions
         moved = self._settle()
         return moved if name in moved else [*moved, name]
 
@@ -120,9 +129,8 @@ class DecoderPlacement:
 
     def lift(self, number: int, sessions: int) -> list[str]:
         """A GPU's decode process could open so many sessions more; the cameras that have another place now."""
-        gpu = number - self._cpu_processes
-        if gpu in self._limits:
-            self._limits[gpu] += sessions
+        if number in self._limits:
+            self._limits[number] += sessions
         return self._settle()
 
     def leave_room_for(self, cameras: int | None) -> list[str]:
@@ -132,24 +140,34 @@ class DecoderPlacement:
 
     def restarted(self, number: int) -> list[str]:
         """A GPU's decode process began anew, and with it what it can do; the cameras that have another place now."""
-        gpu = number - self._cpu_processes
-        if gpu < 0:
+        if number < self._cpu_processes:
             return []
-        self._limits.pop(gpu, None)
+        self._limits.pop(number, None)
         for item in self._placed.values():
-            if item.home == gpu:
+            if self._number(item) == number:
                 item.refused = ""
         return self._settle()
 
     def give_up(self, number: int, reason: str) -> list[str]:
-        """A GPU's decode process does not stay; the cameras that have another place now."""
-        self._given_up[number - self._cpu_processes] = reason
+        """A GPU's decode process does not stay; the cameras that have another place now.
+
+        The others of its GPU take them, where there are some.
+        """
+        self._given_up[number] = reason
+        for item in self._placed.values():
+            if item.home is not None and self._number(item) == number:
+                item.share = self._share_for_another(item.home)
         return self._settle()
 
     @property
     def session_limits(self) -> dict[int, int]:
         """Of each GPU that took no more sessions, how many it had then."""
-        return dict(self._limits)
+        used = Counter(self.numbers.values())
+        return {
+            gpu: sum(self._limits.get(number, used[number]) for number in numbers)
+            for gpu, numbers in ((gpu, self._numbers_of(gpu)) for gpu in range(self._homes))
+            if not self._limits.keys().isdisjoint(numbers)
+        }
 
     def home_of(self, name: str) -> int | None:
         """The place of the GPU that infers the camera's pictures; None where there is none."""
@@ -169,12 +187,23 @@ class DecoderPlacement:
 
     def pool_sessions_of(self, name: str) -> int:
         """The sessions of its GPU that cameras may share; none of so few that a camera had none of its own."""
-        limit = self._limits.get(-1 if (home := self._placed[name].home) is None else home, 0)
+        limit = self._limit(self._placed[name]) or 0
         return 0 if limit < 2 else min(POOL_SESSIONS, max(limit // POOL_SHARE, 1))
 
-    def number_of_gpu(self, gpu: int) -> int:
-        """A GPU's decode process."""
-        return self._cpu_processes + gpu
+    def _numbers_of(self, gpu: int) -> range:
+        """A GPU's decode processes."""
+        first = self._cpu_processes + gpu * self._each
+        return range(first, first + self._each)
+
+    def _number(self, item: _Placed) -> int:
+        """The decode process of its GPU that has the camera, or would have it; -1 where there is none."""
+        return -1 if item.home is None else self._numbers_of(item.home)[item.share]
+
+    def _share_for_another(self, gpu: int) -> int:
+        """Which of a GPU's decode processes has the fewest cameras, of those that stay and have sessions if some do."""
+        used = Counter(self._number(item) for item in self._placed.values())
+        numbers = self._numbers_of(gpu)
+        return min(range(self._each), key=lambda share: (self._is_full(numbers[share], used), used[numbers[share]]))
 
     def _spread(self) -> Spread:
         return Spread(
@@ -189,11 +218,11 @@ class DecoderPlacement:
 
     def _full(self) -> list[bool]:
         """Which GPUs have no session for another camera, or do not stay."""
-        homes = Counter(item.home for item in self._placed.values())
-        return [
-            gpu in self._given_up or (gpu in self._limits and homes[gpu] >= self._limits[gpu])
-            for gpu in range(self._homes)
-        ]
+        used = Counter(self._number(item) for item in self._placed.values())
+        return [all(self._is_full(number, used) for number in self._numbers_of(gpu)) for gpu in range(self._homes)]
+
+    def _is_full(self, number: int, used: Mapping[int, int]) -> bool:
+        return number in self._given_up or (number in self._limits and used[number] >= self._limits[number])
 
     def _settle(self) -> list[str]:
         """Place all; the names of those that moved, those that leave sessions first."""
@@ -202,7 +231,7 @@ class DecoderPlacement:
             name, before = item.camera.name, (item.way, self.numbers[item.camera.name])
             item.way, item.reason = way, reason
             if way != "cpu" and item.home is not None:
-                self.numbers[name] = self.number_of_gpu(item.home)
+                self.numbers[name] = self._number(item)
             elif not 0 <= before[1] < self._cpu_processes:
                 used = Counter(self.numbers.values())
                 self.numbers[name] = min(range(self._cpu_processes), key=lambda number: used[number])
@@ -219,7 +248,7 @@ class DecoderPlacement:
                 found.append((item, "cpu", "no GPU decodes here" if choice == "gpu" else ""))
             elif choice == "cpu":
                 found.append((item, "cpu", ""))
-            elif why := item.refused or self._given_up.get(item.home, ""):
+            elif why := item.refused or self._given_up.get(self._number(item), ""):
                 found.append((item, "cpu", why))
             else:
                 wanting.append(item)
@@ -228,9 +257,9 @@ class DecoderPlacement:
         if self._room is not None and len(over) > self._room:
             over = self._beyond(wanting, has_pool=True)
         left = len(over) if self._room is None else self._room
-        without = list[tuple[_Placed, DecodeWay, str]]()
+        without, limits = list[tuple[_Placed, DecodeWay, str]](), self.session_limits
         for item in over:
-            why = f"the GPU opens no more than {self._limit(item)} decoding sessions"
+            why = f"the GPU opens no more than {limits[item.home or 0]} decoding sessions"
             if left > 0 or not self.pool_sessions_of(item.camera.name):
                 left -= 1
                 without.append((item, "cpu", why))
@@ -247,21 +276,21 @@ class DecoderPlacement:
         on_cpu = [item.camera.name for item, way, _ in without if way == "cpu"]
         self.spilled, self.pooled = len(on_cpu), len(without) - len(on_cpu)
         self.poolable = sum(self.pool_sessions_of(name) > 0 for name in on_cpu)
-        homes = (item.home for item, _, _ in without)
-        self.without_session = Counter(self.number_of_gpu(home) for home in homes if home is not None)
+        self.without_session = Counter(self._number(item) for item, _, _ in without)
 
     def _beyond(self, wanting: list[_Placed], *, has_pool: bool) -> list[_Placed]:
-        """Those that their GPU has no session for, the most important first."""
-        taken: Counter[int | None] = Counter()
+        """Those that their decode process has no session for, the most important first."""
+        taken: Counter[int] = Counter()
         over = []
         for item in wanting:
-            taken[item.home] += 1
+            number = self._number(item)
+            taken[number] += 1
             limit = self._limit(item)
             if limit is not None and has_pool:
                 limit -= self.pool_sessions_of(item.camera.name)
-            if limit is not None and taken[item.home] > limit:
+            if limit is not None and taken[number] > limit:
                 over.append(item)
         return over
 
     def _limit(self, item: _Placed) -> int | None:
-        return self._limits.get(-1 if item.home is None else item.home)
+        return self._limits.get(self._number(item))

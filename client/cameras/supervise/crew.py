@@ -51,7 +51,7 @@ class CellCrew:
         on_notice: Callable[[str], None],
         decoding: DecodePlan = CPU_ALONE,
     ) -> None:
-        """counts: how many processes of each kind; of decode on the CPU, beside one for each GPU of `decoding`."""
+        """counts: how many processes of each kind; of decode on the CPU, beside those for each GPU of `decoding`."""
         self._counts = counts
         self._on_change = on_change
         self._on_moved = on_moved
@@ -61,6 +61,7 @@ class CellCrew:
             len(decoding.devices),
             decoding.choice,
             homes=len(decoding.numbers),
+            each=decoding.each,
             strengths=decoding.strengths,
         )
         self._told: dict[str, int] = {}
@@ -73,8 +74,13 @@ class CellCrew:
             for kind, count in counts.items()
             for number in range(count)
         ]
-        self._gpus = dict(enumerate(decoding.numbers if decoding.devices else (), counts["decode"]))
-        for number, device in enumerate(decoding.devices, counts["decode"]):
+        on_gpus = [
+            (gpu, device)
+            for gpu, device in zip(decoding.numbers, decoding.devices, strict=False)  # () where the CPU decodes
+            for _ in range(decoding.each)
+        ]
+        self._gpus = {number: gpu for number, (gpu, _) in enumerate(on_gpus, counts["decode"])}
+        for number, (_, device) in enumerate(on_gpus, counts["decode"]):
             ended = partial(self._note_end, number)
             self._processes.append(
                 CellProcess("decode", number, self._folder, log_folder, ended, self._links.silence_s, gpu=device)
@@ -155,5 +161,7 @@ class CellCrew:
         if len(ends) >= MAX_ENDS:
             reason = f"the GPU's decode process ended {len(ends)} times within a minute"
             if moved := self.placement.give_up(number, reason):
-                self._on_notice(f"{reason}; the CPU decodes its cameras until the run begins anew")
+                others = any(map(self.placement.is_on_gpu, moved))
+                taker = "the GPU's others decode" if others else "the CPU decodes"
+                self._on_notice(f"{reason}; {taker} its cameras until the run begins anew")
                 self._on_moved(moved)

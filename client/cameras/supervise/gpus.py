@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 
@@ -27,6 +27,11 @@ VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
 REMEDY = "pip install 'photofinish[nvdec]'"
 BY_WISH = "the CPU decodes, as --decode cpu says"
 MAX_STAND_INS = 64
+CAMERAS_A_DECODER = 100
+"""Of 25 frames a second. A decode process is Python: with 128 cameras on an H200 the P50 was 7.5 ms, with 250 it was 57
+ms, and the process used 2.1 cores whatever was asked of it, with the decoder half idle (docs/decisions.md)."""
+MOST_DECODERS = 3
+"""So many have all sessions that a GPU opens; each takes a context's memory, and contexts take turns on the GPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +40,13 @@ class DecodePlan:
 
     devices: of each GPU's decode process, as it is started with, in the order of `numbers`; () where the CPU decodes.
     strengths: of each decoding GPU against the others; () where they are alike, or nothing is known of one.
-    sentence: what decodes here, for people. is_rehearsed: whether stand-ins on the CPU are in the GPUs' places.
+    each: decode processes of a GPU. sentence: what decodes here, for people.
+    is_rehearsed: whether stand-ins on the CPU are in the GPUs' places.
     """
 
     devices: tuple[str, ...]
     sentence: str
+    each: int = 1
     choice: DecodeChoice = "auto"
     numbers: tuple[int, ...] = ()
     strengths: tuple[float, ...] = ()
@@ -53,6 +60,11 @@ class DecodePlan:
     def is_rehearsed(self) -> bool:
         """Whether stand-ins on the CPU are in the GPUs' places."""
         return STAND_IN in self.devices
+
+    def for_cameras(self, count: int) -> DecodePlan:
+        """With as many decode processes of each GPU as so many cameras need."""
+        share = -(-count // max(len(self.numbers), 1))
+        return replace(self, each=min(max(-(-share // CAMERAS_A_DECODER), 1), MOST_DECODERS))
 
 
 CPU_ALONE = DecodePlan(devices=(), sentence="the CPU decodes")

@@ -38,9 +38,9 @@ STUCK_S = 15.0
 """A thread that answers nothing for so long hangs in the driver, and the process begins anew."""
 MAX_EARLY = 4096
 """Streams that ingest opens before the owner has said what is wanted of their camera."""
-THREADS = 128
-"""Each waits for one picture at a time, and a picture that waits for its thread is late: at 250 cameras of 25 frames a
-second 32 were too few on an H200 that was half idle (docs/decisions.md). More processes of one GPU get less."""
+THREADS = 64
+"""Each waits for one picture at a time, and a picture that waits for its thread is late. More of them do not decode
+more: 32 and 128 ended at the same rate on an H200, that of the interpreter (docs/decisions.md)."""
 UNKNOWN = "no picture is held"
 STAND_IN = "stand-in"
 SESSION_LIMIT = "PHOTOFINISH_STAND_IN_SESSIONS"

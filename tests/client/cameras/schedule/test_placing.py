@@ -158,3 +158,44 @@ def test_a_limit_that_was_found_rises_when_the_gpu_opens_more() -> None:
     assert placement.lift(1, 5) == ["d"]
     assert placement.without_session == {}
     assert placed(DecoderPlacement(1, 1), camera("a")).lift(1, 3) == [], "without a limit there is nothing to lift"
+
+
+def several(cameras: int, each: int = 2, gpus: int = 1) -> DecoderPlacement:
+    """Cameras named by numbers, on GPUs of which each has so many decode processes; number 0 is on the CPU."""
+    return placed(DecoderPlacement(1, gpus, each=each), *(camera(str(number)) for number in range(cameras)))
+
+
+def test_the_decode_processes_of_a_gpu_share_its_cameras() -> None:
+    placement = several(8, each=2, gpus=2)
+    assert [placement.home_of(str(number)) for number in range(4)] == [0, 1, 0, 1]
+    assert sorted(placement.numbers.values()) == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert {placement.home_of(name) for name, number in placement.numbers.items() if number in (3, 4)} == {1}
+    assert placement.rehome("0", 1) == ["0"]
+    assert placement.numbers["0"] in (3, 4)
+
+
+def test_each_decode_process_finds_its_share_of_the_sessions() -> None:
+    placement = several(6)
+    first, second = [[name for name, place in placement.numbers.items() if place == number] for number in (1, 2)]
+    assert full(placement, 2, first[-1]) == [first[-1]]
+    assert placement.session_limits == {0: 5}, "what the other has counts as it is"
+    assert full(placement, 2, second[-1]) == [second[-1]]
+    assert placement.session_limits == {0: 4}
+    assert placement.without_session == {1: 1, 2: 1}
+    assert placement.reason_of(first[-1]) == "the GPU opens no more than 4 decoding sessions"
+    assert placement.lift(2, 1) == [second[-1]]
+    assert placement.remove(first[0]) == [first[-1]]
+    placement.remove(first[1])
+    placement.add(camera("new"))
+    assert placement.numbers["new"] == 1, "where there is a session for it"
+
+
+def test_what_a_decode_process_leaves_the_others_of_its_gpu_take() -> None:
+    placement = several(4)
+    mine = [name for name, place in placement.numbers.items() if place == 2]
+    assert sorted(placement.give_up(2, "it ended")) == mine
+    assert set(placement.numbers.values()) == {1}
+    placement.add(camera("new"))
+    assert placement.numbers["new"] == 1
+    assert sorted(placement.give_up(1, "it ended too")) == ["0", "1", "2", "3", "new"]
+    assert not any(placement.is_on_gpu(name) for name in placement.numbers)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,14 +95,17 @@ def test_sessions_go_by_priority_and_the_process_comes_back_without_new_connecti
 
 
 def test_two_gpus_have_a_server_each_and_half_of_the_cameras(tmp_path: Path) -> None:
-    """Every camera's pictures are decoded by one GPU, and asked for at that GPU's server alone."""
+    """Every camera's pictures are decoded by one GPU, and asked for at that GPU's server alone.
+
+    Each GPU has two decode processes here, with a camera in each.
+    """
 
     async def main() -> None:
         async with StreamServer({path: TestStream(clip=CLIP, frames_per_s=10) for path in "abcd"}) as server:
             with FakeTriton(FakeModel(infer=one_box)) as first, FakeTriton(FakeModel(infer=one_box)) as second:
                 cell = CameraCell(
                     [ServerAddress(grpc_url=first.url, gpu=0), ServerAddress(grpc_url=second.url, gpu=3)],
-                    decoding=decode_plan("auto", "0,3", environment=REHEARSAL),
+                    decoding=replace(decode_plan("auto", "0,3", environment=REHEARSAL), each=2),
                     log_folder=tmp_path,
                 )
                 for path in "abcd":
@@ -115,7 +119,7 @@ def test_two_gpus_have_a_server_each_and_half_of_the_cameras(tmp_path: Path) -> 
                         "d": (3, "gpu"),
                     }
                     assert any("gpu 3" in line for line in status_table(cell.status()))
-                    assert sum(name.endswith("(GPU stand-in)") for name in cell.status().processes) == 2
+                    assert sum(name.endswith("(GPU stand-in)") for name in cell.status().processes) == 4
                     second.vanish()
                     await until(lambda: cell.status().server_message != "", 60)
                     before = row(cell, "a").count.inferred
@@ -209,6 +213,11 @@ def test_what_decodes_is_said(
     assert words in plan.sentence
     wanted = tuple(range(count)) if gpus == "all" else tuple(map(int, gpus.split(",")))
     assert plan.numbers == (wanted if count else ()), "they infer, whatever decodes"
+
+
+@pytest.mark.parametrize(("cameras", "gpus", "each"), [(0, "0", 1), (100, "0", 1), (101, "0", 2), (600, "0,1", 3)])
+def test_a_gpu_has_a_decode_process_for_each_hundred_cameras(cameras: int, gpus: str, each: int) -> None:
+    assert decode_plan("auto", gpus, environment=REHEARSAL).for_cameras(cameras).each == each
 
 
 def test_stand_ins_take_the_place_of_as_many_gpus_as_are_named() -> None:
