@@ -111,9 +111,18 @@ def check_outputs(model: ConfiguredModel, run: Callable[[Arrays], Arrays]) -> No
                 )
 
 
-def run_each(parts: Sequence[Part], model: ConfiguredModel, run_parts: RunParts) -> list[Arrays | Exception]:
-    """The outputs of each request, in order, or the error that it alone caused."""
+def run_each(
+    parts: Sequence[Part], model: ConfiguredModel, run_parts: RunParts, *, has_gaps: bool = False
+) -> list[Arrays | Exception]:
+    """The outputs of each request, in order, or the error that it alone caused.
+
+    has_gaps: others stood between them, and were refused.
+    """
     results: list[Any] = [None] * len(parts)
+    if has_gaps and lie_in_place(parts):
+        for index in range(len(parts)):
+            _run_group([index], parts, results, run_parts, is_only_run=False)
+        return results
     if len(parts) == 1:
         _run_group([0], parts, results, run_parts, is_only_run=True)
         return results
@@ -125,6 +134,14 @@ def run_each(parts: Sequence[Part], model: ConfiguredModel, run_parts: RunParts)
     for members in groups.values():
         _run_group(members, parts, results, run_parts, is_only_run=len(groups) == 1)
     return results
+
+
+def lie_in_place(parts: Sequence[Part]) -> bool:
+    """Whether pictures lie in the GPU's own buffer, where a gap before them is closed by moving them over each other.
+
+    One that was moved together with others cannot be run again alone.
+    """
+    return any(item.location()[1] for part in parts for item in part)
 
 
 def _run_group(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
 
-from ..batches import Arrays, Part, run_each
+from ..batches import Arrays, Part, lie_in_place, run_each
 from ..gpu_engine import Begun, GpuEngine
 from ..model import ConfiguredModel
 from .end import LaneEnd, beside_refused, good_parts
@@ -30,7 +30,8 @@ class Flight:
         """Start it behind whatever runs; at once and to its end where it is a sample of where the time goes."""
         good = good_parts(self._parts)
         times = self._engine.times
-        if not good or (is_alone and times.is_next_timed()):
+        must_wait = len(good) < len(self._parts) and lie_in_place(good)
+        if not good or must_wait or (is_alone and times.is_next_timed()):
             self._run_each(good)
         else:
             if is_alone:
@@ -61,7 +62,8 @@ class Flight:
 
     def _run_each(self, good: Sequence[Part]) -> None:
         """To its end; what runs before it ends first, and keeps its outputs."""
-        self._found = run_each(good, self._model, partial(self._engine.run, slot=self._slot))
+        has_gaps = len(good) < len(self._parts)
+        self._found = run_each(good, self._model, partial(self._engine.run, slot=self._slot), has_gaps=has_gaps)
 
 
 def serve_ahead(lane: LaneEnd, model: ConfiguredModel, engine: GpuEngine) -> NoReturn:

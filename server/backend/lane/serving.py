@@ -102,7 +102,8 @@ def serve(lane: LaneEnd, model: ConfiguredModel, engine: Engine) -> NoReturn:
     run, times = engine.run, engine.times
     while True:
         parts = lane.wait()
-        outcomes = beside_refused(parts, run_each(good_parts(parts), model, run))
+        good = good_parts(parts)
+        outcomes = beside_refused(parts, run_each(good, model, run, has_gaps=len(good) < len(parts)))
         if times is None:
             lane.answer(outcomes)
         else:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import numpy as np
 import pytest
 
-from photofinish.server.backend.batches import bucket_for, check_outputs, run_joined, split_outputs
+from photofinish.server.backend.batches import (
+    Arrays,
+    Part,
+    bucket_for,
+    check_outputs,
+    run_each,
+    run_joined,
+    split_outputs,
+)
 from photofinish.server.backend.cuda import driver
 from photofinish.server.backend.cuda.buffers import DeviceBatch
 from photofinish.server.backend.cuda.pages import SharedPages
@@ -193,6 +201,28 @@ def test_rows_that_move_down_survive_their_overlap(skipped: int) -> None:
     batch.load([[AtAddress(batch.input_addresses[0] + 6 * skipped, 3)]])
     cuda.synchronize()
     np.testing.assert_array_equal(device_rows(batch)[:18], wanted)
+
+
+@pytest.mark.parametrize("fails_together", [False, True])
+def test_requests_behind_a_refused_one_keep_their_pictures_whatever_fails(fails_together: bool) -> None:
+    """Moved together and then run again one by one, each was given the picture of the one behind it."""
+    cuda, model = HostCuda(), build_model()
+    batch = DeviceBatch(cuda, model)
+    content = device_rows(batch)
+    content[:] = np.arange(48)
+    start = batch.input_addresses[0]
+    parts = [[AtAddress(start + 6 * row, 1)] for row in (1, 2, 3)]  # the bridge put the refused one's at row 0
+    wanted = [content[6 * row : 6 * row + 6].sum() for row in (1, 2, 3)]
+
+    def run(chosen: Sequence[Part]) -> list[Arrays]:
+        sizes = batch.load(chosen)
+        cuda.synchronize()
+        if fails_together and len(chosen) > 1:
+            raise RuntimeError("out of memory")
+        return [[device_rows(batch)[6 * row : 6 * row + 6].sum(keepdims=True)] for row in range(len(sizes))]
+
+    found = run_each(parts, model, run, has_gaps=True)
+    assert [int(outputs[0][0]) for outputs in found if not isinstance(outputs, Exception)] == wanted
 
 
 def test_more_rows_than_there_is_room_for_are_not_copied() -> None:
