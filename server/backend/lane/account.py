@@ -58,7 +58,8 @@ class Account:
         found = dict(share)
         for metric, common in _COMMON.items():
             if held[metric]:
-                found[common] = max(held[metric] - sum(each[metric] for each in self._shares.values()), 0)
+                shares = list(self._shares.values())  # at once: another model's thread may take its own out
+                found[common] = max(held[metric] - sum(each[metric] for each in shares), 0)
         return told_figures(model, found)
 
     def leave(self, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -59,6 +60,22 @@ def test_shares_and_what_is_common_are_what_the_process_holds(monkeypatch: pytes
     process.gpu -= 120 * MIB
     third = process.load(account, "first_0", model, 0, 120 * MIB)
     assert (third[GPU_METRIC], third[COMMON_GPU_METRIC]) == (120 * MIB, 329 * MIB)
+
+
+def test_a_model_may_leave_while_another_ones_share_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a thread of its own; the one that was loaded was refused: "dictionary changed size during iteration"."""
+    process = Process(monkeypatch, host=300 * MIB, gpu=0)
+    account, model = Account(), build_model()
+
+    class Leaving(Counter[str]):
+        def __getitem__(self, metric: str) -> int:
+            account.leave("leaving_0")
+            return super().__getitem__(metric)
+
+    for name in ("leaving_0", "staying_0"):
+        process.load(account, name, model, 10 * MIB, 0)
+        account._shares[name] = Leaving(account._shares[name])
+    assert process.load(account, "loaded_0", model, 5 * MIB, 0)[HOST_METRIC] == 5 * MIB
 
 
 def test_where_the_driver_does_not_tell_the_context_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
