@@ -200,10 +200,14 @@ def artifacts_in(repository: Path, names: tuple[str, ...], model: str | None = N
 
 def find_program() -> PerfAnalyzer:
     """perf_analyzer, with the Triton wheel's libraries where it needs them."""
-    from photofinish.perf.measure.perf_analyzer_program import find_perf_analyzer
+    from photofinish.perf.measure.perf_analyzer_program import PerfAnalyzerError, find_perf_analyzer
     from photofinish.server.triton.files import find_triton
+    from photofinish.wheels import WheelError
 
-    return find_perf_analyzer(lambda: find_triton(tell).libraries, on_progress=tell)
+    try:
+        return find_perf_analyzer(lambda: find_triton(tell).libraries, on_progress=tell)
+    except (WheelError, PerfAnalyzerError) as exc:
+        raise ConfigError(f"{exc}; or measure without it: --no-perf-analyzer") from exc
 
 
 def repeat_command() -> str:

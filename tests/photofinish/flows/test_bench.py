@@ -13,7 +13,10 @@ from click.testing import CliRunner
 from photofinish.cli import cli
 from photofinish.client.choosing.sides import default_baseline
 from photofinish.errors import ConfigError, ModelRepositoryError, ServerError
+from photofinish.flows.bench import find_program
 from photofinish.model_card import ModelCard
+from photofinish.perf.measure import perf_analyzer_program
+from photofinish.wheels import WheelError
 from tests.builders import build_card, build_frame
 
 BASELINE = "toy_torch_fp32_tensor"
@@ -124,3 +127,12 @@ def test_without_a_baseline_by_role_a_side_is_not_compared_with_itself() -> None
     assert default_baseline(cards("toy_onnx_fp16", "toy_onnx_fp32"), "toy_onnx_fp16") == "toy_onnx_fp32"
     assert default_baseline(cards("toy_onnx_fp16", BASELINE), None) == BASELINE
     assert default_baseline(cards("toy_onnx_fp16"), "toy_onnx_fp16") == "toy_onnx_fp16"
+
+
+def test_a_perf_analyzer_that_cannot_be_had_names_the_way_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise WheelError("tritonclient could not be downloaded")
+
+    monkeypatch.setattr(perf_analyzer_program, "find_perf_analyzer", refuse)
+    with pytest.raises(ConfigError, match="could not be downloaded; or measure without it: --no-perf-analyzer"):
+        find_program()
