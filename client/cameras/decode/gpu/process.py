@@ -40,7 +40,7 @@ MAX_EARLY = 4096
 """Streams that ingest opens before the owner has said what is wanted of their camera."""
 THREADS = 64
 """Each waits for one picture at a time, and a picture that waits for its thread is late. More of them do not decode
-more: 32 and 128 ended at the same rate on an H200, that of the interpreter (docs/decisions.md)."""
+more: 32 and 128 ended at the same rate on an H200 (docs/decisions.md)."""
 UNKNOWN = "no picture is held"
 STAND_IN = "stand-in"
 SESSION_LIMIT = "PHOTOFINISH_STAND_IN_SESSIONS"
