@@ -169,7 +169,7 @@ async def _measured(
             part: max((cores_between(table, later, [pid], window_s) for pid in pids), default=0.0)
             for part, pids in parts.items()
         },
-        lost_packets=_lost_packets(status) - _lost_packets(first),
+        lost_packets=lost_packets_between(first, status),
         session_limit=min(limits.values(), default=None),
         session_limits={str(plan.driver_numbers.get(gpu, gpu)): limit for gpu, limit in limits.items()},
     )
@@ -193,8 +193,10 @@ async def _wait(cell: CameraCell, seconds: float) -> None:
     await cell.run_until(over)
 
 
-def _lost_packets(status: CellStatus) -> int:
-    return sum(row.ingest.lost_packets for row in status.cameras)
+def lost_packets_between(first: CellStatus, later: CellStatus) -> int:
+    """Of all cameras. An ingest process that was started again has counted from 0."""
+    before = {row.camera: row.ingest.lost_packets for row in first.cameras}
+    return sum(max(row.ingest.lost_packets - before.get(row.camera, 0), 0) for row in later.cameras)
 
 
 def _least(*ways: DecodeWay) -> DecodeWay:

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -17,7 +19,7 @@ from photofinish.cli import cli
 from photofinish.client.cameras.decode.gpu.process import STAND_IN
 from photofinish.client.cameras.supervise.gpus import DEVICE_VARIABLE
 from photofinish.errors import PhotofinishError, SourceError
-from photofinish.perf.cameras.measuring import StepPlan
+from photofinish.perf.cameras.measuring import StepPlan, lost_packets_between
 from photofinish.perf.cameras.parts import bytes_of_process
 from photofinish.perf.record.cameras import CamerasStep, read_cameras_record
 from photofinish.perf.record.find import read_find_record
@@ -176,3 +178,16 @@ def test_a_flag_of_another_way_is_refused(arguments: list[str], words: str) -> N
     ran = run("cameras", *arguments)
     assert ran.exit_code == 2
     assert words in ran.output
+
+
+def test_packets_are_counted_anew_after_an_ingest_process_ended() -> None:
+    """A step was void because "-5 packets were lost"."""
+
+    def status(**lost: int) -> Any:
+        rows = [
+            SimpleNamespace(camera=name, ingest=SimpleNamespace(lost_packets=count)) for name, count in lost.items()
+        ]
+        return SimpleNamespace(cameras=rows)
+
+    assert lost_packets_between(status(a=5, b=1), status(a=0, b=3, c=2)) == 4
+    assert lost_packets_between(status(a=5), status(a=0)) == 0
