@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +111,13 @@ def require_readable(repository: Path, names: Iterable[str]) -> None:
                 card_from_parameter(_card_text(repository / name) or "")
             except ModelRepositoryError as exc:
                 raise ModelRepositoryError(f"{name} in {repository} cannot be used: {exc}") from exc
+
+
+def require_model(repository: Path, cards: Mapping[str, ModelCard | None], model: str | None) -> None:
+    """Raise ModelRepositoryError where a model's variants are there and none of them can be read. cards: by name."""
+    if model and not any(card is not None and card.model == model for card in cards.values()):
+        own = [name for name, card in cards.items() if card is None and name.startswith(f"{model}_")]
+        require_readable(repository, own)
 
 
 def _card_text(directory: Path) -> str | None:

@@ -123,7 +123,7 @@ def models_named(
     Those of one network: the one called `model`, the one that `names` and `also` belong to, else that exported last.
     What was not made by Photofinish is loaded where it is named, or where nothing else is there.
     """
-    cards, others = cards_in(repository)
+    cards, others = cards_in(repository, model)
     if not cards or any(not names_meant(cards, name) and names_meant(others, name) for name in (*names, *also)):
         held = (*cards, *others)
         return all_chosen_by_name(held, (*names, *also), where=str(repository)) if names else ()
@@ -155,12 +155,12 @@ def _models_of_sides(
     return all_chosen_by_name(held, named, where=where) if len(named) == len(sides) else held
 
 
-def cards_in(repository: Path) -> tuple[dict[str, ModelCard], tuple[str, ...]]:
+def cards_in(repository: Path, model: str | None = None) -> tuple[dict[str, ModelCard], tuple[str, ...]]:
     """The cards of a repository's variants by name, and the names of the models without one of ours.
 
-    Raises ModelRepositoryError where all of ours are of another version.
+    Raises ModelRepositoryError where all of ours are of another version, or all of `model`.
     """
-    from photofinish.export.publishing.cards import card_from_directory, require_readable
+    from photofinish.export.publishing.cards import card_from_directory, require_model, require_readable
 
     directories = sorted(path.parent for path in repository.glob("*/config.pbtxt"))
     found = {directory.name: card_from_directory(directory) for directory in directories}
@@ -170,6 +170,7 @@ def cards_in(repository: Path) -> tuple[dict[str, ModelCard], tuple[str, ...]]:
     )
     if not cards:
         require_readable(repository, others)
+    require_model(repository, found, model)
     return cards, others
 
 

@@ -148,7 +148,7 @@ class CameraRun:
             return None, cameras_of_run(read_list(self._file).cameras, self._recording)
         count = self._test_streams or 1
         width, height = self._size_wh
-        tell(f"making {count} test streams, {width} x {height}, {self._stream_fps:g} fps, H.264")
+        tell(f"making {counted(count, 'test stream')}, {width} x {height}, {self._stream_fps:g} fps, H.264")
         streams = await stack.enter_async_context(
             StreamProcesses(count, size_wh=self._size_wh, frames_per_s=self._stream_fps, source=self._source)
         )

@@ -72,7 +72,7 @@ def pair_in_repository(
     from photofinish.client.choosing.preference import baselines, candidates
     from photofinish.flows.bench import cards_in
 
-    cards, _ = cards_in(repository)
+    cards, _ = cards_in(repository, model)
     named = [name for name in (baseline, optimised) if name]
     names = choose_network(cards, where=str(repository), model=model, named=named, task="detect", on_notice=tell)
     same = {name: cards[name] for name in names}

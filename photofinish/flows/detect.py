@@ -203,16 +203,18 @@ def _server(
     if url is not None:
         yield url, None, (), crops
         return
-    from photofinish.export.publishing.cards import card_from_directory
+    from photofinish.export.publishing.cards import card_from_directory, require_model, require_readable
     from photofinish.server.triton.embedded import EmbeddedServer
     from photofinish.server.triton.run_folder import models_in
 
     cards = {name: card_from_directory(repository / name) for name in models_in(repository)}
     where = str(repository)
+    require_model(repository, cards, model)
     names = choose_models(
         cards, variant, with_models, where=where, model=model, frame_wh=frame_wh, crops=crops, on_notice=tell
     )
     chosen = choose_crops(cards, names, crops, where=where)
     served = (*names, *(choice.model for choice in chosen))
+    require_readable(repository, served)
     with EmbeddedServer(repository, models=served, on_progress=tell) as server:
         yield server.endpoint.grpc_url, server.endpoint.http_url, names, chosen

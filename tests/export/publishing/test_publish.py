@@ -7,7 +7,7 @@ import pytest
 
 from photofinish.errors import ExportError, ModelRepositoryError
 from photofinish.export.build import StagedVariant
-from photofinish.export.publishing.cards import card_from_directory, require_readable, rewrite_card
+from photofinish.export.publishing.cards import card_from_directory, require_model, require_readable, rewrite_card
 from photofinish.export.publishing.publish import publish_variants
 from tests.builders import build_card
 from tests.export.conftest import SUFFIXES, Tiny
@@ -58,6 +58,11 @@ def test_variants_of_another_version_are_replaced_and_until_then_told(tiny_stagi
     assert card_from_directory(tmp_path / name) is None
     with pytest.raises(ModelRepositoryError, match=rf"{name} in .* has schema_version 0, .*export its weights again"):
         require_readable(tmp_path, [name])
+    cards = {path.name: card_from_directory(path) for path in tmp_path.iterdir() if path.is_dir()}
+    require_model(tmp_path, cards, "yolo26n")  # others of it can be read
+    with pytest.raises(ModelRepositoryError, match="schema_version 0"):
+        require_model(tmp_path, {name: None}, "yolo26n")
+    require_model(tmp_path, {name: None}, "another")
     publish_variants(tiny_staging[1], tmp_path)
     assert card_from_directory(tmp_path / name) is not None
     require_readable(tmp_path, [name, "not there"])
