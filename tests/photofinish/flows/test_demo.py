@@ -144,7 +144,7 @@ def test_a_server_that_ended_is_started_again_and_one_signal_stops_the_demo(
     monkeypatch.setattr(view, "tell", told.append)
     with FakeTriton(*toy_models()) as fake:
         servers = iter([ReplacedServer(fake.url, ends_after_s=0), ReplacedServer(fake.url, ends_after_s=600)])
-        monkeypatch.setattr(view, "server_of", lambda pair, at=None, on_progress=None: next(servers))
+        monkeypatch.setattr(view, "server_of", lambda pair, at=None, on_progress=None, cores=None: next(servers))
 
         def interrupt() -> None:
             wait_for(lambda: any("starting it again" in line for line in told), 60)
