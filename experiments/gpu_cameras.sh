@@ -104,7 +104,8 @@ for step in "$@"; do
     find)
       limited "$(awk "BEGIN {print int(60 * $minutes) + 40}")" find photofinish.cli perf cameras --find \
         --codec h264 --size "${cameras[1]}" --send-fps "${cameras[2]}" --infer-fps 5 --p99-ms 150 --max-drops 0.01 \
-        --decode gpu --start "${START:-2}" --most "${MOST:-$most}" $hard --minutes "$minutes" --confirm-seconds "$confirm" \
+        --decode gpu --start "${START:-2}" --most "${MOST:-$most}" --seconds "$each" $hard --minutes "$minutes" \
+        --confirm-seconds "$confirm" \
         --repository "$repository" --variant "$variant" \
         ${source:+--source "$source"} --out "$out/gpu_cameras_find.json"
       ;;
