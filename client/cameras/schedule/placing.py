@@ -38,9 +38,9 @@ class DecoderPlacement:
     """Decode processes are numbered: those on the CPU from 0, behind them those of each GPU, as many of each.
 
     A camera's home is the GPU that infers its pictures, and decodes them where it can; it changes by `rehome` alone.
-    Either every GPU decodes or none does. A decode process's limit is found when its GPU opens no more sessions: then
-    those of the lowest priority, and of one priority the newest, go to the CPU; and those of them for whom the CPU has
-    no room share a few sessions of their GPU for keyframes.
+    Either every GPU decodes or none does. A GPU's limit is found when it opens no more sessions: then those of the
+    lowest priority, and of one priority the newest, go to the CPU, whichever process refused; and those of them for
+    whom the CPU has no room share a few sessions of one process for keyframes.
     numbers: of each camera's decode process now. without_session: by a GPU's decode process, how many cameras it would
     decode if it opened more sessions; of them all, spilled are on the CPU, of which poolable could share sessions of
     their GPU instead, and pooled do so.
@@ -78,12 +78,9 @@ class DecoderPlacement:
     def add(self, camera: Camera) -> list[str]:
         """Place a camera; the others that have another place now."""
         home = self._spread().home_for_another(self._full()) if self._homes else None
-        item = _Placed(camera, next(self._orders), home)
+        share = 0 if home is None else self._share_for_another(home)
+        self._placed[camera.name] = _Placed(camera, next(self._orders), home, share)
         self.numbers[camera.name] = -1
-        if home is not None and self._gpus:
-            item.share, item.way = self._share_for_another(home), "gpu"
-            self.numbers[camera.name] = self._number(item)
-        self._placed[camera.name] = item
         return [name for name in self._settle() if name != camera.name]
 
     def change(self, camera: Camera) -> list[str]:
@@ -118,7 +115,10 @@ class DecoderPlacement:
         if refusal.sessions is None:
             item.refused = refusal.reason
         else:
-            self._limits[self._number(item)] = refusal.sessions
+            elsewhere = set(self._numbers_of(item.home)) - {self.numbers[name]}
+            self._limits[item.home] = refusal.sessions + sum(
+                self.way_of(other) == "gpu" for other, number in self.numbers.items() if number in elsewhere
+            )  # those who are still to be refused among them
         moved = self._settle()
         return moved if name in moved else [*moved, name]
 
@@ -129,8 +129,9 @@ class DecoderPlacement:
 
     def lift(self, number: int, sessions: int) -> list[str]:
         """A GPU's decode process could open so many sessions more; the cameras that have another place now."""
-        if number in self._limits:
-            self._limits[number] += sessions
+        gpu = self._gpu_of(number)
+        if gpu in self._limits:
+            self._limits[gpu] += sessions
         return self._settle()
 
     def leave_room_for(self, cameras: int | None) -> list[str]:
@@ -142,7 +143,7 @@ class DecoderPlacement:
         """A GPU's decode process began anew, and with it what it can do; the cameras that have another place now."""
         if number < self._cpu_processes:
             return []
-        self._limits.pop(number, None)
+        self._limits.pop(self._gpu_of(number), None)
         for item in self._placed.values():
             if self._number(item) == number:
                 item.refused = ""
@@ -162,12 +163,7 @@ class DecoderPlacement:
     @property
     def session_limits(self) -> dict[int, int]:
         """Of each GPU that took no more sessions, how many it had then."""
-        used = Counter(self.numbers.values())
-        return {
-            gpu: sum(self._limits.get(number, used[number]) for number in numbers)
-            for gpu, numbers in ((gpu, self._numbers_of(gpu)) for gpu in range(self._homes))
-            if not self._limits.keys().isdisjoint(numbers)
-        }
+        return dict(self._limits)
 
     def home_of(self, name: str) -> int | None:
         """The place of the GPU that infers the camera's pictures; None where there is none."""
@@ -195,15 +191,22 @@ class DecoderPlacement:
         first = self._cpu_processes + gpu * self._each
         return range(first, first + self._each)
 
+    def _gpu_of(self, number: int) -> int:
+        return (number - self._cpu_processes) // self._each
+
+    def _shared_number(self, gpu: int) -> int:
+        """The one of a GPU's decode processes that has sessions for several cameras, and is asked for more."""
+        return next((number for number in self._numbers_of(gpu) if number not in self._given_up), -1)
+
     def _number(self, item: _Placed) -> int:
         """The decode process of its GPU that has the camera, or would have it; -1 where there is none."""
         return -1 if item.home is None else self._numbers_of(item.home)[item.share]
 
     def _share_for_another(self, gpu: int) -> int:
-        """Which of a GPU's decode processes has the fewest cameras, of those that stay and have sessions if some do."""
+        """Which of a GPU's decode processes has the fewest cameras, of those that stay if some do."""
         used = Counter(self._number(item) for item in self._placed.values())
         numbers = self._numbers_of(gpu)
-        return min(range(self._each), key=lambda share: (self._is_full(numbers[share], used), used[numbers[share]]))
+        return min(range(self._each), key=lambda share: (numbers[share] in self._given_up, used[numbers[share]]))
 
     def _spread(self) -> Spread:
         return Spread(
@@ -218,11 +221,12 @@ class DecoderPlacement:
 
     def _full(self) -> list[bool]:
         """Which GPUs have no session for another camera, or do not stay."""
-        used = Counter(self._number(item) for item in self._placed.values())
-        return [all(self._is_full(number, used) for number in self._numbers_of(gpu)) for gpu in range(self._homes)]
-
-    def _is_full(self, number: int, used: Mapping[int, int]) -> bool:
-        return number in self._given_up or (number in self._limits and used[number] >= self._limits[number])
+        homes = Counter(item.home for item in self._placed.values())
+        return [
+            self._given_up.keys() >= set(self._numbers_of(gpu))
+            or (gpu in self._limits and homes[gpu] >= self._limits[gpu])
+            for gpu in range(self._homes)
+        ]
 
     def _settle(self) -> list[str]:
         """Place all; the names of those that moved, those that leave sessions first."""
@@ -231,7 +235,7 @@ class DecoderPlacement:
             name, before = item.camera.name, (item.way, self.numbers[item.camera.name])
             item.way, item.reason = way, reason
             if way != "cpu" and item.home is not None:
-                self.numbers[name] = self._number(item)
+                self.numbers[name] = self._shared_number(item.home) if way == "pool" else self._number(item)
             elif not 0 <= before[1] < self._cpu_processes:
                 used = Counter(self.numbers.values())
                 self.numbers[name] = min(range(self._cpu_processes), key=lambda number: used[number])
@@ -257,9 +261,9 @@ class DecoderPlacement:
         if self._room is not None and len(over) > self._room:
             over = self._beyond(wanting, has_pool=True)
         left = len(over) if self._room is None else self._room
-        without, limits = list[tuple[_Placed, DecodeWay, str]](), self.session_limits
+        without = list[tuple[_Placed, DecodeWay, str]]()
         for item in over:
-            why = f"the GPU opens no more than {limits[item.home or 0]} decoding sessions"
+            why = f"the GPU opens no more than {self._limit(item)} decoding sessions"
             if left > 0 or not self.pool_sessions_of(item.camera.name):
                 left -= 1
                 without.append((item, "cpu", why))
@@ -276,21 +280,21 @@ class DecoderPlacement:
         on_cpu = [item.camera.name for item, way, _ in without if way == "cpu"]
         self.spilled, self.pooled = len(on_cpu), len(without) - len(on_cpu)
         self.poolable = sum(self.pool_sessions_of(name) > 0 for name in on_cpu)
-        self.without_session = Counter(self._number(item) for item, _, _ in without)
+        homes = (item.home for item, _, _ in without)
+        self.without_session = Counter(self._shared_number(home) for home in homes if home is not None)
 
     def _beyond(self, wanting: list[_Placed], *, has_pool: bool) -> list[_Placed]:
-        """Those that their decode process has no session for, the most important first."""
-        taken: Counter[int] = Counter()
+        """Those that their GPU has no session for, the most important first."""
+        taken: Counter[int | None] = Counter()
         over = []
         for item in wanting:
-            number = self._number(item)
-            taken[number] += 1
+            taken[item.home] += 1
             limit = self._limit(item)
             if limit is not None and has_pool:
                 limit -= self.pool_sessions_of(item.camera.name)
-            if limit is not None and taken[number] > limit:
+            if limit is not None and taken[item.home] > limit:
                 over.append(item)
         return over
 
     def _limit(self, item: _Placed) -> int | None:
-        return self._limits.get(self._number(item))
+        return self._limits.get(-1 if item.home is None else item.home)

@@ -174,20 +174,27 @@ def test_the_decode_processes_of_a_gpu_share_its_cameras() -> None:
     assert placement.numbers["0"] in (3, 4)
 
 
-def test_each_decode_process_finds_its_share_of_the_sessions() -> None:
-    placement = several(6)
-    first, second = [[name for name, place in placement.numbers.items() if place == number] for number in (1, 2)]
-    assert full(placement, 2, first[-1]) == [first[-1]]
+def test_the_decode_processes_of_a_gpu_share_its_sessions() -> None:
+    """By priority, whichever of them is refused."""
+    placement = several(0)
+    for number, priority in enumerate((0, 1, 1, 1, 0, 1)):
+        placement.add(camera(str(number), priority))
+    first = [name for name, place in placement.numbers.items() if place == 1]
+    assert first == ["0", "2", "4"]
+    assert full(placement, 2, "5") == ["4", "5"], "the least important leaves the other process"
     assert placement.session_limits == {0: 5}, "what the other has counts as it is"
-    assert full(placement, 2, second[-1]) == [second[-1]]
-    assert placement.session_limits == {0: 4}
-    assert placement.without_session == {1: 1, 2: 1}
-    assert placement.reason_of(first[-1]) == "the GPU opens no more than 4 decoding sessions"
-    assert placement.lift(2, 1) == [second[-1]]
-    assert placement.remove(first[0]) == [first[-1]]
-    placement.remove(first[1])
-    placement.add(camera("new"))
-    assert placement.numbers["new"] == 1, "where there is a session for it"
+    assert full(placement, 2, "5") == ["0", "5"]
+    assert placement.reason_of("0") == "the GPU opens no more than 4 decoding sessions"
+    assert all(placement.is_on_gpu(name) for name in "1235")
+    assert placement.without_session == {1: 2}, "one is asked for more, for all of them"
+    placement.leave_room_for(0)
+    pooled = [name for name in placement.numbers if placement.way_of(name) == "pool"]
+    assert pooled == ["0", "4", "5"], "and the newest of the others, whose session they share"
+    assert {placement.numbers[name] for name in pooled} == {1}, "one process has it, so that no other keeps one"
+    assert sorted(placement.leave_room_for(None)) == pooled
+    assert placement.lift(1, 1) == ["0"]
+    assert placement.restarted(2) == ["4"]
+    assert placement.session_limits == {}
 
 
 def test_what_a_decode_process_leaves_the_others_of_its_gpu_take() -> None:
