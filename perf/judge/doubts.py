@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from photofinish.percentiles import nearest_rank
 from photofinish.perf.record.record import Block
@@ -14,20 +15,31 @@ from photofinish.perf.statistics import student_t_quantile
 
 MAX_OVERHEAD_NS = 100_000
 """P95 of the harness's own time per request above which its figures are in doubt."""
+MAX_OVERHEAD_SHARE = 0.02
+"""Of the median latency, where that is more."""
 DRIFT_CONFIDENCE = 0.95
 """How sure a drift must be, over all arms of a section together, before it counts as one."""
 MIN_HALF_SAMPLES = 20
 
 
-def is_sender_late(samples: Samples) -> bool:
-    """Whether the harness sent so late that the run is void.
+def late_percentiles_ns(blocks: Sequence[Samples]) -> tuple[float, float]:
+    """P95 and P99 of how late the harness sent requests for which a sender stood ready, of all blocks together."""
+    late_ns = _pooled([samples.sender_late_ns for samples in blocks])
+    return (nearest_rank(late_ns, 0.95), nearest_rank(late_ns, 0.99)) if len(late_ns) else (0.0, 0.0)
 
-    P99 of the lateness of requests for which a sender stood ready may be a tenth of the median latency, or 1 ms.
+
+def is_sender_late(blocks: Sequence[Samples]) -> bool:
+    """Whether the harness sent one arm's requests so late that its figures are in doubt.
+
+    P95 of the lateness may be MAX_OVERHEAD_SHARE of the median latency, or MAX_OVERHEAD_NS; P99 a tenth of it, or 1 ms.
+    What these requests show themselves counts, and not a rehearsal without a server.
     """
-    late_ns, latency_ns = samples.sender_late_ns, samples.latency_ns
-    if not len(late_ns) or not len(latency_ns):
+    latency_ns = _pooled([samples.latency_ns for samples in blocks])
+    if not len(latency_ns):
         return False
-    return nearest_rank(late_ns, 0.99) > max(NS_PER_MS, 0.1 * nearest_rank(latency_ns, 0.5))
+    p95_ns, p99_ns = late_percentiles_ns(blocks)
+    median_ns = nearest_rank(latency_ns, 0.5)
+    return p95_ns > max(MAX_OVERHEAD_NS, MAX_OVERHEAD_SHARE * median_ns) or p99_ns > max(NS_PER_MS, 0.1 * median_ns)
 
 
 def drift_of(blocks: Sequence[Block], *, against: Sequence[Block] = (), families: int = 1) -> float | None:
@@ -54,6 +66,10 @@ def drift_of(blocks: Sequence[Block], *, against: Sequence[Block] = (), families
     change = float(second.mean() - first.mean())
     sure = abs(change) > student_t_quantile(1 - (1 - DRIFT_CONFIDENCE) / (2 * families), degrees) * error
     return math.expm1(change) if sure else None
+
+
+def _pooled(values: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    return np.concatenate(values) if values else np.empty(0, np.int64)
 
 
 def _samples_in(side: Sequence[tuple[Block, Block | None]]) -> int:

@@ -11,10 +11,17 @@ import numpy as np
 
 from photofinish.machine.processes import listed_programs
 from photofinish.percentiles import min_samples
-from photofinish.perf.judge.doubts import MAX_OVERHEAD_NS, drift_of, is_sender_late
+from photofinish.perf.judge.doubts import (
+    MAX_OVERHEAD_NS,
+    MAX_OVERHEAD_SHARE,
+    drift_of,
+    is_sender_late,
+    late_percentiles_ns,
+)
 from photofinish.perf.judge.summary import ArmSummary
 from photofinish.perf.record.observation import POWER_CAP, Throttle
 from photofinish.perf.record.record import MIN_ROUNDS, Arm, Block, Harness, Section
+from photofinish.perf.record.samples import NS_PER_MS
 
 MAX_DRIFT = 0.15
 """Of a gain: as far as it may be uncertain. Two medians that may each move by a tenth move their ratio by as much."""
@@ -23,7 +30,6 @@ TOLD_DRIFT = 0.10
 MAX_ERROR_SHARE = 0.001
 MAX_OTHER_CPU_SHARE = 0.15
 MIN_KEPT_RATE_SHARE = 0.97
-MAX_OVERHEAD_SHARE = 0.02
 MIN_MATCHED_SHARE = 0.8
 """Of a rival's boxes, how many ours must find too: a comparison of two things that see differently is none."""
 
@@ -103,16 +109,25 @@ def _count_reasons(section: Section, summaries: Sequence[ArmSummary], *, is_prim
 
 def _load_reasons(section: Section, summaries: Sequence[ArmSummary], harness: Harness | None) -> list[Reason]:
     reasons = []
-    late = tuple(item.arm for item in summaries if any(is_sender_late(block.samples) for block in item.blocks))
-    if late and section.load.mode == "open":
-        reasons.append(Reason(key="late_sender", section=section, arms=late))
+    if section.load.mode == "open":
+        reasons += _late_reasons(section, summaries)
     reasons += _drift_reasons(section, [item for item in summaries if not is_overloaded(section, item)])
     medians = [median for item in summaries if (median := item.latency["p50"])]
-    if harness and medians:
-        overhead_ns = harness.open_loop_p95_ns if section.load.mode == "open" else harness.closed_loop_p95_ns
+    if harness and medians and section.load.mode == "closed":
+        overhead_ns = harness.closed_loop_p95_ns
         if overhead_ns > max(MAX_OVERHEAD_NS, MAX_OVERHEAD_SHARE * min(medians)):
             reasons.append(Reason(key="harness", section=section, values={"us": round(overhead_ns / 1000)}))
     return reasons
+
+
+def _late_reasons(section: Section, summaries: Sequence[ArmSummary]) -> list[Reason]:
+    samples = [(item.arm, [block.samples for block in item.blocks]) for item in summaries]
+    late = [(arm, late_percentiles_ns(blocks)) for arm, blocks in samples if is_sender_late(blocks)]
+    if not late:
+        return []
+    p95_ns, p99_ns = (max(percentiles[place] for _, percentiles in late) for place in range(2))
+    values = {"p95": f"{p95_ns / NS_PER_MS:.2g}", "p99": f"{p99_ns / NS_PER_MS:.2g}"}
+    return [Reason(key="late_sender", section=section, arms=tuple(arm for arm, _ in late), values=values)]
 
 
 def _drift_reasons(section: Section, steady: Sequence[ArmSummary]) -> list[Reason]:

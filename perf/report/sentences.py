@@ -132,12 +132,12 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "advice_few_samples": ("raise {longer}", "请增大 {longer}"),
     "reason_late_sender": (
-        "{section}, {arm}: the load generator sent late",
-        "{section}，{arm}：压测端发送过晚",
+        "{section}, {arm}: the load generator sent late (P95 {p95} ms, P99 {p99} ms)",
+        "{section}，{arm}：压测端发送过晚（P95 {p95} ms，P99 {p99} ms）",
     ),
     "advice_late_sender": (
-        "give the client a core of its own, or lower the rate",
-        "请为客户端留出一个核，或降低速率",
+        "stop other work on this machine, or lower the rate",
+        "请停止本机的其他任务，或降低速率",
     ),
     "reason_unstable": (
         "{section}: the gain in the median drifted by {percent} % from the first half of the rounds to the second "

@@ -89,7 +89,12 @@ def test_a_late_sender_is_noticed() -> None:
         done = [time_ns + 20 * NS_PER_MS for time_ns in sent]
         return Samples(scheduled_ns=tuple(due), sent_ns=tuple(sent), done_ns=tuple(done), window_ns=NS_PER_S)
 
-    assert not is_sender_late(build(0.5, 100))
-    assert not is_sender_late(build(30, 1))
-    assert is_sender_late(build(30, 2))
-    assert not is_sender_late(Samples(scheduled_ns=(), sent_ns=(), done_ns=(), window_ns=0))
+    assert not is_sender_late([build(0.3, 100)])
+    assert is_sender_late([build(0.5, 100)])
+    assert is_sender_late([build(0.5, 6)])
+    assert not is_sender_late([build(0.5, 5)])
+    assert not is_sender_late([build(30, 1)])
+    assert is_sender_late([build(30, 2)])
+    assert not is_sender_late([build(30, 2), build(0, 0)])
+    assert not is_sender_late([])
+    assert not is_sender_late([Samples(scheduled_ns=(), sent_ns=(), done_ns=(), window_ns=0)])
