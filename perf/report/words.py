@@ -85,6 +85,11 @@ class Words:
         said, advice = (self(f"{kind}_{reason.key}", **values, **reason.values) for kind in ("reason", "advice"))
         return f"{said}{self.semicolon}{advice}{self.stop}"
 
+    def arm_of_claim(self, claim: Claim) -> str:
+        """Whose figure it is; among rivals, where all gains are ours, over whom. "" where there is none."""
+        arm = claim.against if claim.section.kind == "rivals" else claim.arm
+        return self.arm(arm) if arm else ""
+
     def claims(self, claims: Iterable[Claim]) -> str:
         """What is claimed, each thing once: `P95`, `FP16 P50`."""
         names = (
@@ -92,7 +97,7 @@ class Words:
                 filter(
                     None,
                     (
-                        "" if claim.arm is None or claim.section.kind == "comparison" else self.arm(claim.arm),
+                        "" if claim.section.kind == "comparison" else self.arm_of_claim(claim),
                         self.named("claim", claim.figure or "figures"),
                     ),
                 )

@@ -266,6 +266,6 @@ def _void_text(part: PartVerdict, say: Words) -> str:
         return section
     wrong = [claim for claim in part.claims if claim.reasons]
     if part.section.kind != "comparison":
-        named = [say.arm(claim.arm) if claim.arm else say.claims([claim]) for claim in wrong]
+        named = [say.arm_of_claim(claim) or say.claims([claim]) for claim in wrong]
         return f"{section} ({say.comma.join(dict.fromkeys(named))})"
     return f"{section} ({say.claims(wrong)})"
