@@ -23,7 +23,7 @@ Arrivals = Literal["paced", "poisson"]
 MAX_ERRORS_IN_A_ROW = 20
 """A block ends when this many requests in a row failed: the server is gone, not slow."""
 _SPIN_NS = 1_000_000
-"""The last part of a wait is spun: a sleeping thread wakes about 60 us late, and 0.2 ms or more on a virtual machine."""
+"""The last part of a wait is spun: a sleeping thread wakes 60 us late, on a virtual machine 0.2 ms and more."""
 
 
 @dataclass(slots=True)
