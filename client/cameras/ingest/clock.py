@@ -16,6 +16,8 @@ MAX_STEP_S = 0.2
 """Two sender reports that differ by more about the same moment are of a clock that was set, or jumps."""
 WINDOW_S = 60
 JUMP_S = 10.0
+BACK_S = 1.0
+"""RTP time that goes back by more was set anew; with reordered pictures it goes back by an interval or two."""
 _WRAP = 1 << 32
 
 
@@ -23,7 +25,9 @@ class CaptureClock:
     """The capture time of each picture of one connection.
 
     Without a sane sender report it is RTP time, anchored where pictures come earliest in the last 60 s: the network's
-    wait is then at least not taken for the camera's. offset_ms: the camera's clock less ours; None where it tells none.
+    wait is then at least not taken for the camera's. RTP time that stands still, or runs too slowly or backwards, falls
+    behind by JUMP_S; from then on the arrival itself is taken.
+    offset_ms: the camera's clock less ours; None where it tells none.
     """
 
     def __init__(self, clock_rate: int, unix_offset_ns: Callable[[], int] = unix_less_monotonic_ns) -> None:
@@ -35,6 +39,7 @@ class CaptureClock:
         self._lowest: deque[tuple[int, int]] = deque()
         self._report: tuple[int, int] | None = None
         self._is_steady = True
+        self._runs_off = False
 
     def hear(self, report: SenderReport) -> None:
         """A sender report came."""
@@ -52,16 +57,17 @@ class CaptureClock:
         """The capture time in perf_counter_ns of a picture, never after its arrival, and what it is from."""
         if self._last_timestamp is not None:
             step = _signed(timestamp - self._last_timestamp)
-            if abs(step) > JUMP_S * self._rate:
+            if not -BACK_S * self._rate <= step <= JUMP_S * self._rate:
                 self._lowest.clear()
                 self._report = None
             self._media_ticks += step
         self._last_timestamp = timestamp
         media_ns = self._ns(self._media_ticks)
         anchored_ns = min(media_ns + self._anchor(arrived_ns - media_ns, arrived_ns), arrived_ns)
-        if arrived_ns - anchored_ns > JUMP_S * 1e9:  # the camera's RTP time runs off
-            self._lowest.clear()
-            anchored_ns = media_ns + self._anchor(arrived_ns - media_ns, arrived_ns)
+        if arrived_ns - anchored_ns > JUMP_S * 1e9:
+            self._runs_off = True
+        if self._runs_off:
+            anchored_ns = arrived_ns
         if self._report is None:
             return anchored_ns, "arrival"
         captured_ns = self._report[1] + media_ns - self._unix_offset_ns()

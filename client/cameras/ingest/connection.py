@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping
 
 from photofinish.address.hiding import public_address
@@ -23,6 +24,10 @@ from photofinish.client.cameras.values.status import IngestProblem
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 5.0
 MAX_REDIRECTS = 3
+SLOW_S = 0.005
+"""What comes at once and takes so long is answered by a rest of REST times as long, so that one camera that sends
+without an end leaves most of the loop to the others. A large keyframe takes a millisecond."""
+REST = 4
 USER_AGENT = "photofinish"
 
 
@@ -40,6 +45,7 @@ class RtspConnection(asyncio.Protocol):
         self._answers: dict[int, asyncio.Future[RtspMessage]] = {}
         self._sequence = 0
         self._authorizer: Authorizer | None = None
+        self._notified = (0, "", "")
         self.session = ""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed.add_done_callback(lambda done: done.exception())  # it may be that nobody asks
@@ -51,6 +57,7 @@ class RtspConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Packets and answers."""
+        began_s = time.thread_time()
         try:
             for item in self._parser.feed(data):
                 if isinstance(item, Interleaved):
@@ -59,6 +66,9 @@ class RtspConnection(asyncio.Protocol):
                     self._take(item)
         except RtspProtocolError as exc:
             self._end(IngestError(IngestProblem.PROTOCOL, f"{exc}; is this address one of RTSP?"))
+        if (took_s := time.thread_time() - began_s) > SLOW_S and self._transport is not None:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(took_s * REST, self._transport.resume_reading)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The camera, or the network, ended it."""
@@ -103,8 +113,8 @@ class RtspConnection(asyncio.Protocol):
         return answer
 
     def notify(self, method: str, url: str) -> None:
-        """A request whose answer nobody waits for."""
-        self._send(method, url, {})
+        """A request whose answer nobody waits for; by a new challenge it is sent once more."""
+        self._notified = (self._send(method, url, {}), method, url)
 
     def send_packet(self, channel: int, packet: bytes) -> None:
         """A packet of ours, such as a receiver report."""
@@ -147,6 +157,16 @@ class RtspConnection(asyncio.Protocol):
         future = self._answers.get(message.sequence or -1)
         if future is not None and not future.done():
             future.set_result(message)
+        elif message.status == 401 and message.sequence == self._notified[0]:
+            self._log_in_anew(message)
+
+    def _log_in_anew(self, answer: RtspMessage) -> None:
+        """Some cameras let a challenge hold for a while, and end a session that goes on with an old one."""
+        _, method, url = self._notified
+        challenge = challenge_from_headers(answer.all_of("www-authenticate"))
+        if challenge is not None and self._authorizer is not None:
+            self._authorizer = self._authorizer.by(challenge)
+            self._send(method, url, {})
 
     def _end(self, error: IngestError) -> None:
         if not self.closed.done():

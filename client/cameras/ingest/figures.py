@@ -8,6 +8,9 @@ from photofinish.client.cameras.values.status import IngestProblem
 
 FPS_WINDOW_S = 5.0
 MIN_WINDOW_S = 2.0
+MOST_FPS = 480.0
+MOST_AT_ONCE = 1000
+"""Some cameras begin with all that they kept since the last keyframe."""
 STEP_S = 1.0
 """Capture times step a little when the camera's own clock becomes known; a larger step is another stream."""
 
@@ -51,6 +54,26 @@ class StreamFigures:
         if len(self._captured) < 2 or (span_ns := self._captured[-1] - self._captured[0]) < MIN_WINDOW_S * 1e9:
             return None
         return (len(self._captured) - 1) * 1e9 / span_ns
+
+
+class PictureBudget:
+    """How many pictures are taken of a camera: MOST_FPS, and MOST_AT_ONCE at the beginning. The rest is a flood."""
+
+    def __init__(self) -> None:
+        self.has_flooded = False
+        self._left = float(MOST_AT_ONCE)
+        self._at_ns: int | None = None
+
+    def takes(self, arrived_ns: int) -> bool:
+        """Whether one more is taken now."""
+        since_s = 0.0 if self._at_ns is None else max(arrived_ns - self._at_ns, 0) / 1e9
+        self._at_ns = arrived_ns
+        self._left = min(self._left + since_s * MOST_FPS, MOST_AT_ONCE)
+        if self._left < 1:
+            self.has_flooded = True
+            return False
+        self._left -= 1
+        return True
 
 
 class IngestError(Exception):

@@ -12,6 +12,8 @@ from photofinish.client.cameras.wire.messages import ForgetCamera, OpenStream
 
 RETRY_S = 0.2
 MAX_KEPT_BYTES = 8 << 20
+MAX_KEPT_UNITS = 2000
+"""A still scene between seldom keyframes is tens of thousands of tiny pictures."""
 MAX_UNSENT_BYTES = 64 << 20
 """A decoder that is so far behind gets nothing more until the camera's next keyframe."""
 
@@ -51,7 +53,7 @@ class DecoderLink:
         if unit.is_keyframe or kept.units:
             kept.units.append(unit)
             kept.size += len(unit.data)
-            if kept.size > MAX_KEPT_BYTES:  # a group of pictures that does not end
+            if kept.size > MAX_KEPT_BYTES or len(kept.units) > MAX_KEPT_UNITS:  # a group of pictures that does not end
                 kept.units, kept.size = [], 0
         link = self._link
         if link is None:

@@ -9,7 +9,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from photofinish.client.cameras.ingest.figures import IngestError, StreamFigures, UnsuitableError
+from photofinish.client.cameras.ingest.figures import (
+    MOST_FPS,
+    IngestError,
+    PictureBudget,
+    StreamFigures,
+    UnsuitableError,
+)
 from photofinish.client.cameras.ingest.library_reader import read_by_library
 from photofinish.client.cameras.ingest.retry import StartPace, delay_s, host_and_port, wait_for_return
 from photofinish.client.cameras.ingest.rtsp_reader import read_rtsp
@@ -43,6 +49,7 @@ class CameraWatch:
     ) -> None:
         self.camera = camera
         self.figures = StreamFigures()
+        self._budget = PictureBudget()
         self._pace = pace
         self._on_open = on_open
         self._on_unit = on_unit
@@ -112,6 +119,8 @@ class CameraWatch:
         is_after_loss: bool,
     ) -> None:
         """A coded picture came."""
+        if not self._budget.takes(arrived_ns):
+            return  # the connection is ended for it within CHECK_EVERY_S
         self.figures.add(captured_ns, arrived_ns, len(data), is_keyframe=is_keyframe)
         self._clock = clock
         self._on_unit(
@@ -156,10 +165,14 @@ class CameraWatch:
     async def _connect(self) -> IngestError:
         """Read until it fails or stalls; what ended it."""
         self._opened_ns = None
+        self._budget = PictureBudget()
         reading = asyncio.ensure_future(self._read())
         try:
             while not reading.done():
                 await asyncio.wait((reading,), timeout=CHECK_EVERY_S)
+                if self._budget.has_flooded:
+                    text = f"the camera sends more than {MOST_FPS:g} pictures a second; restart it, or its encoder"
+                    return IngestError(IngestProblem.PROTOCOL, text)
                 if not reading.done() and (silence_s := self._silence_s()) > (limit_s := self._stall_limit_s()):
                     self.figures.stalls += 1
                     self._set(phase=IngestPhase.STALLED)

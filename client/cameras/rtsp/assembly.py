@@ -9,6 +9,8 @@ from photofinish.client.cameras.rtsp.nal import NalKind, annex_b_from_units, h26
 from photofinish.client.cameras.rtsp.rtp import RtpPacket
 
 MAX_PICTURE = 16 << 20
+MAX_UNITS = 4096
+"""Of a picture: an encoder makes a slice of each row of macroblocks at most, and some messages beside them."""
 _KINDS: Mapping[str, Callable[[bytes], NalKind]] = {"h264": h264_kind, "hevc": hevc_kind}
 
 
@@ -37,11 +39,13 @@ class PictureAssembler:
         self._given = parameter_sets
         self._units: list[bytes] = []
         self._kinds: list[NalKind] = []
+        self._has_slice = False
         self._size = 0
         self._fragment: list[bytes] | None = None
         self._timestamp: int | None = None
         self._given_at: int | None = None
         self._next_sequence: int | None = None
+        self._begun_anew: int | None = None
         self._has_lost = False
         self._marker_lies = False
         self._top_layer = 0
@@ -64,26 +68,41 @@ class PictureAssembler:
             done += self._finish()
         return done
 
+    def _note_sets(self) -> None:
+        """The camera's newest parameter sets are those of its next keyframes, whatever the description said."""
+        sets = [unit for unit, kind in zip(self._units, self._kinds, strict=True) if kind.is_parameter]
+        if any(self._kind(unit).is_sequence for unit in sets):
+            numbers = {self._number(unit) for unit in sets}
+            self._given = (*(unit for unit in self._given if self._number(unit) not in numbers), *sets)
+
+    def _number(self, unit: bytes) -> int:
+        """The kind of a unit as its coding numbers it."""
+        return unit[0] & 31 if self._is_h264 else unit[0] >> 1 & 63
+
     def _in_order(self, sequence: int) -> bool:
         """Count what is missing; False for a packet that came twice or too late."""
         if self._next_sequence is not None:
             missing = (sequence - self._next_sequence) & 0xFFFF
-            if missing > 0x8000:
+            if missing > 0x8000 and sequence != self._begun_anew:
+                self._begun_anew = (sequence + 1) & 0xFFFF
                 return False
+            if missing > 0x8000:  # two in a row: the camera counts anew, and how many were lost cannot be told
+                missing = 1
             if missing:
                 self.lost += missing
                 self._has_lost = True
                 self._fragment = None
-        self._next_sequence = (sequence + 1) & 0xFFFF
+        self._next_sequence, self._begun_anew = (sequence + 1) & 0xFFFF, None
         return True
 
     def _take(self, payload: bytes) -> None:
         if not payload:
             return
         if self._is_h264:
-            number, head, together, fragments = payload[0] & 31, 1, 24, 28
+            head, together, fragments = 1, 24, 28
         else:
-            number, head, together, fragments = payload[0] >> 1 & 63, 2, 48, 49
+            head, together, fragments = 2, 48, 49
+        number = self._number(payload)
         if number == together:
             at = head
             while at + 2 <= len(payload):
@@ -119,9 +138,13 @@ class PictureAssembler:
 
     def _add(self, unit: bytes) -> None:
         self._grow(len(unit))
+        if len(self._units) >= MAX_UNITS:
+            self._clear()
+            raise ValueError("a picture of more than 4096 units")
         kind = self._kind(unit)
-        if kind.is_slice and not kind.is_first and not any(item.is_slice for item in self._kinds) and self._continues():
+        if kind.is_slice and not kind.is_first and not self._has_slice and self._continues():
             self._marker_lies = True  # more slices of the picture that the marker ended
+        self._has_slice = self._has_slice or kind.is_slice
         self._units.append(unit)
         self._kinds.append(kind)
 
@@ -135,18 +158,20 @@ class PictureAssembler:
             raise ValueError("a picture of more than 16 MiB")
 
     def _clear(self) -> None:
-        self._units, self._kinds, self._fragment, self._size = [], [], None, 0
+        self._units, self._kinds, self._fragment, self._size, self._has_slice = [], [], None, 0, False
 
     def _finish(self) -> list[CodedPicture]:
         """The picture that is together, if it is one: parameter sets alone wait for the picture behind them."""
         slices = [kind for kind in self._kinds if kind.is_slice]
         if not slices or self._timestamp is None:
-            if self._size > MAX_PICTURE // 16:
+            if self._size > MAX_PICTURE // 16 or len(self._units) > MAX_UNITS // 16:
                 self._clear()
             return []
         has_sets = any(kind.is_parameter for kind in self._kinds)
         is_key = any(kind.is_key for kind in slices) or (has_sets and slices[0].is_intra)
         units = [*self._given, *self._units] if is_key and not has_sets else self._units
+        if has_sets:
+            self._note_sets()
         self._top_layer = max(self._top_layer, slices[0].layer)
         is_reference = any(kind.is_reference for kind in slices) or slices[0].layer < self._top_layer
         picture = CodedPicture(

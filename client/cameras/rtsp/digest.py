@@ -56,6 +56,10 @@ class Authorizer:
         self._password = password
         self._count = 0
 
+    def by(self, challenge: Challenge) -> Authorizer:
+        """The same user and password by a newer challenge."""
+        return Authorizer(challenge, self._user, self._password)
+
     def header(self, method: str, uri: str) -> str:
         """The value of the Authorization header."""
         if self._challenge.scheme == "basic":

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MAX_HEAD = 64 << 10
 MAX_BODY = 1 << 20
+MAX_AT_ONCE = 100
+"""Messages that come in one piece: a camera answers one request at a time, and reports now and then."""
 _DOLLAR = 0x24
+_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 
 
 class RtspProtocolError(ValueError):
@@ -57,13 +61,17 @@ class RtspParser:
     """Takes bytes as they come and gives whole messages and packets."""
 
     _buffer: bytearray = field(default_factory=bytearray)
+    _searched: int = 0
+    """So much of a message that is not whole was looked through, so that one in small pieces is read once."""
+    _head: tuple[RtspMessage, int] | None = None
+    """Of a message whose body is not whole, and its size."""
 
     def feed(self, data: bytes) -> list[RtspMessage | Interleaved]:
         """What is whole now. Raises RtspProtocolError when it is neither a message nor a packet."""
         buffer = self._buffer
         buffer += data
         found: list[RtspMessage | Interleaved] = []
-        at, size = 0, len(buffer)
+        at, size, messages = 0, len(buffer), 0
         while at < size:
             if buffer[at] == _DOLLAR:
                 if size - at < 4:
@@ -81,34 +89,47 @@ class RtspParser:
                     break
                 message, at = taken
                 found.append(message)
+                messages += 1
+                if messages > MAX_AT_ONCE:
+                    raise RtspProtocolError(f"the camera sends more than {MAX_AT_ONCE} messages at once")
         del buffer[:at]
         return found
 
     def _message(self, at: int) -> tuple[RtspMessage, int] | None:
+        """The message that begins there, and where it ends; None while it is not whole."""
+        head, size = self._head or self._head_at(at)
+        if head is None:
+            return None
+        length_text = head.header("content-length") or "0"
+        if not (length_text.isascii() and length_text.isdigit()) or len(length_text) > 7 or int(length_text) > MAX_BODY:
+            raise RtspProtocolError(f"a message of the camera has a length of {length_text[:20]}")
+        body_begin, body_end = at + size, at + size + int(length_text)
+        if body_end > len(self._buffer):
+            self._head = head, size
+            return None
+        self._head = None
+        body = bytes(self._buffer[body_begin:body_end])
+        return RtspMessage(first=head.first, headers=head.headers, body=body), body_end
+
+    def _head_at(self, at: int) -> tuple[RtspMessage | None, int]:
+        """The lines before a body, and their size with the empty line; None while they are not whole."""
         buffer = self._buffer
         if not 0x41 <= buffer[at] <= 0x5A:  # every method and "RTSP" begin with a capital
             raise RtspProtocolError("what the camera sends is no RTSP")
-        end, gap = buffer.find(b"\r\n\r\n", at), 4
-        if end < 0:
-            end, gap = buffer.find(b"\n\n", at), 2
-        if end < 0 or end - at > MAX_HEAD:
+        found = _END_OF_HEAD.search(buffer, at + self._searched, at + MAX_HEAD)
+        if found is None:
             if len(buffer) - at > MAX_HEAD:
                 raise RtspProtocolError("a message of the camera does not end")
-            return None
-        lines = buffer[at:end].decode("utf-8", "replace").splitlines()
+            self._searched = max(len(buffer) - at - 3, 0)
+            return None, 0
+        self._searched = 0
+        lines = buffer[at : found.start()].decode("utf-8", "replace").splitlines()
         headers = tuple(
             (name.strip().lower(), value.strip())
             for name, colon, value in (line.partition(":") for line in lines[1:])
             if colon
         )
-        head = RtspMessage(first=lines[0], headers=headers)
-        length_text = head.header("content-length") or "0"
-        if not (length_text.isascii() and length_text.isdigit()) or len(length_text) > 7 or int(length_text) > MAX_BODY:
-            raise RtspProtocolError(f"a message of the camera has a length of {length_text[:20]}")
-        body_end = end + gap + int(length_text)
-        if body_end > len(buffer):
-            return None
-        return RtspMessage(first=head.first, headers=headers, body=bytes(buffer[end + gap : body_end])), body_end
+        return RtspMessage(first=lines[0], headers=headers), found.end() - at
 
 
 def message_bytes(first: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:

@@ -13,7 +13,8 @@ _INTRA_SLICES = (2, 4, 7, 9)
 class NalKind:
     """is_slice: part of a picture; is_first: the first slice of one; is_key: a decoder may begin with it.
 
-    is_parameter: a parameter set. is_reference: whether others may need it. layer: H.265's temporal layer.
+    is_parameter: a parameter set; is_sequence: one that says the size. is_reference: whether others may need it.
+    layer: H.265's temporal layer.
     """
 
     is_slice: bool
@@ -23,6 +24,7 @@ class NalKind:
     is_reference: bool
     is_intra: bool = False
     layer: int = 0
+    is_sequence: bool = False
 
 
 def h264_kind(nal: bytes) -> NalKind:
@@ -37,6 +39,7 @@ def h264_kind(nal: bytes) -> NalKind:
         is_parameter=number in (7, 8),
         is_reference=bool(nal[0] & 0x60),
         is_intra=is_first and _slice_type(nal) in _INTRA_SLICES,
+        is_sequence=number == 7,
     )
 
 
@@ -51,6 +54,7 @@ def hevc_kind(nal: bytes) -> NalKind:
         is_parameter=32 <= number <= 34,
         is_reference=number > 15 or number % 2 == 1,
         layer=max((nal[1] & 7) - 1, 0) if len(nal) > 1 else 0,
+        is_sequence=number == 33,
     )
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from photofinish.client.cameras.wire.messages import (
     TrySessions,
     WatchCamera,
 )
+from photofinish.machine.scratch import scratch_folder
 
 MAX_ENDS, ENDS_WITHIN_S = 3, 60.0
 """A GPU's decode process that ends so often within so long leaves its cameras to the CPU."""
@@ -67,7 +67,8 @@ class CellCrew:
         self._told: dict[str, int] = {}
         self._ends_s: dict[int, list[float]] = {}
         self._places: dict[ProcessKind, dict[str, int]] = {"ingest": {}, "decode": self.placement.numbers}
-        self._folder = Path(tempfile.mkdtemp(prefix="photofinish-cell-"))
+        self._scratch = ExitStack()
+        self._folder = self._scratch.enter_context(scratch_folder())
         self._links = self.writer = ProcessLinks(self._folder, on_value, self._note_process)
         self._processes = [
             CellProcess(kind, number, self._folder, log_folder, on_notice, self._links.silence_s)
@@ -96,7 +97,7 @@ class CellCrew:
         """End them all within about a second."""
         self._links.close()
         await asyncio.gather(*(process.stop() for process in self._processes))
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()
 
     @property
     def pids(self) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from photofinish.client.cameras.ingest.clock import CaptureClock
-from photofinish.client.cameras.ingest.figures import StreamFigures
+from photofinish.client.cameras.ingest.figures import MOST_AT_ONCE, PictureBudget, StreamFigures
 from photofinish.client.cameras.rtsp.rtp import SenderReport
 
 SECOND = 10**9
@@ -86,3 +86,30 @@ def test_the_rate_is_measured_over_capture_times() -> None:
     assert figures.keyframe_interval_s == pytest.approx(2)
     figures.begin_connection()
     assert figures.fps is None
+
+
+@pytest.mark.parametrize("ticks", [0, RATE // 90, -RATE])
+def test_rtp_time_that_stands_still_or_runs_slowly_or_backwards_gives_way_to_the_arrival(ticks: int) -> None:
+    """A camera that counts milliseconds, or always says the same, had one picture in ten seconds inferred."""
+    made = clock()
+    placed = [(n * SECOND, made.place(n * ticks % 2**32, n * SECOND)) for n in range(1, 40)]
+    assert all(found == (arrived, "arrival") for arrived, found in placed[12:])
+
+
+def test_rtp_time_that_is_set_back_begins_anew() -> None:
+    """Pictures were told of as five seconds old for a minute, and dropped for it."""
+    made = clock()
+    for n in range(1, 5):
+        made.place(n * RATE, n * SECOND)
+    assert made.place(0, 5 * SECOND) == (5 * SECOND, "arrival")
+
+
+def test_a_flood_of_pictures_is_told_from_those_that_a_camera_kept() -> None:
+    budget = PictureBudget()
+    assert all(budget.takes(0) for _ in range(MOST_AT_ONCE))
+    assert not budget.has_flooded
+    assert budget.takes(SECOND // 100)
+    assert sum(budget.takes(SECOND) for _ in range(2 * MOST_AT_ONCE)) < MOST_AT_ONCE
+    assert budget.has_flooded
+    steady = PictureBudget()
+    assert all(steady.takes(n * SECOND // 240) for n in range(5000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -123,3 +124,34 @@ def test_garbage_neither_crashes_nor_grows() -> None:
             except RtpError:
                 continue
         assert assembler.malformed > 0
+
+
+def test_a_picture_of_very_many_units_is_given_up() -> None:
+    """One packet of 16,000 slices behind 96,000 other units took 26 s of the loop that all cameras share."""
+    assembler = PictureAssembler("h264")
+    began_s = time.thread_time()
+    for sequence in range(7):
+        unit = b"\x06\x00" if sequence < 6 else b"\x01\x00"
+        payload = b"\x18" + (len(unit).to_bytes(2, "big") + unit) * 16_000
+        assert assembler.push(RtpPacket(False, 96, sequence, 1, 7, payload)) == []
+    assert assembler.malformed == 7
+    assert time.thread_time() - began_s < 2
+    found = assembled(assembler, packets([[SPS, PPS, KEY]], first=7))
+    assert [list(nal_units(p.data)) for p in found] == [[SPS, PPS, KEY]]
+
+
+def test_parameter_sets_that_changed_in_the_stream_come_before_the_next_keyframes() -> None:
+    """Those of the description would bring the size back that the camera had before."""
+    new = b"\x67new"
+    found = assembled(PictureAssembler("h264", (SPS, PPS)), packets([[KEY], [new, KEY], [INTER], [KEY]]))
+    assert list(nal_units(found[-1].data)) == [PPS, new, KEY]
+
+
+def test_a_camera_that_counts_its_packets_anew_is_heard_after_the_second_one() -> None:
+    """Half of all new counts lie "before" the old one: 32,768 packets were taken for late ones, until a stall."""
+    assembler = PictureAssembler("h264")
+    assembled(assembler, packets([[SPS, PPS, KEY]], first=40_000))
+    found = assembled(assembler, packets([[INTER], [LONELY], [SPS, PPS, KEY]], first=30_000))
+    assert [p.is_keyframe for p in found] == [False, True]
+    assert found[0].is_after_loss
+    assert assembler.lost == 1

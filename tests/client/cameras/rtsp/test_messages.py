@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 
@@ -114,3 +115,19 @@ def test_random_descriptions_are_read_or_refused() -> None:
             video_track_from_sdp("".join(letters))
         except NoVideoError:
             continue
+
+
+def test_a_flood_of_messages_and_one_in_small_pieces_cost_no_more_than_their_bytes() -> None:
+    """256 KB of the shortest messages kept the loop of all cameras for 25 s, and the same process was then killed."""
+    began_s = time.thread_time()
+    with pytest.raises(RtspProtocolError):
+        RtspParser().feed(b"A\n\n" * 87_000)
+    parser = RtspParser()
+    for _ in range(60_000):
+        assert parser.feed(b"A") == []
+    (message,) = parser.feed(b"\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000)
+    assert isinstance(message, RtspMessage)
+    assert (len(message.first), len(message.body)) == (60_000, 60_000)
+    parser.feed(b"RTSP/1.0 200 OK\r\n" + b"a:b\r\n" * 10_000 + b"Content-Length: 100000\r\n\r\n")
+    assert not any(parser.feed(b"x") for _ in range(2000))
+    assert time.thread_time() - began_s < 3

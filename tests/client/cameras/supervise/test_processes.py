@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from photofinish.client.cameras.supervise import processes
+from photofinish.client.cameras.supervise.crew import CellCrew
 from photofinish.client.cameras.supervise.processes import CellProcess
 from photofinish.machine.started_program import StartedProgram
 from tests.client.cameras.ingest.watching import until
@@ -67,3 +68,26 @@ def test_what_a_process_said_last_is_told_with_its_end(tmp_path: Path, monkeypat
         f"decode process 1 (GPU 0) ended with exit code 1 (pip install nvdec) and is started again; see {log}",
         f"decode process 1 (GPU 0) ended with exit code 1 and is started again; see {log}",
     ]
+
+
+def test_a_killed_runs_folder_goes_with_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sockets' folders of forty-nine killed runs lay in the temporary folder."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def crew() -> CellCrew:
+        return CellCrew(
+            {"ingest": 1, "decode": 1},
+            log_folder=tmp_path / "logs",
+            on_value=lambda value: None,
+            on_change=lambda kind, cameras, is_there: None,
+            on_notice=lambda text: None,
+        )
+
+    made = crew()
+    (folder,) = tmp_path.glob("photofinish-*")
+    killed = tmp_path / folder.name.replace(f"-{os.getpid()}_", "-4194303_")  # no process has this id
+    killed.mkdir()
+    asyncio.run(made.close())
+    assert killed.exists()
+    asyncio.run(crew().close())
+    assert not list(tmp_path.glob("photofinish-*"))
