@@ -27,7 +27,7 @@ from photofinish.client.cameras.values.status import CellStatus
 from photofinish.client.choosing.networks import VARIANT_FLAG
 from photofinish.client.native.library import native_client
 from photofinish.client.pipeline.opening import choose_model
-from photofinish.errors import ConfigError, PhotofinishError, ServerError
+from photofinish.errors import ConfigError, PhotofinishError, reason_from_error
 from photofinish.flows import tell
 from photofinish.flows.camera.outputs import OutputWishes, outputs_from_wishes
 from photofinish.flows.camera.recording import RecordingWishes, cameras_of_run, recorded, require_recordable
@@ -236,8 +236,8 @@ class CameraRun:
             await asyncio.to_thread(server.stop)
             try:
                 await asyncio.to_thread(server.__enter__)
-            except (ServerError, PhotofinishError) as exc:
-                self._note(f"the server cannot be started: {exc}; trying again")
+            except (PhotofinishError, OSError) as exc:  # OSError: a full disk, too many open files
+                self._note(f"the server cannot be started: {reason_from_error(exc)}; trying again")
                 await asyncio.sleep(SERVER_PAUSE_S)
                 continue
             cell.move_to(address_of(server), place)

@@ -74,6 +74,12 @@ def test_containers_are_locked_down(name: str) -> None:
     assert not service.get("privileged")
 
 
+@pytest.mark.parametrize("override", ["", "compose.two-gpus.yml"])
+def test_no_container_fills_the_disk_with_what_it_says(override: str) -> None:
+    for name, service in compose_document(override=override)["services"].items():
+        assert service["logging"]["options"] == {"max-size": "20m", "max-file": "5"}, name
+
+
 def test_triton_waits_for_the_export_and_reads_its_repository() -> None:
     services = compose_document()["services"]
     assert services["triton"]["depends_on"] == {"export": {"condition": "service_completed_successfully"}}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import sys
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import AF_INET6
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -19,6 +22,8 @@ from photofinish.machine.addresses import LOOPBACK
 
 DEFAULT_PORT = 7870
 PORTS_TRIED = 20
+MAX_CLIENTS = 64
+LONGEST_S = 20.0
 STATUS_PATH = "/status"
 _TEXT = "text/plain; charset=utf-8"
 
@@ -79,13 +84,46 @@ class StatusEndpoint:
 
 
 class _Server(ThreadingHTTPServer):
+    """A thread and a descriptor for each client, MAX_CLIENTS at once and each for LONGEST_S: they are the cell's."""
+
     daemon_threads = True
     block_on_close = False
     """A scraper that reads slowly must not hold up the end."""
+    request_queue_size = 64
+
+    def __init__(self, *args: Any) -> None:
+        self._begun_s: dict[socket.socket, float] = {}
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, or end the connection where too many are answered."""
+        if len(self._begun_s) >= MAX_CLIENTS:
+            self.shutdown_request(request)
+            return
+        self._begun_s[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """A client has its answer, or is let go."""
+        self._begun_s.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Let go of who sends or reads a byte now and then."""
+        now_s = time.monotonic()
+        for request, begun_s in list(self._begun_s.items()):
+            if now_s - begun_s > LONGEST_S:
+                with contextlib.suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes before it has its answer is nothing to tell of; the rest is told as ever."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class _Server6(_Server):
-    address_family = AF_INET6
+    address_family = socket.AF_INET6
 
 
 def _listening(host: str, port: int | None, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:

@@ -77,7 +77,7 @@ class CameraObjects:
                 crossings=(*state.crossings, *sighting.crossings)[-MAX_CROSSINGS:],
             )
             is_news = sighting.crossings or life.state.current_zones != life.told.current_zones
-            if is_news or frame_unix_ns - life.told.frame_unix_ns >= UPDATE_EVERY_NS:
+            if is_news or abs(frame_unix_ns - life.told.frame_unix_ns) >= UPDATE_EVERY_NS:  # or the clock was set
                 events.append(_tell(life, "update"))
         return events
 

@@ -21,7 +21,8 @@ from photofinish.client.detect.drawing import draw_detections
 from photofinish.detections import detections_to_target
 from photofinish.machine.disk import why_not_written
 
-FILE_NAME = re.compile(r"\d{9,11}\.\d{6}-[0-9a-f]{6}\.jpg")
+FILE_NAME = re.compile(r"\d{1,11}\.\d{6}-[0-9a-f]{6}\.jpg|\.\d{1,11}\.\d{6}-[0-9a-f]{6}\.jpg\.new")
+"""Of a clock that was not set yet too, and what a killed process left."""
 BETTER = 1.05
 """A picture replaces the one before when the object is so much surer in it."""
 QUALITY = 88

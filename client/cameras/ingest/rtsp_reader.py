@@ -89,10 +89,44 @@ async def read_rtsp(
         except IngestError as exc:
             if exc.problem is not IngestProblem.AUTHENTICATION or login == own:
                 raise
-            wants = f"the camera sends us to {address[0]}, which wants a login of its own; put that address in the list"
-            raise IngestError(IngestProblem.AUTHENTICATION, wants) from None
+            raise _wants_own_login(address[0]) from None
         finally:
             connection.abort()
+
+
+async def require_own_host(camera: Camera, on_line: Callable[[str], None]) -> None:
+    """Raise IngestError where the camera sends us to a host that must not hear its password, or does not answer.
+
+    For FFmpeg, which tells it wherever it is sent to.
+    """
+    url = camera.url
+    if not url.lower().startswith(("rtsp://", "rtsps://")) or not (camera.user or camera.password):
+        return
+    for _ in range(MAX_REDIRECTS + 1):
+        if (address := host_and_port(url)) is None:
+            raise IngestError(IngestProblem.UNREACHABLE, "the address has no host that can be read; check it")
+        connection = await open_connection(url, address, lambda channel, data: None, on_line)
+        try:
+            answer = await connection.request(
+                "DESCRIBE", url, {"Accept": "application/sdp"}, user=camera.user, password=camera.password
+            )
+        except IngestError as exc:
+            if exc.problem is not IngestProblem.PROTOCOL:
+                raise
+            return  # no redirection; FFmpeg may understand the answer
+        finally:
+            connection.abort()
+        if answer.status == 200:
+            return
+        url = answer.header("location")
+        if not _may_be_told(camera.url, url):
+            raise _wants_own_login(urlsplit(url).hostname or "another host")
+    raise IngestError(IngestProblem.PROTOCOL, "the camera sends us elsewhere, and there is nothing there")
+
+
+def _wants_own_login(host: str) -> IngestError:
+    wants = f"the camera sends us to {host}, which wants a login of its own; put that address in the list"
+    return IngestError(IngestProblem.AUTHENTICATION, wants)
 
 
 def _may_be_told(own: str, other: str) -> bool:

@@ -18,7 +18,7 @@ from photofinish.client.cameras.ingest.figures import (
 )
 from photofinish.client.cameras.ingest.library_reader import read_by_library
 from photofinish.client.cameras.ingest.retry import StartPace, delay_s, host_and_port, wait_for_return
-from photofinish.client.cameras.ingest.rtsp_reader import read_rtsp
+from photofinish.client.cameras.ingest.rtsp_reader import read_rtsp, require_own_host
 from photofinish.client.cameras.values.access_unit import AccessUnit, ClockKind, StreamInfo
 from photofinish.client.cameras.values.camera import Camera
 from photofinish.client.cameras.values.status import IngestPhase, IngestProblem, IngestReport
@@ -199,6 +199,7 @@ class CameraWatch:
             await read_rtsp(camera, self)
         else:
             use_udp = camera.transport == "udp" or (self._by_library is not None and self._by_library.use_udp)
+            await require_own_host(camera, self.on_line)
             await read_by_library(camera, self, use_udp=use_udp)
 
     def _silence_s(self) -> float:

@@ -213,6 +213,8 @@ def _numbered(camera: Camera, taken: Mapping[str, Camera]) -> Camera:
 def _rows_from_toml(text: str, path: Path) -> list[tuple[str, Mapping[str, Any]]]:
     try:
         document = tomllib.loads(text)
+    except RecursionError as exc:
+        raise ConfigError(f"{path} is no list of cameras: it has brackets within brackets without an end") from exc
     except ValueError as exc:  # Python's own for a number of thousands of digits
         hint = "; a camera's row begins with [[camera]], in two brackets" if "('camera',)" in str(exc) else ""
         raise ConfigError(f"{path} is no TOML: {_without_line(reason_from_error(exc))}{hint}") from exc

@@ -109,6 +109,8 @@ class JsonLines:
 
     def _write(self, told: list[Inferred | ObjectEvent | LineCrossing]) -> None:
         # A name as it is written, so that `grep 大门` finds its camera; escaped where the terminal has ASCII alone.
+        if self._file.closed and self._path is not None:
+            self._file = self._path.open("a", encoding="utf-8")  # it could not be opened when it began anew
         is_utf8 = (self._file.encoding or "").lower().replace("-", "") == "utf8"
         for item in told:
             print(json.dumps(line_from_told(item), ensure_ascii=not is_utf8), file=self._file, flush=True)

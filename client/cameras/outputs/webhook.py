@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Mapping
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -108,6 +111,15 @@ class Webhook:
         """The status of the answer."""
         connection = self._connection or self._connected()
         self._connection = connection
+        limit = threading.Timer(self._timeout_s, self._cut, (connection,))
+        limit.daemon = True
+        limit.start()
+        try:
+            return self._answer_of(connection, body)
+        finally:
+            limit.cancel()
+
+    def _answer_of(self, connection: http.client.HTTPConnection, body: bytes) -> int:
         target = (self._address.path or "/") + (f"?{self._address.query}" if self._address.query else "")
         connection.request("POST", target, body, self._headers)
         answer = connection.getresponse()
@@ -123,6 +135,14 @@ class Webhook:
                 host, port, timeout=self._timeout_s, context=ssl.create_default_context()
             )
         return http.client.HTTPConnection(host, port, timeout=self._timeout_s)
+
+    @staticmethod
+    def _cut(connection: http.client.HTTPConnection) -> None:
+        """End a try that takes too long as a whole: a receiver that sends a byte now and then never times out."""
+        sock: socket.socket | None = connection.sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def _forget_connection(self) -> None:
         if self._connection is not None:

@@ -165,7 +165,7 @@ class Film:
             picture.release()
         camera, at_ns = result.camera, result.captured_unix_ns
         size_wh = (image.shape[1], image.shape[0])
-        if at_ns < self._paused_until_ns.get(camera, 0):
+        if 0 < self._paused_until_ns.get(camera, 0) - at_ns <= PAUSE_NS:  # more where the clock was set back
             self._events.lose(1)
             return
         segment = self._segments.get(camera)

@@ -60,10 +60,10 @@ class ProcessLinks:
         """Whether a process is connected."""
         return (kind, number) in self._links
 
-    def silence_s(self, kind: ProcessKind, number: int) -> float:
-        """For how long a process that is there has told nothing."""
+    def silence_s(self, kind: ProcessKind, number: int) -> float | None:
+        """For how long a process that is there has told nothing; None for one that is not there."""
         link = self._links.get((kind, number))
-        return 0.0 if link is None else time.monotonic() - self._heard_s[link]
+        return None if link is None else time.monotonic() - self._heard_s[link]
 
     def ask(self, wish: WriteFrame) -> asyncio.Future[FrameWritten]:
         """Have a camera's newest picture written. The wish is numbered here: several ask, and count each for itself."""

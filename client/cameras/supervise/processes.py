@@ -24,6 +24,8 @@ HEALTHY_S = 30.0
 POLL_S = 0.1
 HANGS_S = 15.0
 """Processes report once a second; one that says nothing for so long hangs in a library."""
+START_S = 60.0
+"""One that has not come so long after its start hangs too, on a machine however crowded."""
 STOP_S = 0.7
 TAIL_BYTES, MAX_WORDS = 4096, 300
 
@@ -38,10 +40,11 @@ class CellProcess:
         folder: Path,
         log_folder: Path,
         on_end: Callable[[str], None],
-        silence_s: Callable[[ProcessKind, int], float] = lambda kind, number: 0.0,
+        silence_s: Callable[[ProcessKind, int], float | None] = lambda kind, number: 0.0,
         gpu: str = "",
     ) -> None:
-        """silence_s: for how long nothing was heard of it; one that hangs is killed, and then started again.
+        """silence_s: for how long nothing was heard of it, None while it has not come; one that hangs is killed, and
+        then started again.
 
         gpu: the device that a decode process decodes on, "" for the CPU.
         """
@@ -121,7 +124,8 @@ class CellProcess:
         began_s = time.monotonic()
         while self._process is not None:
             if (code := self._process.poll()) is None:
-                if self._silence_s(self.kind, self.number) > HANGS_S:
+                silence_s = self._silence_s(self.kind, self.number)
+                if time.monotonic() - began_s > START_S if silence_s is None else silence_s > HANGS_S:
                     self._process.kill()
                 await asyncio.sleep(POLL_S)
                 continue

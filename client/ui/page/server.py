@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from photofinish.client.ui.page.composer import LAYOUTS, Layout
 from photofinish.client.ui.page.screen.document import screen_from_state
@@ -34,6 +35,9 @@ MJPEG_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 Stream = TypeVar("Stream", bound=str, contravariant=True)
 _POLL_S = 0.005
 _START_TIMEOUT_S = 60.0
+MAX_CONNECTIONS = 400
+"""A browser opens six for each tab."""
+FIRST_REQUEST_S = 20.0
 
 
 def add_view_routes(app: FastAPI, view: SplitView, stop: threading.Event) -> None:
@@ -127,6 +131,28 @@ class Address:
         return f"http://[{shown}]:{self.port}" if ":" in shown else f"http://{shown}:{self.port}"
 
 
+class BoundedHttp(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # uvicorn chooses it when it is imported
+    """uvicorn's protocol, which by itself takes every connection, and waits for ever for a request that does not come.
+
+    Their descriptors are those of the whole process.
+    """
+
+    max_connections = MAX_CONNECTIONS
+    first_request_s = FIRST_REQUEST_S
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Take a connection, or end it at once where there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self.max_connections:
+            transport.abort()
+        else:
+            self.loop.call_later(self.first_request_s, self._require_request, transport)
+
+    def _require_request(self, transport: asyncio.Transport) -> None:
+        if self.cycle is None and transport.get_protocol() is self:  # a web socket has another one
+            transport.abort()
+
+
 class WebServer:
     """uvicorn in a thread of its own."""
 
@@ -134,7 +160,7 @@ class WebServer:
         """stop: set on closing, so that endless streams end."""
         self._listener = listener
         self._stop = stop
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
+        config = uvicorn.Config(app, http=BoundedHttp, log_level="warning", timeout_graceful_shutdown=3)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="web", daemon=True)
         self.address = Address.of(listener)

@@ -7,11 +7,16 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
+import av
 import numpy as np
 import pytest
+from av.video.codeccontext import VideoCodecContext
 
+from photofinish.client.cameras.decode import codec as codecs
 from photofinish.client.cameras.decode.camera import DecodedCamera
 from photofinish.client.cameras.decode.codec import CpuDecoder, CpuPicture
 from photofinish.client.cameras.decode.sampling import RateBucket
@@ -324,3 +329,53 @@ def test_a_rate_is_kept_with_jitter(camera_fps: float, wanted_fps: float) -> Non
     times = (np.arange(camera_fps * 60) / camera_fps + rng.uniform(-0.3, 0.3, camera_fps * 60) / camera_fps) * 1e9
     taken = sum(bucket.is_wanted(int(time_ns)) for time_ns in np.sort(times))
     assert taken == pytest.approx(60 * min(camera_fps, wanted_fps), rel=0.05)
+
+
+def units_with_b_frames(codec: str) -> list[AccessUnit]:
+    """Two dozen pictures, each as bright as its number, in the order of their coding."""
+    encoder = cast(VideoCodecContext, VideoCodecContext.create({"h264": "libx264", "hevc": "libx265"}[codec], "w"))
+    encoder.width, encoder.height, encoder.pix_fmt = 64, 64, "yuv420p"
+    encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)
+    x265 = "log-level=none:bframes=3:keyint=8:repeat-headers=1"
+    encoder.options = {"bf": "3", "g": "8"} if codec == "h264" else {"x265-params": x265}
+    packets = []
+    for number in range(24):
+        frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 10 * number, np.uint8), format="bgr24")
+        frame = frame.reformat(format="yuv420p")
+        frame.pts = number
+        packets += encoder.encode(frame)
+    packets += encoder.encode(None)
+    return [
+        AccessUnit(
+            camera="door",
+            connection=1,
+            data=bytes(packet),
+            captured_ns=packet.pts or 0,
+            arrived_ns=0,
+            clock="arrival",
+            is_keyframe=packet.is_keyframe,
+        )
+        for packet in packets
+    ]
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+@pytest.mark.parametrize("keyframes_only", [False, True])
+def test_with_b_frames_each_picture_has_the_time_of_its_own_unit(codec: str, keyframes_only: bool) -> None:
+    """It had that of a later one: newer than it was. By keyframes alone it was two intervals old."""
+    units = [unit for unit in units_with_b_frames(codec) if unit.is_keyframe or not keyframes_only]
+    decoder = CpuDecoder(StreamInfo(codec=codec))
+    found = [decoded for unit in units if (decoded := decoder.decode(unit)) is not None]
+    assert len(found) >= len(units) - 4
+    for decoded in found:
+        number = round(decoded.picture.frame.to_ndarray(format="bgr24").mean() / 10)
+        assert number == decoded.unit.captured_ns
+    if keyframes_only:
+        assert found[-1].unit is units[-1]
+
+
+def test_a_parameter_set_that_asks_for_a_huge_picture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """16384 x 8704 pixels of one camera were 213 MB a picture in the process of all."""
+    monkeypatch.setattr(codecs, "MAX_PIXELS", 100)
+    with pytest.raises(SourceError):
+        CpuDecoder(StreamInfo(codec="h264")).decode(next(units_of(CLIPS["h264"])))

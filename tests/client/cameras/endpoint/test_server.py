@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from photofinish.client.cameras.endpoint import server
 from photofinish.client.cameras.endpoint.board import SILENT_S, CellBoard
 from photofinish.client.cameras.endpoint.server import StatusEndpoint
 from photofinish.client.cameras.values.outcome import CameraDropCause
@@ -104,3 +107,20 @@ def test_a_strangers_page_is_told_nothing() -> None:
 def test_a_taken_port_is_one_clear_error() -> None:
     with serving(CellBoard()) as url, pytest.raises(ConfigError, match="choose another --status-port"):
         StatusEndpoint(CellBoard(), port=int(url.rpartition(":")[2]), answers_to=lambda host: True)
+
+
+def test_clients_that_ask_nothing_are_few_and_let_go(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each had a thread and a descriptor of the cell's for as long as it sent a byte in ten seconds."""
+    monkeypatch.setattr(server, "MAX_CLIENTS", 3)
+    monkeypatch.setattr(server, "LONGEST_S", 0.3)
+    with serving(CellBoard()) as url, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        idle = [stack.enter_context(socket.create_connection(address, timeout=8)) for _ in range(4)]
+        for one in idle[:3]:
+            one.sendall(b"GET /status HTTP/1.1\r\nX: ")
+        assert idle[3].recv(1) == b""
+        assert [one.recv(1) for one in idle[:3]] == [b"", b"", b""]
+        assert get(f"{url}/healthz")[0] == 200
+    assert "Traceback" not in capfd.readouterr().err

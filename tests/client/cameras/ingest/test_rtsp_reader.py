@@ -13,7 +13,8 @@ from experiments.cameras.malformed import SpoiltCamera, clip_of_noise
 from photofinish.client.cameras.ingest.figures import IngestError
 from photofinish.client.cameras.ingest.rtsp_reader import read_rtsp
 from photofinish.client.cameras.values.access_unit import StreamInfo
-from photofinish.client.cameras.values.camera import Camera
+from photofinish.client.cameras.values.camera import Camera, StreamTransport
+from tests.client.cameras.ingest.watching import Watched
 
 
 class Order:
@@ -52,9 +53,15 @@ def test_a_keyframe_that_comes_with_the_answer_to_play_belongs_to_its_stream() -
     assert order.told == ["stream", "key", *["picture"] * 9]
 
 
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
 @pytest.mark.parametrize(("host", "is_told"), [("127.0.0.1", True), ("127.0.0.2", False)])
-def test_a_camera_that_sends_us_to_another_host_gives_it_no_password(host: str, is_told: bool) -> None:
-    """Whoever stands at an address could have all passwords by one answer: go there, and log in the plain way."""
+def test_a_camera_that_sends_us_to_another_host_gives_it_no_password(
+    host: str, is_told: bool, transport: StreamTransport
+) -> None:
+    """FFmpeg, which reads UDP, tells it wherever it is sent.
+
+    Whoever stands at an address could have all passwords by one answer: go there, and log in the plain way.
+    """
 
     async def main() -> tuple[str, str]:
         heard: list[str] = []
@@ -77,11 +84,12 @@ def test_a_camera_that_sends_us_to_another_host_gives_it_no_password(host: str, 
         there = f"rtsp://{host}:{other.sockets[0].getsockname()[1]}/x"
         camera = await serve("127.0.0.1", f"302 There\r\nLocation: {there}")
         url = f"rtsp://127.0.0.1:{camera.sockets[0].getsockname()[1]}/x"
-        with pytest.raises(IngestError) as failure:
-            await asyncio.wait_for(read_rtsp(Camera(name="cam", url=url, user="u", password="pw"), Order()), 60)
+        watched = Watched(Camera(name="cam", url=url, user="u", password="pw", transport=transport))
+        failure = await watched.waiting()
+        watched.watch.stop()
         for server in (other, camera):
             server.close()
-        return "".join(heard), str(failure.value)
+        return "".join(heard), failure.message
 
     heard, said = asyncio.run(main())
     assert ("Authorization" in heard) is is_told

@@ -166,3 +166,11 @@ def test_lines_that_are_none_are_one_message(tmp_path: Path, more: str, problem:
     found = read(tmp_path, f'[[camera]]\nurl = "rtsp://cam/live"\n{more}\n')
     assert not found.cameras
     assert problem in found.problems[0]
+
+
+def test_brackets_without_an_end_are_told_as_what_is_wrong_with_the_list(tmp_path: Path) -> None:
+    """It was a traceback at the start, and a running cell did not read its list any more."""
+    path = tmp_path / "cameras.toml"
+    path.write_text("a = " + "[" * 20_000)
+    with pytest.raises(ConfigError, match="brackets within brackets"):
+        cameras_from_file(path)

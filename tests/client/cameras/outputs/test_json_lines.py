@@ -135,3 +135,23 @@ def test_a_slow_receiver_loses_events_and_holds_nobody_up() -> None:
     gate.set()
     events.close()
     assert events.lost in (6, 7)
+
+
+def test_a_file_that_could_not_begin_anew_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every line after it was lost, for as long as the run went on."""
+    path, told = tmp_path / "frames.jsonl", list[str]()
+    refusals = [OSError(30, "Read-only file system")]
+    replace_really = Path.replace
+
+    def replace_later(old: Path, new: Path) -> Path:
+        if refusals:
+            raise refusals.pop()
+        return replace_really(old, new)
+
+    monkeypatch.setattr(Path, "replace", replace_later)
+    output = JsonLines(path, max_bytes=1, on_failure=told.append)
+    output.on_inferred(inferred(1))
+    output.on_inferred(inferred(2))
+    output.close()
+    assert len(told) == 1
+    assert [json.loads(line)["frame"] for line in (tmp_path / "frames.jsonl.1").read_text().splitlines()] == [1, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -172,3 +173,29 @@ def test_what_is_no_address_is_refused_without_showing_it(address: str) -> None:
     with pytest.raises(ConfigError, match="must be an address such as https://host/path") as caught:
         Webhook(address)
     assert "secret" not in str(caught.value)
+
+
+def test_a_receiver_that_answers_a_byte_at_a_time_is_cut_off() -> None:
+    """Each byte began the time-out anew: the thread was kept for hours, and nothing said so."""
+    told = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                while True:
+                    connection.sendall(b"H")
+                    told.wait(0.05)
+
+        threading.Thread(target=drip, daemon=True).start()
+        webhook = Webhook(
+            f"http://127.0.0.1:{listener.getsockname()[1]}/hook",
+            environment={},
+            timeout_s=0.3,
+            pauses_s=(),
+            on_failure=lambda text: told.set(),
+        )
+        webhook.on_inferred(inferred())
+        assert told.wait(20)
+        webhook.close()
+    assert webhook.lost == 1

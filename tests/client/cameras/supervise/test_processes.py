@@ -91,3 +91,23 @@ def test_a_killed_runs_folder_goes_with_the_next_run(tmp_path: Path, monkeypatch
     assert killed.exists()
     asyncio.run(crew().close())
     assert not list(tmp_path.glob("photofinish-*"))
+
+
+def test_a_process_that_hangs_before_it_has_come_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped while it imported, it was waited for as long as the run went on."""
+    told = list[str]()
+    monkeypatch.setattr(processes, "START_S", 0.05)
+    monkeypatch.setattr(
+        processes, "StartedProgram", lambda command, **options: StartedProgram(["sleep", "60"], **options)
+    )
+
+    async def main() -> None:
+        process = CellProcess("ingest", 0, tmp_path, tmp_path, on_end=told.append, silence_s=lambda kind, number: None)
+        process.start()
+        await until(lambda: process.restarts > 0)
+        await process.stop()
+
+    asyncio.run(main())
+    assert "signal 9" in told[0]

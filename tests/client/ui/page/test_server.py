@@ -15,6 +15,7 @@ from photofinish.client.ui.page.server import (
     DEFAULT_PORT,
     STREAM_PATH,
     Address,
+    BoundedHttp,
     WebServer,
     add_view_routes,
     open_listener,
@@ -114,3 +115,30 @@ def test_a_foreign_address_is_one_clear_line() -> None:
 )
 def test_the_address_a_browser_can_open(host: str, url: str) -> None:
     assert Address(host=host, port=7860).url == url
+
+
+def test_connections_that_ask_nothing_are_few_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each kept a descriptor of the run for ever."""
+    monkeypatch.setattr(BoundedHttp, "max_connections", 2)
+    monkeypatch.setattr(BoundedHttp, "first_request_s", 0.3)
+    view, stop, app = OnlyHub(), threading.Event(), FastAPI(openapi_url=None)
+    add_view_routes(app, view, stop)  # type: ignore[arg-type]
+    with WebServer(app, open_listener("127.0.0.1", 0), stop) as web:
+        address = ("127.0.0.1", web.address.port)
+        with socket.create_connection(address, timeout=8) as first, socket.create_connection(address) as second:
+            first.sendall(b"GET /view/state HTTP/1.1\r\nX: ")
+            second.sendall(b"G")
+            with socket.create_connection(address, timeout=8) as third:
+                assert _end_of(third)
+            assert _end_of(first)
+        connection = http.client.HTTPConnection("127.0.0.1", web.address.port, timeout=60)
+        connection.request("GET", STREAM_PATH)
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+def _end_of(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
