@@ -9,7 +9,8 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -32,7 +33,7 @@ from photofinish.flows import tell
 from photofinish.flows.camera.outputs import OutputWishes, outputs_from_wishes
 from photofinish.flows.camera.recording import RecordingWishes, cameras_of_run, recorded, require_recordable
 from photofinish.flows.camera.servers import address_of, named_servers, own_servers
-from photofinish.flows.camera.watch import WatchPlan, watched
+from photofinish.flows.camera.watch import WatchPlan, kept_going, watched
 from photofinish.flows.cameras import read_list
 from photofinish.machine.gpu import count_as_nvidia_smi
 from photofinish.machine.processor import usable_cores
@@ -129,11 +130,11 @@ class CameraRun:
         self._tell_end(cell, status, streams)
 
     async def _watch(self, cell: CameraCell, embedded: list[EmbeddedServer], streams: StreamProcesses | None) -> None:
-        tasks = [asyncio.ensure_future(self._show(cell))]
+        works: list[Callable[[], Awaitable[None]]] = [partial(self._show, cell)]
         if self._file is not None:
-            tasks.append(asyncio.ensure_future(self._follow_list(cell, self._file)))
-        for place, server in enumerate(embedded):
-            tasks.append(asyncio.ensure_future(self._keep_server(cell, server, place)))
+            works.append(partial(self._follow_list, cell, self._file))
+        works += [partial(self._keep_server, cell, server, place) for place, server in enumerate(embedded)]
+        tasks = [asyncio.ensure_future(kept_going(work, self._note)) for work in works]
         if self._seconds is not None:
             asyncio.get_running_loop().call_later(self._seconds, self._stop.set)
         try:

@@ -106,7 +106,9 @@ class ModelService:
         while True:
             try:
                 session, card = await asyncio.to_thread(self._open)
-            except (PhotofinishError, OSError) as exc:
+            except Exception as exc:  # nobody waits for this task
+                if not isinstance(exc, PhotofinishError | OSError):
+                    _log.exception("connecting failed")
                 self._fail(exc)
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, LONGEST_RETRY_S)

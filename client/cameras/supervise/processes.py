@@ -26,6 +26,8 @@ HANGS_S = 15.0
 """Processes report once a second; one that says nothing for so long hangs in a library."""
 START_S = 60.0
 """One that has not come so long after its start hangs too, on a machine however crowded."""
+PAUSED_S = 2.0
+"""Between two looks: the owner itself was stopped, or its machine, and what its processes told waits to be read."""
 STOP_S = 0.7
 TAIL_BYTES, MAX_WORDS = 4096, 300
 
@@ -121,11 +123,16 @@ class CellProcess:
 
     async def _watch(self) -> None:
         delay_s = FIRST_DELAY_S
-        began_s = time.monotonic()
+        began_s = looked_s = time.monotonic()
+        paused_s = float("-inf")
         while self._process is not None:
+            before_s, looked_s = looked_s, time.monotonic()
+            if looked_s - before_s > PAUSED_S + LONGEST_DELAY_S:
+                paused_s = looked_s
             if (code := self._process.poll()) is None:
                 silence_s = self._silence_s(self.kind, self.number)
-                if time.monotonic() - began_s > START_S if silence_s is None else silence_s > HANGS_S:
+                hangs = looked_s - began_s > START_S if silence_s is None else silence_s > HANGS_S
+                if hangs and looked_s - paused_s > HANGS_S:
                     self._process.kill()
                 await asyncio.sleep(POLL_S)
                 continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,8 +13,11 @@ from photofinish.client.cameras.schedule.batches import FrameWriter
 from photofinish.client.ui.cameras.serving import CamerasPage
 from photofinish.client.ui.cameras.show import CameraShow
 from photofinish.client.ui.page.trusted_hosts import TrustedHosts
+from photofinish.errors import reason_from_error
 from photofinish.flows import tell
 from photofinish.machine.addresses import LOOPBACK, is_loopback
+
+PAUSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +31,18 @@ class WatchPlan:
     port: int | None = None
     root_path: str = ""
     trusted_hosts: tuple[str, ...] = ()
+
+
+async def kept_going(
+    work: Callable[[], Awaitable[None]], on_notice: Callable[[str], None], pause_s: float = PAUSE_S
+) -> None:
+    """Work that never ends, begun again when it fails: nobody waits for it who would notice."""
+    while True:
+        try:
+            await work()
+        except Exception as exc:  # told, and the run goes on
+            on_notice(f"unexpected: {type(exc).__name__}: {reason_from_error(exc)}; please report it")
+        await asyncio.sleep(pause_s)
 
 
 @asynccontextmanager

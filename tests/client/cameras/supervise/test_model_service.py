@@ -231,3 +231,33 @@ def test_a_frame_whose_answer_is_not_waited_for_is_the_servers_failure_while_its
 
     asyncio.run(main())
     assert cameras.seats["door"].account.count().dropped == {CameraDropCause.SERVER_FAILED: 1}
+
+
+def test_whatever_fails_while_it_connects_is_told_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was neither an error of ours nor of the system ended the task, and nothing was inferred any more."""
+    told = list[str]()
+    tries = list[int]()
+    monkeypatch.setattr(model_service, "RETRY_S", 0.01)
+    service = ModelService(
+        ServerAddress(grpc_url="127.0.0.1:1"),
+        "",
+        seats=list,
+        writer=Cameras(),
+        on_inferred=lambda result: None,
+        on_notice=told.append,
+    )
+
+    def fail() -> None:
+        tries.append(1)
+        raise KeyError("output")
+
+    monkeypatch.setattr(service, "_open", fail)
+
+    async def main() -> None:
+        service.start()
+        await until(lambda: len(tries) > 2)
+        await service.stop()
+
+    asyncio.run(main())
+    assert len(told) == 1
+    assert not service.is_served

@@ -111,3 +111,31 @@ def test_a_process_that_hangs_before_it_has_come_is_started_again(
 
     asyncio.run(main())
     assert "signal 9" in told[0]
+
+
+def test_an_owner_that_was_stopped_itself_does_not_take_its_processes_for_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a pause of the machine all cameras were connected anew."""
+    monkeypatch.setattr(processes, "PAUSED_S", -processes.LONGEST_DELAY_S)  # each look comes after a pause
+    monkeypatch.setattr(
+        processes, "StartedProgram", lambda command, **options: StartedProgram(["sleep", "60"], **options)
+    )
+    asked = list[float]()
+
+    def silence_s(kind: str, number: int) -> float:
+        asked.append(processes.HANGS_S + 1)
+        return asked[-1]
+
+    async def main() -> None:
+        process = CellProcess("ingest", 0, tmp_path, tmp_path, on_end=lambda text: None, silence_s=silence_s)
+        process.start()
+        await until(lambda: len(asked) > 5)
+        assert process.pid is not None
+        assert process.restarts == 0
+        monkeypatch.setattr(processes, "PAUSED_S", 2.0)
+        monkeypatch.setattr(processes, "HANGS_S", 0.0)
+        await until(lambda: process.restarts > 0)
+        await process.stop()
+
+    asyncio.run(main())
