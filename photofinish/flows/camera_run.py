@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import click
-
 from photofinish.client.cameras.account.account import require_sum
 from photofinish.client.cameras.endpoint.board import CellBoard
 from photofinish.client.cameras.list.reading import cameras_from_file
@@ -33,7 +31,7 @@ from photofinish.flows import tell
 from photofinish.flows.camera.outputs import OutputWishes, outputs_from_wishes
 from photofinish.flows.camera.recording import RecordingWishes, cameras_of_run, recorded, require_recordable
 from photofinish.flows.camera.servers import address_of, named_servers, own_servers
-from photofinish.flows.camera.watch import WatchPlan, kept_going, watched
+from photofinish.flows.camera.watch import WatchPlan, kept_going, lines_told_apart, watched
 from photofinish.flows.cameras import read_list
 from photofinish.machine.gpu import count_as_nvidia_smi
 from photofinish.machine.processor import usable_cores
@@ -92,6 +90,7 @@ class CameraRun:
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._last_note = ""
+        self._say: Callable[[str], object] = tell
         self._ending: asyncio.Future[list[None]] | None = None
 
     async def run(self) -> None:
@@ -134,6 +133,8 @@ class CameraRun:
         if self._file is not None:
             works.append(partial(self._follow_list, cell, self._file))
         works += [partial(self._keep_server, cell, server, place) for place, server in enumerate(embedded)]
+        lines = lines_told_apart()
+        self._say = lines.put
         tasks = [asyncio.ensure_future(kept_going(work, self._note)) for work in works]
         if self._seconds is not None:
             asyncio.get_running_loop().call_later(self._seconds, self._stop.set)
@@ -143,6 +144,8 @@ class CameraRun:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if await asyncio.to_thread(lines.close):  # else nobody reads what is told
+                self._say = tell
 
     async def _cameras(self, stack: contextlib.AsyncExitStack) -> tuple[StreamProcesses | None, Sequence[Camera]]:
         if self._file is not None:
@@ -195,17 +198,17 @@ class CameraRun:
                     "",
                     "Ctrl-C stops.",
                 ]
-                click.echo(CLEAR + "\n".join(line[: shutil.get_terminal_size().columns] for line in lines), err=True)
+                self._say(CLEAR + "\n".join(line[: shutil.get_terminal_size().columns] for line in lines))
             else:
-                tell(summary_line(status))
+                self._say(summary_line(status))
 
     async def _follow_list(self, cell: CameraCell, file: Path) -> None:
         """Take the list over whenever the file changes, and on SIGHUP."""
-        taken = before = _stamp(file)
+        taken = before = await asyncio.to_thread(_stamp, file)  # a folder of the network may hang
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._reload.wait(), LOOK_EVERY_S)
-            stamp, last = _stamp(file), before
+            stamp, last = await asyncio.to_thread(_stamp, file), before
             before = stamp
             is_settled = stamp == last != taken  # nobody writes it just now
             if not is_settled and not self._reload.is_set():
@@ -213,7 +216,7 @@ class CameraRun:
             taken = stamp
             self._reload.clear()
             try:
-                found = cameras_from_file(file)
+                found = await asyncio.to_thread(cameras_from_file, file)
             except ConfigError as exc:
                 self._note(f"{exc}; the cameras stay as they are")
                 continue
@@ -246,25 +249,25 @@ class CameraRun:
     def _note(self, text: str) -> None:
         """Something that an operator should know, with its time."""
         self._last_note = f"{time.strftime('%H:%M:%S')} {text}"
-        tell(self._last_note)
+        self._say(self._last_note)
 
     def _tell_end(self, cell: CameraCell, status: CellStatus, streams: StreamProcesses | None) -> None:
         total = total_count(list(cell.final.values()))
         require_sum("all cameras", total)
         for line in status_table(status):
-            tell(line)
+            self._say(line)
         causes = ", ".join(
             f"{cause.value} {count}" for cause, count in sorted(total.dropped.items(), key=lambda item: -item[1])
         )
-        tell(
+        self._say(
             f"{counted(len(cell.final), 'camera')} in {status.uptime_s:.0f} s: {total.due} frames due = "
             f"{total.inferred} inferred + {total.dropped_total} dropped{f' ({causes})' if causes else ''}"
         )
         for output in cell.outputs:
             if output.lost:
-                tell(f"{output.name}: {output.lost} lost, its receiver was too slow, full or not there")
+                self._say(f"{output.name}: {output.lost} lost, its receiver was too slow, full or not there")
         if streams is not None and (verdict := streams.verdict()):
-            tell(verdict)
+            self._say(verdict)
 
 
 def _stamp(file: Path) -> tuple[int, int]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from photofinish.client.cameras.endpoint.board import CellBoard
+from photofinish.client.cameras.endpoint.board import SILENT_S, CellBoard
 from photofinish.client.cameras.endpoint.server import StatusEndpoint
+from photofinish.client.cameras.outputs.output import WaitingEvents
 from photofinish.client.cameras.schedule.batches import FrameWriter
 from photofinish.client.ui.cameras.serving import CamerasPage
 from photofinish.client.ui.cameras.show import CameraShow
@@ -18,6 +21,9 @@ from photofinish.flows import tell
 from photofinish.machine.addresses import LOOPBACK, is_loopback
 
 PAUSE_S = 5.0
+MAX_LINES = 1000
+HUNG_S = 60
+"""Nothing that a working cell does takes a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +51,52 @@ async def kept_going(
         await asyncio.sleep(pause_s)
 
 
+def lines_told_apart() -> WaitingEvents:
+    """Takes lines for stderr and tells them on a thread: a halted terminal, or a pipe that nobody reads, takes none.
+
+    Lines that do not fit are lost: nobody reads them.
+    """
+
+    def told(lines: list[str]) -> None:
+        for line in lines:
+            tell(line)
+
+    return WaitingEvents("stderr", told, limit=MAX_LINES)
+
+
+def end_hung_cell(
+    board: CellBoard,
+    over: threading.Event,
+    *,
+    after_s: int = HUNG_S,
+    look_s: float = 1.0,
+    leave: Callable[[int], object] = os._exit,
+) -> None:
+    """Leave the process once the cell has told nothing for so long: whoever started it starts it again, and nobody
+    else would. For a thread of its own, which counts its own looks: what is stopped with it does not hang.
+    """
+    looks = 0
+    while not over.wait(look_s):
+        looks = looks + 1 if board.silence_s > SILENT_S else 0
+        if looks >= after_s:
+            text = (
+                f"the cell has told nothing for {board.silence_s:.0f} s: it hangs, and ends so that it is started anew"
+            )
+            telling = threading.Thread(target=tell, args=(text,), daemon=True)
+            telling.start()
+            telling.join(1.0)  # it may be stderr that hangs
+            leave(1)
+            return
+
+
 @asynccontextmanager
 async def watched(board: CellBoard, writer: FrameWriter, plan: WatchPlan) -> AsyncIterator[None]:
     """Serve the board's endpoint and the page while the block lasts, and say where. ConfigError: a port is taken."""
     hosts = TrustedHosts((*plan.trusted_hosts, plan.status_host))
     with ExitStack() as stack:
+        over = threading.Event()
+        stack.callback(over.set)
+        threading.Thread(target=end_hung_cell, args=(board, over), name="cell-hangs", daemon=True).start()
         endpoint = StatusEndpoint(board, host=plan.status_host, port=plan.status_port, answers_to=hosts.answers_to)
         stack.enter_context(endpoint)
         tell(f"Status: {endpoint.url} (/status, /metrics, /healthz, /readyz)")
