@@ -32,6 +32,7 @@ PROVEN_S = 10.0
 """A connection that gave pictures for so long lets the waits begin anew."""
 CHECK_EVERY_S = 0.25
 MAX_LINES = 20
+MAX_WORDS = 300
 
 
 class CameraWatch:
@@ -91,7 +92,12 @@ class CameraWatch:
 
     def on_line(self, line: str) -> None:
         """A line of the protocol."""
-        self._lines.append(f"{time.strftime('%H:%M:%S')} {self.camera.without_secrets(line)}")
+        self._lines.append(f"{time.strftime('%H:%M:%S')} {self._shown(line)}")
+
+    def _shown(self, text: str) -> str:
+        """What may be shown of words that are partly the camera's: short, no secrets, nothing that a terminal obeys."""
+        words = self.camera.without_secrets(text[: 4 * MAX_WORDS])[:MAX_WORDS]
+        return "".join(letter if letter.isprintable() else "?" for letter in words)
 
     def on_stream(self, info: StreamInfo) -> None:
         """The camera plays."""
@@ -218,7 +224,8 @@ class CameraWatch:
     async def _wait(self, attempts: int, failure: IngestError) -> None:
         seconds = delay_s(attempts, failure.problem, self._chance)
         self._next_try_at = time.monotonic() + seconds
-        self._set(phase=IngestPhase.WAITING, problem=failure.problem, message=str(failure), attempts=attempts)
+        message = self._shown(str(failure))
+        self._set(phase=IngestPhase.WAITING, problem=failure.problem, message=message, attempts=attempts)
         try:
             await wait_for_return(seconds, failure.problem, host_and_port(self.camera.url))
         finally:

@@ -84,6 +84,8 @@ class Mqtt:
         self._statuses = 0
         self._sent: dict[str, dict[str, str]] = {}
         """Retained messages that the broker has: by camera, "" for all of them, and by topic."""
+        self._before: dict[str, set[str]] = {}
+        """Topics of the connection before, by camera: a broker that was only out of reach still has them."""
         self._announced: set[tuple[str, str]] = set()
         self._classes: dict[str, set[str]] = {}
         self._unsent: deque[MQTTMessageInfo] = deque()
@@ -173,6 +175,8 @@ class Mqtt:
             raise OSError("the broker is not connected")
         if self._is_new_connection:
             self._is_new_connection = False
+            for camera, topics in self._sent.items():
+                self._before.setdefault(camera, set()).update(topics)
             self._sent.clear()  # a broker that was started again has forgotten them
             self._announced.clear()
             self._unsent.clear()
@@ -231,6 +235,10 @@ class Mqtt:
             self._keep(camera, f"{prefix}/{topic_part(camera)}/available", "online" if plays else "offline")
         for gone in self._sent.keys() - cameras.keys() - {""}:
             self._forget(gone)
+        for camera in self._before.keys() - {""}:  # one that went meanwhile would stay in Home Assistant
+            for topic in self._before[camera] if camera not in cameras else ():
+                self._publish(topic, "", retain=True)
+        self._before = {}
         if self._statuses % STATS_EVERY == 0:
             self._publish(f"{prefix}/stats", json.dumps(stats_from_status(status)), retain=False)
         self._statuses += 1

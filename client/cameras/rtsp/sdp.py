@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from photofinish.client.cameras.values.access_unit import sane_fps
 
+MAX_NAME = 40
 DIRECT_CODECS: Mapping[str, str] = {"H264": "h264", "H265": "hevc"}
 """What our own reader takes apart, by the name in the description, and FFmpeg's name of it."""
 _STATIC = {"26": ("JPEG", 90000), "32": ("MPV", 90000)}
@@ -107,7 +108,7 @@ def _encoding(video: Mapping[str, str], payload_type: str) -> tuple[str, int]:
     if not name:
         return _STATIC.get(payload_type, ("", 90000))
     rate = rate.partition("/")[0]
-    return name.strip().upper(), int(rate) if rate.isascii() and rate.isdigit() and 0 < int(
+    return name.strip().upper()[:MAX_NAME], int(rate) if rate.isascii() and rate.isdigit() and 0 < int(
         rate[:10]
     ) < 10**9 else 90000
 

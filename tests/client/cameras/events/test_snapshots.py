@@ -186,3 +186,13 @@ def test_a_disk_that_hangs_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.M
     assert writer.lost == taken.count(False)
     gate.set()
     writer.close()
+
+
+def test_what_a_killed_run_or_a_clock_that_was_not_set_left_counts_as_ours(tmp_path: Path) -> None:
+    left = tmp_path / "door"
+    left.mkdir()
+    for name in (".1700000000.250000-abcdef.jpg.new", "12.000000-abcdef.jpg", "1700000000.250000-abcdef.jpg"):
+        (left / name).write_bytes(b"x")
+    (left / "mine.jpg").write_bytes(b"x")
+    BoundedFolder(tmp_path, FILE_NAME, max_files=1, max_bytes=10**9).open()
+    assert sorted(path.name for path in left.iterdir()) == ["1700000000.250000-abcdef.jpg", "mine.jpg"]

@@ -327,3 +327,26 @@ def test_a_camera_that_sends_pictures_over_http() -> None:
         server.close()
 
     asyncio.run(main())
+
+
+def test_what_a_camera_says_is_short_and_nothing_that_a_terminal_obeys() -> None:
+    """It stands in the table of a terminal, and is told once a second."""
+
+    async def main() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            there = b"rtsp://a\x1bc\x07" + b"x" * 50_000 + b"/"
+            writer.write(b"RTSP/1.0 302 \x1b[2J\r\nCSeq: 1\r\nLocation: " + there + b"\r\n\r\n")
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        url = f"rtsp://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+        watched = Watched(Camera(name="cam", url=url, user="viewer", password="pw", transport="udp"))
+        report = await watched.waiting()
+        watched.watch.stop()
+        server.close()
+        assert report.message.startswith("the camera sends us to a?c?xxx")
+        for said in (report.message, *report.lines):
+            assert said.isprintable()
+            assert len(said) < 400
+
+    asyncio.run(main())

@@ -24,6 +24,7 @@ from photofinish.client.cameras.values.camera import Zone
 from photofinish.client.cameras.values.event import LineCrossing, ObjectEvent, ObjectState
 from photofinish.client.cameras.values.status import CameraStatus, CellStatus, DropCount, IngestPhase, IngestReport
 from photofinish.errors import ConfigError
+from tests.client.cameras.endpoint.statuses import camera_status, cell_status
 from tests.client.cameras.outputs.test_json_lines import inferred
 from tests.client.cameras.outputs.test_webhook import soon
 from tests.ports import free_port
@@ -295,3 +296,19 @@ def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
     with pytest.raises(ConfigError, match="PHOTOFINISH_MQTT_PASSWORD") as caught:
         mqtt_address_from_text("mqtt://user:hunter2@broker")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_camera_that_went_while_the_broker_was_out_of_reach_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker kept its topics, and Home Assistant its device, for ever."""
+    output, sent = Mqtt(f"127.0.0.1:{free_port()}"), list[tuple[str, str]]()
+    monkeypatch.setattr(output._client, "is_connected", lambda: True)
+    monkeypatch.setattr(output, "_publish", lambda topic, payload, retain: sent.append((topic, payload)))
+    yard = camera_status("yard")
+    for rows in ((camera_status(), yard), (yard,)):
+        output._is_new_connection = True
+        output._handle([cell_status(*rows)])
+    assert ("photofinish/door/available", "online") in sent
+    assert ("photofinish/door/available", "") in sent
+    assert not any(topic.startswith("photofinish/yard/") and not payload for topic, payload in sent)
+    monkeypatch.undo()
+    output.close()

@@ -242,3 +242,16 @@ def test_a_camera_that_goes_gives_its_waiting_picture_back(tmp_path: Path) -> No
 
     asyncio.run(run())
     assert [path.parent.name for path in files(tmp_path)] == ["gate"]
+
+
+def test_a_clock_that_is_set_back_ends_the_pause_after_a_refusal(tmp_path: Path) -> None:
+    """A disk that was full while the clock was years ahead ended a camera's films for those years."""
+
+    async def run() -> int:
+        async with filming(tmp_path) as run:
+            run.film._paused_until_ns["door"] = WALL_NS + 365 * 86400 * 10**9
+            await run.frames(range(0, 3))
+        return run.film.lost
+
+    assert asyncio.run(run()) == 0
+    assert len(files(tmp_path)) == 1
