@@ -26,7 +26,7 @@ class CaptureClock:
 
     Without a sane sender report it is RTP time, anchored where pictures come earliest in the last 60 s: the network's
     wait is then at least not taken for the camera's. RTP time that stands still, or runs too slowly or backwards, falls
-    behind by JUMP_S; from then on the arrival itself is taken.
+    behind by JUMP_S; the arrival itself is taken until both go alike for as long.
     offset_ms: the camera's clock less ours; None where it tells none.
     """
 
@@ -39,7 +39,8 @@ class CaptureClock:
         self._lowest: deque[tuple[int, int]] = deque()
         self._report: tuple[int, int] | None = None
         self._is_steady = True
-        self._runs_off = False
+        self._off: tuple[int, int] | None = None
+        """Media time and arrival since RTP time is not trusted."""
 
     def hear(self, report: SenderReport) -> None:
         """A sender report came."""
@@ -64,10 +65,12 @@ class CaptureClock:
         self._last_timestamp = timestamp
         media_ns = self._ns(self._media_ticks)
         anchored_ns = min(media_ns + self._anchor(arrived_ns - media_ns, arrived_ns), arrived_ns)
-        if arrived_ns - anchored_ns > JUMP_S * 1e9:
-            self._runs_off = True
-        if self._runs_off:
+        if self._off is not None:
             anchored_ns = arrived_ns
+            self._look_again(media_ns, arrived_ns, self._off)
+        elif arrived_ns - anchored_ns > JUMP_S * 1e9:
+            anchored_ns = arrived_ns
+            self._off = media_ns, arrived_ns
         if self._report is None:
             return anchored_ns, "arrival"
         captured_ns = self._report[1] + media_ns - self._unix_offset_ns()
@@ -76,6 +79,14 @@ class CaptureClock:
         if not self._is_steady or not -MAX_FUTURE_S * 1e9 <= delay_ns <= MAX_DELAY_S * 1e9:
             return anchored_ns, "arrival"
         return min(captured_ns, arrived_ns), "rtcp"
+
+    def _look_again(self, media_ns: int, arrived_ns: int, since: tuple[int, int]) -> None:
+        """RTP time that goes as the arrivals do is trusted again: it was the network that held pictures back."""
+        passed_ns = arrived_ns - since[1]
+        if passed_ns > JUMP_S * 1e9:
+            is_sound = abs(media_ns - since[0] - passed_ns) < 0.1 * passed_ns
+            self._off = None if is_sound else (media_ns, arrived_ns)
+            self._lowest.clear()
 
     def _ns(self, ticks: int) -> int:
         return ticks * 10**9 // self._rate

@@ -113,3 +113,14 @@ def test_a_flood_of_pictures_is_told_from_those_that_a_camera_kept() -> None:
     assert budget.has_flooded
     steady = PictureBudget()
     assert all(steady.takes(n * SECOND // 240) for n in range(5000))
+
+
+def test_rtp_time_is_trusted_again_once_it_goes_as_the_arrivals_do() -> None:
+    """Pictures that a network held back for longer than a camera's clock can be off say nothing about that clock."""
+    made = clock()
+    made.place(0, SECOND)
+    assert made.place(RATE, 20 * SECOND)[0] == 20 * SECOND  # it was held back for 18 s
+    for n in range(2, 30):
+        made.place(n * RATE, (19 + n) * SECOND)
+    late = SECOND // 2
+    assert made.place(30 * RATE, 49 * SECOND + late) == (49 * SECOND, "arrival")
