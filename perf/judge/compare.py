@@ -33,7 +33,7 @@ def differences(first: Findings, second: Findings) -> tuple[Difference, ...]:
     """All that makes the two records incomparable: what differs, and sections of which either is not VALID.
 
     Only sections and arms that both have are looked at; to have none in common is a difference too. The size of an
-    input, which older records do not tell, counts where both do.
+    input and the device, which older records do not tell, count where both do.
     """
     common = {
         before.section.name: shared
@@ -44,7 +44,7 @@ def differences(first: Findings, second: Findings) -> tuple[Difference, ...]:
     keys = [
         key
         for key in dict.fromkeys((*facts[0], *facts[1]))
-        if not key.endswith(".input_wh") or all(any(item.get(key, ())) for item in facts)
+        if not key.endswith((".input_wh", ".device")) or all(any(item.get(key, ())) for item in facts)
     ]
     return tuple(
         Difference(key=key, first=facts[0].get(key), second=facts[1].get(key))
@@ -152,10 +152,15 @@ def _facts(findings: Findings, common: Mapping[str, set[str]]) -> Mapping[str, A
         facts[f"{section.name}.verdict"] = "VALID" if verdict.is_valid(section.name) else "INVALID"
         facts[f"{section.name}.load.mode"] = section.load.mode
         facts[f"{section.name}.load.rate_rps"] = section.load.rate_rps
+        facts[f"{section.name}.load.arrivals"] = section.load.arrivals
         for arm in (item for item in section.arms if item.key in common[section.name]):
             facts[f"{section.name}.{arm.key}.model"] = arm.model
             facts[f"{section.name}.{arm.key}.weights_sha256"] = arm.weights_sha256
             facts[f"{section.name}.{arm.key}.transport"] = arm.transport
+            facts[f"{section.name}.{arm.key}.device"] = arm.device
+            facts[f"{section.name}.{arm.key}.batch_size"] = arm.batch_size
+            facts[f"{section.name}.{arm.key}.concurrency"] = arm.concurrency
+            facts[f"{section.name}.{arm.key}.span"] = arm.span
             facts[f"{section.name}.{arm.key}.input_wh"] = arm.input_wh
             facts[f"{section.name}.{arm.key}.tf32"] = arm.tf32
     return facts

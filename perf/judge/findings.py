@@ -118,7 +118,13 @@ def findings_from_record(record: Record) -> Findings:
     cores = record.environment.get("cpu_cores") or 1
     primary = primary_comparison(record)
     sections = tuple(
-        findings_from_section(section, cores=cores, harness=record.harness, is_primary=section is primary)
+        findings_from_section(
+            section,
+            cores=cores,
+            harness=record.harness,
+            is_primary=section is primary,
+            network=primary.arms[0] if primary is not None and primary.arms else None,
+        )
         for section in record.sections
     )
     summaries = next((item.summaries for item in sections if item.section is primary), ())
@@ -131,15 +137,21 @@ def findings_from_record(record: Record) -> Findings:
 
 
 def findings_from_section(
-    section: Section, *, cores: int, harness: Harness | None = None, is_primary: bool = False
+    section: Section,
+    *,
+    cores: int,
+    harness: Harness | None = None,
+    is_primary: bool = False,
+    network: Arm | None = None,
 ) -> SectionFindings:
     """What a section amounts to by itself. cores: of the machine that it was measured on.
 
-    harness: what the load generator costs there. is_primary: whether the headline is about it.
+    harness: what the load generator costs there. is_primary: whether the headline is about it. network: an arm of the
+    network that the whole record is about.
     """
     summaries = summaries_from_section(section)
     disturbances = tuple(machine_reasons(section, cores))
-    reasons = reasons_from_section(section, summaries, harness=harness, is_primary=is_primary)
+    reasons = reasons_from_section(section, summaries, harness=harness, is_primary=is_primary, network=network)
     claims = claims_from_section(section, summaries, (*reasons, *disturbances))
     return SectionFindings(
         section=section,

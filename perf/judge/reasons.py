@@ -62,22 +62,30 @@ def is_overloaded(section: Section, summary: ArmSummary) -> bool:
 
 
 def reasons_from_section(
-    section: Section, summaries: Sequence[ArmSummary], *, harness: Harness | None = None, is_primary: bool = False
+    section: Section,
+    summaries: Sequence[ArmSummary],
+    *,
+    harness: Harness | None = None,
+    is_primary: bool = False,
+    network: Arm | None = None,
 ) -> tuple[Reason, ...]:
     """All in a section that speaks against it, but what came from outside.
 
     is_primary: whether the headline is about it; its samples must carry a P95. harness: what the load generator costs.
+    network: an arm of the network that the whole record is about; None where this section stands alone.
     """
     reasons: list[Reason] = []
     if not section.complete and section.stopped_by:
         reasons.append(Reason(key="incomplete", section=section, values={"by": section.stopped_by}))
     elif not section.complete:
         reasons.append(Reason(key="cut_off", section=section))
-    first = section.arms[0]
+    first = network or section.arms[0]
     others = [arm for arm in section.arms if not (arm.is_of_same_network(first) or arm.is_pruned_from(first))]
     if others:
-        named = dict.fromkeys(f"{arm.model} ({arm.weights})" for arm in (section.arms[0], others[0]))
+        named = dict.fromkeys(f"{arm.model} ({arm.weights})" for arm in (first, others[0]))
         reasons.append(Reason(key="networks", section=section, values={"models": ", ".join(named)}))
+    if refused := tuple(arm for arm in section.arms if arm.accuracy.get("passed") is False):
+        reasons.append(Reason(key="refused", section=section, arms=refused))
     for summary in summaries:
         if summary.errors > MAX_ERROR_SHARE * summary.requests:
             values = {"errors": summary.errors, "requests": summary.requests}
@@ -95,8 +103,9 @@ def reasons_from_section(
 
 def _count_reasons(section: Section, summaries: Sequence[ArmSummary], *, is_primary: bool) -> list[Reason]:
     reasons = []
+    shared = {block.round for block in _reference_and_others(section, summaries)[0].blocks} if summaries else set()
     for summary in summaries:
-        arms, blocks = (summary.arm,), len(summary.blocks)
+        arms, blocks = (summary.arm,), len({block.round for block in summary.blocks} & shared)
         completed, needed = summary.requests - summary.errors, min_samples(0.95)
         if section.complete and blocks < MIN_ROUNDS:
             few = {"rounds": blocks, "needed": MIN_ROUNDS}

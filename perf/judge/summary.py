@@ -159,6 +159,8 @@ def gain_between(baseline: tuple[Block, ...], blocks: tuple[Block, ...], key: st
     if key in PERCENTILES and missing_samples(fewest, PERCENTILES[key]):
         return None
     latencies = [[block.samples.latency_ns for block in side] for side in (before, after)]
+    if any(block.min() <= 0 for side in latencies for block in side):  # a clock too coarse for it: no ratio
+        return None
     return _interval(latencies[0], latencies[1], latency_statistic(key))
 
 

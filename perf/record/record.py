@@ -224,6 +224,8 @@ def keep_earlier(path: Path) -> Path | None:
     return None
 
 
+IN_ROUNDS: tuple[SectionKind, ...] = ("comparison", "rivals", "ladder")
+"""Sections in which every arm has a block in each round."""
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -234,7 +236,9 @@ def read_record(path: Path) -> Record:
     """
     try:
         raw = path.read_bytes()
-        values = json.loads(gzip.decompress(raw) if raw.startswith(GZIP_MAGIC) else raw)
+        values = json.loads(
+            gzip.decompress(raw) if raw.startswith(GZIP_MAGIC) else raw, parse_constant=_refuse_constant
+        )
     except (OSError, ValueError, EOFError, zlib.error) as exc:
         raise ConfigError(
             f"{path} cannot be read as a record: {said_of_file(exc)}; give a JSON file that `photofinish perf` wrote"
@@ -246,8 +250,37 @@ def read_record(path: Path) -> Record:
             "use the version that wrote it, or measure again"
         )
     record = value_from_json(Record, values_from_schema_1(values, path.name) if version == 1 else values, path.name)
+    names = [section.name for section in record.sections]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{path.name}: two sections of one name, got {names!r:.200}; runs cannot be put together")
     for section in record.sections:
-        keys = [arm.key for arm in section.arms]
-        if len(set(keys)) < len(keys) or not {block.arm for block in section.blocks} <= set(keys):
-            raise ConfigError(f"{path.name}: {section.name}: every block must be of one arm, got arms {keys!r:.200}")
+        if fault := _fault_of_section(section):
+            raise ConfigError(f"{path.name}: {section.name}: {fault}")
     return record
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is no number")
+
+
+def _fault_of_section(section: Section) -> str:
+    """What no run can have written: blocks of nobody, a round twice or left out, a block twice; "" for nothing."""
+    keys = [arm.key for arm in section.arms]
+    if len(set(keys)) < len(keys) or not {block.arm for block in section.blocks} <= set(keys):
+        return f"every block must be of one arm, got arms {keys!r:.200}"
+    for arm in section.arms:
+        blocks = section.blocks_of(arm.key)
+        rounds = [block.round for block in blocks]
+        if len(set(rounds)) < len(rounds):
+            return f"{arm.key} has two blocks of one round; measure again"
+        planned = list(range(section.load.rounds))
+        if section.kind in IN_ROUNDS and section.complete and rounds != planned:
+            return f"{arm.key} has blocks of {len(rounds)} rounds where {len(planned)} were measured; measure again"
+        times = [block.samples.done_ns for block in blocks if block.samples.request_count > 1]
+        if len(set(times)) < len(times):
+            return f"two blocks of {arm.key} have the same requests; measure again"
+        if not all(block.samples.is_possible for block in blocks):
+            return f"{arm.key} has requests out of order, or outside their block; measure again"
+        if any(block.samples.frames_per_request != arm.batch_size for block in blocks):
+            return f"{arm.key} has {arm.batch_size} images in a request, its blocks have another number; measure again"
+    return ""

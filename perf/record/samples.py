@@ -71,6 +71,14 @@ class Samples:
         """Completed images per second of the window; 0 for an empty one."""
         return self.completed_count * self.frames_per_request * NS_PER_S / self.window_ns if self.window_ns else 0.0
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether every request was due before it was sent, sent before it was done, and done within the window."""
+        in_order = np.all(_difference(self.sent_ns, self.scheduled_ns) >= 0)
+        return bool(in_order and np.all(_difference(self.done_ns, self.sent_ns) >= 0)) and self.window_ns >= max(
+            self.done_ns, default=0
+        )
+
     def _completed(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return np.delete(values, np.array(self.failed, np.intp))
 

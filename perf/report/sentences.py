@@ -108,6 +108,16 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "advice_networks": ("measure one of them, chosen with --model", "请用 --model 选定其中一个重新测量"),
     "advice_cut_off": ("run it again to its end", "请重新完整运行"),
     "advice_incomplete": ("run it again to its end", "请重新完整运行"),
+    "reason_refused": (
+        "{section}, {arm}: it fell below its accuracy floor, so it must not be served",
+        "{section}，{arm}：精度低于下限，不得部署",
+    ),
+    "advice_refused": ("export it again with the gate", "请启用精度门槛重新导出"),
+    "reason_loose_tail": (
+        "{section}, {arm}: the gain in {figure} is known only to within {percent} % (limit {limit} %)",
+        "{section}，{arm}：{figure} 的提升只精确到 {percent} %（限值 {limit} %）",
+    ),
+    "advice_loose_tail": ("raise {longer}", "请增大 {longer}"),
     "reason_other_boxes": (
         "{section}, {arm}: ours finds {matched} of its {boxes} boxes, the two do not see the same",
         "{section}，{arm}：其 {boxes} 个框中我们只找到 {matched} 个，两者所见不同",
@@ -201,6 +211,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "The client leaves its memory to the C library: a 4.9 MB request may take thousands of page faults, or none.",
         "客户端的内存交由 C 库管理：一个 4.9 MB 请求可能产生数千次缺页，也可能没有。",
     ),
+    "untrained_speed_only": ("untrained: speed only", "未训练：仅测速度"),
     "note_untrained": (
         "The weights are untrained: speed only, boxes mean nothing.",
         "权重未经训练：只看速度，检测框没有意义。",

@@ -16,7 +16,7 @@ from photofinish.perf.formatting import (
     signed_percent,
     times,
 )
-from photofinish.perf.judge.claims import Claim
+from photofinish.perf.judge.claims import Claim, is_same_data
 from photofinish.perf.judge.findings import Findings, SectionFindings
 from photofinish.perf.judge.summary import ArmSummary
 from photofinish.perf.judge.verdict import PartVerdict
@@ -186,7 +186,8 @@ def _compared(record: Record, primary: SectionFindings | None, say: Words) -> st
         wh = (source.get("width", "?"), source.get("height", "?"))
         frames = say("frames_of", name=say.named("source", str(source["name"])), size="{} × {}".format(*wh))
     way = say("way_frame") if primary is not None else ""
-    return " · ".join(filter(None, (model, frames, way)))
+    untrained = say("untrained_speed_only") if any(arm.untrained for arm in arms) else ""
+    return " · ".join(filter(None, (model, untrained, frames, way)))
 
 
 def _bars(sides: list[ArmSummary], say: Words) -> tuple[Bar, ...]:
@@ -230,7 +231,7 @@ def _tiles(found: SectionFindings, before: ArmSummary, after: ArmSummary, say: W
         change = signed_percent(after.gpu_memory_bytes / before.gpu_memory_bytes)
         yield tile("row_gpu_memory", sizes[0], sizes[1], judged(change, "gpu_memory"))
     maps = [item.arm.accuracy.get("map50_95") for item in (before, after)]
-    if None not in maps:
+    if None not in maps and is_same_data(before.arm, after.arm):
         old, new = (round(float(value), 4) for value in maps if value is not None)
         yield tile("row_accuracy", f"{old:.4f}", f"{new:.4f}", judged(signed(new - old, decimals=4), "map50_95"))
     joules = [item.images_per_joule for item in (before, after)]
@@ -255,7 +256,7 @@ def _trust(findings: Findings, say: Words) -> str:
         return say("trust_valid", rounds=rounds, before=counts[0], after=counts[1])
     reasons = (claim.reasons if claim else ()) or verdict.reasons
     if not reasons:
-        return say("valid_note")
+        return say("headline_unmeasured" if verdict.standing == "INVALID" else "valid_note")
     return say("trust_void" if verdict.standing == "INVALID" else "trust_gain_void", reason=say.reason(reasons[0]))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from photofinish.perf.judge.claims import are_medians_known
+from photofinish.perf.judge.claims import Claim, are_medians_known
 from photofinish.perf.judge.findings import Findings, findings_from_record, findings_from_section
 from photofinish.perf.record.record import Block, Section
 from photofinish.perf.report.charts import ladder_chart
@@ -14,6 +14,7 @@ from photofinish.perf.report.sweep_tables import sweep_rows
 from photofinish.perf.report.tables import comparison_rows, ladder_rows
 from photofinish.perf.report.text import comparison_table, markdown_report, terminal_report
 from photofinish.perf.report.words import ENGLISH
+from photofinish.perf.statistics import Interval
 from tests.perf.records import build_comparison, build_ladder, build_record, build_rivals, build_sweep
 
 
@@ -177,3 +178,71 @@ def test_a_rung_that_shows_no_difference_has_no_gain_beside_its_bar() -> None:
     assert (row[5], row[6].startswith("no difference shown"), row[8].startswith("no difference")) == ("–", True, True)
     assert ladder_chart(findings_from_section(build_ladder(), cores=16), ENGLISH).count("×") == 5
     assert "×" not in ladder_chart(findings_from_section(_busy(build_ladder()), cores=16), ENGLISH)
+
+
+def test_a_gain_that_is_printed_as_one_is_no_difference() -> None:
+    """`1.00×`, or `1.08× [1.00, 1.17]`, beside the claim of a gain read as a contradiction."""
+    section = build_comparison()
+    claim = Claim(kind="gain", section=section, figure="p50", value=1.08, interval=_interval(1.004, 1.08, 1.17))
+    assert not claim.shows_difference
+    assert not replace(claim, value=1.001, interval=None).shows_difference, "equal samples have no interval"
+    assert replace(claim, interval=_interval(1.006, 1.08, 1.17)).shows_difference
+    assert replace(claim, value=0.9, interval=_interval(0.85, 0.9, 0.994)).shows_difference
+    assert not replace(claim, value=0.99, interval=_interval(0.98, 0.99, 0.9996)).shows_difference
+
+
+def _interval(low: float, estimate: float, high: float) -> Interval:
+    return Interval(low=low, estimate=estimate, high=high)
+
+
+def test_a_tail_that_a_few_disturbed_rounds_made_is_no_gain() -> None:
+    """Other programs in two rounds of twenty are a tenth of the time, and the whole P95 of the slower side."""
+    section = build_comparison(rounds=20)
+    found = _judged(_slowed(section, "baseline", range(18, 20))).sections[0]
+    assert not any(claim.reasons for claim in found.claims), "twice as long: the interval is told"
+    slower = _slowed(_slowed(_slowed(section, "baseline", range(18, 20)), "baseline", range(18, 20)), "baseline",
+                     range(18, 20))  # fmt: skip
+    gains = {claim.figure: [reason.key for reason in claim.reasons] for claim in _judged(slower).sections[0].claims}
+    assert (gains["p50"], gains["frames_per_s"], gains["p95"]) == ([], [], ["loose_tail"])
+    assert "the gain in P95 is known only to within" in markdown_report(_judged(slower))
+
+
+def test_a_part_about_another_network_voids_that_part() -> None:
+    """Two runs put together by hand: the ladder and the rivals of a larger network beside the claim of a small one."""
+    other = {"weights": "yolo26m.pt", "weights_sha256": "cd" * 32}
+    ladder, rivals = (
+        replace(part, arms=tuple(replace(arm, **other) for arm in part.arms))  # type: ignore[arg-type]
+        for part in (build_ladder(), build_rivals())
+    )
+    assert _judged(build_comparison(), build_ladder(), build_rivals()).verdict.standing == "VALID"
+    findings = _judged(build_comparison(), ladder, rivals)
+    assert findings.verdict.standing == "PARTLY"
+    assert [{reason.key for reason in part.reasons} for part in findings.verdict.parts] == [
+        set(), {"networks"}, {"networks"}
+    ]  # fmt: skip
+
+
+def test_a_variant_that_the_gate_refused_has_no_gain() -> None:
+    section = build_comparison()
+    arms = (section.arms[0], replace(section.arms[1], accuracy={"map50_95": 0.1, "passed": False}))
+    findings = _judged(replace(section, arms=arms))
+    assert findings.verdict.standing == "INVALID"
+    assert "fell below its accuracy floor" in markdown_report(findings)
+
+
+def test_accuracies_of_two_data_sets_are_not_compared() -> None:
+    section = build_comparison()
+    arms = tuple(
+        replace(arm, accuracy={**arm.accuracy, "dataset_sha256": name})
+        for arm, name in zip(section.arms, ("a", "b"), strict=True)
+    )
+    found = _judged(replace(section, arms=arms)).sections[0]
+    assert "map50_95" not in [claim.figure for claim in found.claims]
+
+
+def test_rounds_count_where_both_sides_have_them() -> None:
+    section = build_comparison()
+    shifted = (replace(item, round=item.round + 5) if item.arm == "optimised" else item for item in section.blocks)
+    found = _judged(replace(section, blocks=tuple(shifted)))
+    assert "few_rounds" in [reason.key for reason in found.verdict.reasons]
+    assert found.verdict.standing == "INVALID"

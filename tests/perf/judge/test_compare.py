@@ -61,6 +61,17 @@ def _section(change: Callable[..., object]) -> Record:
         (lambda: _section(lambda section: replace(section, arms=(section.arms[0], replace(section.arms[1],
                                                                                      tf32=True)))),
          "comparison.optimised.tf32", ("False", "True")),
+        *(
+            (lambda changed=changed: _section(lambda section: replace(section, arms=(
+                section.arms[0], replace(section.arms[1], **changed)))), f"comparison.optimised.{key}", values)
+            for key, values, changed in (
+                ("batch_size", ("1", "8"), {"batch_size": 8}),
+                ("concurrency", ("1", "2"), {"concurrency": 2}),
+                ("device", ("cuda", "cpu"), {"device": "cpu"}),
+            )
+        ),
+        (lambda: _section(lambda section: replace(section, load=replace(section.load, arrivals="poisson"))),
+         "comparison.load.arrivals", ("''", "poisson")),
     ],
 )  # fmt: skip
 def test_what_was_measured_otherwise_is_refused(other: Callable[[], Record], key: str, values: tuple[str, str]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,16 @@ import pytest
 
 from photofinish.errors import ConfigError
 from photofinish.perf.judge.summary import summaries_from_section
-from photofinish.perf.record.record import SCHEMA_VERSION, json_from_record, keep_earlier, read_record, write_record
-from tests.perf.records import build_record
+from photofinish.perf.record.record import (
+    SCHEMA_VERSION,
+    Block,
+    Record,
+    json_from_record,
+    keep_earlier,
+    read_record,
+    write_record,
+)
+from tests.perf.records import build_comparison, build_record
 
 DATA = Path(__file__).parent / "data"
 
@@ -102,6 +112,67 @@ def test_a_damaged_gzip_file_is_said(tmp_path: Path) -> None:
     path = tmp_path / "run.json.gz"
     path.write_bytes(packed)
     with pytest.raises(ConfigError, match="cannot be read as a record"):
+        read_record(path)
+
+
+def _with_blocks(change: Callable[[Block], Block], *more: Block) -> Record:
+    section = build_comparison()
+    return build_record(sections=(replace(section, blocks=(*map(change, section.blocks), *more)),))
+
+
+def _with_samples(**values: Any) -> Record:
+    return _with_blocks(lambda block: replace(block, samples=replace(block.samples, **values)))
+
+
+EDITED: dict[str, tuple[Callable[[], Record], str]] = {
+    "a bad round taken out": (
+        lambda: build_record(sections=(replace(build_comparison(), blocks=build_comparison().blocks[2:]),)),
+        "blocks of 5 rounds where 6 were measured",
+    ),
+    "rounds that are not of one run": (
+        lambda: _with_blocks(lambda item: replace(item, round=item.round + 5 * (item.arm == "optimised"))),
+        "blocks of 6 rounds",
+    ),
+    "a block put in again": (
+        lambda: _with_blocks(lambda item: item, build_comparison().blocks[0]),
+        "two blocks of one round",
+    ),
+    "a block copied": (
+        lambda: build_record(sections=(replace(
+            build_comparison(),
+            load=replace(build_comparison().load, rounds=12),
+            blocks=tuple(
+                replace(item, round=item.round + more) for more in (0, 6) for item in build_comparison().blocks
+            ),
+        ),)),
+        "have the same requests",
+    ),
+    "answers before their requests": (
+        lambda: _with_blocks(lambda item: replace(
+            item, samples=replace(item.samples, done_ns=tuple(due - 1 for due in item.samples.scheduled_ns))
+        )),
+        "out of order",
+    ),
+    "a window that is too short": (lambda: _with_samples(window_ns=1_000_000), "outside their block"),
+    "images that were not sent": (lambda: _with_samples(frames_per_request=100), "1 images in a request"),
+    "two runs in one file": (
+        lambda: build_record(sections=(build_comparison(), build_comparison(seed=8))),
+        "two sections of one name",
+    ),
+    "no number": (
+        lambda: _with_blocks(lambda item: replace(item, observed=replace(item.observed, other_cpu_cores=math.nan))),
+        "NaN is no number",
+    ),
+}  # fmt: skip
+"""What somebody may do to a record by hand, and what is said of it."""
+
+
+@pytest.mark.parametrize("what", EDITED)
+def test_a_record_that_no_run_can_have_written_is_refused(what: str, tmp_path: Path) -> None:
+    build, said = EDITED[what]
+    path = tmp_path / "edited.json"
+    write_record(build(), path)
+    with pytest.raises(ConfigError, match=said):
         read_record(path)
 
 

@@ -11,6 +11,7 @@ from photofinish.perf.record.observation import GpuObservation, Observation
 from photofinish.perf.record.record import Record, Section, read_record
 from photofinish.perf.report.html import html_report
 from photofinish.perf.report.page.first import FirstScreen, first_screen
+from photofinish.perf.report.page.poster import poster_html
 from photofinish.perf.report.text import markdown_report, terminal_report
 from photofinish.perf.report.words import LANGUAGES, Words, words_for
 from tests.docs.pages import CHECKOUT
@@ -164,3 +165,12 @@ def test_columns_and_rows_without_content_are_left_out() -> None:
     text = markdown_report(judged(replace(section, arms=arms, blocks=blocks)))
     for nothing in ("GPU memory", "mAP50-95", "P95 latency", "no GPU", "not measured"):
         assert nothing not in text, nothing
+
+
+def test_untrained_weights_are_told_where_a_gain_is() -> None:
+    """The poster and the first screen of a random network read as those of a detector."""
+    section = build_comparison()
+    untrained = replace(section, arms=tuple(replace(arm, untrained=True) for arm in section.arms))
+    assert "untrained: speed only" in poster_html(judged(untrained))
+    assert "未训练：仅测速度" in screen_of(untrained, lang="zh").compared
+    assert "untrained" not in screen_of(section).compared
