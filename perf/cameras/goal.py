@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,7 +60,7 @@ def verdict_on_step(step: CamerasStep, goal: CameraGoal, *, is_sure: bool, apart
     drops = [(_dropped_share(row), row.camera) for row in rows]
     slowest_ms, slowest = max(tails, default=(None, ""))
     share, dropping = max(drops, default=(0.0, ""))
-    void, missed = void_reasons(step), []
+    void, missed = [*void_reasons(step), *_clock_reasons(rows)], []
     if not step.is_warm:
         missed.append(f"not every camera was served within {step.warm_up_s:.0f} s of the start")
     if share > goal.max_drops:
@@ -99,6 +99,12 @@ def void_reasons(step: CamerasStep) -> list[str]:
         if held := [reason for reason in gpu.throttle_reasons if reason != POWER_CAP]:
             reasons.append(f"GPU {gpu.index}: its clocks were held back ({', '.join(held)})")
     return reasons
+
+
+def _clock_reasons(rows: Sequence[CameraWindow]) -> list[str]:
+    """The goal is from capture; from arrival on a frame has spent less time, so the step would flatter the machine."""
+    count = sum(row.clock == "arrival" and bool(row.latencies_ns) for row in rows)
+    return [f"clocks: {count} cameras told no time of capture, so their latency is from arrival"] if count else []
 
 
 def _p99_ms(row: CameraWindow, *, is_sure: bool) -> float | None:

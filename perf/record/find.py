@@ -10,6 +10,7 @@ from typing import Any, Literal
 from photofinish.errors import ConfigError
 from photofinish.perf.record.cameras import CamerasStep, json_from_file
 from photofinish.perf.record.codec import value_from_json
+from photofinish.perf.record.environment import ENGINE_PACKAGES
 from photofinish.perf.record.record import write_whole
 
 FIND_SCHEMA_VERSION = 1
@@ -36,7 +37,8 @@ class FindRecord:
 
     goal: p99_ms and max_drops. search: start, most, precision and so on, as the search took them. seconds: of a probe,
     confirm_seconds: of the confirmation. gpus: over which the cameras are spread, as the driver numbers them. decode:
-    what was asked to decode, as of `cameras run`.
+    what was asked to decode, as of `cameras run`. weights_sha256: of the variant, whose name another network may take;
+    "" in older records.
     """
 
     command: str
@@ -53,6 +55,7 @@ class FindRecord:
     accuracy: dict[str, Any] = field(default_factory=dict)
     gpus: tuple[int, ...] = ()
     decode: str = "auto"
+    weights_sha256: str = ""
     kind: str = FIND_KIND
     schema_version: int = FIND_SCHEMA_VERSION
 
@@ -62,13 +65,17 @@ class FindRecord:
 
     def settings(self) -> dict[str, Any]:
         """What must be the same for a search to go on: of the wish, and of the machine."""
-        machine = {key: self.environment.get(key) for key in ("cpu", "cpu_cores")}
+        machine = {key: self.environment.get(key) for key in ("cpu", "cpu_cores", "driver", "photofinish")}
+        packages = self.environment.get("packages") or {}
+        machine["packages"] = {key: packages[key] for key in ENGINE_PACKAGES if key in packages}
         machine["gpus"] = [gpu.get("name") for gpu in self.environment.get("gpus") or []]
         names = ("variant", "wanted_fps", "goal", "seconds", "confirm_seconds", "decode")
         wish = {name: getattr(self, name) for name in names}
         wish["goal"] = {"min_gpu_decode": 0.0, **self.goal}  # which older records do not have
         stream = {**self.stream, "size_wh": list(self.stream["size_wh"])}
-        return {**wish, "stream": stream, "search": self.search, "machine": machine, "gpus": list(self.gpus)}
+        return {**wish, "stream": stream, "search": self.search, "machine": machine, "gpus": list(self.gpus)} | (
+            {"weights": self.weights_sha256} if self.weights_sha256 else {}
+        )
 
 
 def write_find_record(record: FindRecord, path: Path) -> None:

@@ -268,4 +268,17 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "side_ultralytics": ("Ultralytics", "Ultralytics"),
     "side_tensor": ("tensor", "张量"),
     "side_frames": ("frames", "帧"),
+    # what the gate has to say against a variant
+    "note_no_accuracy": (
+        "Accuracy was not measured: nothing here says that the fast side is as right as the slow one.",
+        "未测量精度：此处没有任何依据表明快的一方与慢的一方同样准确。",
+    ),
+    "note_undecided": (
+        "{model}: the gate could decide nothing, and it was published all the same: {said}",
+        "{model}：精度门未能判定，但仍被发布：{said}",
+    ),
+    "note_lost_class": (
+        "{model}: class {name} lost {loss} mAP50-95, more than the mean shows.",
+        "{model}：类别 {name} 的 mAP50-95 下降了 {loss}，平均值掩盖了这一点。",
+    ),
 }

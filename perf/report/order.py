@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -31,6 +31,8 @@ from photofinish.perf.report.tables import (
     without_empty,
 )
 from photofinish.perf.report.words import Words
+
+TOLD_CLASS_LOSS = 0.1  # of mAP50-95: one of eighty classes moves the mean by a thousandth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +157,7 @@ def method_notes(findings: Findings, say: Words) -> list[str]:
     if measured := next((arm.accuracy for arm in arms if arm.accuracy.get("dataset")), None):
         dataset = say.dataset(str(measured["dataset"]), measured.get("frames", "?"))
         notes.append(say("note_accuracy", kind=say.named("frames", str(measured.get("kind", "?"))), dataset=dataset))
+    notes += _accuracy_doubts(arms, say)
     if any(arm.untrained for arm in arms):
         notes.append(say("note_untrained"))
     if pruned := sorted({arm.model for arm in arms if any(arm.is_pruned_from(other) for other in arms)}):
@@ -175,6 +178,21 @@ def method_notes(findings: Findings, say: Words) -> list[str]:
         kind, version = (say.named("server", str(server.get(key, "?"))) for key in ("kind", "version"))
         notes.append(say("note_server_kind", kind=kind, version=version))
     return notes
+
+
+def _accuracy_doubts(arms: Sequence[Arm], say: Words) -> list[str]:
+    """What speaks against variants that were published: no measurement, no decision, a class that a mean hides."""
+    served = {arm.model: arm.accuracy for arm in arms if arm.contract}
+    is_unknown = not any(served.values()) and not any(arm.untrained for arm in arms)
+    told = [say("note_no_accuracy")] if served and is_unknown else []
+    for model, found in sorted(served.items()):
+        if found.get("passed") and found.get("note"):
+            told.append(say("note_undecided", model=say.short(model), said=str(found["note"])))
+        loss = found.get("worst_class_loss") or 0.0
+        if found.get("map50_95") is not None and loss >= TOLD_CLASS_LOSS:
+            name = str(found.get("worst_class"))
+            told.append(say("note_lost_class", model=say.short(model), name=name, loss=f"{loss:.3f}"))
+    return told
 
 
 def _rectangular(arms: Iterable[Arm]) -> dict[tuple[int, int], set[str]]:

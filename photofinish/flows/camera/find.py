@@ -81,6 +81,7 @@ def find_cameras(
             accuracy=dict(card.accuracy),
             gpus=gpus_of(at),
             decode=decode,
+            weights_sha256=card.weights_sha256,
         )
         record = record if anew else _gone_on(record, out)
 
@@ -132,7 +133,8 @@ def _gone_on(fresh: FindRecord, out: Path) -> FindRecord:
         return fresh
     known = read_find_record(out)
     before, now = known.settings(), fresh.settings()
-    if different := [key for key in now if before.get(key) != now[key]]:
+    # A search that an older release began does not tell its weights.
+    if different := [key for key in now if before.get(key, now[key]) != now[key]]:
         raise ConfigError(
             f"{out} holds a search with another {', '.join(different)}; name another --out, or begin again with --anew"
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from photofinish.errors import ConfigError
+from photofinish.flows.camera.find import _gone_on
 from photofinish.perf.cameras.finding import needed_s, result_of, search_on, window_s
 from photofinish.perf.cameras.search import NextStep
 from photofinish.perf.record.find import FindProbe, FindRecord, is_find_file, read_find_record, write_find_record
@@ -90,3 +91,21 @@ def test_settings_that_differ_are_seen(whole: FindRecord) -> None:
     assert [key for key in before if before[key] != other[key]] == ["decode"]
     newer = find_record(goal={"p99_ms": 150.0, "max_drops": 0.01, "min_gpu_decode": 0.0}).settings()
     assert newer == before, "a search that an older release began goes on"
+
+
+def test_a_search_goes_on_with_the_same_weights_and_software_alone(whole: FindRecord, tmp_path: Path) -> None:
+    """The same name after another export, or after an upgrade: two halves of a search that say nothing together."""
+    path = tmp_path / "find.json"
+    environment = {**whole.environment, "packages": {"tensorrt": "10.1"}, "driver": "580"}
+    begun = find_record(environment=environment, weights_sha256="ab", probes=whole.probes[:2])
+    write_find_record(begun, path)
+    assert _gone_on(find_record(environment=environment, weights_sha256="ab"), path).probes == begun.probes
+    for other, key in (
+        (find_record(environment=environment, weights_sha256="cd"), "weights"),
+        (find_record(environment={**environment, "driver": "590"}, weights_sha256="ab"), "machine"),
+        (find_record(environment={**environment, "packages": {"tensorrt": "10.9"}}, weights_sha256="ab"), "machine"),
+    ):
+        with pytest.raises(ConfigError, match=f"another {key}; .*--anew"):
+            _gone_on(other, path)
+    write_find_record(find_record(environment=environment, probes=whole.probes[:2]), path)
+    assert _gone_on(begun, path).probes, "an older record tells no weights"

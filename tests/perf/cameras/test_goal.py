@@ -89,3 +89,12 @@ def test_where_all_were_asked_of_the_gpu_one_on_the_cpu_misses() -> None:
     assert verdict_on_step(other, goal, is_sure=True, apart=(rows[0].camera,)).outcome == "held"
     found = verdict_on_step(HELD, goal, is_sure=True)
     assert found.reasons == ("nothing is known of decoding: not all by sessions of a GPU",)
+
+
+def test_latencies_from_arrival_hold_no_goal_from_capture() -> None:
+    rows = (*HELD.rows[:-1], replace(HELD.rows[-1], clock="arrival"))
+    found = verdict_on_step(replace(HELD, rows=rows), GOAL, is_sure=True)
+    assert found.outcome == "void"
+    assert found.reasons == ("clocks: 1 cameras told no time of capture, so their latency is from arrival",)
+    cut = verdict_on_step(replace(HELD, rows=rows), GOAL, is_sure=True, apart=(rows[-1].camera,))
+    assert cut.outcome == "held"

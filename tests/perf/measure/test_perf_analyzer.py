@@ -19,6 +19,7 @@ from photofinish.perf.measure.perf_analyzer_program import (
     linked_libraries,
 )
 from photofinish.perf.measure.perf_analyzer_run import (
+    carried_figures,
     figures_from_csv,
     run_perf_analyzer,
     samples_from_profile,
@@ -159,3 +160,15 @@ def test_an_old_system_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(perf_analyzer_program, "glibc_version", lambda: (2, 31))
     with pytest.raises(PerfAnalyzerError, match=r"needs glibc 2\.35 or newer, found 2\.31"):
         find_perf_analyzer(lambda: Path("/"))
+
+
+def test_its_own_percentiles_keep_the_rule_of_sample_sizes() -> None:
+    """Without shared memory its CSV is all there is, and that has a P99 of however few requests."""
+    figures = {"Inferences/Second": 9.0, "p50 latency": 1.0, "p90 latency": 2.0, "p95 latency": 3.0, "p99 latency": 4.0}
+    dropped = {count: figures.keys() - carried_figures(figures, count).keys() for count in (23, 64, 130, 662)}
+    assert dropped == {
+        23: {"p90 latency", "p95 latency", "p99 latency"},
+        64: {"p95 latency", "p99 latency"},
+        130: {"p99 latency"},
+        662: set(),
+    }

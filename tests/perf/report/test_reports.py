@@ -295,3 +295,21 @@ def test_a_rectangular_input_is_told_with_its_model() -> None:
     (said,) = [note for note in method_notes(findings_from_record(record), ENGLISH) if note.startswith("Input of")]
     assert said.startswith(f"Input of {shaped[-1].model}: 640 × 384, the frame without the grey padding")
     assert not any("TF32" in note for note in method_notes(findings_from_record(record), ENGLISH)), "a CPU has no TF32"
+
+
+def test_what_the_gate_could_not_say_is_told_in_both_languages() -> None:
+    """A variant that nobody measured, one published undecided, one that lost a class which the mean hides."""
+    section = build_comparison()
+
+    def told(*accuracies: dict[str, object]) -> tuple[str, str]:
+        arms = tuple(replace(arm, accuracy=found) for arm, found in zip(section.arms, accuracies, strict=True))
+        findings = findings_from_record(build_record(sections=(replace(section, arms=arms),)))
+        return markdown_report(findings), markdown_report(findings, lang="zh")
+
+    measured = {"map50_95": 0.473, "passed": True, "note": "", "worst_class": "cat", "worst_class_loss": 0.05}
+    said = ("was not measured", "未测量精度", "could decide nothing", "未能判定", "class cat lost 0.420", "类别 cat")
+    cases = ((measured, measured, ()), ({}, {}, said[:2]), (measured, {**measured, "note": "no box"}, said[2:4]),
+             (measured, {**measured, "worst_class_loss": 0.42}, said[4:]))  # fmt: skip
+    for first, second, wanted in cases:
+        text = "".join(told(first, second))
+        assert [words for words in said if words in text] == list(wanted)
