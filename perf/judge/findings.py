@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from photofinish.perf.judge.claims import Claim, claim_of, claims_from_section
 from photofinish.perf.judge.reasons import Reason, common_drift, is_overloaded, machine_reasons, reasons_from_section
 from photofinish.perf.judge.speedups import SpeedUp, speed_ups
 from photofinish.perf.judge.stages import StageRow, stage_rows
 from photofinish.perf.judge.summary import ArmSummary, summaries_from_section
-from photofinish.perf.judge.verdict import PartVerdict, Verdict, limit_result, primary_comparison
+from photofinish.perf.judge.verdict import LimitResult, PartVerdict, Verdict, limit_result, primary_comparison
 from photofinish.perf.record.record import Arm, Harness, Record, Section
 
 MAX_DISAGREEMENT = 0.10
@@ -128,12 +128,24 @@ def findings_from_record(record: Record) -> Findings:
         for section in record.sections
     )
     summaries = next((item.summaries for item in sections if item.section is primary), ())
+    claims = next((item.claims for item in sections if item.section is primary), ())
     verdict = Verdict(
         parts=tuple(PartVerdict(section=item.section, claims=item.claims) for item in sections),
-        limits=tuple(limit_result(name, limit, summaries) for name, limit in record.limits.items()),
+        limits=tuple(_believed(limit_result(name, limit, summaries), claims) for name, limit in record.limits.items()),
     )
     speeds = speed_ups(primary, summaries) if primary is not None else ()
     return Findings(record=record, sections=sections, verdict=verdict, speed_ups=speeds)
+
+
+_CLAIMED = {"p95_ms": "p95", "p99_ms": "p99", "min_fps": "frames_per_s", "min_speedup": "p50",
+            "min_map": "map50_95", "max_gpu_memory_mib": "gpu_memory"}  # fmt: skip
+"""The figure that a limit is about, as the claims name it."""
+
+
+def _believed(result: LimitResult, claims: Sequence[Claim]) -> LimitResult:
+    """A limit is not kept by a figure that nobody may quote."""
+    is_void = any(claim.reasons for claim in claims if claim.figure == _CLAIMED[result.name])
+    return replace(result, outcome="INCONCLUSIVE") if is_void and result.outcome == "PASS" else result
 
 
 def findings_from_section(

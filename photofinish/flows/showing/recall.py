@@ -15,6 +15,7 @@ from photofinish.machine.processor import cpu_name, usable_cores
 if TYPE_CHECKING:
     from photofinish.client.ui.page.why.known import LadderStep, MachineRecord
     from photofinish.perf.judge.findings import SectionFindings
+    from photofinish.perf.judge.summary import ArmSummary
     from photofinish.perf.record.record import Record, Section
 
 RESULTS = Path(".photofinish/results")
@@ -102,13 +103,18 @@ def _steps(section: Section, record: Record) -> tuple[LadderStep, ...]:
     ]
     if found.is_void or not single:
         return ()
-    first_ns = single[0][1] or 1.0
     return tuple(
         LadderStep(
             rung=item.arm.rung,
             name={language: Words(language).arm(item.arm) for language in LANGUAGES},
             ms=(value or 0.0) / 1e6,
-            times=first_ns / (value or 1.0),
+            times=1.0 if item.is_first else _claimed(found, item),
         )
         for item, value in single
     )
+
+
+def _claimed(found: SectionFindings, item: ArmSummary) -> float | None:
+    """The gain of a rung in the median, as far as the report itself claims it."""
+    claim = found.gain(item.arm, "p50")
+    return claim.value if claim is not None and not claim.reasons and claim.shows_difference else None

@@ -246,3 +246,13 @@ def test_rounds_count_where_both_sides_have_them() -> None:
     found = _judged(replace(section, blocks=tuple(shifted)))
     assert "few_rounds" in [reason.key for reason in found.verdict.reasons]
     assert found.verdict.standing == "INVALID"
+
+
+def test_a_limit_is_not_kept_by_a_gain_that_is_void() -> None:
+    limits = {"min_speedup": 3.0, "min_fps": 100.0, "min_map": 0.99}
+    for section, outcomes in (
+        (build_comparison(), ["PASS", "PASS", "PASS"]),
+        (_busy(build_comparison()), ["INCONCLUSIVE", "INCONCLUSIVE", "PASS"]),
+    ):
+        verdict = findings_from_record(replace(build_record(sections=(section,)), limits=limits)).verdict
+        assert [item.outcome for item in verdict.limits] == outcomes

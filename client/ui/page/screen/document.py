@@ -129,8 +129,8 @@ def _is_disturbed(state: ViewState) -> bool:
 
 
 def _is_mixed(state: ViewState) -> bool:
-    """Whether the sides run different weights."""
-    return len({card.weights_sha256 for card in cards_of(state)}) > 1
+    """Whether the sides run different weights, or the same at another size: both would look like a gain."""
+    return len({(card.weights_sha256, max(card.input_wh)) for card in cards_of(state)}) > 1
 
 
 def _warnings(state: ViewState, words: PageWords) -> list[str]:

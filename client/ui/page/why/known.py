@@ -13,13 +13,13 @@ from photofinish.client.ui.words import Language
 class LadderStep:
     """One step from the baseline on. rung: its key; name: what it is called, by language; ms: the median latency.
 
-    times: the baseline's median over its own.
+    times: the first step's median over its own; None where that gain is not valid, or no difference was shown.
     """
 
     rung: str
     name: Mapping[Language, str]
     ms: float
-    times: float
+    times: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,3 +52,7 @@ def test_the_gain_over_plain_pytorch_is_recalled(tmp_path: Path, monkeypatch: py
     found = recall.recall_from_results(own.model, own.weights_sha256, results=tmp_path)
     assert found.plain_ratio == pytest.approx(6.44, abs=0.01), "as README.md has it"
     assert found.plain_at == record.created_utc[:10]
+    times = {step.rung: step.times for step in found.ladder}
+    assert times.pop("plain") == 1.0
+    assert times
+    assert set(times.values()) == {None}, "the report has the gain of each of its rungs in brackets"

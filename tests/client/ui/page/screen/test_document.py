@@ -89,6 +89,13 @@ def test_untrained_and_unlike_weights_are_said() -> None:
     assert screen["ratio"]["is_void"], "there is no gain between two networks"
 
 
+def test_the_same_weights_at_another_size_are_no_gain() -> None:
+    """Exported again with `--input-size 320`, a variant keeps its weights and is four times as fast."""
+    for input_wh, is_void in (((64, 36), False), ((32, 32), True)):
+        sides = {"baseline": build_side(1.0, 1.0), "optimised": build_side(4.0, 0.2, input_wh=input_wh)}
+        assert shown(sides=sides)["ratio"]["is_void"] is is_void
+
+
 def test_a_fallback_is_said() -> None:
     side = build_side(1.0, 1.0)
     facts = {**side.child.facts, "notices": ("no shared memory: gRPC is used",)}
