@@ -96,10 +96,12 @@ class _Server(ThreadingHTTPServer):
         super().__init__(*args)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread, or end the connection where too many are answered."""
-        if len(self._begun_s) >= MAX_CLIENTS:
-            self.shutdown_request(request)
-            return
+        """Answer in a thread; where there are too many, who came first and has no answer yet is let go for it.
+
+        So whoever asks for the health is answered, however many there are that ask nothing.
+        """
+        for oldest in list(self._begun_s)[: max(len(self._begun_s) - MAX_CLIENTS + 1, 0)]:
+            _let_go(oldest)
         self._begun_s[request] = time.monotonic()
         super().process_request(request, client_address)
 
@@ -113,13 +115,18 @@ class _Server(ThreadingHTTPServer):
         now_s = time.monotonic()
         for request, begun_s in list(self._begun_s.items()):
             if now_s - begun_s > LONGEST_S:
-                with contextlib.suppress(OSError):
-                    request.shutdown(socket.SHUT_RDWR)
+                _let_go(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes before it has its answer is nothing to tell of; the rest is told as ever."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
+
+
+def _let_go(request: socket.socket) -> None:
+    """Its thread sees the end and leaves."""
+    with contextlib.suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
 
 
 class _Server6(_Server):
