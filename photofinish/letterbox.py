@@ -76,6 +76,12 @@ class Letterbox:
         return scaled
 
 
+@lru_cache(maxsize=256)
+def letterbox_of(source_wh: tuple[int, int], target_wh: tuple[int, int]) -> Letterbox:
+    """The letterbox of these sizes, the same one each time. Raises ValueError unless all are positive."""
+    return Letterbox(source_wh=source_wh, target_wh=target_wh)
+
+
 def is_smaller_than_in_square(source_wh: tuple[int, int], input_wh: tuple[int, int]) -> bool:
     """Whether a picture of `source_wh` becomes smaller in an input of `input_wh` than in the square on its longer side.
 

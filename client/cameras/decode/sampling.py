@@ -50,10 +50,9 @@ class Sampler:
         self._keyframe_ns: int | None = None
         self._interval_ns: int | None = None
         self._has_lonely = False
+        self.sampling: Sampling = self._found()
 
-    @property
-    def sampling(self) -> Sampling:
-        """How much is decoded."""
+    def _found(self) -> Sampling:
         if self._keyframes_only or self._is_intra or self._bucket.frames_per_s <= 0 or self._keyframes_suffice():
             return "keyframes"
         return "reference" if self._has_lonely else "all"
@@ -63,6 +62,7 @@ class Sampler:
         if (frames_per_s, anchor_ns) != (self._bucket.frames_per_s, self._bucket.anchor_ns):
             self._bucket = RateBucket(frames_per_s, anchor_ns)
         self._keyframes_only = keyframes_only
+        self.sampling = self._found()
 
     def decide(self, unit: AccessUnit) -> tuple[bool, bool]:
         """Whether to decode the unit, and whether its picture is wanted. Ask once for each, in their order."""
@@ -70,9 +70,10 @@ class Sampler:
             since_ns = 0 if self._keyframe_ns is None else unit.captured_ns - self._keyframe_ns
             self._interval_ns = since_ns if since_ns > 0 else None
             self._keyframe_ns = unit.captured_ns
-        self._has_lonely = self._has_lonely or not unit.is_reference
-        sampling = self.sampling
-        if sampling == "keyframes":
+        if unit.is_keyframe or (not unit.is_reference and not self._has_lonely):  # else it stays what it is
+            self._has_lonely = self._has_lonely or not unit.is_reference
+            self.sampling = self._found()
+        if self.sampling == "keyframes":
             is_wanted = unit.is_keyframe and self._bucket.is_wanted(unit.captured_ns)
             return is_wanted, is_wanted
         is_wanted = self._bucket.is_wanted(unit.captured_ns)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import struct
 from collections import deque
 from collections.abc import Callable
@@ -18,15 +20,32 @@ _SIZE = struct.Struct("!I")
 Handler = Callable[["Link", Any], None]
 
 
+def framed(value: object) -> bytes:
+    """A value as it goes over a connection."""
+    data = bytes_from_value(value)
+    return _SIZE.pack(len(data)) + data
+
+
+def _nothing() -> None:
+    """What happens after a read where nobody asks."""
+
+
 class Link(asyncio.Protocol):
     """One connection. Whole values come and go in order; `send` never waits.
 
-    on_value(link, value) hears of each; on_lost(link) when the other end has gone. Both must not block.
+    on_value(link, value) hears of each; on_read() when all that came at once has been handed over; on_lost(link) when
+    the other end has gone. None may block.
     """
 
-    def __init__(self, on_value: Handler, on_lost: Callable[[Link], None] = lambda link: None) -> None:
+    def __init__(
+        self,
+        on_value: Handler,
+        on_lost: Callable[[Link], None] = lambda link: None,
+        on_read: Callable[[], None] = _nothing,
+    ) -> None:
         self._on_value = on_value
         self._on_lost = on_lost
+        self._on_read = on_read
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -55,6 +74,19 @@ class Link(asyncio.Protocol):
             self._is_planned = True
             self._loop.call_soon(self._flush)
 
+    def second_socket(self) -> socket.socket:
+        """The connection once more, for who sends in the place of `send` from now on; that one closes it.
+
+        Raises ConnectionError without an other end, or when that has not taken all that was sent.
+        """
+        self._flush()
+        transport = self._transport
+        if transport is None or self._waiting or transport.get_write_buffer_size():
+            raise ConnectionError("the other end of a link is not there, or takes nothing")
+        made = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        made.setblocking(False)
+        return made
+
     def close(self) -> None:
         """End the connection at once; what was sent just now is still tried."""
         self._flush()
@@ -76,20 +108,26 @@ class Link(asyncio.Protocol):
         self._is_paused = False
         self._flush()
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes | bytearray) -> None:
         """Hand over what is whole."""
-        buffer = self._buffer
-        buffer += data
-        at = 0
-        while len(buffer) - at >= _SIZE.size:
-            (size,) = _SIZE.unpack_from(buffer, at)
+        if self._buffer:
+            self._buffer += data
+            data = self._buffer
+        whole, at, end_of_data = memoryview(data), 0, len(data)
+        while end_of_data - at >= _SIZE.size:
+            (size,) = _SIZE.unpack_from(data, at)
             end = at + _SIZE.size + size
-            if end > len(buffer):
+            if end > end_of_data:
                 break
-            value = value_from_bytes(memoryview(buffer)[at + _SIZE.size : end])
+            value = value_from_bytes(whole[at + _SIZE.size : end])
             at = end
             self._on_value(self, value)
-        del buffer[:at]
+        whole.release()
+        if data is self._buffer:
+            del self._buffer[:at]
+        else:
+            self._buffer += data[at:]
+        self._on_read()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The other end has gone."""
@@ -111,10 +149,15 @@ class Link(asyncio.Protocol):
             self._transport.write(b"".join(chunk))
 
 
-async def listen(path: Path, on_value: Handler, on_lost: Callable[[Link], None]) -> asyncio.AbstractServer:
+async def listen(
+    path: Path,
+    on_value: Handler,
+    on_lost: Callable[[Link], None] = lambda link: None,
+    on_read: Callable[[], None] = _nothing,
+) -> asyncio.AbstractServer:
     """Take connections at a socket of this name."""
     loop = asyncio.get_running_loop()
-    return await loop.create_unix_server(lambda: Link(on_value, on_lost), str(path))
+    return await loop.create_unix_server(lambda: Link(on_value, on_lost, on_read), str(path))
 
 
 async def connect(path: Path, on_value: Handler, on_lost: Callable[[Link], None] = lambda link: None) -> Link:

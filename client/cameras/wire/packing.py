@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import fields
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
 from photofinish.client.cameras.values.access_unit import AccessUnit
 from photofinish.client.cameras.values.outcome import DueFrame
 from photofinish.client.cameras.wire.messages import FrameWritten, WriteFrame
-from photofinish.letterbox import Letterbox
+from photofinish.letterbox import letterbox_of
 
 _FLAT = (AccessUnit, DueFrame, WriteFrame, FrameWritten)
 """A value of these goes as (its class's place here, *its fields), any other as (_WHOLE, itself)."""
@@ -49,7 +48,7 @@ def value_from_bytes(data: bytes | memoryview) -> Any:
     if number == _WRITTEN:
         frame, sizes = parts[_FRAME], parts[_LETTERBOX]
         parts[_FRAME] = frame and _made(_NUMBERS[DueFrame], frame)
-        parts[_LETTERBOX] = sizes and _letterbox(*sizes)
+        parts[_LETTERBOX] = sizes and letterbox_of(*sizes)
     return _made(number, parts)
 
 
@@ -58,8 +57,3 @@ def _made(number: int, parts: Any) -> Any:
     for put, part in zip(_PUTS[number], parts, strict=True):
         put(made, part)
     return made
-
-
-@lru_cache(maxsize=256)
-def _letterbox(source_wh: tuple[int, int], target_wh: tuple[int, int]) -> Letterbox:
-    return Letterbox(source_wh=source_wh, target_wh=target_wh)

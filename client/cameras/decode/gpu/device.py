@@ -32,12 +32,40 @@ class StreamFacts:
     is_reordered: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surface:
+class Surface(Protocol):
     """A picture in the device's memory as NV12: addresses, and bytes from one row to the next.
 
     number: of the coded picture that it is. A session's surface is the session's until its next `decode`.
     """
+
+    @property
+    def luma(self) -> int:
+        """The first byte of luma."""
+
+    @property
+    def chroma(self) -> int:
+        """The first byte of U and V."""
+
+    @property
+    def luma_pitch(self) -> int:
+        """From one row of luma to the next."""
+
+    @property
+    def chroma_pitch(self) -> int:
+        """From one row of U and V to the next."""
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height."""
+
+    @property
+    def number(self) -> int:
+        """Of the coded picture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainSurface:
+    """A Surface of which all is known."""
 
     luma: int
     chroma: int

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from photofinish.client.cameras.decode.gpu.device import GpuDevice, GpuLane, Surface
+from photofinish.client.cameras.decode.gpu.device import GpuDevice, GpuLane, PlainSurface, Surface
 from photofinish.client.cameras.decode.nv12.job import Colours, job_from_picture
 from photofinish.client.cameras.decode.writing import RegionMaps
 from photofinish.client.cameras.values.outcome import DueFrame
 from photofinish.client.cameras.wire.messages import FrameWritten, WriteFrame
 from photofinish.client.triton.cuda_region import is_cuda_region
 from photofinish.errors import SourceError, reason_from_error
-from photofinish.letterbox import Letterbox
+from photofinish.letterbox import letterbox_of
 
 _log = logging.getLogger(__name__)
 MAX_OPENED = 64
@@ -45,9 +45,20 @@ class KeptPictures:
         pitch, rows = width + width % 2, (height + 1) // 2
         luma = self._buffer(camera, (height + rows) * pitch)
         chroma = luma + height * pitch
-        self._lane.copy_rows(luma, pitch, surface.luma, surface.luma_pitch, width, height)
-        self._lane.copy_rows(chroma, pitch, surface.chroma, surface.chroma_pitch, pitch, rows)
-        return replace(surface, luma=luma, chroma=chroma, luma_pitch=pitch, chroma_pitch=pitch)
+        from_luma, from_chroma, from_pitch = surface.luma, surface.chroma, surface.luma_pitch
+        if (from_chroma, surface.chroma_pitch, pitch) == (from_luma + height * from_pitch, from_pitch, width):
+            self._lane.copy_rows(luma, pitch, from_luma, from_pitch, width, height + rows)
+        else:
+            self._lane.copy_rows(luma, pitch, from_luma, from_pitch, width, height)
+            self._lane.copy_rows(chroma, pitch, from_chroma, surface.chroma_pitch, pitch, rows)
+        return PlainSurface(
+            luma=luma,
+            chroma=chroma,
+            luma_pitch=pitch,
+            chroma_pitch=pitch,
+            size_wh=(width, height),
+            number=surface.number,
+        )
 
     def forget(self, camera: str) -> None:
         """Give a camera's buffer back."""
@@ -104,7 +115,7 @@ class LetterboxWriter:
         if asked.held is None:
             return _lost(wish, "no picture is held")
         surface, told = asked.held
-        letterbox = Letterbox(source_wh=surface.size_wh, target_wh=wish.input_wh)
+        letterbox = letterbox_of(surface.size_wh, wish.input_wh)
         try:
             if is_cuda_region(wish.region):
                 if wish.contract != "frames":

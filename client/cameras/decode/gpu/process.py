@@ -31,6 +31,7 @@ from photofinish.client.cameras.wire.messages import (
     TrySessions,
     WriteFrame,
 )
+from photofinish.client.cameras.wire.outbox import Outbox
 
 REPORT_EVERY_S = 1.0
 JOIN_S = 2.0
@@ -53,10 +54,11 @@ class GpuDecodeProcess:
 
     def __init__(self, folder: Path, device: GpuDevice, threads: int = THREADS) -> None:
         self._folder = folder
-        self._owner: Link | None = None
+        self._outbox: Outbox | None = None
         self._opened: dict[str, OpenStream] = {}
         self._places: dict[str, int] = {}
-        self._loop = asyncio.get_running_loop()
+        self._came: dict[int, list[Any]] = {}
+        """What came with this read of ingest's socket, by worker: each of these wakes once."""
         self._opener = SessionOpener(device, self._session_done, self._crash)
         self._number = 0
         self._threads = threads
@@ -72,8 +74,9 @@ class GpuDecodeProcess:
         path.unlink(missing_ok=True)
         for worker in self._workers:
             worker.start()
-        self._owner = await greet_owner(self._folder, "decode", number, self.on_owner)
-        server = await listen(path, self.on_ingest, lambda link: None)
+        link = await greet_owner(self._folder, "decode", number, self.on_owner)
+        self._outbox = Outbox(link, asyncio.get_running_loop())
+        server = await listen(path, self.on_ingest, on_read=self.hand_over)
         try:
             async with server:
                 while True:
@@ -87,13 +90,14 @@ class GpuDecodeProcess:
                 worker.post(None)
             for worker in self._workers:
                 worker.join(JOIN_S)
+            self._outbox.close()
 
     def on_owner(self, link: Link, value: Any) -> None:
         """What the owner wants."""
         if isinstance(value, WriteFrame):
             place = self._places.get(value.camera)
             if place is None:
-                link.send(FrameWritten(request=value.request, camera=value.camera, frame=None, message=UNKNOWN))
+                self._tell(FrameWritten(request=value.request, camera=value.camera, frame=None, message=UNKNOWN))
             else:
                 self._workers[place].post(value)
         elif isinstance(value, DecodeCamera):
@@ -116,13 +120,21 @@ class GpuDecodeProcess:
     def on_ingest(self, link: Link, value: Any) -> None:
         """What the cameras send."""
         if isinstance(value, AccessUnit):
-            self._post(value.camera, value)
+            self._add(value.camera, value)
         elif isinstance(value, OpenStream):
             if len(self._opened) < MAX_EARLY:
                 self._opened[value.camera] = value
-            self._post(value.camera, value)
+            self._add(value.camera, value)
         elif isinstance(value, ForgetCamera):
             self._opened.pop(value.camera, None)
+
+    def hand_over(self) -> None:
+        """Wake the workers whose cameras' pictures came."""
+        came = self._came
+        if came:
+            self._came = {}
+            for place, values in came.items():
+                self._workers[place].post(values)
 
     def _place_for(self, wish: DecodeCamera) -> int:
         """The worker with the fewest cameras; the last one has those that share sessions."""
@@ -136,6 +148,11 @@ class GpuDecodeProcess:
     def _tried(self, opened: int) -> None:
         self._tell(SessionsTried(number=self._number, opened=opened))
 
+    def _add(self, camera: str, value: Any) -> None:
+        place = self._places.get(camera)
+        if place is not None:
+            self._came.setdefault(place, []).append(value)
+
     def _post(self, camera: str, value: Any) -> None:
         place = self._places.get(camera)
         if place is not None:
@@ -146,11 +163,8 @@ class GpuDecodeProcess:
             worker.post(decoder)
 
     def _tell(self, value: Any) -> None:
-        self._loop.call_soon_threadsafe(self._send, value)
-
-    def _send(self, value: Any) -> None:
-        if self._owner is not None:
-            self._owner.send(value)
+        if self._outbox is not None:
+            self._outbox.put(value)
 
     def _require_progress(self) -> None:
         """A thread that hangs in the driver never comes back, and the others would hide it from the owner."""

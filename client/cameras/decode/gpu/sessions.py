@@ -119,7 +119,8 @@ class SessionDecoder:
         if self._state == "closed":
             self._begin(unit)
             return None
-        self._note_order(unit)
+        if self._order.is_reordered_by(unit.captured_ns) and not self._is_reordered:
+            self._note_reordered()
         first, self._first = self._first, None
         if self._units.get(0) is unit:  # the session began with it
             if first is not None:
@@ -217,13 +218,12 @@ class SessionDecoder:
         sets = parameter_sets(self.info.codec, unit.data)
         return bool(sets) and sets != self._sets
 
-    def _note_order(self, unit: AccessUnit) -> None:
+    def _note_reordered(self) -> None:
         """Pictures that are captured before those ahead of them are reordered, whatever the stream says."""
-        if self._order.is_reordered_by(unit.captured_ns) and not self._is_reordered:
-            self._is_reordered = True
-            if self.facts is not None and not self.facts.is_reordered:
-                self._fail("its pictures are shown in another order than they come")
-                raise SourceError(self._why)
+        self._is_reordered = True
+        if self.facts is not None and not self.facts.is_reordered:
+            self._fail("its pictures are shown in another order than they come")
+            raise SourceError(self._why)
 
     def _fail(self, why: str) -> None:
         self._note_failure(why)

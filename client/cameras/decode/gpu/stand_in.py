@@ -14,7 +14,7 @@ from av.codec.context import Flags
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
-from photofinish.client.cameras.decode.gpu.device import SessionLimitError, StreamFacts, Surface
+from photofinish.client.cameras.decode.gpu.device import PlainSurface, SessionLimitError, StreamFacts, Surface
 from photofinish.client.cameras.decode.nv12.building import compiled_kernel
 from photofinish.client.cameras.decode.nv12.job import LetterboxJob
 from photofinish.errors import SourceError, reason_from_error
@@ -65,7 +65,7 @@ class StandInSession:
         self._nv12 = nv12
         luma = int(nv12.ctypes.data)
         return (
-            Surface(
+            PlainSurface(
                 luma=luma,
                 chroma=luma + height * pitch,
                 luma_pitch=pitch,

@@ -106,7 +106,10 @@ class GpuWorker:
             may_wait = False
             if value is None:
                 return False
-            if isinstance(value, WriteFrame):
+            if isinstance(value, list):
+                for each in value:
+                    self._take(each)
+            elif isinstance(value, WriteFrame):
                 wishes.append(value)
             elif isinstance(value, ForgetRegion):
                 closed.append(value.region)
@@ -211,7 +214,7 @@ class GpuWorker:
     def _report(self, name: str) -> DecodeReport:
         decoder = self._decoders.get(name)
         report = self._cameras[name].report()
-        return report if decoder is None else replace(report, refusal=decoder.refusal)
+        return report if decoder is None or decoder.refusal is None else replace(report, refusal=decoder.refusal)
 
     def _forget(self, name: str) -> None:
         self._cameras.pop(name, None)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
-from photofinish.letterbox import PAD_VALUE, Letterbox
+from photofinish.letterbox import PAD_VALUE, Letterbox, letterbox_of
 
 Matrix = Literal["bt601", "bt709"]
 PLACE_BITS, GAIN_BITS = 20, 13
@@ -64,11 +65,19 @@ def job_from_picture(
     chroma_pitch: int = 0,
 ) -> LetterboxJob:
     """The kernel's argument. luma, chroma and out are addresses; out has room for a target picture of 8-bit RGB."""
-    job = LetterboxJob(
-        luma=luma, chroma=chroma, out=out, luma_pitch=luma_pitch, chroma_pitch=chroma_pitch, pad=PAD_VALUE
-    )
-    job.source_width, job.source_height = letterbox.source_wh
-    job.target_width, job.target_height = letterbox.target_wh
+    job = LetterboxJob.from_buffer_copy(_of_sizes(letterbox.source_wh, letterbox.target_wh, colours))
+    job.luma, job.chroma, job.out = luma, chroma, out
+    job.luma_pitch, job.chroma_pitch = luma_pitch, chroma_pitch
+    return job
+
+
+@lru_cache(maxsize=256)
+def _of_sizes(source_wh: tuple[int, int], target_wh: tuple[int, int], colours: Colours) -> LetterboxJob:
+    """What all pictures of a camera have in common."""
+    letterbox = letterbox_of(source_wh, target_wh)
+    job = LetterboxJob(pad=PAD_VALUE)
+    job.source_width, job.source_height = source_wh
+    job.target_width, job.target_height = target_wh
     job.left, job.top = letterbox.offset_xy
     job.resized_width, job.resized_height = letterbox.resized_wh
     job.step_x = _step(job.source_width, job.resized_width)

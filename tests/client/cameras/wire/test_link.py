@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from photofinish.client.cameras.wire.link import CHUNK_BYTES, Link, connect, listen
+from photofinish.client.cameras.wire.link import CHUNK_BYTES, Link, connect, framed, listen
 
 FEW_BYTES = 2000
 MANY = 20_000
@@ -57,3 +57,16 @@ def test_what_was_sent_just_before_the_end_arrives(tmp_path: Path) -> None:
         return came
 
     assert asyncio.run(main()) == ["last words"]
+
+
+def test_who_asks_hears_when_a_read_is_handed_over_and_values_may_come_in_pieces() -> None:
+    heard: list[Any] = []
+    link = Link(lambda link, value: heard.append(value), on_read=lambda: heard.append("read"))
+    data = b"".join(framed(value) for value in ("one", "two", "three"))
+    at = len(framed("one")) + len(framed("two"))
+    link.data_received(data[: at + 2])
+    assert heard == ["one", "two", "read"]
+    link.data_received(data[at + 2 : at + 9])
+    assert heard == ["one", "two", "read", "read"]
+    link.data_received(data[at + 9 :] + data)
+    assert heard[4:] == ["three", "one", "two", "three", "read"]

@@ -63,6 +63,7 @@ class FakeDecoder:
         self.options = options
         self.packets: list[tuple[bytes, int, int]] = []
         self.failure: Exception | None = None
+        self.asked = 0
 
     def Decode(self, packet: Any) -> list[Any]:  # noqa: N802
         if self.failure is not None:
@@ -70,7 +71,12 @@ class FakeDecoder:
         self.packets.append((ctypes.string_at(packet.bsl_data, packet.bsl), packet.pts, packet.decode_flag))
         luma = SimpleNamespace(dataptr=4096, shape=[720, 1280, 1], stride=[1280, 1, 1])
         chroma = SimpleNamespace(dataptr=4096 + 1280 * 720, shape=[360, 640, 2], stride=[1280, 2, 1])
-        return [SimpleNamespace(cuda=lambda: [luma, chroma], getPTS=lambda: packet.pts)]
+
+        def cuda() -> list[Any]:
+            self.asked += 1
+            return [luma, chroma]
+
+        return [SimpleNamespace(cuda=cuda, getPTS=lambda: packet.pts)]
 
 
 class FakeLibrary:
@@ -105,6 +111,7 @@ def test_a_session_is_made_in_the_lanes_context_and_stream(is_reordered: bool, l
     assert gpu.name == "GPU 1 (NVIDIA Test)"
     session = gpu.lane().open_session(StreamFacts(codec="h264", size_wh=(1280, 720), is_reordered=is_reordered))
     (surface,) = session.decode(b"coded", 17)
+    assert (surface.number, library.decoders[0].asked) == (17, 0), "nobody wants its addresses yet"
     options = library.decoders[0].options
     assert options["latency"] == latency
     assert (options["gpuid"], options["codec"], options["usedevicememory"]) == (1, "h264", True)
@@ -112,7 +119,7 @@ def test_a_session_is_made_in_the_lanes_context_and_stream(is_reordered: bool, l
     assert options["cudastream"] > 0
     assert library.decoders[0].packets == [(b"coded", 17, 8)]
     assert (surface.luma, surface.chroma, surface.luma_pitch, surface.chroma_pitch) == (4096, 925696, 1280, 1280)
-    assert (surface.size_wh, surface.number) == ((1280, 720), 17)
+    assert (surface.size_wh, library.decoders[0].asked) == ((1280, 720), 1)
     session.flush()
     assert library.decoders[0].packets[1:] == [(b"", 0, 1)]
 

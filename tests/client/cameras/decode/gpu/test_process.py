@@ -25,7 +25,7 @@ from photofinish.client.cameras.decode.nv12.reference import letterboxed_from_nv
 from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
 from photofinish.client.cameras.values.outcome import DueFrame
 from photofinish.client.cameras.wire.child import OWNER_SOCKET, decoder_socket
-from photofinish.client.cameras.wire.link import Link, connect, listen
+from photofinish.client.cameras.wire.link import Link, connect, framed, listen
 from photofinish.client.cameras.wire.messages import (
     DecodeCamera,
     DecodeReport,
@@ -331,3 +331,26 @@ def test_a_thread_that_answers_nothing_ends_the_process(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert "answered nothing for 16 s" in str(crashes[0])
+
+
+def test_a_read_of_the_socket_wakes_each_worker_once_with_its_units_in_order(tmp_path: Path) -> None:
+    async def main() -> None:
+        process = GpuDecodeProcess(tmp_path, StandIn(), threads=2)
+        link = Link(process.on_ingest, on_read=process.hand_over)
+        for camera in ("door", "gate", "yard"):
+            process.on_owner(link, DecodeCamera(camera=camera, frames_per_s=25))
+        inboxes = [worker._inbox for worker in process._workers[:2]]
+        for inbox in inboxes:
+            while not inbox.empty():
+                inbox.get()
+        values: list[Any] = [opened(camera) for camera in ("door", "gate", "yard", "nobody")]
+        for unit in UNITS[:3]:
+            values += [replace(unit, camera=camera) for camera in ("door", "gate", "yard", "nobody")]
+        link.data_received(b"".join(framed(value) for value in values))
+        assert [inbox.qsize() for inbox in inboxes] == [1, 1]
+        assert inboxes[0].get() == [value for value in values if value.camera in ("door", "yard")]
+        assert inboxes[1].get() == [value for value in values if value.camera == "gate"]
+        link.data_received(framed(ForgetCamera(camera="door")))
+        assert all(inbox.empty() for inbox in inboxes)
+
+    asyncio.run(main())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from photofinish.client.cameras.decode.gpu.device import SessionLimitError, StreamFacts, Surface
+from photofinish.client.cameras.decode.gpu.device import PlainSurface, SessionLimitError, StreamFacts, Surface
 from photofinish.client.cameras.decode.gpu.opening import Opening, SessionOpener, SessionTrial
 from photofinish.client.cameras.decode.gpu.sessions import SessionDecoder
 from photofinish.client.cameras.rtsp.nal import annex_b_from_units, h264_kind, nal_units
@@ -24,7 +24,7 @@ KEYFRAMES = [number for number, unit in enumerate(UNITS) if unit.is_keyframe]
 
 
 def surface_of(number: int) -> Surface:
-    return Surface(luma=1, chroma=2, luma_pitch=3, chroma_pitch=4, size_wh=(160, 96), number=number)
+    return PlainSurface(luma=1, chroma=2, luma_pitch=3, chroma_pitch=4, size_wh=(160, 96), number=number)
 
 
 class FakeSession:
