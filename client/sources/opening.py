@@ -19,7 +19,7 @@ from photofinish.client.sources.pictures import PICTURE_SUFFIXES, PictureSource
 from photofinish.client.sources.recordings import VideoSource
 from photofinish.client.sources.source import Source
 from photofinish.client.sources.streams import RECONNECT_DELAYS_S, StreamSource, is_recording, open_network_decoder
-from photofinish.client.sources.synthetic import synthetic_from_spec
+from photofinish.client.sources.synthetic import is_synthetic, synthetic_from_spec
 from photofinish.client.sources.wholeness import missing_part
 from photofinish.errors import SourceError
 from photofinish.pictures import image_paths
@@ -52,7 +52,7 @@ def open_source(
         raise SourceError(
             "no source is named; give a picture, a folder, a video, a camera index, rtsp://… or `synthetic`"
         )
-    if spec == "synthetic" or spec.startswith("synthetic?"):
+    if is_synthetic(spec):
         return synthetic_from_spec(spec, paced=paced)
     if is_network_address(spec):
         require_unambiguous(spec)
@@ -97,8 +97,7 @@ def _is_called_video(path: Path) -> bool:
 
 def local_path(spec: str) -> Path | None:
     """The file or folder that `spec` names and that is there; None for every other source."""
-    is_drawn = spec == "synthetic" or spec.startswith("synthetic?")
-    if is_drawn or is_network_address(spec) or camera_index(spec) is not None:
+    if is_synthetic(spec) or is_network_address(spec) or camera_index(spec) is not None:
         return None
     path = _path_of(spec)
     return path if spec.strip() and is_present(str(path)) else None

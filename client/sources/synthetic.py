@@ -15,6 +15,11 @@ from photofinish.synthetic import SyntheticCamera
 DEFAULTS = {"seed": "0", "width": "1280", "height": "720", "fps": "30", "crowding": "1"}
 
 
+def is_synthetic(spec: str) -> bool:
+    """Whether a source is the drawn street."""
+    return spec.partition("?")[0] == "synthetic"
+
+
 class SyntheticSource(Source):
     """Generated pictures without end, the same for the same seed. `paced` gives them at their rate, as a camera."""
 

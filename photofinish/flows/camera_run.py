@@ -33,6 +33,7 @@ from photofinish.flows.camera.recording import RecordingWishes, cameras_of_run, 
 from photofinish.flows.camera.servers import address_of, named_servers, own_servers
 from photofinish.flows.camera.watch import WatchPlan, kept_going, lines_told_apart, watched
 from photofinish.flows.cameras import read_list
+from photofinish.flows.toy import warn_of_demo_detector
 from photofinish.machine.gpu import count_as_nvidia_smi
 from photofinish.machine.processor import usable_cores
 from photofinish.names import counted
@@ -170,6 +171,8 @@ class CameraRun:
             cards, self._variant or None, where=str(self._repository), flag=VARIANT_FLAG, on_notice=self._note
         )
         require_readable(self._repository, [name])
+        source = "cameras" if self._file is not None else self._source or "synthetic"
+        warn_of_demo_detector(source, [cards[name]], flag="--variant", on_notice=self._note)
         servers = own_servers(self._repository, name, cards[name], self._decoding, self._note)
         for server in servers:
             stack.push_async_callback(self._end_server, server)

@@ -21,6 +21,7 @@ from photofinish.client.sources.opening import Source, open_source
 from photofinish.client.triton.transport import TransportChoice
 from photofinish.errors import SourceError
 from photofinish.flows import tell
+from photofinish.flows.toy import warn_of_demo_detector
 
 
 def run_detect(
@@ -118,6 +119,7 @@ def run_detect(
                 if is_first:
                     served = " and ".join(model.name for model in pipeline.models)
                     tell(f"{served} at {address}, pictures by {pipeline.transport}{told}")
+                    warn_of_demo_detector(source, [model.card for model in pipeline.models])
 
                 def report(result: FrameResult, name: str) -> None:
                     progress.update()

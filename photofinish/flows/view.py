@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from photofinish.errors import ServerError
 from photofinish.flows import tell
 from photofinish.flows.race.page import view_racer
@@ -18,6 +16,7 @@ from photofinish.flows.showing.core_groups import CoreGroup, core_groups
 from photofinish.flows.showing.importing import imported_meanwhile
 from photofinish.flows.showing.recall import recall_from_results
 from photofinish.flows.showing.shelf import PublishedShelf
+from photofinish.flows.toy import tell_loudly
 from photofinish.machine.addresses import is_loopback
 from photofinish.machine.processor import usable_cores
 from photofinish.model_card import DEMO_WEIGHTS
@@ -104,11 +103,11 @@ def show_pair(
 
 def warn_of_toy(source: str, weights: Iterable[str]) -> None:
     """A loud line where the demo detector is to look at pictures that it knows nothing of."""
-    from photofinish.client.ui.page.split_view import is_synthetic
+    from photofinish.client.sources.synthetic import is_synthetic
     from photofinish.client.ui.words import PageWords
 
     if DEMO_WEIGHTS in weights and not is_synthetic(source):
-        tell(click.style(PageWords("en")("page.warning.toy"), fg="yellow", bold=True))
+        tell_loudly(PageWords("en")("page.warning.toy"))
 
 
 def page_panels(racer: ViewRacer) -> tuple[PagePanel, ...]:

@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 from photofinish.address.hiding import public_address
 from photofinish.client.sources.opening import is_present
+from photofinish.client.sources.synthetic import is_synthetic
 from photofinish.client.ui.measuring.runs import KeptRuns
 from photofinish.client.ui.page.machine_use import GivenUpError
-from photofinish.client.ui.page.split_view import Choice, is_synthetic
+from photofinish.client.ui.page.split_view import Choice
 from photofinish.client.ui.processes.command import CommandRun, StartCommand
 from photofinish.client.ui.words import WordedError
 from photofinish.errors import PhotofinishError

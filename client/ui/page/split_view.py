@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from photofinish.client.sources.opening import is_present
+from photofinish.client.sources.synthetic import is_synthetic
 from photofinish.client.ui.page.composer import Composer, FrameHub
 from photofinish.client.ui.page.machine import MachineFacts, MemoryMeter, MemoryReading, machine_facts
 from photofinish.client.ui.page.machine_use import MachineUse
@@ -29,11 +30,6 @@ from photofinish.model_card import ModelCard
 
 STALE_AFTER_S = 2.0
 """A side without a result for so long shows a dimmed picture."""
-
-
-def is_synthetic(source: str) -> bool:
-    """Whether the source is the drawn street."""
-    return source.partition("?")[0] == "synthetic"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

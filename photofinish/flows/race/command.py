@@ -11,6 +11,7 @@ from photofinish.errors import ConfigError, VerdictError
 from photofinish.flows import tell
 from photofinish.flows.bench import open_bench, repeat_command
 from photofinish.flows.race.measuring import measured_race, race_frames, race_plan, race_run
+from photofinish.flows.toy import warn_of_demo_detector
 
 if TYPE_CHECKING:
     from photofinish.client.ui.race.replay import Race
@@ -55,6 +56,7 @@ def run_race(
         run = race_run(
             opened, race_plan(seconds, transport), out, command=repeat_command(), client_memory=client_memory
         )
+        warn_of_demo_detector(opened.source, opened.cards.values())
         pair = choose_pair(opened, baseline, optimised, tell)
         race = measured_race(run, pair, frames=frames)
     say = PageWords(lang)

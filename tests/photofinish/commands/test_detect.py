@@ -21,7 +21,9 @@ from click.testing import CliRunner
 
 from photofinish.commands.detect import detect
 from photofinish.errors import ConfigError
+from photofinish.model_card import DEMO_WEIGHTS
 from photofinish.server.triton.embedded import EmbeddedServer
+from tests.builders import build_card
 from tests.client.fake_triton import FakeModel, FakeTriton, wait_for
 from tests.client.pipeline.test_pipelines import one_box, tensor_model
 from tests.client.sources.test_sources import write_noise, write_picture, write_video
@@ -74,6 +76,14 @@ def test_text_and_annotated_pictures(server, picture, tmp_path):
     drawn = cv2.imread(str(tmp_path / "out" / "deep" / "grey.png"))
     assert drawn.shape == (64, 96, 3)
     assert (drawn != cv2.imread(str(picture))).any()
+
+
+def test_the_demo_detector_says_that_it_knows_drawn_streets_only(picture):
+    with FakeTriton(FakeModel(infer=one_box, card=build_card(weights=DEMO_WEIGHTS))) as fake:
+        code, out, err = run(picture, "--url", fake.url)
+    assert (code, out) == (0, "grey.png: bus 0.41\n")
+    assert err.count("knows drawn street scenes only") == 1
+    assert "photofinish export --weights best.pt" in err
 
 
 @pytest.mark.parametrize("variant", ["onnx_fp32", "toy_onnx_fp32", "torch_fp32_tensor"])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from photofinish.address.hiding import public_address
+from photofinish.client.sources.synthetic import is_synthetic
 from photofinish.client.ui.page.other_work import SHARE as OTHER_SHARE
 from photofinish.client.ui.page.screen.figures import DASH, EARLY_FRAMES, TIMES, machine, times
 from photofinish.client.ui.page.screen.sides import cards_of, is_recovering, side_texts
-from photofinish.client.ui.page.split_view import ViewState, is_synthetic
+from photofinish.client.ui.page.split_view import ViewState
 from photofinish.client.ui.processes.board import WINDOW_FRAMES
 from photofinish.client.ui.processes.side import SIDES
 from photofinish.client.ui.words import PageWords, translated
