@@ -17,8 +17,12 @@ Anchor = Literal["left", "middle", "right"]
 Colour = tuple[int, int, int]
 """Blue, green, red."""
 FONTS = Path(__file__).resolve().parent / "fonts"
-_PARTS = re.compile(r"[\u3000-\u9fff\uff00-\uffef]|[^\s\u3000-\u9fff\uff00-\uffef]+\s*|\s+")
-"""What a line may be broken between: words, and Chinese letters anywhere."""
+_CLOSING, _OPENING = "，。；：、！？）」』》】", "（「『《【"
+_PARTS = re.compile(
+    rf"[{_OPENING}]*(?:[\u3000-\u9fff\uff00-\uffef]|[^\s\u3000-\u9fff\uff00-\uffef]+)[{_CLOSING}]*\s*|\s+"
+)
+"""What a line may be broken between: words, and Chinese letters; none begins with a closing mark or ends with an
+opening one, as Chinese is set."""
 SMALLEST_PX = 8
 UNKNOWN = "?"
 """What stands for a letter that our fonts lack, as in a file's name."""

@@ -67,3 +67,10 @@ def test_long_text_becomes_smaller_or_goes_on_in_the_next_line() -> None:
     text = "Optimised wins by 3.75 s and 38 frames"
     assert wrapped(text, 20, [250, 250]) == ["Optimised wins by 3.75 s", "and 38 frames"]
     assert wrapped("优化后以领先获胜", 20, [90, 500]) == ["优化后以", "领先获胜"]
+    for text, halves in {
+        "四个字好，换行": ["四个字", "好，换行"],
+        "占用 (a 0.1)，停止": ["占用 (a", "0.1)，停止"],
+    }.items():
+        width = text_width(text[: text.index("，")], 20)
+        assert wrapped(text, 20, [width, 500]) == halves, "a line begins with a comma"
+    assert wrapped("占用核（程序）", 20, [text_width("占用核（", 20), 500]) == ["占用核", "（程序）"]
