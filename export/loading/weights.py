@@ -9,6 +9,7 @@ import re
 import shutil
 import unicodedata
 import urllib.request
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -195,6 +196,7 @@ def load_source(
         return source_from_yaml(
             found.spec, model=found.model, sha256=found.sha256, input_size=input_size, aspect=aspect
         )
+    _require_whole(path)
     return source_from_pt(
         path,
         model=found.model,
@@ -204,6 +206,17 @@ def load_source(
         boxes_only=boxes_only,
         words=told.words if told else None,
     )
+
+
+def _require_whole(path: Path) -> None:
+    """ExportError for a checkpoint whose end is missing: what torch says of it sends the user after other weights."""
+    with path.open("rb") as file:
+        begins_as_archive = file.read(4) == b"PK\x03\x04"
+    if begins_as_archive and not zipfile.is_zipfile(path):
+        raise ExportError(
+            f"{path} is damaged: its end is missing, {path.stat().st_size / 1e6:.1f} MB are here; "
+            "copy or download the file again, and compare its size with the original's"
+        )
 
 
 def _model_name(given: str | None, weights: str) -> str:

@@ -14,6 +14,7 @@ from photofinish.export.loading.weights import (
     load_source,
     model_name_from_weights,
 )
+from tests.conftest import CHECKOUT
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,16 @@ def test_a_file_in_the_users_home_can_be_named_by_a_tilde(
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / name).write_text("nc: 2")
     assert find_weights(f"~/{name}").spec == str(tmp_path / name)
+
+
+def test_a_checkpoint_whose_end_is_missing_is_to_be_copied_again(tmp_path: Path) -> None:
+    whole = (CHECKOUT / "export" / "weights" / "demo_traffic.pt").read_bytes()
+    path = tmp_path / "半截.pt"
+    path.write_bytes(whole[:1_000_000])
+    with pytest.raises(
+        ExportError, match=r"半截\.pt is damaged: its end is missing, 1\.0 MB are here; copy or"
+    ):
+        load_source(find_weights(str(path)))
 
 
 def test_untrained_weights_are_announced() -> None:
