@@ -79,9 +79,7 @@ def test_a_checkpoint_whose_end_is_missing_is_to_be_copied_again(tmp_path: Path)
     whole = (CHECKOUT / "export" / "weights" / "demo_traffic.pt").read_bytes()
     path = tmp_path / "半截.pt"
     path.write_bytes(whole[:1_000_000])
-    with pytest.raises(
-        ExportError, match=r"半截\.pt is damaged: its end is missing, 1\.0 MB are here; copy or"
-    ):
+    with pytest.raises(ExportError, match=r"半截\.pt is damaged: its end is missing, 1\.0 MB are here; copy or"):
         load_source(find_weights(str(path)))
 
 
