@@ -153,7 +153,7 @@ def _claim(section: Section, kind: ClaimKind, figure: str, before: ArmSummary, i
 
 
 _NOT_TIMED: Mapping[str, tuple[str, ...]] = {
-    "gpu_memory": ("incomplete", "cut_off", "foreign_gpu"),
+    "gpu_memory": ("no_time", "incomplete", "cut_off", "foreign_gpu"),
     "map50_95": (),
 }
 """Figures that are no times, and what speaks against them all the same."""

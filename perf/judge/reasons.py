@@ -20,7 +20,7 @@ from photofinish.perf.judge.doubts import (
 )
 from photofinish.perf.judge.summary import ArmSummary
 from photofinish.perf.record.observation import POWER_CAP, Throttle
-from photofinish.perf.record.record import MIN_ROUNDS, Arm, Block, Harness, Section
+from photofinish.perf.record.record import MIN_ROUNDS, TIME_UP, Arm, Block, Harness, Section
 from photofinish.perf.record.samples import NS_PER_MS
 
 MAX_DRIFT = 0.15
@@ -75,7 +75,9 @@ def reasons_from_section(
     network: an arm of the network that the whole record is about; None where this section stands alone.
     """
     reasons: list[Reason] = []
-    if not section.complete and section.stopped_by:
+    if not section.complete and section.stopped_by == TIME_UP:
+        reasons.append(Reason(key="no_time", section=section))
+    elif not section.complete and section.stopped_by:
         reasons.append(Reason(key="incomplete", section=section, values={"by": section.stopped_by}))
     elif not section.complete:
         reasons.append(Reason(key="cut_off", section=section))

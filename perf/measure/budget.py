@@ -25,7 +25,6 @@ MAX_ROUNDS = 1000
 P95_REQUESTS = min_samples(0.95)
 CELL_OVERHEAD_S = 1.5
 """What a row of the sweep takes beside its requests: connections, and perf_analyzer's own start."""
-TIME_UP = "the time was up before its first round; raise --minutes"
 SPARE = 1.15
 """A rate that was seen just now may not hold."""
 

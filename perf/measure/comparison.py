@@ -11,9 +11,9 @@ import numpy as np
 from photofinish.errors import PhotofinishError
 from photofinish.perf.load.loops import Arrivals, Sender, arrival_offsets, run_closed_loop, run_open_loop
 from photofinish.perf.load.settling import STRETCH_S, lead_in, warm_until_steady
-from photofinish.perf.measure.budget import TIME_UP, Until
+from photofinish.perf.measure.budget import Until
 from photofinish.perf.record.changes import NotRun, reason_to_stop
-from photofinish.perf.record.record import Arm, Block, Load, Section, SectionKind
+from photofinish.perf.record.record import TIME_UP, Arm, Block, Load, Section, SectionKind
 from photofinish.perf.record.samples import Samples
 from photofinish.perf.watch.watcher import ClientProcess, Watcher
 

@@ -116,6 +116,10 @@ class Load:
     seed: int = 0
 
 
+TIME_UP = "the time was up before its first round; raise --minutes"
+"""`Section.stopped_by` of a part that nobody stopped: those before it took the time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """One measured thing. arms[0] is what the others are compared with. complete: it ran to its end.

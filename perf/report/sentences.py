@@ -100,12 +100,14 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "reason_empty": ("nothing was measured", "没有任何测量"),
     "advice_empty": ("run it again", "请重新运行"),
     "reason_incomplete": ("{section} was stopped: {by}", "{section} 被中断：{by}"),
+    "reason_no_time": ("{section}: the time was up before its first round", "{section}：尚未开始，时间就已用完"),
     "reason_cut_off": ("{section} was cut off before its end", "{section} 未完成即中断"),
     "reason_networks": (
         "{section}: {models} are different networks, so a gain would be one between networks",
         "{section}：{models} 是不同的网络，所得提升只是网络之间的差别",
     ),
     "advice_networks": ("measure one of them, chosen with --model", "请用 --model 选定其中一个重新测量"),
+    "advice_no_time": ("raise --minutes", "请增大 --minutes"),
     "advice_cut_off": ("run it again to its end", "请重新完整运行"),
     "advice_incomplete": ("run it again to its end", "请重新完整运行"),
     "reason_refused": (

@@ -10,7 +10,7 @@ import pytest
 from photofinish.errors import ConfigError
 from photofinish.perf.judge.findings import findings_from_record
 from photofinish.perf.record.observation import POWER_CAP, GpuObservation
-from photofinish.perf.record.record import Harness, Record, Section
+from photofinish.perf.record.record import TIME_UP, Harness, Record, Section
 from photofinish.perf.report.html import html_report
 from photofinish.perf.report.order import method_notes, verdict_parts
 from photofinish.perf.report.page.first import ClaimLine, first_screen
@@ -75,6 +75,7 @@ CASES: dict[str, Callable[[], Record]] = {
     "empty": lambda: build_record(sections=()),
     "cut_off": lambda: _with_section(replace(build_comparison(), complete=False)),
     "incomplete": lambda: _with_section(replace(build_comparison(), complete=False, stopped_by="Ctrl-C")),
+    "no_time": lambda: _with_section(replace(build_comparison(), complete=False, stopped_by=TIME_UP)),
     "networks": lambda: _with_section(
         replace(
             build_comparison(),
@@ -106,6 +107,19 @@ def test_each_reason_to_doubt_is_found_and_said(key: str) -> None:
         said = [part.text for part in verdict_parts(verdict, Words(lang))]
         assert len(said) >= 3
         assert not any("{" in text for text in said)
+
+
+def test_a_part_that_had_no_time_is_told_in_the_reader_s_language() -> None:
+    """Nobody stopped it, and to run it again the same way would end the same way."""
+    told = {
+        lang: " ".join(
+            part.text for part in verdict_parts(findings_from_record(CASES["no_time"]()).verdict, Words(lang))
+        )
+        for lang in LANGUAGES
+    }
+    assert "对比：尚未开始，时间就已用完；请增大 --minutes" in told["zh"]
+    assert "the time was up before its first round; raise --minutes" in told["en"]
+    assert "again" not in told["en"]
 
 
 def test_a_machine_that_slows_both_sides_alike_voids_no_gain_and_is_told() -> None:

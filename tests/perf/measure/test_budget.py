@@ -9,9 +9,9 @@ import pytest
 
 from photofinish.perf.judge.findings import findings_from_record
 from photofinish.perf.load.loops import run_closed_loop
-from photofinish.perf.measure.budget import P95_REQUESTS, TIME_UP, Budget, SweepTime, Until
+from photofinish.perf.measure.budget import P95_REQUESTS, Budget, SweepTime, Until
 from photofinish.perf.measure.comparison import Contender, run_comparison
-from photofinish.perf.record.record import Arm, Load, Section
+from photofinish.perf.record.record import TIME_UP, Arm, Load, Section
 from photofinish.perf.report.text import markdown_report
 from tests.perf.records import build_comparison, build_record
 

@@ -24,8 +24,7 @@ from photofinish.commands.perf_options import positive_numbers, whole_numbers
 from photofinish.errors import ConfigError, PhotofinishError, ServerUnavailableError, VerdictError
 from photofinish.flows.bench import artifacts_in, models_named, repeat_command
 from photofinish.perf.judge.findings import findings_from_record
-from photofinish.perf.measure.budget import TIME_UP
-from photofinish.perf.record.record import read_record
+from photofinish.perf.record.record import TIME_UP, read_record
 from photofinish.perf.report.words import ENGLISH
 from tests.builders import build_card, build_frame
 from tests.client.fake_triton import Arrays, FakeModel, FakeTriton, no_detections
