@@ -39,9 +39,11 @@ STUCK_S = 15.0
 """A thread that answers nothing for so long hangs in the driver, and the process begins anew."""
 MAX_EARLY = 4096
 """Streams that ingest opens before the owner has said what is wanted of their camera."""
-THREADS = 64
-"""Each waits for one picture at a time, and a picture that waits for its thread is late. More of them do not decode
-more: 32 and 128 ended at the same rate on an H200 (docs/decisions.md)."""
+THREADS = 16
+"""Each waits for one picture at a time, 1.2 ms at 1280 x 720 on a busy H200: eight were too few there, and with more
+than 32 they wait for each other (docs/decisions.md)."""
+THREADS_VARIABLE = "PHOTOFINISH_DECODE_THREADS"
+"""Environment variable: another number of threads for each decode process of a GPU."""
 UNKNOWN = "no picture is held"
 STAND_IN = "stand-in"
 SESSION_LIMIT = "PHOTOFINISH_STAND_IN_SESSIONS"
@@ -192,9 +194,15 @@ def device_from_name(name: str) -> GpuDevice:
     return NvdecDevice(int(name))
 
 
+def threads_wanted() -> int:
+    """As the environment says, else THREADS."""
+    wish = os.environ.get(THREADS_VARIABLE, "")
+    return int(wish) if wish.isdigit() and int(wish) > 0 else THREADS
+
+
 def _main_on(name: str) -> Callable[[Path, int], Any]:
     async def main(folder: Path, number: int) -> None:
-        await GpuDecodeProcess(folder, device_from_name(name)).run(number)
+        await GpuDecodeProcess(folder, device_from_name(name), threads_wanted()).run(number)
 
     return main
 

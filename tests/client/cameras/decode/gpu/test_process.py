@@ -18,7 +18,7 @@ import pytest
 from av.video.codeccontext import VideoCodecContext
 
 from photofinish.client.cameras.decode.codec import UnitDecoder
-from photofinish.client.cameras.decode.gpu.process import GpuDecodeProcess
+from photofinish.client.cameras.decode.gpu.process import THREADS, THREADS_VARIABLE, GpuDecodeProcess, threads_wanted
 from photofinish.client.cameras.decode.gpu.stand_in import StandIn
 from photofinish.client.cameras.decode.nv12.job import Colours
 from photofinish.client.cameras.decode.nv12.reference import letterboxed_from_nv12
@@ -310,6 +310,12 @@ def wish(region: str, position: int, camera: str) -> WriteFrame:
         contract="frames",
         input_wh=(64, 48),
     )
+
+
+def test_the_environment_sets_how_many_threads_decode(monkeypatch: pytest.MonkeyPatch) -> None:
+    for wish, found in (("4", 4), ("0", THREADS), ("many", THREADS), ("", THREADS)):
+        monkeypatch.setenv(THREADS_VARIABLE, wish)
+        assert threads_wanted() == found
 
 
 def test_a_thread_that_answers_nothing_ends_the_process(tmp_path: Path) -> None:
