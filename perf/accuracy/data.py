@@ -156,13 +156,22 @@ class SourceDataset(Dataset):
             name = source.name
         self._step = max(1, (total or 0) // size)
         self._limit = size
-        digest, found = hashlib.sha256(), 0
+        digest, found, pictures = hashlib.sha256(), 0, set[bytes]()
         for frame in self._read():
             digest.update(frame.image_hwc_bgr.tobytes())
+            pictures.add(hashlib.sha256(frame.image_hwc_bgr.tobytes()).digest())
             found += 1
         if not found:
             raise SourceError(f"--frames {name} gave no frames; check that it plays")
-        super().__init__(kind="unlabelled", name=name, class_names=(), sha256=digest.hexdigest(), size=found)
+        few = f"only {len(pictures)} of its {found} frames differ from each other: a frozen camera decides nothing"
+        super().__init__(
+            kind="unlabelled",
+            name=name,
+            class_names=(),
+            sha256=digest.hexdigest(),
+            size=found,
+            notes=(few,) if 2 * len(pictures) < found else (),
+        )
 
     def frames(self) -> Iterator[Frame]:
         """The frames, in order."""

@@ -83,10 +83,11 @@ def utc_now() -> str:
 
 
 def frames_fingerprint(spec: str, frames: Sequence[Frame]) -> dict[str, Any]:
-    """What the pictures were: their source's name, number, size and hash."""
-    digest = hashlib.sha256()
+    """What the pictures were: their source's name, number, size and hash, and how many differ from each other."""
+    digest, pictures = hashlib.sha256(), set[bytes]()
     for frame in frames:
         digest.update(frame.image_hwc_bgr.tobytes())
+        pictures.add(hashlib.sha256(frame.image_hwc_bgr.tobytes()).digest())
     width, height = frames[0].size_wh
     name = (
         public_address(spec) if looks_like_address(spec) else spec if spec.startswith("synthetic") else Path(spec).name
@@ -94,6 +95,7 @@ def frames_fingerprint(spec: str, frames: Sequence[Frame]) -> dict[str, Any]:
     return {
         "name": name,
         "frames": len(frames),
+        "pictures": len(pictures),
         "width": width,
         "height": height,
         "sha256": digest.hexdigest(),

@@ -95,6 +95,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "against_plain": ("Against plain PyTorch, no server: ", "相对纯 PyTorch（无服务器）："),
     "median_latency": ("Median latency, from the frame to its boxes", "从一帧到检测框的中位延迟"),
     "frames_of": ("frames of {name}, {size}", "画面：{name}，{size}"),
+    "one_picture": (" (one picture over and over)", "（始终是同一画面）"),
     "way_frame": ("from the frame to its boxes, one at a time", "从一帧到检测框，逐帧进行"),
     "cores": ("{cores} cores", "{cores} 核"),
     "unit_ms": ("ms", "毫秒"),

@@ -185,6 +185,7 @@ def _compared(record: Record, primary: SectionFindings | None, say: Words) -> st
     if source.get("name"):
         wh = (source.get("width", "?"), source.get("height", "?"))
         frames = say("frames_of", name=say.named("source", str(source["name"])), size="{} × {}".format(*wh))
+        frames += say("one_picture") if source.get("pictures") == 1 else ""
     way = say("way_frame") if primary is not None else ""
     untrained = say("untrained_speed_only") if any(arm.untrained for arm in arms) else ""
     return " · ".join(filter(None, (model, untrained, frames, way)))

@@ -292,6 +292,8 @@ def test_fingerprint_names_machine_software_and_pictures() -> None:
     assert found["cpu_cores"] >= 1
     assert environment_fingerprint(None, server={})["gpus"] == []
     first, second = (frames_fingerprint("/data/clip.mp4", [build_frame(seed=seed)]) for seed in (0, 1))
+    frozen = frames_fingerprint("/data/clip.mp4", [build_frame(seed=0)] * 4)
+    assert (frozen["frames"], frozen["pictures"]) == (4, 1)
     assert (first["name"], first["frames"], first["width"], first["height"]) == ("clip.mp4", 1, 64, 48)
     assert first["sha256"] != second["sha256"]
 

@@ -60,6 +60,15 @@ def test_unlabelled_pictures_are_the_same_each_time(tmp_path: Path) -> None:
     assert SourceDataset(str(tmp_path / "other"), 3).sha256 != dataset.sha256
 
 
+def test_a_frozen_camera_is_told(tmp_path: Path) -> None:
+    (first, *others) = sorted(fill(tmp_path, 6).glob("*.*"))
+    assert not SourceDataset(str(tmp_path), 6).notes
+    for other in others:
+        other.write_bytes(first.read_bytes())
+    (note,) = SourceDataset(str(tmp_path), 6).notes
+    assert note.startswith("only 1 of its 6 frames differ")
+
+
 def test_int8_is_not_judged_by_the_pictures_it_was_calibrated_on(tmp_path: Path) -> None:
     calibration = tmp_path / "calibration"
     frames = fill(calibration / "frames", 4)

@@ -174,3 +174,10 @@ def test_untrained_weights_are_told_where_a_gain_is() -> None:
     assert "untrained: speed only" in poster_html(judged(untrained))
     assert "未训练：仅测速度" in screen_of(untrained, lang="zh").compared
     assert "untrained" not in screen_of(section).compared
+
+
+def test_a_frozen_video_is_told() -> None:
+    record = build_record(sections=(build_comparison(),))
+    for pictures, told in ((1, True), (16, False)):
+        findings = findings_from_record(replace(record, source={**record.source, "pictures": pictures}))
+        assert ("one picture over and over" in first_screen(findings, words_for(record, "en")).compared) is told
