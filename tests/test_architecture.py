@@ -106,7 +106,7 @@ SHORT = {
     "export/kernels/availability.py": "asked without importing Triton, which the rest of the folder does",
     "server/bridge/build.py": "the bridge's own switch and words; `photofinish.machine.compiler` compiles",
     "photofinish/flows/showing/importing.py": "what the view waits with, apart from what it shows",
-    "photofinish/flows/toy.py": "a line of three commands; the view, which has it too, brings the page",
+    "photofinish/flows/showing/toy.py": "a line of three commands; the view, which has it too, brings the page",
     "experiments/autocast.py": "runs in an environment of its own, without Photofinish",
     "experiments/models/taught.py": "what finished weights say, apart from what a cut would leave",
     "client/ui/cameras/page.py": "the one module of it that imports Gradio, which takes seconds",

@@ -7,7 +7,7 @@
 A turn is processes x threads of each; it has a record of its own in the folder. What follows `--` is for
 `photofinish perf cameras`. PHOTOFINISH_DECODE_DEVICE=stand-in rehearses it on the CPU.
 
-Backs: docs/benchmarking-gpu.md, "One and three of 64 threads each, in turn on another host"
+Backs: docs/benchmarking-gpu.md, "Three and one of 64 threads each, one after the other"
 """
 
 from __future__ import annotations

@@ -158,8 +158,9 @@ class SourceDataset(Dataset):
         self._limit = size
         digest, found, pictures = hashlib.sha256(), 0, set[bytes]()
         for frame in self._read():
-            digest.update(frame.image_hwc_bgr.tobytes())
-            pictures.add(hashlib.sha256(frame.image_hwc_bgr.tobytes()).digest())
+            pixels = frame.image_hwc_bgr.tobytes()
+            digest.update(pixels)
+            pictures.add(hashlib.sha256(pixels).digest())
             found += 1
         if not found:
             raise SourceError(f"--frames {name} gave no frames; check that it plays")

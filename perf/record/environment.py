@@ -86,8 +86,9 @@ def frames_fingerprint(spec: str, frames: Sequence[Frame]) -> dict[str, Any]:
     """What the pictures were: their source's name, number, size and hash, and how many differ from each other."""
     digest, pictures = hashlib.sha256(), set[bytes]()
     for frame in frames:
-        digest.update(frame.image_hwc_bgr.tobytes())
-        pictures.add(hashlib.sha256(frame.image_hwc_bgr.tobytes()).digest())
+        pixels = frame.image_hwc_bgr.tobytes()
+        digest.update(pixels)
+        pictures.add(hashlib.sha256(pixels).digest())
     width, height = frames[0].size_wh
     name = (
         public_address(spec) if looks_like_address(spec) else spec if spec.startswith("synthetic") else Path(spec).name

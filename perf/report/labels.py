@@ -276,7 +276,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     ),
     "note_undecided": (
         "{model}: the gate could decide nothing, and it was published all the same: {said}",
-        "{model}：精度门未能判定，但仍被发布：{said}",
+        "{model}：精度门槛未能判定，但仍被发布：{said}",
     ),
     "note_lost_class": (
         "{model}: class {name} lost {loss} mAP50-95, more than the mean shows.",

@@ -225,7 +225,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "note_accuracy": (
         "Accuracy: {kind}, {dataset}, measured by the gate at export.",
-        "精度：{kind}，{dataset}，由导出时的精度门测得。",
+        "精度：{kind}，{dataset}，由导出时的精度门槛测得。",
     ),
     "note_speed_ups": (
         "Means of one comparison: the engine is what Triton counts as inference, the server all of its own time, the "

@@ -33,7 +33,7 @@ from photofinish.flows.camera.recording import RecordingWishes, cameras_of_run, 
 from photofinish.flows.camera.servers import address_of, named_servers, own_servers
 from photofinish.flows.camera.watch import WatchPlan, kept_going, lines_told_apart, watched
 from photofinish.flows.cameras import read_list
-from photofinish.flows.toy import warn_of_demo_detector
+from photofinish.flows.showing.toy import warn_of_demo_detector
 from photofinish.machine.gpu import count_as_nvidia_smi
 from photofinish.machine.processor import usable_cores
 from photofinish.names import counted

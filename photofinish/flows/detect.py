@@ -21,7 +21,7 @@ from photofinish.client.sources.opening import Source, open_source
 from photofinish.client.triton.transport import TransportChoice
 from photofinish.errors import SourceError
 from photofinish.flows import tell
-from photofinish.flows.toy import warn_of_demo_detector
+from photofinish.flows.showing.toy import warn_of_demo_detector
 
 
 def run_detect(

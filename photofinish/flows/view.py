@@ -16,10 +16,9 @@ from photofinish.flows.showing.core_groups import CoreGroup, core_groups
 from photofinish.flows.showing.importing import imported_meanwhile
 from photofinish.flows.showing.recall import recall_from_results
 from photofinish.flows.showing.shelf import PublishedShelf
-from photofinish.flows.toy import tell_loudly
+from photofinish.flows.showing.toy import knows_nothing, tell_loudly
 from photofinish.machine.addresses import is_loopback
 from photofinish.machine.processor import usable_cores
-from photofinish.model_card import DEMO_WEIGHTS
 
 if TYPE_CHECKING:
     from photofinish.client.ui.page.app import Hosting, PageStart
@@ -103,10 +102,9 @@ def show_pair(
 
 def warn_of_toy(source: str, weights: Iterable[str]) -> None:
     """A loud line where the demo detector is to look at pictures that it knows nothing of."""
-    from photofinish.client.sources.synthetic import is_synthetic
     from photofinish.client.ui.words import PageWords
 
-    if DEMO_WEIGHTS in weights and not is_synthetic(source):
+    if knows_nothing(source, weights):
         tell_loudly(PageWords("en")("page.warning.toy"))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 
-from photofinish.client.cameras.decode.gpu.process import STAND_IN
+from photofinish.client.cameras.decode.gpu.process import STAND_IN, threads_wanted
 from photofinish.client.cameras.values.camera import DecodeChoice
 from photofinish.errors import ConfigError
 from photofinish.machine.gpu import (
@@ -82,8 +82,9 @@ def decode_plan(
 ) -> DecodePlan:
     """What infers and decodes here. gpus: `all`, or numbers such as 0,1.
 
-    Raises ConfigError for a GPU that is not there.
+    Raises ConfigError for a GPU that is not there, and for a number of threads that is none.
     """
+    threads_wanted(environment)
     if choice != "cpu" and environment.get(DEVICE_VARIABLE) == STAND_IN:
         numbers = _numbers(gpus, 1 if gpus == "all" else MAX_STAND_INS)
         many = "a stand-in on the CPU decodes" if len(numbers) == 1 else f"{len(numbers)} stand-ins on the CPU decode"

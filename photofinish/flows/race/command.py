@@ -11,7 +11,7 @@ from photofinish.errors import ConfigError, VerdictError
 from photofinish.flows import tell
 from photofinish.flows.bench import open_bench, repeat_command
 from photofinish.flows.race.measuring import measured_race, race_frames, race_plan, race_run
-from photofinish.flows.toy import warn_of_demo_detector
+from photofinish.flows.showing.toy import warn_of_demo_detector
 
 if TYPE_CHECKING:
     from photofinish.client.ui.race.replay import Race

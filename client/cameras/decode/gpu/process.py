@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from photofinish.client.cameras.wire.messages import (
     WriteFrame,
 )
 from photofinish.client.cameras.wire.outbox import Outbox
+from photofinish.errors import ConfigError
 
 REPORT_EVERY_S = 1.0
 JOIN_S = 2.0
@@ -44,6 +45,7 @@ THREADS = 16
 than 32 they wait for each other (docs/decisions.md)."""
 THREADS_VARIABLE = "PHOTOFINISH_DECODE_THREADS"
 """Environment variable: another number of threads for each decode process of a GPU."""
+MAX_THREADS = 512
 UNKNOWN = "no picture is held"
 STAND_IN = "stand-in"
 SESSION_LIMIT = "PHOTOFINISH_STAND_IN_SESSIONS"
@@ -194,10 +196,12 @@ def device_from_name(name: str) -> GpuDevice:
     return NvdecDevice(int(name))
 
 
-def threads_wanted() -> int:
-    """As the environment says, else THREADS."""
-    wish = os.environ.get(THREADS_VARIABLE, "")
-    return int(wish) if wish.isdigit() and int(wish) > 0 else THREADS
+def threads_wanted(environment: Mapping[str, str] = os.environ) -> int:
+    """As the environment says, else THREADS. Raises ConfigError for what is no number from 1 to MAX_THREADS."""
+    wish = environment.get(THREADS_VARIABLE, "") or str(THREADS)
+    if not (wish.isascii() and wish.isdigit() and len(wish) < 5 and 0 < int(wish) <= MAX_THREADS):
+        raise ConfigError(f"{THREADS_VARIABLE}={wish[:20]} is no number from 1 to {MAX_THREADS}; set another, or none")
+    return int(wish)
 
 
 def _main_on(name: str) -> Callable[[Path, int], Any]:

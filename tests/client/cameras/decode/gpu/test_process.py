@@ -22,6 +22,7 @@ from photofinish.client.cameras.decode.gpu.process import THREADS, THREADS_VARIA
 from photofinish.client.cameras.decode.gpu.stand_in import StandIn
 from photofinish.client.cameras.decode.nv12.job import Colours
 from photofinish.client.cameras.decode.nv12.reference import letterboxed_from_nv12
+from photofinish.client.cameras.supervise.gpus import decode_plan
 from photofinish.client.cameras.values.access_unit import AccessUnit, StreamInfo
 from photofinish.client.cameras.values.outcome import DueFrame
 from photofinish.client.cameras.wire.child import OWNER_SOCKET, decoder_socket
@@ -37,6 +38,7 @@ from photofinish.client.cameras.wire.messages import (
     TrySessions,
     WriteFrame,
 )
+from photofinish.errors import ConfigError
 from photofinish.letterbox import Letterbox
 from tests.client.cameras.decode.nv12.test_letterbox import nv12_from_frame
 from tests.client.cameras.decode.test_camera import CLIPS, units_of
@@ -312,10 +314,15 @@ def wish(region: str, position: int, camera: str) -> WriteFrame:
     )
 
 
-def test_the_environment_sets_how_many_threads_decode(monkeypatch: pytest.MonkeyPatch) -> None:
-    for wish, found in (("4", 4), ("0", THREADS), ("many", THREADS), ("", THREADS)):
-        monkeypatch.setenv(THREADS_VARIABLE, wish)
-        assert threads_wanted() == found
+def test_the_environment_sets_how_many_threads_decode() -> None:
+    assert [threads_wanted(found) for found in ({}, {THREADS_VARIABLE: ""}, {THREADS_VARIABLE: "4"})] == [
+        THREADS, THREADS, 4
+    ]  # fmt: skip
+    for wish in ("0", "many", "-1", "²", "513", "9" * 5000):
+        with pytest.raises(ConfigError, match=f"{THREADS_VARIABLE}={wish[:20]} is no number from 1 to 512"):
+            threads_wanted({THREADS_VARIABLE: wish})
+    with pytest.raises(ConfigError, match="set another, or none"):  # before anything is started
+        decode_plan("cpu", environment={THREADS_VARIABLE: "many"})
 
 
 def test_a_thread_that_answers_nothing_ends_the_process(tmp_path: Path) -> None:

@@ -22,6 +22,11 @@ def tell_loudly(line: str) -> None:
     tell(click.style(line, fg="yellow", bold=True))
 
 
+def knows_nothing(source: str, weights: Iterable[str]) -> bool:
+    """Whether the demo detector, which knows the drawn street alone, is among those that look at this source."""
+    return DEMO_WEIGHTS in weights and not is_synthetic(source)
+
+
 def warn_of_demo_detector(
     source: str,
     cards: Iterable[ModelCard | None],
@@ -30,5 +35,5 @@ def warn_of_demo_detector(
     on_notice: Callable[[str], object] = tell_loudly,
 ) -> None:
     """One line where the demo detector is to look at pictures that it knows nothing of. flag: what chooses another."""
-    if not is_synthetic(source) and any(card is not None and card.weights == DEMO_WEIGHTS for card in cards):
+    if knows_nothing(source, [card.weights for card in cards if card is not None]):
         on_notice(TOY.format(flag=flag))

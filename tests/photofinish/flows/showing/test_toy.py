@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from photofinish.flows.toy import warn_of_demo_detector
+from photofinish.flows.showing.toy import warn_of_demo_detector
 from photofinish.model_card import DEMO_WEIGHTS
 from tests.builders import build_card
 
